@@ -91,14 +91,14 @@ pub(crate) fn inherited_sockets() -> Option<Vec<io::Result<TcpListener>>> {
     let count = given.len();
     let mut take = |index| {
         let taken = given.take_tcp_listener(index);
-        taken.or_else(|error| match (given.take_unix_listener(index), given.take_udp_socket(index)) {
+        taken.map_err(|error| match (given.take_unix_listener(index), given.take_udp_socket(index)) {
             (Ok(Some(_)), _) => {
-                Err(io::Error::other("it is a Unix socket: write a TCP port, as in ListenStream=9000"))
+                io::Error::other("it is a Unix socket: write a TCP port, as in ListenStream=9000")
             }
             (_, Ok(Some(_))) => {
-                Err(io::Error::other("it takes datagrams: write ListenStream= in place of ListenDatagram="))
+                io::Error::other("it takes datagrams: write ListenStream= in place of ListenDatagram=")
             }
-            _ => Err(error),
+            _ => error,
         })
     };
     Some((0..count).filter_map(|index| take(index).transpose()).collect())

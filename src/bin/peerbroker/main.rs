@@ -89,9 +89,7 @@ fn serve(cli: Cli, style: Style) -> Result<(), Failure> {
     let warnings =
         cli::unknown_variables().into_iter().chain(cli.warnings()).chain(settings.warnings()).chain(of_calls);
     warnings.for_each(|warning| log::warn!("{warning}"));
-    let notes = [cli::variables_of_services(), cli.left_out(), cli.ignored_redis()];
-    notes.into_iter().flatten().for_each(|note| log::info!("{note}"));
-    cli.unread().iter().for_each(|note| log::info!("{note}"));
+    cli.notes().iter().for_each(|note| log::info!("{note}"));
     if cli.check_config { check(&cli, &settings, style) } else { run(cli, settings, style, log) }
 }
 

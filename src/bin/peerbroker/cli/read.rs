@@ -239,7 +239,7 @@ fn is_help(arg: &OsString) -> bool {
 }
 
 /// The line about the variables of Services of Kubernetes, if there are any.
-pub fn variables_of_services() -> Option<String> {
+pub(super) fn variables_of_services() -> Option<String> {
     Services::of_environment().note()
 }
 

@@ -105,7 +105,7 @@ impl Cli {
     }
 
     /// The protocols that `--dialects` turns off by leaving them out, if it seems to be meant to add one.
-    pub fn left_out(&self) -> Option<String> {
+    pub(super) fn left_out(&self) -> Option<String> {
         let given = self.given.last("dialects")?.to_str()?;
         let on = dialects_of(self.draft.config.dialects);
         let default = dialects_of(Dialects::default());
@@ -124,14 +124,6 @@ impl Cli {
             labels(&off, ", "),
             labels(&added, ",+")
         )))
-    }
-
-    /// A note that the variable of many hosts for a Redis is not read, if there is one.
-    pub fn ignored_redis(&self) -> Option<String> {
-        let url = variable("REDIS_URL").filter(|_| self.draft.redis.url.is_empty())?;
-        url.to_str()?.starts_with("redis").then(|| {
-            "REDIS_URL is ignored: to make this server a node of a cluster, pass the URL in --redis or PEERBROKER_REDIS".to_owned()
-        })
     }
 
     /// A warning if `--log` leaves the log empty, which hides all other warnings.

@@ -1,4 +1,4 @@
-//! Files of the working directory that look as if they were read.
+//! Files and variables that look as if they were read, and other notes at the start that are no warnings.
 
 use std::env;
 use std::path::Path;
@@ -6,6 +6,8 @@ use std::path::Path;
 use peerbroker::files;
 
 use super::command::Cli;
+use super::read::variables_of_services;
+use super::row::variable;
 use super::service_links::PREFIX;
 use super::table::ROWS;
 
@@ -16,8 +18,22 @@ const VARIABLES: &str = ".env";
 const MAX_BYTES: u64 = 64 << 10;
 
 impl Cli {
+    /// Notes about what may have been meant to be read, and is not: all that is no mistake for sure.
+    pub fn notes(&self) -> Vec<String> {
+        let notes = [variables_of_services(), self.left_out(), self.ignored_redis()];
+        notes.into_iter().flatten().chain(self.unread_files()).collect()
+    }
+
+    /// A note that the variable of many hosts for a Redis is not read, if there is one.
+    fn ignored_redis(&self) -> Option<String> {
+        let url = variable("REDIS_URL").filter(|_| self.draft.redis.url.is_empty())?;
+        url.to_str()?.starts_with("redis").then(|| {
+            "REDIS_URL is ignored: to make this server a node of a cluster, pass the URL in --redis or PEERBROKER_REDIS".to_owned()
+        })
+    }
+
     /// A note for each file of the working directory that has settings, and is not read.
-    pub fn unread(&self) -> Vec<String> {
+    fn unread_files(&self) -> Vec<String> {
         let names = names_in(VARIABLES);
         let of_variables = (!names.is_empty()).then(|| {
             let names = names.join(", ");

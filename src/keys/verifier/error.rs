@@ -28,6 +28,8 @@ pub(crate) enum Denied {
     Signature,
     #[error("the signature of the token is wrong: its signer decoded the secret from {0}")]
     DecodedSecret(&'static str),
+    #[error("the signature of the token is wrong: it was made with the secret and a line break behind it")]
+    UntrimmedSecret,
     #[error("the claims of the token cannot be parsed, or have a wrong type")]
     Claims,
     #[error("the token has no expiry (exp)")]
@@ -61,7 +63,7 @@ pub(crate) enum Denied {
     TimedOut,
     #[error("the request to the webhook failed: {0}")]
     Unreachable(Arc<str>),
-    #[error("the webhook answered {0}")]
+    #[error("the webhook answered {0}{redirect}", redirect = if matches!(.0, 300..=399) { ", a redirect, which is not followed" } else { "" })]
     Refused(u16),
     #[error("the webhook answered with another id")]
     OtherId,

@@ -82,6 +82,10 @@ pub(super) fn of(denied: &Denied, token: &str, key: &ApiKey, now: f64) -> String
         Denied::DecodedSecret(form) => format!(
             "the bytes of the text are the secret: sign with the text as it is, without decoding it from {form}"
         ),
+        Denied::UntrimmedSecret => {
+            "white space at the end of the file of the secret is no part of it: have the signer trim the text"
+                .to_owned()
+        }
         Denied::Claims => wrong_claim(claims.as_ref()),
         Denied::NoExpiry => "add exp, in seconds since 1970".to_owned(),
         Denied::Expired => {
@@ -95,7 +99,11 @@ pub(super) fn of(denied: &Denied, token: &str, key: &ApiKey, now: f64) -> String
         }
         Denied::NotYet => format!("it is valid only {} from now: {WRONG_CLOCK}", spoken(time("nbf") - now)),
         Denied::Audience => {
-            format!("its aud is {}, and has to be {:?} or missing", shown(claim("aud")), key.as_str())
+            let found = shown(claim("aud"));
+            let key = key.as_str();
+            format!(
+                "its aud is {found}, and has to be {key:?} or missing. If it cannot be changed, add a key with its name"
+            )
         }
         Denied::NoSubject => "add sub, the id of the client".to_owned(),
         Denied::Subject => format!("its sub is {}", shown(claim("sub"))),
@@ -106,6 +114,7 @@ pub(super) fn of(denied: &Denied, token: &str, key: &ApiKey, now: f64) -> String
         Denied::Tokenless => {
             "the key asks for verified identities, which only PeerJS clients can have".to_owned()
         }
+        Denied::Refused(404 | 405) => "does the URL of --auth_url take POST?".to_owned(),
         Denied::Refused(_) => "the webhook of --auth_url decides".to_owned(),
         Denied::Overloaded => "the webhook of --auth_url is too slow".to_owned(),
         Denied::TimedOut | Denied::Unreachable(_) => {

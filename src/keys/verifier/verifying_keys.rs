@@ -155,11 +155,15 @@ impl VerifyingKey {
         verified.is_ok()
     }
 
-    /// The reason why a signature is wrong: some libraries decode the text of a secret.
+    /// The reason why a signature is wrong: some libraries decode the text of a secret, and signers may read a file with its last line
+    /// break.
     pub(super) fn denied(&self, message: &[u8], signature: &[u8]) -> Denied {
         let VerifyingKey::Hs256(_, secret) = self else { return Denied::Signature };
         let decoded = [("hex", of_hex(secret)), ("base64", STANDARD.decode(&**secret).ok())];
         let signs = |bytes: &Vec<u8>| hmac::verify(&hs256(bytes), message, signature).is_ok();
+        if ["\n", "\r\n"].iter().any(|end| signs(&[secret.as_bytes(), end.as_bytes()].concat())) {
+            return Denied::UntrimmedSecret;
+        }
         let signer = decoded.iter().find(|(_, bytes)| bytes.as_ref().is_some_and(signs));
         signer.map_or(Denied::Signature, |(form, _)| Denied::DecodedSecret(form))
     }

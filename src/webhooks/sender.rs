@@ -24,6 +24,8 @@ const TIMEOUT: Duration = Duration::from_secs(15);
 const MAX_ANSWER_BYTES: usize = 16 << 10;
 /// Most bytes of a refusal that are shown.
 const MAX_SHOWN_BYTES: usize = 200;
+/// Advice about an endpoint that does not accept a signature.
+const UNVERIFIED: &str = ". Does it decode the base64 behind whsec_, and verify the body as it comes?";
 /// Time limit for the body of an answer.
 const REST_OF_ANSWER: Duration = Duration::from_secs(1);
 /// Connections to one host that are kept.
@@ -105,7 +107,9 @@ impl Sender {
         match timeout(REST_OF_ANSWER, answered.read()).await {
             Ok(Err(error @ NoAnswer::TimedOut(_))) => Attempt::failed(&error.to_string()),
             Ok(Ok(answer)) if outcome != Outcome::Delivered => {
-                Attempt { outcome, why: why + &shown(answer.body()) }
+                let is_denied = matches!(answer.status(), StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN);
+                let advice = if is_denied { UNVERIFIED } else { "" };
+                Attempt { outcome, why: why + &shown(answer.body()) + advice }
             }
             _ => Attempt { outcome, why },
         }

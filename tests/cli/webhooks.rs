@@ -2,7 +2,6 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
-use std::thread;
 
 use serde_json::Value;
 
@@ -78,33 +77,40 @@ fn the_webhook_of_a_key_is_set_with_its_secret_and_taken_away_and_the_secret_is_
     assert!(shown(&["set", "game", "--no_webhook"]).contains("Webhook         none"));
 }
 
-/// Discord answers so to an event.
-#[test]
-fn an_endpoint_that_answers_is_reachable_and_its_answer_is_in_the_log() {
+/// A server whose first event gets this answer, and the log after that.
+fn log_after(head: &str, body: &str, words: &str) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}/", listener.local_addr().unwrap());
-    let answers = thread::spawn(move || {
-        let (mut stream, _) = listener.accept().unwrap();
-        let mut request = Vec::new();
-        // It is an object whose last member is a text.
-        while !request.ends_with(b"\"}") {
-            let mut some = [0; 1024];
-            let count = stream.read(&mut some).unwrap();
-            assert!(count > 0, "the request breaks off");
-            request.extend_from_slice(&some[..count]);
-        }
-        let body = format!("{{\"message\":\n \"Cannot send an\x1b empty message\"}}{}", "x".repeat(500));
-        let head = format!("HTTP/1.1 400 Bad Request\r\nContent-Length: {}\r\n\r\n", body.len());
-        stream.write_all((head + &body).as_bytes()).unwrap();
-    });
     let mut program = Program::start(&["--webhook", &url, "--webhook_secret", SECRET]);
-    answers.join().unwrap();
-    program.expect_log(
-        "the webhook of --webhook fails, and is tried again: it answers 400 Bad Request: {\"message\": \"Cannot send an empty \
-         message\"}xxx",
-    );
-    let log = program.stop().stderr;
+    let (mut stream, _) = listener.accept().unwrap();
+    let mut request = Vec::new();
+    // It is an object whose last member is a text.
+    while !request.ends_with(b"\"}") {
+        let mut some = [0; 1024];
+        let count = stream.read(&mut some).unwrap();
+        assert!(count > 0, "the request breaks off");
+        request.extend_from_slice(&some[..count]);
+    }
+    let head = format!("HTTP/1.1 {head}\r\nContent-Length: {}\r\n\r\n", body.len());
+    stream.write_all((head + body).as_bytes()).unwrap();
+    // The end of the program must not wait for a second answer.
+    drop((stream, listener));
+    program.expect_log(words);
+    program.stop().stderr
+}
+
+#[test]
+fn an_endpoint_that_answers_is_reachable_and_its_answer_is_in_the_log() {
+    // As Discord answers an event.
+    let long = format!("{{\"message\":\n \"Cannot send an\x1b empty message\"}}{}", "x".repeat(500));
+    let fails = "the webhook of --webhook fails, and is tried again: it answers ";
+    let words = format!("{fails}400 Bad Request: {{\"message\": \"Cannot send an empty message\"}}xxx");
+    let log = log_after("400 Bad Request", &long, &words);
     assert!(!log.contains("cannot be reached") && !log.contains(&"x".repeat(200)), "{log}");
+    let advice = "Does it decode the base64 behind whsec_, and verify the body as it comes?";
+    log_after("401 Unauthorized", "no", &format!("{fails}401 Unauthorized: no. {advice}\n"));
+    let log = log_after("503 Service Unavailable", "", &format!("{fails}503 Service Unavailable\n"));
+    assert!(!log.contains(advice), "{log}");
 }
 
 #[test]

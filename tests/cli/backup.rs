@@ -165,6 +165,7 @@ fn a_check_reads_the_backup_and_counts_its_keys() {
     for (name, why) in [
         ("missing", "cannot read"),
         ("empty", "cannot read"),
+        ("copy/peerbroker.db", "is a file: give the directory of the backup"),
         ("blank", "is empty"),
         ("damaged", "damaged cannot be restored, because it is damaged: "),
     ] {

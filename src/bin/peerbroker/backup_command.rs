@@ -50,6 +50,11 @@ pub fn run(data_dir: Option<&Path>, to: &Path) -> Result<String, Failure> {
 /// Checks a backup, and changes nothing. Returns the text to print.
 pub fn check(backup: &Path) -> Result<String, Failure> {
     let dir = backup.display();
+    if backup.is_file() {
+        return Err(failed(format!(
+            "{dir} is a file: give the directory of the backup, with its {FILE_NAME}"
+        )));
+    }
     let found = fs::metadata(backup.join(FILE_NAME)).map_err(cannot("read", &backup.join(FILE_NAME)));
     let keys = found.and_then(|_| SqliteKeys::check(backup).map_err(|error| unusable(backup, &error)))?;
     let keys =

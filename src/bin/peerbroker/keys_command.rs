@@ -152,6 +152,10 @@ fn explained(cli: &Cli, error: KeyError) -> Failure {
 }
 
 fn unknown(cli: &Cli, key: &ApiKey) -> Failure {
+    let keys = existing(cli).ok().and_then(|keys| keys.all().ok()).unwrap_or_default();
+    if let Some(named) = keys.iter().find(|other| other.name == key.as_str()) {
+        return failed(format!("{key} is the name of the key {}: give that", named.key));
+    }
     let place = match cli.place_of(key) {
         Some(place) => format!(": {place}"),
         None if cli.file.is_none() => {

@@ -27,6 +27,18 @@ fn a_key_that_is_there_or_is_not_there_ends_with_1() {
 }
 
 #[test]
+fn the_name_of_a_key_in_its_place_is_told_the_key() {
+    let directory = Directory::new();
+    done(&directory, &["add", "-k", "my-game", "--name", "My game"]);
+    for args in [&["set", "My game", "--allow_discovery"][..], &["show", "My game"], &["remove", "My game"]] {
+        let text = refused(&directory, args, 1);
+        assert_eq!(text, "error: My game is the name of the key my-game: give that\n", "{args:?}");
+    }
+    done(&directory, &["delete", "my-game"]);
+    assert!(listed(&directory).is_empty());
+}
+
+#[test]
 fn a_directory_without_keys_is_named_and_not_made() {
     let directory = Directory::new();
     for args in [
@@ -71,6 +83,7 @@ fn a_wrong_value_ends_with_2_and_names_its_flag_and_what_is_accepted() {
         ("--origin", "example.org", "https://*.example.org"),
         ("--origin", "https://example.org/path", "without a path"),
         ("--origin", "", "a scheme and a host"),
+        ("--origin", "https://a.test,https://b.test", "several origins: give each by itself"),
         ("--name", long_name.as_str(), "at most 100 characters"),
         ("--name", "a\nb", "no control characters"),
         ("--concurrent_limit", "-1", "a whole number of 0 or more"),

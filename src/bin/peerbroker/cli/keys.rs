@@ -108,6 +108,7 @@ pub enum KeysCommand {
     },
 
     /// Remove a key, without asking
+    #[command(alias = "delete")]
     Remove(OneKey),
 
     /// Tokens for the API that may do a part of it, for one key

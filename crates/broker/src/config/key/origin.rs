@@ -45,6 +45,9 @@ pub enum InvalidOrigin {
     /// No page has an origin with this scheme.
     #[error("no page has an origin with this scheme: give the page's own address, as in https://example.org")]
     NoPages,
+    /// It is a list.
+    #[error("these are several origins: give each by itself")]
+    Several,
     /// It has a path, or its scheme or host is invalid.
     #[error(
         "an origin is a scheme and a host without a path, as in https://example.org or https://*.example.org"
@@ -68,6 +71,9 @@ impl Origin {
             return Ok(Origin::exact(NULL));
         }
         let (scheme, authority) = text.split_once("://").ok_or(InvalidOrigin::NoScheme)?;
+        if authority.contains("://") {
+            return Err(InvalidOrigin::Several);
+        }
         if NO_PAGES.contains(&scheme) {
             return Err(InvalidOrigin::NoPages);
         }

@@ -151,7 +151,8 @@ fn answered(server: &Server, answer: &Response<Option<Vec<u8>>>) -> Finding {
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => failed!("{found}" =>
             "A proxy in front protects this path. Leave it open: PeerJS sends no password."),
         status if status.is_redirection() => failed!("{found}, to {}", header(answer, "location") =>
-            "WebSockets do not follow redirects: use that address in clients."),
+            "WebSockets do not follow redirects: use that address in clients. nginx redirects to a location with a / at its end: write it \
+             without."),
         _ => failed!("{found}: the headers of the upgrade do not arrive" =>
             "Have the proxy in front pass Upgrade and Connection. nginx: proxy_http_version 1.1; proxy_set_header Upgrade \
              $http_upgrade; proxy_set_header Connection upgrade; in every location that leads to the broker. Apache: \

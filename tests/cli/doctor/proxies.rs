@@ -146,6 +146,23 @@ fn a_proxy_that_speaks_plain_http_to_a_broker_with_tls_is_told_by_its_text() {
 }
 
 #[test]
+fn a_location_of_nginx_that_redirects_is_told() {
+    let program = Program::start(&["--proxied"]);
+    let Some(nginx) = behind(
+        &program,
+        &RIGHT
+            .replace("location / {", "location / { proxy_pass http://BROKER; }\n        location /peerjs/ {"),
+    ) else {
+        return;
+    };
+    let examined = examine(&[&nginx.address.to_string()]);
+    examined.expect_failed(&["websocket"]);
+    let words =
+        ["is answered with 301", "nginx redirects to a location with a / at its end: write it without"];
+    examined.expect("websocket", "failed", &words);
+}
+
+#[test]
 fn a_proxy_that_strips_the_path_is_told() {
     let program = Program::start(&["--proxied", "--path", "/broker"]);
     let lines = RIGHT.replace("location /", "location /broker/").replace("http://BROKER", "http://BROKER/");

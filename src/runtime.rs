@@ -33,7 +33,7 @@ use crate::runtime::control::{Control, LogControl};
 use crate::session::take_posts_of_others;
 use crate::tls::Certificates;
 use crate::webhooks::Webhooks;
-use mistakes::{Mistakes, may_be_mistake};
+use mistakes::{KnownKeys, Mistakes, may_be_mistake};
 use peerbroker_broker::config::{ApiTokens, ClusterConfig, Config, LiveConfig, OwnIceServers, TurnSecret};
 use peerbroker_broker::events::{CallPeers, ClientMistake, Event, Events, Mistake};
 use peerbroker_broker::limits::ConnectionLimiter;
@@ -209,7 +209,11 @@ impl Runtime {
         self.events.follow_some("mistakes", may_be_mistake, move |notices| {
             let Some(runtime) = runtime.upgrade() else { return };
             // The store may be an embedding program's.
-            let keys = || caught(|| runtime.control.all_keys()).ok().and_then(Result::ok);
+            let store = &runtime.control.store;
+            let are_of_one_node =
+                runtime.node.membership().is_some() && store.is_shared() && !store.is_of_all_nodes();
+            let known = |keys| KnownKeys { keys, are_of_one_node };
+            let keys = || caught(|| runtime.control.all_keys()).ok().and_then(Result::ok).map(known);
             runtime.mistakes.log(notices, runtime.now(), runtime.node.awaits_keys(), keys);
         })
     }

@@ -10,12 +10,11 @@ use parking_lot::Mutex;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::keys::Key;
 use peerbroker_broker::events::{Notice, counted};
 use table::MistakeText;
 
-pub(super) use table::may_be_mistake;
 pub(crate) use table::mistake_words;
+pub(super) use table::{KnownKeys, may_be_mistake};
 
 /// Interval at which the same mistake is logged, in milliseconds.
 const INTERVAL: u64 = 60_000;
@@ -76,7 +75,7 @@ impl Mistakes {
         notices: &[Notice],
         now: Instant,
         awaits_keys: bool,
-        keys: impl Fn() -> Option<Vec<Key>>,
+        keys: impl Fn() -> Option<KnownKeys>,
     ) {
         let lines = notices.iter().filter_map(|notice| table::line(notice.event()?, awaits_keys, &keys));
         lines.filter_map(|line| self.record(line, now)).for_each(|text| log::info!("{text}"));

@@ -90,7 +90,7 @@ fn is_no_id(peer: &PeerAddress) -> bool {
 pub(super) fn line<'a>(
     event: &'a Event,
     awaits_keys: bool,
-    keys: &'a impl Fn() -> Option<Vec<Key>>,
+    keys: &'a impl Fn() -> Option<KnownKeys>,
 ) -> Option<MistakeText<'a>> {
     use Limit::{ConnectionsPerAddress, LinkBytes, OpensPerSecond, WrongAdminTokens, WrongRoomCodes};
     use Mistake::*;
@@ -258,13 +258,30 @@ pub(super) fn line<'a>(
     }
 }
 
+/// The keys with which a wrong one is compared.
+pub(in crate::runtime) struct KnownKeys {
+    pub(in crate::runtime) keys: Vec<Key>,
+    /// Other nodes of the cluster have stored keys of their own.
+    pub(in crate::runtime) are_of_one_node: bool,
+}
+
 /// A sentence after a colon.
 fn inside_line(sentence: &str) -> String {
     let mut chars = sentence.trim_end_matches('.').chars();
     chars.next().map(|first| first.to_lowercase().chain(chars).collect()).unwrap_or_default()
 }
 
-fn hint_for_key(asked: &str, keys: &[Key]) -> String {
+fn hint_for_key(asked: &str, KnownKeys { keys, are_of_one_node }: &KnownKeys) -> String {
+    let hint = nearest(asked, keys);
+    if *are_of_one_node {
+        return format!(
+            "{hint}. The stored keys of other nodes are not known here: --keys redis keeps keys for all"
+        );
+    }
+    hint
+}
+
+fn nearest(asked: &str, keys: &[Key]) -> String {
     let enabled: Vec<&str> =
         keys.iter().filter(|key| key.settings.enabled).map(|key| key.key.as_str()).collect();
     let edits = |key: &&&str| strsim::osa_distance(&key.to_lowercase(), &asked.to_lowercase());
@@ -318,7 +335,7 @@ mod tests {
             ("nothing alike", &game, "`peerbroker keys list` shows the keys"),
             ("peerjs", &[], "there is no active key"),
         ] {
-            assert!(hint_for_key(asked, keys).starts_with(hint), "{asked}: {}", hint_for_key(asked, keys));
+            assert!(nearest(asked, keys).starts_with(hint), "{asked}: {}", nearest(asked, keys));
         }
     }
 

@@ -41,6 +41,23 @@ fn a_key_in_redis_is_in_force_on_every_node() {
 }
 
 #[test]
+fn a_key_of_another_node_is_refused_with_the_flag_that_shares_keys() {
+    let directory = Directory::new();
+    let nodes = Nodes::start(1, &[]);
+    let url = nodes.redis.url();
+    let start = |dir: &str| Program::start(&["--redis", &url, "--data_dir", &directory.arg(dir)]);
+    let mut programs = ["a", "b"].map(start);
+    let added = run(&["keys", "add", "-k", "shop", "--data_dir", &directory.arg("a")], &[]);
+    assert_eq!(added.status.code(), Some(0), "{}", added.stderr);
+    programs[0].connect("/peerjs?key=shop&id=x&token=t").expect_open();
+    let mut refused = programs[1].connect("/peerjs?key=shop&id=y&token=t");
+    refused.expect(r#"{"type":"ERROR","payload":{"msg":"Invalid key provided"}}"#);
+    programs[1]
+        .expect_log("The stored keys of other nodes are not known here: --keys redis keeps keys for all");
+    assert!(programs[1].stop().stderr.contains("with --redis, only this node has the keys of --data_dir"));
+}
+
+#[test]
 fn the_limit_of_a_key_holds_for_all_nodes() {
     let nodes = Nodes::start(2, &["--concurrent_limit", "1"]);
     let _first = nodes.programs[0].client("first");

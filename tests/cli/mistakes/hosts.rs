@@ -155,7 +155,7 @@ fn keys_of_one_node_of_a_cluster_are_noticed() {
     let redis = ["--check_config", "--redis", "redis://h"];
     for (args, words) in [
         (&["--data_dir", &data_dir][..], "with --redis, only this node has the keys of --data_dir"),
-        (&["--ops_port", "0"], "only this node has the keys that are registered or added while it runs"),
+        (&["--ops_port", "0"], "are lost when it stops, and other nodes do not know them"),
     ] {
         let ended = run(&[&redis, args].concat(), &[]);
         assert_eq!(ended.status.code(), Some(0), "{}", ended.stderr);

@@ -242,8 +242,8 @@ impl Cli {
                 "--metrics_token is for metrics only: without --admin_token, every program of this machine may use the rest of the \
                     API without a token".to_owned()),
             (!has_stored_keys && (is_open || has_api) && has_redis,
-                "only this node has the keys that are registered or added while it runs, until it stops: --keys redis keeps keys for \
-                    all nodes".to_owned()),
+                "keys that are registered or added while the server runs are lost when it stops, and other nodes do not know them: \
+                    --keys redis keeps keys for all nodes".to_owned()),
             (!has_stored_keys && (is_open || has_api) && !has_redis,
                 "keys that are registered or added while the server runs are lost when it stops: --data_dir keeps them"
                     .to_owned()),

@@ -91,9 +91,19 @@ it('a message in vain is a warning, unless the app listens to messages', async (
 it('a client at another path is told where the broker is', async () => {
   const base = await start({ path: '/myapp' });
   assert.equal((await askForId(base, 'elsewhere/peerjs')).status, 404);
-  await heard(/^a client asked for "\/elsewhere\/peerjs\/id", which is not here \(from 127\.0\.0\.1, a page of "http:\/\/page\.test"\): peerbroker is at "\/peerjs\/myapp\/": is that the `path` of the client\?$/);
+  await heard(/^a client asked for "\/elsewhere\/peerjs\/id", which is not here \(from 127\.0\.0\.1, a page of "http:\/\/page\.test"\): peerbroker is at "\/peerjs\/myapp\/": pass path: "\/peerjs\/myapp\/" to Peer$/);
   await handshake(base, 'lost/peerjs?key=peerjs&id=a&token=t');
   await heard(/^a client asked for "\/lost\/peerjs", which is not here \(from 127\.0\.0\.1\): peerbroker is at "\/peerjs\/myapp\/"/);
+});
+
+it('a client at a path where a router has no broker is told that the path of the router counts', async () => {
+  const app = express();
+  const server = http.createServer(app);
+  servers.push(server.listen(0, '127.0.0.1'));
+  await once(server, 'listening');
+  app.use('/api', express.Router().use('/peers', ExpressPeerServer(server)));
+  assert.equal((await askForId(baseOf(server), 'peers/peerjs')).status, 404);
+  await heard(/^a client asked for "\/peers\/peerjs\/id", which is not here .*Below a router, the path of that counts too, as in \/api\/peerjs$/);
 });
 
 it('a misspelt option is told with the right one', async () => {

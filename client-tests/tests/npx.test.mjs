@@ -1,10 +1,11 @@
 // The npm packages, packed and installed from a registry of this machine: `npx peerbroker` is like the program, and apps find the API.
 
 import assert from 'node:assert/strict';
-import { cpSync, mkdirSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, cpSync, mkdirSync, mkdtempSync, openSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { after, afterEach, before, test } from 'node:test';
+import { build } from 'rolldown';
 import { connectTwoPages } from '../lib/demos.mjs';
 import { startRegistry } from '../lib/registry.mjs';
 import { killAll, Run } from '../lib/run.mjs';
@@ -176,6 +177,44 @@ test('without a program for this platform, the launcher names the other ways', a
   assert.deepEqual([unknown.code, unknown.errors], [1, [
     `error: npm has no program of peerbroker for sunos-${process.arch}: ${ways}`,
   ]]);
+});
+
+test('the command of peerjs-server, which a package.json may have kept, is the program too', async () => {
+  const { code, output } = await ended(join(installed, 'node_modules/.bin/peerjs'), ['--version']);
+  assert.deepEqual([code, output], [0, (await runCommand('--version')).split('\n').slice(0, -1)]);
+});
+
+test('node_modules of another platform, and a program that lost its permission, are told with the remedy', async () => {
+  const moved = join(stage, 'moved');
+  cpSync(join(installed, 'node_modules'), join(moved, 'node_modules'), { recursive: true });
+  const program = join(moved, 'node_modules/@peerbroker', platform, 'bin/peerbroker');
+  writeFileSync(join(moved, 'app.cjs'), `
+    const { ExpressPeerServer } = require('peerbroker');
+    ExpressPeerServer(require('node:http').createServer()).on('error', (error) => console.log(error.message));
+  `);
+  const say = async () => [(await ended(process.execPath, [launcher(moved)])).errors.join('\n'), (await ended(process.execPath, [join(moved, 'app.cjs')])).output.join('\n')];
+
+  chmodSync(program, 0o644);
+  for (const text of await say()) assert.ok(text.includes(`EACCES). It may not be executed: chmod +x ${program} (ZIP files and some uploads lose that)`), text);
+
+  const other = platform.startsWith('darwin-') ? 'linux-x64' : 'darwin-arm64';
+  renameSync(join(moved, 'node_modules/@peerbroker', platform), join(moved, 'node_modules/@peerbroker', other));
+  const [launched] = await say();
+  assert.equal(launched, `error: the package @peerbroker/${platform} is missing, and @peerbroker/${other} is here: node_modules come from another platform. `
+    + 'Install them on this one, and list them in .dockerignore');
+});
+
+test('an app that is bundled with the package is told to leave it out', async () => {
+  const bundle = join(stage, 'bundle');
+  writeFileSync(join(installed, 'bundled.cjs'), "const { ExpressPeerServer } = require('peerbroker'); ExpressPeerServer(require('node:http').createServer());");
+  await Promise.all([['cjs', 'cjs'], ['esm', 'mjs']].map(([format, ending]) => build({
+    input: join(installed, 'bundled.cjs'), platform: 'node', output: { file: join(bundle, `app.${ending}`), format: /** @type {any} */ (format) }, logLevel: 'silent',
+  })));
+  for (const ending of ['cjs', 'mjs']) {
+    const { code, errors } = await ended(process.execPath, [join(bundle, `app.${ending}`)]);
+    assert.equal(code, 1);
+    assert.match(errors.join('\n'), new RegExp(`Error: the package @peerbroker/${platform} is missing, because the app is bundled: leave peerbroker out of the bundle, `));
+  }
 });
 
 // As `npm pack` makes the package, without the libraries of these tests.

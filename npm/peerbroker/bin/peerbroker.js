@@ -6,7 +6,7 @@ const { spawn } = require('node:child_process');
 const { readFileSync } = require('node:fs');
 const { constants } = require('node:os');
 const { isatty } = require('node:tty');
-const { findProgram, OTHER_WAYS } = require('../lib/find.js');
+const { findProgram, startError, OTHER_WAYS } = require('../lib/find.js');
 
 // In milliseconds.
 const LOOK_EVERY = 500;
@@ -62,7 +62,7 @@ try {
   fail(message);
 }
 const program = spawn(path, process.argv.slice(2), { stdio: 'inherit' });
-program.once('error', ({ message }) => fail(`cannot start ${path} (${message}): ${OTHER_WAYS}`));
+program.once('error', (error) => fail(`${path} ${startError(path, error)}. Otherwise ${OTHER_WAYS}`));
 if (process.env.npm_lifecycle_event && !isWindows) endWithNpm();
 program.once('exit', (code, signal) => {
   if (!signal) process.exit(code);

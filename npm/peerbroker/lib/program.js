@@ -3,7 +3,7 @@
 
 const { spawn } = require('node:child_process');
 const { StringDecoder } = require('node:string_decoder');
-const { findProgram, startHint } = require('./find.js');
+const { findProgram, startError } = require('./find.js');
 const { takesLine } = require('./warnings.js');
 
 // In milliseconds. A program that dies again and again is started ever later.
@@ -54,7 +54,7 @@ class Program {
     } catch (error) {
       // Later, so that the app has its listeners.
       const failed = (this.child = /** @type {any} */ ({}));
-      setImmediate(() => this.end(failed, this.cannotStart(error), true));
+      setImmediate(() => this.end(failed, startError(this.path, error), true));
       return;
     }
     this.child = child;
@@ -73,17 +73,13 @@ class Program {
     });
     child.stderr.on('end', () => process.stderr.write(unfinished));
     this.hasLines = eachLine(child.stdout, (line) => this.child === child && this.hear(JSON.parse(line)));
-    child.once('error', (error) => this.end(child, this.cannotStart(error), true));
+    child.once('error', (error) => this.end(child, startError(this.path, error), true));
     // Not at 'exit': its last lines come first.
     child.once('close', (code, signal) => {
       const how = signal ? `was ended by ${signal}` : `has ended with code ${code}`;
       this.end(child, `${how}${lastWords && `: ${lastWords.trim()}`}`, code !== null);
     });
     this.tell({ do: 'texts', wanted: this.wanted });
-  }
-
-  cannotStart({ message }) {
-    return `cannot be started (${message})${startHint(this.path)}`;
   }
 
   hear(line) {

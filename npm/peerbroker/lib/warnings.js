@@ -106,7 +106,9 @@ function warnOfKey(broker, req, key) {
 function warnOfPath(brokers, req, url = req.url) {
   const [broker] = brokers;
   const places = [...brokers].flatMap(({ places }) => places.map((place) => JSON.stringify(place)));
-  const hint = places.length > 0 ? `peerbroker is at ${places.join(', ')}: is that the \`path\` of the client?` : 'is peerbroker mounted there, with app.use, before handlers that answer everything?';
+  const hint = places.length > 0
+    ? `peerbroker is at ${places.join(', ')}: pass path: ${places.join(' or ')} to Peer`
+    : 'is peerbroker mounted there, with app.use, before handlers that answer everything? Below a router, the path of that counts too, as in /api/peerjs';
   warn(`a client asked for ${JSON.stringify(split(url).pathname)}, which is not here (${clientOf(broker, req)}): ${hint}`);
 }
 

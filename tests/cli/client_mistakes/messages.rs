@@ -314,3 +314,46 @@ fn a_parameter_of_matchbox_that_does_nothing_is_logged_with_the_values_it_may_ha
     }
     assert!(!log.concat().contains("hushhush"), "{log:#?}");
 }
+
+/// The same name with other parameters is another room, in which a client waits for ever.
+#[test]
+fn a_room_of_matchbox_beside_one_of_the_same_name_with_another_next_is_logged_once() {
+    const MESH: &str = "without next";
+    const TWO: &str = "with next=2";
+    const THREE: &str = "with next=3";
+    const HOSTED: &str = "with topology=client_server";
+    let query = |parameters: &str| {
+        parameters.strip_prefix("with ").map(|query| format!("?{query}")).unwrap_or_default()
+    };
+    let cases =
+        [("a", TWO, MESH), ("b", MESH, TWO), ("c", TWO, THREE), ("d", HOSTED, TWO), ("e", MESH, HOSTED)];
+    let log = log_of(&["--dialects", "+matchbox"], |program| {
+        for (room, first, second) in cases {
+            let open = |parameters: &str| {
+                let mut client = program.connect(&format!("/matchbox/{room}{}", query(parameters)));
+                assert!(client.expect_text().contains("IdAssigned"));
+                client
+            };
+            let _waits = open(first);
+            drop((open(second), open(second)));
+        }
+        // Nobody waits in these: the first ones are a whole group, and the others meet.
+        let mut games = Vec::new();
+        for target in ["full?next=2", "full?next=2", "full?next=3", "full?next=3", "mesh", "mesh", "other"] {
+            let mut client = program.connect(&format!("/matchbox/{target}"));
+            assert!(client.expect_text().contains("IdAssigned"));
+            games.push(client);
+        }
+    });
+    for (room, first, second) in cases {
+        let line = line(
+            &log,
+            &format!("opened the room {room:?} of Matchbox {second}, while others wait there {first}"),
+        );
+        assert!(
+            line.ends_with("these are two rooms, so they do not meet: open one address in all games"),
+            "{line}"
+        );
+    }
+    assert_eq!(log.iter().filter(|line| line.contains("of Matchbox")).count(), cases.len(), "{log:#?}");
+}

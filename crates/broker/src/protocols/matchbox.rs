@@ -112,6 +112,12 @@ fn event(name: &str, value: &str) -> Frame {
     })
 }
 
+/// The topology of rooms in which the first peer is the host.
+const CLIENT_SERVER: &str = "client_server";
+
+/// The name of the room of those that name none. No client can name it.
+const UNNAMED: &str = "/";
+
 /// The end of the name of a room whose peers have hosts, as matchbox_signaling 0.15.0 has them (`src/topologies/client_server.rs`). No client
 /// can name it. Each host has a group of its own, with its id.
 pub const HOSTED: &str = "/host";

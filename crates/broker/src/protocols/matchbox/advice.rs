@@ -1,6 +1,6 @@
 //! Advice about mistakes of Matchbox clients.
 
-use super::CLIENT_SERVER;
+use super::{CLIENT_SERVER, HOSTED, UNNAMED};
 use crate::protocols::advice::{Advice, NamedBy, shown};
 
 /// A parameter of an address that has no effect, in words: the mistake, and the advice. The reference ignores it, too. Values of unknown
@@ -21,6 +21,24 @@ pub(super) fn odd_parameter(query: &str) -> Option<(String, String)> {
         let what = format!("opened a room of Matchbox with {name}={:?}, which does nothing", shown(&value));
         Some((what, hint))
     })
+}
+
+/// Clients that wait in a room of the same name with other parameters, in words: the mistake, and the advice.
+pub(super) fn other_room(name: &str, own: &str, others: &str) -> (String, String) {
+    let name = if name == UNNAMED { "" } else { name };
+    let what =
+        format!("opened the room {:?} of Matchbox {own}, while others wait there {others}", shown(name));
+    (what, "these are two rooms, so they do not meet: open one address in all games".to_owned())
+}
+
+/// The parameters of an address that leads to this room, or to its groups of a size.
+pub(super) fn parameters(room: &str, size: Option<usize>) -> String {
+    match (room.ends_with(HOSTED), size) {
+        (true, None | Some(0)) => format!("with topology={CLIENT_SERVER}"),
+        (true, Some(size)) => format!("with topology={CLIENT_SERVER}&next={size}"),
+        (false, Some(size)) => format!("with next={size}"),
+        (false, None) => "without next".to_owned(),
+    }
 }
 
 /// The topology of rooms without a host.

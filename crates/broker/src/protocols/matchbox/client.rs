@@ -10,8 +10,9 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 use uuid::Uuid;
 
+use super::advice::{other_room, parameters};
 use super::groups::{GroupKind, GroupPlace, Groups, Opening, name_of};
-use super::{CLIENT_SERVER, HOSTED, MatchboxRooms, Signal, advice, host_of};
+use super::{CLIENT_SERVER, HOSTED, MatchboxRooms, Signal, UNNAMED, advice, host_of};
 use crate::protocols::client::{Answer, Ask, Context, Description, FirstInVain, Message, Protocol};
 use crate::protocols::frozen::Frozen;
 use crate::protocols::key_state::KeyState;
@@ -24,8 +25,8 @@ use peerbroker_core::vocabulary::{
     CloseReason, Frame, InvalidName, MessageKind, NameKind, PeerId, RealmKind, Refusal, RoomName, RoomRefusal,
 };
 
-/// The name of the room of those that name none. No client can name it.
-const UNNAMED: &str = "/";
+/// The end of the name of a room with `next=0`. No client can name it.
+const UNFILLED: &str = "/0";
 
 /// Pause before the next attempt to take a place, or to join the room of a group.
 const RETRY: Duration = Duration::from_millis(100);
@@ -106,6 +107,30 @@ impl Matchbox {
     /// The groups of its room that have a size.
     fn kind(&self, size: usize) -> GroupKind {
         (self.room.clone(), size)
+    }
+
+    /// Tells the operator if clients wait in a room that has the same name, and other parameters in its address.
+    fn report_others(&self, context: &Context<'_, '_>) {
+        let room = self.room.as_str();
+        // Its parameter is told already.
+        if room.ends_with(UNFILLED) {
+            return;
+        }
+        let name = room.strip_suffix(HOSTED).unwrap_or(room);
+        let groups: Arc<Groups> = context.key.part();
+        let of_size = |room: &String| {
+            let sizes = RoomName::measured(room).map(|room| groups.open_sizes(&room)).unwrap_or_default();
+            let is_other = |size: &usize| room != self.room.as_str() || Some(*size) != self.size;
+            sizes.into_iter().find(is_other).map(|size| parameters(room, Some(size)))
+        };
+        let is_alike = room == name && self.size.is_none();
+        let is_mesh = !is_alike && context.key.rooms(Self::REALM).contains(name);
+        let of_mesh = is_mesh.then(|| parameters(name, None));
+        let others =
+            of_mesh.or_else(|| [name.to_owned(), format!("{name}{HOSTED}")].iter().find_map(of_size));
+        if let Some(others) = others {
+            context.mistake(|| other_room(name, &parameters(room, self.size), &others));
+        }
     }
 
     /// Looks for a place in a group of a size.
@@ -265,7 +290,7 @@ impl Protocol for Matchbox {
         let (room, size) = match next {
             _ if topology == CLIENT_SERVER => (format!("{room}{HOSTED}"), Some(next.unwrap_or(0))),
             // Nothing fills it, so it is a room like others.
-            Some(0) => (format!("{room}/0"), None),
+            Some(0) => (format!("{room}{UNFILLED}"), None),
             _ => (room.to_owned(), next),
         };
         let room = RoomName::measured(&room)?;
@@ -294,6 +319,7 @@ impl Protocol for Matchbox {
 
     /// Only now: a client that is refused takes no place.
     fn on_open(&mut self, context: &mut Context<'_, '_>) {
+        self.report_others(context);
         match self.size {
             Some(size) => self.seek(size, context),
             None => _ = self.join(self.room.clone(), context),

@@ -132,6 +132,12 @@ impl Groups {
         Some(Opening { groups: Arc::clone(self), kind: kind.clone() })
     }
 
+    /// The sizes of the open groups of a room.
+    pub(super) fn open_sizes(&self, room: &RoomName) -> Vec<usize> {
+        let all = (room.clone(), usize::MIN)..=(room.clone(), usize::MAX);
+        self.0.lock().open.range(all).map(|((_, size), _)| *size).collect()
+    }
+
     fn place(
         self: &Arc<Self>,
         kind: &GroupKind,

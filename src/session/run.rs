@@ -401,7 +401,9 @@ fn report_pace(key: &KeyState, peer: &PeerHandle) {
     report_mistake(key, peer, || {
         let most = key.settings().messages_per_second();
         let what = "sends more messages than --messages_per_second allows".to_owned();
-        (what, format!("they are read later. It may send {most} per second, and bursts of ten times that"))
+        let pace =
+            format!("they are read later. It may send {most} per second, and bursts of ten times that");
+        (what, format!("{pace}. Does its page answer every message with another one?"))
     });
 }
 

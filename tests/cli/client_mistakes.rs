@@ -365,6 +365,7 @@ fn a_websocket_at_a_wrong_address_is_logged_and_told_with_the_address_of_each_pr
         /app/peerjs; RxDB at /app/rxdb; Matchbox at /app/matchbox/ROOM";
     let rxdb = "the address is /app/rxdb: the room of RxDB is its `topic`, and not in the address";
     let matchbox = "the address is /app/matchbox/ROOM: the name of a room is one segment, without a slash";
+    let y_websocket = "if it is y-websocket, which adds a room to the address: that is another protocol. Use y-webrtc, or a server of y-websocket";
     let peerjs_only = "this broker speaks the protocols of PeerJS at /app/peerjs";
     for (dialects, path, hint) in [
         (all, "/app/signal", everything),
@@ -373,6 +374,7 @@ fn a_websocket_at_a_wrong_address_is_logged_and_told_with_the_address_of_each_pr
         (all, "/app/rxdb/notes", rxdb),
         (all, "/app/matchbox/a/b", matchbox),
         (all, "/app/matchbox/x/", matchbox),
+        (all, "/app/minutes", y_websocket),
         ("peerjs", "/app/rxdb", "--dialects +rxdb turns the protocol of RxDB on"),
         ("peerjs", "/announce", "--dialects +tracker turns the protocol of WebTorrent on, at /app/"),
         (

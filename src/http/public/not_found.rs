@@ -122,6 +122,10 @@ pub(super) fn socket_advice(mounted: &Mounted, head: &RequestHead) -> String {
             all.join(", ")
         );
     }
+    // Its address has a room, and its library sends nothing else that would tell.
+    if head.uri.query().is_none() && dialects.has(Dialect::Topics) {
+        return format!("{speaks} If it is y-websocket, which adds a room to the address: {Y_WEBSOCKET}");
+    }
     speaks
 }
 
@@ -195,6 +199,8 @@ const HEALTH_CHECKS: [&str; 8] =
 const HEALTH: &str = "The health check of this server is at /healthz.";
 
 const SOCKET_IO: &str = "socket.io is another protocol, which this broker does not speak: its clients need a server of socket.io.";
+
+const Y_WEBSOCKET: &str = "that is another protocol. Use y-webrtc, or a server of y-websocket.";
 
 const PAGES_OFF: &str = "The demos and the documentation are off: --pages=false.";
 

@@ -45,6 +45,12 @@ fn a_message_in_vain_is_logged_with_the_protocol_the_flag_or_the_limit_that_was_
             r#"the type "subcribe" at the root"#,
             r#"did it mean "subscribe"?"#,
         ),
+        (
+            "/",
+            json!({"type": "login", "name": "anna"}),
+            r#"the type "login" at the root"#,
+            "An app of your own has rooms.js, or `subscribe` and `publish` here",
+        ),
         ("/", json!({"type": "Publish"}), r#"the type "Publish" at the root"#, r#"did it mean "publish"?"#),
         (
             "/",
@@ -287,6 +293,7 @@ fn a_message_that_is_too_long_and_a_flood_are_logged_with_their_flags() {
     assert!(long.contains("a message has at most 1000 bytes"), "{long}");
     let flood = line(&log, "sends more messages than --messages_per_second allows");
     assert!(flood.contains(r#"id "flood""#) && flood.contains("It may send 1 per second"), "{flood}");
+    assert!(flood.ends_with("Does its page answer every message with another one?"), "{flood}");
 }
 
 #[test]

@@ -30,6 +30,9 @@ pub enum NamedBy {
     OnlyMember,
 }
 
+/// The advice for apps that speak no protocol of this broker.
+pub(super) const OWN_APP: &str = "An app of your own has rooms.js, or `subscribe` and `publish` here";
+
 /// Most characters of a client's text that are shown.
 const MAX_SHOWN: usize = 64;
 

@@ -1,7 +1,7 @@
 //! Advice about mistakes of RxDB's replication.
 
 use super::ROOM_UNITS;
-use crate::protocols::advice::{Advice, NamedBy, shown};
+use crate::protocols::advice::{Advice, NamedBy, OWN_APP, shown};
 use crate::protocols::json::Object;
 
 /// The words of the protocol.
@@ -11,7 +11,7 @@ pub(crate) const ADVICE: Advice = Advice {
     commands: &["join", "signal", "ping"],
     lacks,
     other_commands: "",
-    elsewhere: "An app of your own has rooms.js, or `subscribe` and `publish` here",
+    elsewhere: OWN_APP,
     below: "the room of RxDB is its `topic`, and not in the address",
 };
 

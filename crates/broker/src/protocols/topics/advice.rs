@@ -1,7 +1,7 @@
 //! Advice about mistakes with topics.
 
 use super::MAX_TOPICS;
-use crate::protocols::advice::{Advice, NamedBy};
+use crate::protocols::advice::{Advice, NamedBy, OWN_APP};
 use crate::protocols::json;
 use peerbroker_core::vocabulary::{InvalidName, RoomRefusal};
 
@@ -11,7 +11,7 @@ pub(crate) const ADVICE: Advice = Advice {
     named_by: NamedBy::Member("type"),
     commands: &["subscribe", "unsubscribe", "publish", "ping"],
     lacks,
-    other_commands: "",
+    other_commands: OWN_APP,
     elsewhere: "",
     below: "",
 };

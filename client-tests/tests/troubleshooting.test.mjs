@@ -22,12 +22,18 @@ const root = resolve(import.meta.dirname, '../..');
 const peerjs = readFileSync(join(root, 'client-tests/clients/1.5.5/peerjs.js'), 'utf8');
 const document = readFileSync(join(root, 'docs/TROUBLESHOOTING.md'), 'utf8');
 
-/** The quoted texts, with which the rows of the tables begin. */
-const quotes = document.split('\n').flatMap((line) => line.match(/^\| (?:`` ?(.+?) ?``|`(.+?)`) \|/)?.slice(1).filter(Boolean) ?? []);
+/** The quoted texts, with which the rows of the tables begin: one, or several with commas. */
+const QUOTE = '(?:`` ?(?:.+?) ?``|`(?:[^`]+)`)';
+const ROW = new RegExp(`^\\| (${QUOTE}(?:, ${QUOTE})*) \\|`);
+const quotes = document.split('\n').flatMap((line) => {
+  const [, texts = ''] = line.match(ROW) ?? [];
+  return Array.from(texts.matchAll(/`` ?(.+?) ?``|`([^`]+)`/g), ([, double, single]) => double ?? single);
+});
 
 /** The texts that no test provokes, and why. */
 const UNSEEN = {
   'net::ERR_CONNECTION_TIMED_OUT': 'loopback never drops packets',
+  'net::ERR_ADDRESS_UNREACHABLE': 'and it reaches every address',
   'Access to fetch at \'…\' from origin \'…\' has been blocked by CORS policy: Permission was denied for this request to access the …':
     'the page would have to come from a public address; the text is in Chromium',
   'net::ERR_CERT_COMMON_NAME_INVALID': 'a certificate for another name needs a trusted authority first',
@@ -190,11 +196,11 @@ mistake('a camera over http', 'Cannot read properties of undefined (reading \'ge
   { host: 'lan.test' },
 ));
 
-mistake('a wake lock over http', 'Cannot read properties of undefined (reading \'request\')', Object.assign(
+mistake('a wake lock over http', '(reading \'request\')', Object.assign(
   (page) => page.evaluate(() => { setTimeout(() => navigator.wakeLock.request('screen')); }),
   { host: 'lan.test' },
 ));
-mistake('the clipboard over http', 'Cannot read properties of undefined (reading \'writeText\')', Object.assign(
+mistake('the clipboard over http', '(reading \'writeText\')', Object.assign(
   (page) => page.evaluate(() => { setTimeout(() => navigator.clipboard.writeText('x')); }),
   { host: 'lan.test' },
 ));
@@ -251,11 +257,26 @@ mistake('a message of a peer', 'peer.send is not a function', async (page) => {
   await openAndWait(page, 'a', at(await server()));
   await page.evaluate(() => { setTimeout(() => { const { peer } = window; peer.send('x'); }); });
 });
-mistake('a room that is not awaited', 'room.on is not a function', async (page) => {
-  const broker = await server();
-  await page.addScriptTag({ url: `http://127.0.0.1:${broker.port}/rooms.js` });
-  await openAndWait(page, 'a', at(broker));
-  await page.evaluate(() => { setTimeout(() => { const room = window.joinRoom(window.peer, 'lobby'); room.on('joined', () => {}); }); });
+mistake('a listener at the connection of a peer that is destroyed', 'Cannot read properties of undefined (reading \'on\')', async (page) => {
+  await openAndWait(page, 'a', at(await server()));
+  await page.evaluate(() => {
+    window.peer.destroy();
+    setTimeout(() => window.peer.connect('b').on('open', () => {}));
+  });
+});
+mistake('PeerJS of npm without options', 'WebSocket connection to \'wss://0.peerjs.com/…\' failed', (page) => open(page, 'anna'));
+mistake('a handler of the page that uses a name of a module', 'room is not defined', async (page) => {
+  await page.setContent('<button onclick="room.send(1)">Send</button><script type="module">const room = { send() {} };</script>');
+  await page.locator('button').click();
+});
+mistake('an element that is not there yet', 'Cannot read properties of null (reading \'append\')', (page) => page.evaluate('void setTimeout(() => document.querySelector("#start").append("a code"))'));
+mistake('a type that is imported as a value', 'does not provide an export named \'DataConnection\'', async (page) => {
+  const { port } = await server();
+  await page.addScriptTag({ type: 'module', content: `import { Peer, DataConnection } from 'http://127.0.0.1:${port}/peerjs.mjs';` });
+});
+mistake('the classic script of rooms as a module', 'does not provide an export named \'joinRoom\'', async (page) => {
+  const { port } = await server();
+  await page.addScriptTag({ type: 'module', content: `import { joinRoom } from 'http://127.0.0.1:${port}/rooms.js';` });
 });
 
 test('every text that the page quotes is provoked, or is known not to be', () => {

@@ -28,9 +28,6 @@ pub struct Signal<'a> {
     pub data: &'a str,
 }
 
-/// The topology of rooms in which the first peer is the host.
-const CLIENT_SERVER: &str = "client_server";
-
 /// The only message that needs nothing, as serde writes it.
 pub const KEEP_ALIVE: &str = r#""KeepAlive""#;
 

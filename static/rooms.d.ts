@@ -36,11 +36,11 @@ export interface Room<Data = any> {
     options?: AddEventListenerOptions,
   ): this;
   /**
-   * Sends to all others, or to one member. Rejects with a `RoomError` if the server refuses, the connection is lost, or the message is
+   * Sends to all others, or to one member; this page gets no message of its own. Rejects with a `RoomError` if the server refuses, the connection is lost, or the message is
    * `too_big` (by default 1 MiB), and with a `TypeError` if the payload is not JSON.
    */
   send<Payload>(payload: JsonOnly<Payload>, to?: string): Promise<void>;
-  /** Changes the data of this member. */
+  /** Replaces the data of this member: it keeps no members of the old one, as in `{ ...room.members.get(peer.id), score: 5 }`. */
   update(data: JsonOnly<Data>): Promise<void>;
   leave(): Promise<void>;
   /**
@@ -60,7 +60,7 @@ export interface Call<Data = any> extends Room<Data> {
 }
 
 export interface RoomEvents<Data = any> {
-  /** Another member has joined, changed its data, or left. */
+  /** Another member has joined, changed its data, or left. `joined` comes for later ones: `members` has those that are there before. */
   joined: { id: string; data: Data };
   updated: { id: string; data: Data };
   left: { id: string; data: Data };

@@ -19,6 +19,9 @@ const JSON_OBJECTS = /^\[object (Object|Array|String|Number|Boolean)\]$/;
 /** What a page may listen to; `stream` is of calls, `entered` for this file. */
 const EVENTS = new Set(['joined', 'updated', 'left', 'message', 'closed', 'stream', 'entered']);
 
+/** What a room has, and the promise of one has not. */
+const OF_ROOM = ['on', 'send', 'update', 'leave', 'callEverybody', 'members'];
+
 /** Most characters of a wrong value in the text of an error. */
 const SHOWN = 40;
 
@@ -40,7 +43,18 @@ export class RoomError extends Error {
 }
 
 /** @type {typeof import('./rooms.js').joinRoom} */
-export const joinRoom = async (peer, name, data) => entered(new Room(peer, name, data));
+export const joinRoom = (peer, name, data) => awaited('joinRoom', enter(peer, name, data));
+
+const enter = async (peer, name, data) => entered(new Room(peer, name, data));
+
+/** Names the missing `await` where a page takes the promise for the room. @template Kind @param {string} method @param {Promise<Kind>} promise */
+function awaited(method, promise) {
+  const get = () => {
+    throw new TypeError(`${method} returns a promise: write await ${method}(…), in an async function or a module`);
+  };
+  for (const name of OF_ROOM) Object.defineProperty(promise, name, { get });
+  return promise;
+}
 
 /** @template {Room} Kind @param {Kind} room @returns {Promise<Kind>} */
 function entered(room) {
@@ -157,7 +171,11 @@ class Room extends EventTarget {
   }
 
   /** The call is a room of its own, so all know who takes part, and nobody calls others. */
-  async callEverybody(stream, data = this.#data) {
+  callEverybody(stream, data = this.#data) {
+    return awaited('callEverybody', this.#call(stream, data));
+  }
+
+  async #call(stream, data) {
     if (typeof stream?.getTracks !== 'function') {
       throw new TypeError(`callEverybody(stream) needs a MediaStream, as await getUserMedia(…) gives one, not ${shown(stream)}`);
     }

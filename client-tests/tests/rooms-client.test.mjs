@@ -371,6 +371,38 @@ onStage('a page is told why it is not in a room, and that it waits for an event 
   assert.deepEqual(said.filter((text) => text.startsWith('A room')), ['A room has no event "join": its events are joined, updated, left, message, closed, stream']);
 });
 
+onStage('a page that forgets to await a room or a call is told so', async (stage) => {
+  const server = await stage.server([]);
+  const client = await stage.client('1.5.5');
+  await client.run(loadScript, urlOf(server, 'rooms.js'));
+  const errors = await client.run(async (options) => {
+    const texts = [];
+    const note = (use) => {
+      try {
+        use();
+      } catch ({ name, message }) {
+        texts.push(`${name}: ${message}`);
+      }
+    };
+    /** @type {any} */
+    const promise = window.joinRoom(new Peer('anna', options), 'lobby');
+    note(() => promise.on('joined', () => {}));
+    note(() => promise.send('hello'));
+    note(() => promise.members.size);
+    const room = await promise;
+    const stream = await navigator.mediaDevices.getUserMedia({ audio: true });
+    /** @type {any} */
+    const call = room.callEverybody(stream);
+    note(() => call.on('stream', () => {}));
+    await (await call).leave();
+    await room.leave();
+    return texts;
+  }, { host: server.host, port: server.port, path: '/' });
+
+  const told = (method) => `TypeError: ${method} returns a promise: write await ${method}(…), in an async function or a module`;
+  assert.deepEqual(errors, [...Array(3).fill(told('joinRoom')), told('callEverybody')]);
+});
+
 onStage('a page is told that its peer has joined a room twice, but not when it has left the room before', async (stage) => {
   const server = await stage.server([]);
   const client = await stage.client('1.5.5');

@@ -1,3 +1,4 @@
+// For <script src>. As a module, for import: rooms.mjs beside this file.
 (() => {
 {{rooms}}
 Object.assign(window, { joinRoom, RoomError });

@@ -4,9 +4,6 @@ import { createRxDatabase } from 'rxdb/plugins/core';
 import { getConnectionHandlerSimplePeer, replicateWebRTC } from 'rxdb/plugins/replication-webrtc';
 import { getRxStorageMemory } from 'rxdb/plugins/storage-memory';
 
-// RxDB asks for this part of Node.
-Object.assign(window, { process: { nextTick: (act, ...all) => queueMicrotask(() => act(...all)) } });
-
 const schema = {
   version: 0,
   primaryKey: 'id',
@@ -32,6 +29,8 @@ window.harness = (() => {
 
   /** Opens the database, on the way of this server. */
   async function open({ url, room }) {
+    // RxDB asks for this part of Node. The snippets of pages have their own.
+    Object.assign(window, { process: { nextTick: (act, ...all) => queueMicrotask(() => act(...all)) } });
     await create();
     const pool = await replicateWebRTC({
       collection: notes,

@@ -33,18 +33,21 @@ window.harness = (() => {
     return torrent.magnetURI;
   }
 
-  /** Downloads the file of a torrent, and seeds it from then on; resolves with its text. */
+  /** Downloads the file of a torrent, by its magnet link or by the code of a listing, and seeds it; resolves with its text. */
   async function load(magnet) {
     const client = await opened;
-    const torrent = client.add(magnet);
+    const torrent = magnet.code ? new Function('client', 'infoHash', magnet.code)(client, magnet.infoHash) : client.add(magnet);
     watch(torrent);
     await new Promise((resolve) => torrent.on('done', resolve));
     return (await torrent.files[0].blob()).text();
   }
 
-  /** Runs code of a page's snippet, which has its `client` seed `files`. */
+  /** Runs code of a page's snippet, which has its `client` seed `files`; resolves with the info hash. */
   async function run(code) {
-    new Function('client', 'files', code)(await opened, [new File(['hello'], 'note.txt')]);
+    const client = await opened;
+    const seeded = new Promise((resolve) => client.once('torrent', resolve));
+    new Function('client', 'files', code)(client, [new File(['hello'], 'note.txt')]);
+    return (await seeded).infoHash;
   }
 
   /** Leaves all swarms as an app does. */

@@ -171,7 +171,7 @@ test('every listing compiles in TypeScript as strict as it gets', { timeout: 120
   cpSync(join(clientTests, 'clients/1.5.5/types.d.ts'), join(project, 'peerjs.d.ts'));
   cpSync(join(clientTests, '../static/rooms.d.ts'), join(project, 'rooms.d.ts'));
   writeFileSync(join(project, 'prelude.ts'), PRELUDE);
-  writeFileSync(join(project, 'webtorrent.d.ts'), "declare module 'webtorrent' { export default class { seed(files: FileList, options: { announceList: string[][] }): void } }");
+  writeFileSync(join(project, 'webtorrent.d.ts'), "declare module 'webtorrent' { export default class { seed(files: FileList, options: { announce: string[] }, seeded: (torrent: { infoHash: string }) => void): void } }");
   const files = ['prelude.ts', 'webtorrent.d.ts'];
   for (const name of ['USE', 'TROUBLESHOOTING', 'CHOOSING', 'CALLS']) {
     const page = `docs/${name}.md`;

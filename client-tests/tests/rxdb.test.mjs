@@ -1,9 +1,13 @@
 // RxDB, unchanged, replicates a database between pages that have met at `{path}rxdb`.
 
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { resolve } from 'node:path';
 import { onStage } from '../lib/every-client.mjs';
 import { Network } from '../lib/network.mjs';
 import { onNetwork } from '../lib/on-network.mjs';
+
+const CHOOSING = resolve(import.meta.dirname, '../../docs/CHOOSING.md');
 
 onStage('1,000 documents are replicated between pages of two browsers, and a third one gets them later', async (stage) => {
   const url = `${(await stage.server()).socketUrl}rxdb`;
@@ -15,6 +19,18 @@ onStage('1,000 documents are replicated between pages of two browsers, and a thi
   assert.deepEqual(await Promise.all([anna.ask('holds', 1000), ben.ask('holds', 1000)]), [1000, 1000]);
   const clara = await open(stage, url, 'chromium');
   assert.equal(await clara.ask('holds', 1000), 1000);
+});
+
+onStage('the listing of docs/CHOOSING.md replicates a database as it stands', async (stage) => {
+  const server = await stage.server();
+  const [listing] = readFileSync(CHOOSING, 'utf8').match(/```js\nimport \{ getConnectionHandlerSimplePeer[^]*?```/);
+  const code = listing.replace(/^```js|^import .*|```$/gm, '').replace('ws://localhost:9000/', server.socketUrl);
+  const [anna, ben] = [await stage.page('replica'), await stage.page('replica')];
+  for (const page of [anna, ben]) await page.ask('run', code);
+
+  await anna.ask('add', { from: 0, count: 10 });
+
+  assert.equal(await ben.ask('holds', 10), 10);
 });
 
 onStage('pages of two keys do not meet, and those of one go on without the server', async (stage) => {

@@ -2,9 +2,12 @@
 
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
+import { resolve } from 'node:path';
 import WebSocket from 'ws';
 import { onStage } from '../lib/every-client.mjs';
 
+const CHOOSING = resolve(import.meta.dirname, '../../docs/CHOOSING.md');
 const TRACKER = ['--dialects', 'tracker'];
 
 onStage('a page seeds a file, and others load it from each other, also when the first is gone', async (stage) => {
@@ -21,6 +24,18 @@ onStage('a page seeds a file, and others load it from each other, also when the 
   const [, hex] = magnet.match(/btih:([0-9a-f]{40})/);
   const { complete, incomplete } = await scraped(url, Buffer.from(hex, 'hex').toString('latin1'));
   assert.equal(complete + incomplete, 2);
+});
+
+onStage('by the listing of docs/CHOOSING.md, a page that knows only an info hash loads the file', async (stage) => {
+  const server = await stage.server(TRACKER);
+  const [listing] = readFileSync(CHOOSING, 'utf8').match(/```js\nimport WebTorrent [^]*?```/);
+  const code = listing.replace(/^```js|^import .*|^const client .*|```$/gm, '').replace('ws://localhost:9000/', server.socketUrl);
+  const seeds = code.slice(0, code.indexOf('// Elsewhere'));
+  const [, loads] = code.match(/^\/\/ Elsewhere: (.*)$/m);
+  const [anna, ben] = [await stage.page('torrents'), await stage.page('torrents')];
+  const infoHash = await anna.ask('run', seeds);
+
+  assert.equal(await ben.ask('load', { infoHash, code: code.replace(/^client\.seed[^]*/m, `return ${loads}`) }), 'hello');
 });
 
 onStage('torrents of two keys are two', async (stage) => {

@@ -82,6 +82,15 @@ visit('a phone asks which slide is shown, and need not be told when it comes', a
   await shows(presenter, await join(visit, await localLink(presenter)), 1);
 });
 
+visit('a phone that opens the address of the slides without their code is told to scan that', async (visit) => {
+  const url = urlOf(await visit.server(), SLIDES, 'lan.test');
+  const [hand, desk] = [await present(visit, url, phone), await present(visit, url)];
+  const advice = (page) => page.getByText('This phone has begun a presentation of its own. To turn the slides on a computer, scan the code on its screen.');
+  const { y, height } = await advice(hand).boundingBox();
+  assert.ok(y + height < phone.viewport.height / 2, 'it is at the top');
+  assert.equal(await advice(desk).isVisible(), false);
+});
+
 visitAtNight('two phones turn the same slides, and one may leave', async (visit) => {
   const presenter = await present(visit, urlOf(await visit.server(), SLIDES));
   const link = await localLink(presenter);

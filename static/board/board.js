@@ -140,6 +140,6 @@ function stateOf({ broker, others, isDirect, hasMissed }) {
     text: 'Nobody else is connected',
     explanation: hasMissed
       ? 'Somebody came, but your devices found no way to each other. Put both on one network, or give the broker a relay.'
-      : 'Send somebody the link. Drawings and notes go from browser to browser.',
+      : 'Send somebody the whole link: without its part after #, a page starts another board. Drawings and notes go from browser to browser.',
   };
 }

@@ -104,27 +104,32 @@ impl World {
             }
         }
         let gone: Vec<Player> = players.extract_if(.., |player| ended.contains(&player.conn)).collect();
-        let mut heard: BTreeMap<String, Vec<(bool, String)>> = BTreeMap::new();
+        // If a player was told last in this step that another one has come, or has gone.
+        let mut told: BTreeMap<(String, String), bool> = BTreeMap::new();
         for player in players.iter_mut().filter(|player| self.is_running(player.node)) {
             // It answers pings.
             player.lease.mark_alive();
             for text in player.socket.texts() {
                 let (what, id) = text.trim_matches(['{', '}']).split_once(':').expect("an event");
-                let event = (what == r#""NewPeer""#, id.trim_matches('"').to_owned());
-                heard.entry(player.lease.id().to_string()).or_default().push(event);
+                let pair = (player.lease.id().to_string(), id.trim_matches('"').to_owned());
+                told.insert(pair, what == r#""NewPeer""#);
                 self.note(What::Grouped { conn: player.conn, what: text });
             }
         }
+        let rooms: BTreeMap<String, Option<RoomName>> =
+            players.iter().map(|player| (player.lease.id().to_string(), player.room.clone())).collect();
         for player in players.iter_mut() {
             let own = player.lease.id().to_string();
-            // Of two only one is told. The other one may have been told the end in the same step.
-            let told = heard.iter().filter(|(_, events)| events.contains(&(true, own.clone())));
-            player.known.extend(told.map(|(id, _)| id.clone()));
-            for (has_come, id) in heard.get(&own).into_iter().flatten() {
-                if *has_come {
-                    player.known.insert(id.clone());
-                } else {
-                    player.known.remove(id);
+            // Of two only one is told, and opens or closes the connection of both. The other one may have been told the end in the same
+            // step, or it has left the group, and the news of that is on its way.
+            for has_come in [true, false] {
+                for (one, other) in told.iter().filter(|(_, come)| **come == has_come).map(|(pair, _)| pair) {
+                    let is_there = !has_come || rooms.get(one) == Some(&player.room);
+                    if *one == own {
+                        player.learn(other, has_come);
+                    } else if *other == own && is_there {
+                        player.learn(one, has_come);
+                    }
                 }
             }
         }
@@ -177,6 +182,15 @@ impl World {
 }
 
 impl Player {
+    /// Another one is in its group, or no longer.
+    fn learn(&mut self, other: &str, has_come: bool) {
+        if has_come {
+            self.known.insert(other.to_owned());
+        } else {
+            self.known.remove(other);
+        }
+    }
+
     fn act(&mut self, node: &Arc<Node>, note: impl Fn(What)) {
         self.session.go_on(node, &self.lease);
         let rooms = rooms(node);

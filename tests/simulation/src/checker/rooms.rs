@@ -211,7 +211,8 @@ fn check_without_faults(
 }
 
 /// A room has one order on each node, through every fault. Only a client that has come from another node, or from the process before,
-/// may hear several senders in another one. An id that two clients had in an outage gets back what the one that keeps it has set.
+/// may hear several senders in another one. Old data of an id may come back if it has moved to a node that was by itself: that one gives its
+/// client those that it knows, and if it counts as dead, the others fall back to those of the node before.
 fn check_order_of_nodes(history: &History, members: &BTreeMap<Conn, Member<'_>>, faults: &mut Vec<String>) {
     let nodes: BTreeSet<usize> = members.values().map(|member| member.span.node).collect();
     let killed: Vec<(usize, usize)> = history
@@ -232,13 +233,16 @@ fn check_order_of_nodes(history: &History, members: &BTreeMap<Conn, Member<'_>>,
             old.node != span.node || killed.iter().any(is_between)
         })
     };
-    let outranked = |what: &What| match what {
-        What::Ended { conn, why: "outranked" } => Some(members.get(conn)?.span.id),
-        _ => None,
-    };
-    let twice: BTreeSet<String> =
-        history.events.iter().filter_map(|(_, what)| outranked(what)).map(update_of).collect();
-    let once = |frame: &str| !twice.iter().any(|update| frame.contains(update));
+    let spans = || members.values().map(|member| member.span);
+    let comes_back: BTreeSet<String> = spans()
+        .filter(|span| {
+            let has_moved =
+                spans().any(|old| old.id == span.id && old.node != span.node && old.opened < span.opened);
+            has_moved && is_by_itself(history, span.node, span.opened, span.ended)
+        })
+        .map(|span| update_of(span.id))
+        .collect();
+    let once = |frame: &str| !comes_back.iter().any(|update| frame.contains(update));
     for node in nodes {
         let of_node = members.values().filter(|member| member.span.node == node && !has_moved(member.span));
         let views = of_node.map(|member| &member.views);

@@ -4,6 +4,8 @@ mod rooms;
 
 use std::collections::{BTreeMap, HashMap};
 
+use peerbroker::protocols::tracker::Counts;
+
 use crate::history::{Conn, History, Millis, What};
 
 /// Time after the end of a fault in which a node may still notice losses: a lease, and some rounds.
@@ -44,15 +46,37 @@ pub fn check(history: &History) -> Vec<String> {
     check_order(history, &spans, &messages, &mut faults);
     check_end(history, &spans, &messages, &mut faults);
     rooms::check(history, &spans, &mut faults);
-    if history.swarms.iter().any(|swarm| *swarm != history.swarm) {
-        faults.push(format!("the swarm has {:?}, and the nodes know {:?}", history.swarm, history.swarms));
-    }
+    check_swarm(history, &mut faults);
     for (at, what) in &history.events {
         if matches!(what, What::Refused { why: "NO ANSWER", .. } | What::Contradiction { .. }) {
             faults.push(format!("{at}: {what:?}"));
         }
     }
     faults
+}
+
+/// In the end all nodes know how many members the swarm has, and an offer of each came to each other one.
+fn check_swarm(history: &History, faults: &mut Vec<String>) {
+    let complete = history.swarm.values().filter(|is_complete| **is_complete).count();
+    let truth = Counts { complete, incomplete: history.swarm.len() - complete };
+    if history.swarms.iter().any(|counts| *counts != truth) {
+        faults.push(format!("the swarm has {truth:?}, and the nodes know {:?}", history.swarms));
+    }
+    let mut offers: Vec<(Conn, Conn)> = history
+        .events
+        .iter()
+        .filter_map(|(_, what)| match what {
+            What::Offered { conn, from } => Some((*from, *conn)),
+            _ => None,
+        })
+        .collect();
+    offers.sort_unstable();
+    let members = || history.swarm.keys().copied();
+    let pairs = members().flat_map(|from| members().map(move |to| (from, to)));
+    let wanted: Vec<(Conn, Conn)> = pairs.filter(|(from, to)| from != to).collect();
+    if offers != wanted {
+        faults.push(format!("the members {wanted:?} should hear offers of each other, and hear {offers:?}"));
+    }
 }
 
 fn spans(history: &History) -> Vec<Span> {

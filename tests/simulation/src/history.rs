@@ -73,6 +73,11 @@ pub enum What {
         event: &'static str,
         left: usize,
     },
+    /// A member of the swarm got the offer of another one.
+    Offered {
+        conn: Conn,
+        from: Conn,
+    },
     /// A peer of Matchbox has done or heard this.
     Grouped {
         conn: Conn,
@@ -103,8 +108,9 @@ pub struct History {
     pub queued: usize,
     /// The members of each room at the end, as each node knows them.
     pub members: Vec<BTreeMap<&'static str, Vec<String>>>,
-    /// The members of the swarm at the end, and as each node knows them.
-    pub swarm: Counts,
+    /// The members of the swarm at the end, each with true if it has the whole torrent.
+    pub swarm: BTreeMap<Conn, bool>,
+    /// The number of them, as each node knows it.
     pub swarms: Vec<Counts>,
     /// True if nodes refuse new clients in an outage, so that no outage is an excuse for two owners.
     pub is_strict: bool,

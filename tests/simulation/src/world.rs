@@ -9,6 +9,7 @@ mod rooms;
 mod session;
 mod swarms;
 mod tasks;
+mod visitors;
 pub mod walk;
 
 use std::cell::{Cell, RefCell};
@@ -23,14 +24,14 @@ use peerbroker::events::Events;
 use peerbroker::keys::{Key, Settings};
 use peerbroker::node::Node;
 use peerbroker::protocols::client::Protocol as _;
+use peerbroker::protocols::matchbox::Matchbox;
 use peerbroker::protocols::peerjs::PeerJs;
 use peerbroker::protocols::peerjs::rooms::PeerJsRooms;
-use peerbroker::protocols::root::Guests;
-use peerbroker::protocols::tracker::Memberships;
+use peerbroker::protocols::root::Guest;
 use peerbroker::rooms::RoomFrames as _;
 use peerbroker::router::{ConnectionInfo, IdLease, PeerHandle, Realm, RegisterRefusal, RegisterRequest};
 use peerbroker::session::Turn;
-use peerbroker::vocabulary::{ApiKey, CloseReason, ConnectionKind, PeerId, Refusal, Token};
+use peerbroker::vocabulary::{ApiKey, CloseReason, ConnectionKind, Dialect, PeerId, Refusal, Token};
 use serde_json::Value;
 use tokio::task::{JoinHandle, LocalSet, spawn_local};
 use tokio::time::{sleep, timeout};
@@ -41,6 +42,7 @@ use crate::socket::Socket;
 use faults::in_doubt;
 use rng::Rng;
 use tasks::{Pause, Tasks};
+use visitors::Visitors;
 
 pub const NODES: usize = 3;
 const IDS: [&str; 4] = ["a", "b", "c", "d"];
@@ -75,10 +77,6 @@ struct Client {
     node: usize,
     lease: IdLease,
     socket: Socket,
-    /// Its part in swarms, which keeps these as its session does.
-    swarm: Option<(Arc<Guests>, Memberships)>,
-    /// True if it has the whole torrent. `None` if it is no member of the swarm.
-    seeds: Option<bool>,
 }
 
 /// The matter of the clients' life.
@@ -99,7 +97,8 @@ pub struct World {
     history: Rc<RefCell<History>>,
     nodes: Vec<Option<NodeHandle>>,
     clients: Rc<RefCell<Vec<Client>>>,
-    players: Rc<RefCell<Vec<groups::Player>>>,
+    players: Visitors<Matchbox, groups::Player>,
+    sharers: Visitors<Guest, swarms::Sharer>,
     conns: usize,
     numbers: u32,
     in_doubt: u64,
@@ -150,6 +149,7 @@ impl World {
             nodes: Vec::new(),
             clients: Rc::default(),
             players: Rc::default(),
+            sharers: Rc::default(),
             conns: 0,
             numbers: 0,
             in_doubt: 0,
@@ -168,7 +168,7 @@ impl World {
             degraded: self.degraded,
             ..ClusterConfig::new("simulated", &format!("n{index}"))
         };
-        let mut config = Config::default();
+        let mut config = Config { dialects: Dialect::ALL.into_iter().collect(), ..Config::default() };
         config.limits.expire_timeout = Duration::from_secs(2);
         config.limits.probe_timeout = Duration::from_millis(500);
         config.limits.alive_timeout = Duration::from_secs(600);
@@ -216,6 +216,8 @@ impl World {
             match self.rng.below(12) {
                 0..=6 if subject == Subject::Groups => self.open_player(),
                 7..=9 if subject == Subject::Groups => self.close_player(),
+                0..=2 if subject == Subject::Swarms => self.open_sharer(),
+                9 if subject == Subject::Swarms => self.close_sharer(),
                 0..=2 => self.open(),
                 3..=8 if subject == Subject::Rooms => self.act_in_a_room(),
                 3..=8 if subject == Subject::Swarms => self.act_in_the_swarm(),
@@ -233,7 +235,7 @@ impl World {
         match subject {
             Subject::Messages => self.probe().await,
             Subject::Rooms => self.probe_rooms().await,
-            Subject::Swarms => {}
+            Subject::Swarms => self.probe_the_swarm().await,
             Subject::Groups => self.check_settled_groups(),
         }
         self.sum_up();
@@ -256,6 +258,7 @@ impl World {
             self.record_outages();
             self.listen();
             self.play_in_groups();
+            self.play_in_swarms();
             self.check_invariants();
         }
     }
@@ -340,15 +343,7 @@ impl World {
                 Ok(Ok(lease)) => {
                     note(&history, &steps, What::Opened { conn, id, token, node: index });
                     rooms::opened(&node, &lease);
-                    clients.borrow_mut().push(Client {
-                        conn,
-                        id,
-                        node: index,
-                        lease,
-                        socket,
-                        swarm: None,
-                        seeds: None,
-                    });
+                    clients.borrow_mut().push(Client { conn, id, node: index, lease, socket });
                 }
                 Ok(Err(why)) => note(&history, &steps, What::Refused { conn, id, why }),
                 Err(_) => note(&history, &steps, What::Refused { conn, id, why: "NO ANSWER" }),
@@ -427,7 +422,7 @@ impl World {
         history.in_doubt = self.in_doubt + alive;
         history.members = self.nodes.iter().flatten().map(|node| rooms::members(&node.node)).collect();
         history.swarm = self.members_of_the_swarm();
-        history.swarms = self.nodes.iter().flatten().map(|node| swarms::members(&node.node)).collect();
+        history.swarms = self.nodes.iter().flatten().map(|node| swarms::counts(&node.node)).collect();
         history.queued = self.nodes.iter().flatten().map(|node| node.node.queued_bytes()).sum();
     }
 }

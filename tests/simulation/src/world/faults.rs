@@ -111,7 +111,8 @@ impl World {
         node.tasks.abort();
         node.opening.iter().for_each(JoinHandle::abort);
         self.in_doubt += in_doubt(&node.node);
-        self.kill_players(index);
+        self.kill_visitors(&self.players, index);
+        self.kill_visitors(&self.sharers, index);
         let gone: Vec<Client> =
             self.clients.borrow_mut().extract_if(.., |client| client.node == index).collect();
         for client in gone {

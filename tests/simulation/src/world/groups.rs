@@ -9,30 +9,23 @@ use peerbroker::config::Degraded;
 use peerbroker::node::Node;
 use peerbroker::protocols::matchbox::Matchbox;
 use peerbroker::rooms::Rooms;
-use peerbroker::router::{Disconnect, IdLease};
-use peerbroker::vocabulary::{CloseReason, RealmKind, RoomName};
-use tokio::task::spawn_local;
-use tokio::time::timeout;
+use peerbroker::vocabulary::{RealmKind, RoomName};
 
-use super::session::Session;
-use super::{LEASE, STEP, World, note, open, play};
+use super::visitors::Visitor;
+use super::{LEASE, STEP, World, play};
 use crate::checker::check;
-use crate::history::{Conn, History, What};
+use crate::history::{History, What};
 use crate::sim::Fault;
-use crate::socket::Socket;
 
-const ROOM: &str = "duel";
 const SIZE: usize = 3;
+const QUERY: &str = "room=duel&next=3";
 
+/// A peer as its client knows it.
+#[derive(Default)]
 pub(super) struct Player {
-    conn: Conn,
-    node: usize,
-    lease: IdLease,
-    socket: Socket,
-    session: Session<Matchbox>,
     /// The group in whose room it is.
     room: Option<RoomName>,
-    /// The peers of its group, as its client knows them: it was told of them, or they of it.
+    /// The peers of its group: it was told of them, or they of it.
     known: BTreeSet<String>,
 }
 
@@ -44,66 +37,24 @@ impl World {
 
     /// A client asks for the room.
     fn open_player_at(&mut self, index: usize) {
-        let Some(handle) = self.nodes[index].as_mut().filter(|node| !node.pause.paused.get()) else { return };
-        self.conns += 1;
-        let conn = self.conns;
-        let node = Arc::clone(&handle.node);
         let players = Rc::clone(&self.players);
-        let history = Rc::clone(&self.history);
-        let steps = Rc::clone(&self.steps);
-        handle.opening.push(spawn_local(async move {
-            let socket = Socket::default();
-            let id = format!("player-{conn}");
-            let realm = Arc::clone(rooms(&node).realm());
-            let opened = timeout(Duration::from_secs(20), open(&node, &realm, &id, 0, &socket)).await;
-            let Ok(Ok(lease)) = opened else {
-                return note(&history, &steps, What::Refused { conn, id: "player", why: "unavailable" });
-            };
-            note(&history, &steps, What::Opened { conn, id: Box::leak(id.into()), token: 0, node: index });
-            let query = format!("room={ROOM}&next={SIZE}");
-            let session = Session::open(&node, &lease, &query);
-            let room = None;
-            let known = BTreeSet::new();
-            players.borrow_mut().push(Player { conn, node: index, lease, socket, session, room, known });
-        }));
+        self.open_visitor(&players, index, "player", QUERY);
     }
 
     pub(super) fn close_player(&mut self) {
-        let mut players = self.players.borrow_mut();
-        let able: Vec<usize> = (0..players.len()).filter(|at| self.is_running(players[*at].node)).collect();
-        if able.is_empty() {
-            return;
-        }
-        let player = players.swap_remove(able[self.rng.below(able.len())]);
-        drop(players);
-        self.end_player(player, "closed");
-    }
-
-    fn end_player(&self, Player { conn, lease, session, .. }: Player, why: &'static str) {
-        self.note(What::Ended { conn, why });
-        session.close(lease, Disconnect::ByServer(CloseReason::Left));
-    }
-
-    pub(super) fn kill_players(&self, index: usize) {
-        for player in self.players.borrow_mut().extract_if(.., |player| player.node == index) {
-            self.note(What::Ended { conn: player.conn, why: "killed" });
-            // As for other clients.
-            std::mem::forget(player);
-        }
+        let players = Rc::clone(&self.players);
+        self.close_visitor(&players);
     }
 
     /// Sessions do what their groups want, and clients hear of each other.
     pub(super) fn play_in_groups(&self) {
         let mut players = self.players.borrow_mut();
-        let mut ended = Vec::new();
         for player in players.iter_mut().filter(|player| self.is_running(player.node)) {
             let node = &self.nodes[player.node].as_ref().expect("its node").node;
-            player.act(node, |what| self.note(what));
-            if !player.lease.is_current() {
-                ended.push(player.conn);
-            }
+            act(player, node, |what| self.note(what));
         }
-        let gone: Vec<Player> = players.extract_if(.., |player| ended.contains(&player.conn)).collect();
+        let is_over = |player: &Visitor<_, _>| self.is_running(player.node) && !player.lease.is_current();
+        let gone: Vec<_> = players.extract_if(.., |player| is_over(player)).collect();
         // If a player was told last in this step that another one has come, or has gone.
         let mut told: BTreeMap<(String, String), bool> = BTreeMap::new();
         for player in players.iter_mut().filter(|player| self.is_running(player.node)) {
@@ -116,34 +67,21 @@ impl World {
                 self.note(What::Grouped { conn: player.conn, what: text });
             }
         }
-        let rooms: BTreeMap<String, Option<RoomName>> =
-            players.iter().map(|player| (player.lease.id().to_string(), player.room.clone())).collect();
-        for player in players.iter_mut() {
-            let own = player.lease.id().to_string();
-            // Of two only one is told, and opens or closes the connection of both. The other one may have been told the end in the same
-            // step, or it has left the group, and the news of that is on its way.
-            for has_come in [true, false] {
-                for (one, other) in told.iter().filter(|(_, come)| **come == has_come).map(|(pair, _)| pair) {
-                    let is_there = !has_come || rooms.get(one) == Some(&player.room);
-                    if *one == own {
-                        player.learn(other, has_come);
-                    } else if *other == own && is_there {
-                        player.learn(one, has_come);
-                    }
-                }
-            }
-        }
-        let alive: BTreeSet<String> = players.iter().map(|player| player.lease.id().to_string()).collect();
-        for player in players.iter() {
-            let group: BTreeSet<_> = player.known.intersection(&alive).collect();
-            if group.len() >= SIZE {
-                let what = format!("{} is in a group with {group:?}", player.lease.id());
-                self.note(What::Contradiction { node: player.node, what });
-            }
+        if !told.is_empty() {
+            learn(&mut players, &told);
+            self.check_sizes_of_groups(&players);
         }
         drop(players);
-        for player in gone {
-            self.end_player(player, "gave up");
+        gone.into_iter().for_each(|player| self.end_visitor(player, "gave up"));
+    }
+
+    fn check_sizes_of_groups(&self, players: &[Visitor<Matchbox, Player>]) {
+        let alive: BTreeSet<String> = players.iter().map(|player| player.lease.id().to_string()).collect();
+        for player in players {
+            let group: BTreeSet<_> = player.model.known.intersection(&alive).collect();
+            if group.len() >= SIZE {
+                self.contradict(player, &format!("is in a group with {group:?}"));
+            }
         }
     }
 
@@ -152,8 +90,11 @@ impl World {
         let players = self.players.borrow();
         let mut open: BTreeMap<&RoomName, usize> = BTreeMap::new();
         for player in players.iter() {
-            match &player.room {
+            let node = &self.nodes[player.node].as_ref().expect("its node").node;
+            let is_in = |room: &RoomName| rooms(node).members(room.as_str()).contains(player.lease.id());
+            match &player.model.room {
                 None => self.contradict(player, "waits for a place"),
+                Some(room) if !is_in(room) => self.contradict(player, "is not in the room of its group"),
                 Some(room) if player.session.client.is_open() => *open.entry(room).or_default() += 1,
                 Some(_) => {}
             }
@@ -164,7 +105,7 @@ impl World {
         }
     }
 
-    fn contradict(&self, player: &Player, what: &str) {
+    fn contradict(&self, player: &Visitor<Matchbox, Player>, what: &str) {
         let what = format!("{} {what}", player.lease.id());
         self.note(What::Contradiction { node: player.node, what });
     }
@@ -175,31 +116,48 @@ impl World {
         let mut groups: BTreeMap<&RoomName, usize> = BTreeMap::new();
         players
             .iter()
-            .filter_map(|player| player.room.as_ref())
+            .filter_map(|player| player.model.room.as_ref())
             .for_each(|room| *groups.entry(room).or_default() += 1);
         groups.into_values().collect()
     }
 }
 
-impl Player {
-    /// Another one is in its group, or no longer.
-    fn learn(&mut self, other: &str, has_come: bool) {
-        if has_come {
-            self.known.insert(other.to_owned());
-        } else {
-            self.known.remove(other);
-        }
+/// The session of a player goes on.
+fn act(player: &mut Visitor<Matchbox, Player>, node: &Arc<Node>, note: impl Fn(What)) {
+    let Visitor { conn, lease, session, model, .. } = player;
+    session.go_on(node, lease);
+    let group = session.client.group();
+    if group == model.room.as_ref() {
+        return;
     }
+    let rooms = rooms(node);
+    let is_in = |room: &&RoomName| rooms.members(room.as_str()).contains(lease.id());
+    let room = group.filter(is_in).cloned();
+    if room != model.room {
+        note(What::Grouped { conn: *conn, what: format!("is in {room:?}, was in {:?}", model.room) });
+        model.room = room;
+    }
+}
 
-    fn act(&mut self, node: &Arc<Node>, note: impl Fn(What)) {
-        self.session.go_on(node, &self.lease);
-        let rooms = rooms(node);
-        let is_in = |room: &&RoomName| rooms.members(room.as_str()).contains(self.lease.id());
-        let room = self.session.client.group().filter(is_in).cloned();
-        if room != self.room {
-            let what = format!("is in {room:?}, was in {:?}", self.room);
-            note(What::Grouped { conn: self.conn, what });
-            self.room = room;
+/// Of two only one is told, and opens or closes the connection of both. The other one may have been told the end in the same step, or it
+/// has left the group, and the news of that is on its way.
+fn learn(players: &mut [Visitor<Matchbox, Player>], told: &BTreeMap<(String, String), bool>) {
+    let rooms: BTreeMap<String, Option<RoomName>> =
+        players.iter().map(|player| (player.lease.id().to_string(), player.model.room.clone())).collect();
+    for Visitor { lease, model, .. } in players {
+        let own = lease.id().to_string();
+        let mut heard = |id: &str, has_come| match has_come {
+            true => _ = model.known.insert(id.to_owned()),
+            false => _ = model.known.remove(id),
+        };
+        for has_come in [true, false] {
+            for (one, other) in told.iter().filter(|(_, come)| **come == has_come).map(|(pair, _)| pair) {
+                if *one == own {
+                    heard(other, has_come);
+                } else if *other == own && (!has_come || rooms.get(one) == Some(&model.room)) {
+                    heard(one, has_come);
+                }
+            }
         }
     }
 }

@@ -36,6 +36,12 @@ impl<C: Protocol> Session<C> {
         }
     }
 
+    /// Its client says something, unless it still waits for an answer.
+    pub(super) fn hear(&mut self, node: &Node, peer: &PeerHandle, text: &str) {
+        assert!(self.asked.is_none(), "{text}");
+        self.handle(node, peer, |client, context| client.on_text(text, context));
+    }
+
     /// The connection ends. True if that was not told before.
     pub(super) fn close(mut self, lease: IdLease, end: Disconnect) -> bool {
         drop(self.asked);

@@ -6,9 +6,9 @@ use std::thread;
 use std::time::Duration;
 
 use peerbroker::config::Limits;
-use peerbroker::rooms::{Parting, Requester, Rooms};
+use peerbroker::rooms::{GoneNews, MemberNews, News, OtherNodes as _, Parting, Requester, Rooms};
 use peerbroker::router::{IdLease, Outbox};
-use peerbroker::vocabulary::{CloseReason, PeerId, RealmKind, RoomName, RoomRefusal};
+use peerbroker::vocabulary::{CloseReason, NodeId, PeerId, RealmKind, RoomName, RoomRefusal, Token};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::strategy::ValueTree as _;
@@ -16,7 +16,7 @@ use proptest::test_runner::{FileFailurePersistence, TestRunner};
 use testkit::room_views::{RoomViews, without_one_order};
 
 use crate::socket::Socket;
-use crate::{House, peer};
+use crate::{House, peer, tenant, text};
 
 /// The rooms in which each member may be.
 const ROOMS_OF_EACH: usize = 2;
@@ -324,6 +324,33 @@ impl World {
         self.house.pass(RECLAIM);
         assert_eq!((self.rooms.len(), self.rooms.is_empty()), (0, true));
     }
+}
+
+/// The other node may have been away when the client left. What it sends meanwhile comes late.
+#[test]
+fn a_client_hears_nothing_of_a_room_that_it_has_left_while_another_node_still_lists_it() {
+    let house = House::in_cluster(limits());
+    let rooms = tenant(&house.broker, "peerjs", 10).rooms(RealmKind::PeerJs);
+    let socket = Socket::open();
+    let lease = house.connect("a", "token", &socket);
+    let client = Client { id: "a".to_owned(), socket, lease };
+    let token = house.broker.membership().unwrap().digest(&Token::parse("token").unwrap());
+    let other = NodeId::new(7);
+    let listed = MemberNews { room: "x", id: &client.id, token, number: 1, data: None };
+    rooms.receive(other, &News::Member(listed), &mut Vec::new());
+    client.join(&rooms, "x", "1");
+    let message = text(r#"{"type":"ROOM-MESSAGE","room":"x","src":"b","payload":2}"#);
+    let hears = || rooms.is_for(client.lease.id(), client.lease.connection(), &message);
+    assert!(hears());
+    client.request(|requester| rooms.leave(requester, "x")).unwrap();
+    assert!(!hears());
+    house.pass(RECLAIM);
+    assert!(!hears());
+    let former = Vec::new();
+    let gone = GoneNews { room: "x", id: &client.id, for_good: false, former, number: 2 };
+    rooms.receive(other, &News::Gone(gone), &mut Vec::new());
+    house.pass(RECLAIM);
+    assert!(rooms.is_empty());
 }
 
 proptest! {

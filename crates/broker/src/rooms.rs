@@ -455,7 +455,7 @@ impl Rooms {
             let mut guard = presence.lock(peer.id(), flushes);
             if guard.state.is_of(peer) {
                 ids.iter().for_each(|id| self.watching(&mut guard).stop(id.as_str(), true));
-                self.store.retire_if_unused(&mut guard);
+                self.retire_if_unused(&mut guard);
             }
         }
         self.confirm_ids(requester);
@@ -514,7 +514,7 @@ impl Rooms {
         };
         if patience.is_zero() {
             self.remove_from_all(&mut guard, true);
-            self.store.retire_if_unused(&mut guard);
+            self.retire_if_unused(&mut guard);
         } else {
             let until = self.router.clock().now() + patience;
             guard.state.away_until = Some(until);
@@ -608,7 +608,7 @@ impl Rooms {
             if guard.state.is_shown && !self.watches.is_watched(guard.id) {
                 self.watching(&mut guard).hide(true);
             }
-            self.store.retire_if_unused(&mut guard);
+            self.retire_if_unused(&mut guard);
         }
     }
 
@@ -656,9 +656,18 @@ impl Rooms {
     ) -> Option<R> {
         self.store.with_presence(peer.id(), flushes, |guard| {
             // Behind the lock: a newer connection that is registered since finds this presence.
-            self.adopt(guard, peer, peer.proof()?);
-            Some(act(guard))
+            let result = peer.proof().map(|proof| {
+                self.adopt(guard, peer, proof);
+                act(guard)
+            });
+            self.retire_if_unused(guard);
+            result
         })
+    }
+
+    fn retire_if_unused(&self, guard: &mut PresenceGuard<'_>) {
+        let id = guard.id;
+        self.store.retire_if_unused(guard, || self.neighbours.members.lock().has_peer(id));
     }
 
     /// Works on a room in which the peer is.
@@ -672,7 +681,7 @@ impl Rooms {
         let mut guard = presence.lock(peer.id(), flushes);
         let room = guard.state.room(name).filter(|_| guard.state.is_of(peer)).cloned();
         let done = act(&mut guard, &room.ok_or(RoomRefusal::NotMember)?);
-        self.store.retire_if_unused(&mut guard);
+        self.retire_if_unused(&mut guard);
         done
     }
 

@@ -14,7 +14,7 @@ use parking_lot::Mutex;
 use super::limits::FREE_ROOMS;
 use super::presence::{Presence, PresenceGuard};
 use super::room::{Room, RoomGuard, Shared};
-use crate::router::Flush;
+use crate::router::{Flush, PeerHandle};
 use peerbroker_core::clock::Instant;
 use peerbroker_core::vocabulary::{PeerId, RoomName};
 
@@ -82,7 +82,7 @@ impl Store {
         self.presences.get(id).map(|presence| Arc::clone(&presence))
     }
 
-    /// Works on a presence under its lock, and creates it if there is none.
+    /// Works on a presence under its lock, and creates it if there is none. Then the caller has to [retire](Self::retire_if_unused) it.
     pub(super) fn with_presence<R>(
         &self,
         id: &PeerId,
@@ -96,9 +96,7 @@ impl Store {
             if guard.state.is_retired {
                 continue;
             }
-            let result = act(&mut guard);
-            self.retire_if_unused(&mut guard);
-            return result;
+            return act(&mut guard);
         }
     }
 
@@ -137,7 +135,8 @@ impl Store {
     }
 
     /// Notes in how many rooms a presence is after work on it. Forgets one without rooms, once its rate limit is rested: joining and leaving must give no new burst.
-    pub(super) fn retire_if_unused(&self, guard: &mut PresenceGuard<'_>) {
+    /// While other nodes list its client in rooms, it knows that these are old news.
+    pub(super) fn retire_if_unused(&self, guard: &mut PresenceGuard<'_>, is_listed: impl FnOnce() -> bool) {
         let counted = guard.state.rooms.len().saturating_sub(FREE_ROOMS);
         let before = std::mem::replace(&mut guard.state.counted_rooms, counted);
         if counted != before {
@@ -147,7 +146,8 @@ impl Store {
             return;
         }
         let now = self.shared.clock.now();
-        if guard.presence.rate.is_rested(now) {
+        let is_connected = guard.state.peer.as_ref().is_some_and(PeerHandle::is_current);
+        if guard.presence.rate.is_rested(now) && !(is_connected && is_listed()) {
             guard.state.is_retired = true;
             self.presences.remove_if(guard.id, |_, there| Arc::ptr_eq(there, guard.presence));
         } else {

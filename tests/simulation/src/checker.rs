@@ -11,6 +11,9 @@ use crate::history::{Conn, History, Millis, What};
 /// Time after the end of a fault in which a node may still notice losses: a lease, and some rounds.
 const NOTICED: Millis = 6_000;
 
+/// Time in which a client that asks for an id hears if it is taken, where nothing has failed.
+const PROBED: Millis = 2_000;
+
 /// Time passes in such steps.
 const STEP: Millis = 25;
 
@@ -45,6 +48,7 @@ pub fn check(history: &History) -> Vec<String> {
     check_messages(history, &spans, &messages, &mut faults);
     check_order(history, &spans, &messages, &mut faults);
     check_end(history, &spans, &messages, &mut faults);
+    check_without_faults(history, &spans, &messages, &mut faults);
     rooms::check(history, &spans, &mut faults);
     check_swarm(history, &mut faults);
     for (at, what) in &history.events {
@@ -53,6 +57,43 @@ pub fn check(history: &History) -> Vec<String> {
         }
     }
     faults
+}
+
+/// Where nothing has failed, a client is closed, refused, or told of a loss only for a reason.
+fn check_without_faults(
+    history: &History,
+    spans: &[Span],
+    messages: &BTreeMap<u32, Message>,
+    faults: &mut Vec<String>,
+) {
+    if history.events.iter().any(|(_, what)| matches!(what, What::Fault { .. })) {
+        return;
+    }
+    for (place, (at, what)) in history.events.iter().enumerate() {
+        let has_reason = match what {
+            What::Ended { why, .. } => ["closed", "replaced"].contains(why),
+            // One that has left since may have answered the probe.
+            What::Refused { id, why: "taken", .. } => spans
+                .iter()
+                .any(|span| span.id == *id && span.from <= *at && *at <= span.until.saturating_add(PROBED)),
+            What::Refused { .. } => false,
+            What::Expired { conn, to } => {
+                let sender = spans.iter().find(|span| span.conn == *conn);
+                messages.values().any(|message| {
+                    let by = spans.iter().find(|span| span.conn == message.conn);
+                    message.waits
+                        && message.to == to
+                        && message.sent < place
+                        && message.received.is_empty()
+                        && by.map(|span| span.id) == sender.map(|span| span.id)
+                })
+            }
+            _ => true,
+        };
+        if !has_reason {
+            faults.push(format!("{at}: nothing has failed, and there is no reason for {what:?}"));
+        }
+    }
 }
 
 /// In the end all nodes know how many members the swarm has, and an offer of each came to each other one.

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use testkit::raw_client::RawClient;
 use tokio::task::{spawn_blocking, yield_now};
 
+use crate::harness::proxy::Mode;
 use crate::harness::{Cluster, Seen, TIMEOUT, becomes, run};
 
 /// No lease ends during a test.
@@ -87,19 +88,35 @@ fn a_node_that_stops_closes_its_clients_with_1001_and_frees_their_ids_at_once() 
 }
 
 #[test]
-fn a_node_that_was_paused_for_longer_than_its_lease_tells_the_client_that_has_lost_its_id() {
-    run(async {
-        let cluster = Cluster::start().await;
-        let old = cluster.open(0, "x", "token").await;
-        let stays = cluster.open(0, "stays", "token").await;
-        cluster.nodes[0].signal("-STOP");
-        let new = cluster.open_at_last(1, "x", "other").await;
-        cluster.nodes[0].signal("-CONT");
-        old.expect_closed(Some(4006)).await;
-        assert!(cluster.reaches(&stays, &new).await, "the successor is found from the node that was paused");
-        assert!(cluster.reaches(&new, &stays).await, "a client that nobody replaced has its id again");
-        assert!(new.is_open() && stays.is_open());
-    });
+fn a_node_that_was_away_for_longer_than_its_lease_tells_the_client_that_has_lost_its_id() {
+    // It was paused, or its link to Redis failed in one of these ways.
+    for link in [None, Some(Mode::Stalled), Some(Mode::Mute), Some(Mode::Cut)] {
+        run(async {
+            let cluster = Cluster::start().await;
+            let node = &cluster.nodes[0];
+            let old = cluster.open(0, "x", "token").await;
+            let stays = cluster.open(0, "stays", "token").await;
+            match link {
+                None => node.signal("-STOP"),
+                Some(mode) => node.proxy.set(mode),
+            }
+            let new = cluster.open_at_last(1, "x", "other").await;
+            match link {
+                None => node.signal("-CONT"),
+                Some(_) => node.proxy.set(Mode::Open),
+            }
+            old.expect_closed(Some(4006)).await;
+            assert!(
+                cluster.reaches(&stays, &new).await,
+                "the successor is found from the node after {link:?}"
+            );
+            assert!(
+                cluster.reaches(&new, &stays).await,
+                "a client that nobody replaced is found after {link:?}"
+            );
+            assert!(new.is_open() && stays.is_open(), "after {link:?}");
+        });
+    }
 }
 
 #[test]

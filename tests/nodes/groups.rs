@@ -17,7 +17,7 @@ fn peer(cluster: &Cluster, node: usize, room: &str) -> Client {
 
 /// The id that a peer was told.
 fn id_of(peer: &Client) -> Option<String> {
-    peer.find(|(_, seen)| if let Seen::Assigned(id) = seen { Some(id.clone()) } else { None })
+    peer.find(|seen| if let Seen::Assigned(id) = seen { Some(id.clone()) } else { None })
 }
 
 /// The sizes of groups: of two peers in one group, one has heard of the other.
@@ -26,7 +26,7 @@ fn sizes(peers: &[Client]) -> Vec<usize> {
     for peer in peers {
         let Some(own) = id_of(peer) else { continue };
         let mut there = Vec::new();
-        for (_, seen) in peer.seen() {
+        for seen in peer.seen() {
             match seen {
                 Seen::Joined(id) => there.push(id),
                 Seen::Left(id) => there.retain(|known| *known != id),

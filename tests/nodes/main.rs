@@ -1,13 +1,12 @@
 //! Three real nodes and a real Redis: what clients see while nodes, links and Redis fail.
 //!
-//! The direct tests show one guarantee each. The seeds are random scripts, and a checker reads what all clients saw.
+//! Each test shows one guarantee. Random orders of faults and actions are in `tests/simulation/`, in virtual time.
 
 mod dead_nodes;
 mod groups;
 mod harness;
 mod owners;
 mod redis_gone;
-mod seeds;
 mod slow_readers;
 
 use testkit::{directory, wire};

@@ -95,14 +95,14 @@ fn messages_sent_during_takeovers_arrive_once_and_in_order() {
         let last = holders.last().expect("a holder");
         crate::harness::until("the last messages", async || {
             let is_last = |seen: &Seen| matches!(seen, Seen::Message { payload, .. } if payload == "last");
-            last.seen().iter().filter(|(_, seen)| is_last(seen)).count() == senders.len()
+            last.seen().iter().filter(|seen| is_last(seen)).count() == senders.len()
         })
         .await;
         for sender in &senders {
             let arrived: Vec<String> = holders
                 .iter()
                 .flat_map(|holder| holder.seen())
-                .filter_map(|(_, seen)| match seen {
+                .filter_map(|seen| match seen {
                     Seen::Message { from, payload, .. } if from == sender.id => Some(payload),
                     _ => None,
                 })

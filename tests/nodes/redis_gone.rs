@@ -223,7 +223,7 @@ fn a_client_that_leaves_a_room_while_redis_is_away_hears_nothing_more_of_it() {
         cluster.redis.revive_empty().await;
         let heard = async || {
             a.tell("x", "all the time");
-            c.find(|(_, seen)| matches!(seen, Seen::Message { .. }).then_some(())).is_some()
+            c.find(|seen| matches!(seen, Seen::Message { .. }).then_some(())).is_some()
         };
         until("a message of the room", heard).await;
         // By then, the node of the sender knows who is in the room.
@@ -285,6 +285,9 @@ fn a_paused_redis_delays_no_local_message() {
             b.expect_message("a", &text).await;
         }
         let new = cluster.open(1, "new", "token").await;
+        // It lasts until each lease has ended.
+        until("the end of each lease", async || cluster.nodes.iter().all(|node| node.lost_leases() > 0))
+            .await;
         cluster.redis.resume();
         assert!(cluster.reaches(&a, &new).await);
         assert!(cluster.reaches(&new, &b).await);

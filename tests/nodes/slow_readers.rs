@@ -40,10 +40,10 @@ async fn fill(cluster: &Cluster, sender: &Client, to: &Client) -> usize {
 /// Reads until this message. All numbers of messages, in order.
 async fn read_until(client: &Client, last: usize) -> Vec<usize> {
     until("the last message", async || {
-        client.find(|(_, seen)| (number(seen) == Some(last)).then_some(())).is_some()
+        client.find(|seen| (number(seen) == Some(last)).then_some(())).is_some()
     })
     .await;
-    client.seen().iter().filter_map(|(_, seen)| number(seen)).collect()
+    client.seen().iter().filter_map(|seen| number(seen)).collect()
 }
 
 #[test]

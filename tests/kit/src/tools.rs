@@ -33,11 +33,6 @@ fn target() -> PathBuf {
     test.ancestors().nth(2).expect("two directories").to_owned()
 }
 
-/// The number of cases of a test: `usual`, or `all` of them with `THOROUGH=1`, as every night.
-pub fn cases<T>(usual: T, all: T) -> T {
-    if env::var_os("THOROUGH").is_some() { all } else { usual }
-}
-
 /// The path of an installed program, or of one that `scripts/setup.sh` has unpacked.
 pub fn find(program: &str) -> Option<PathBuf> {
     let unpacked = root().join("target/proxies/usr");

@@ -4,7 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::rc::Rc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::Value;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -43,20 +43,6 @@ pub enum Seen {
 /// The beginning of messages that only show that a client is reached. Tests do not read them.
 pub const REACH: &str = "reach ";
 
-/// When something was seen: in the order of one thread.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Stamp {
-    pub number: u64,
-    pub at: Instant,
-}
-
-impl Stamp {
-    pub fn now() -> Self {
-        thread_local!(static NUMBER: Cell<u64> = const { Cell::new(0) });
-        Stamp { number: NUMBER.replace(NUMBER.get() + 1), at: Instant::now() }
-    }
-}
-
 enum Order {
     Send(Vec<u8>),
     /// Reads nothing any more, so it answers no pings.
@@ -67,13 +53,13 @@ enum Order {
 
 #[derive(Default)]
 struct Noted {
-    seen: RefCell<Vec<(Stamp, Seen)>>,
+    seen: RefCell<Vec<Seen>>,
     changed: Notify,
 }
 
 impl Noted {
     fn note(&self, seen: Seen) {
-        self.seen.borrow_mut().push((Stamp::now(), seen));
+        self.seen.borrow_mut().push(seen);
         self.changed.notify_waiters();
     }
 }
@@ -81,8 +67,6 @@ impl Noted {
 /// A connection. The drop breaks it.
 pub struct Client {
     pub id: String,
-    pub token: String,
-    pub begun: Stamp,
     noted: Rc<Noted>,
     orders: mpsc::UnboundedSender<Order>,
     /// The number of observations that a test has read.
@@ -93,14 +77,13 @@ impl Client {
     /// Connects. The server's answer is read later.
     pub fn connect(address: SocketAddr, id: &str, token: &str) -> Self {
         let target = format!("/peerjs?key=peerjs&id={id}&token={token}");
-        Client { token: token.to_owned(), ..Self::connect_to(address, &target, id) }
+        Self::connect_to(address, &target, id)
     }
 
     /// The same for any protocol, whose clients may get their ids later.
     pub fn connect_to(address: SocketAddr, target: &str, id: &str) -> Self {
         let noted = Rc::new(Noted::default());
         let (orders, ordered) = mpsc::unbounded_channel();
-        let begun = Stamp::now();
         let notes = Rc::clone(&noted);
         let target = target.to_owned();
         spawn_local(async move {
@@ -109,41 +92,32 @@ impl Client {
             notes.note(Seen::End);
         });
         let id = id.to_owned();
-        let token = String::new();
-        Client { id, token, begun, noted, orders, read: Cell::new(0) }
+        Client { id, noted, orders, read: Cell::new(0) }
     }
 
     /// All that was seen so far.
-    pub fn seen(&self) -> Vec<(Stamp, Seen)> {
+    pub fn seen(&self) -> Vec<Seen> {
         self.noted.seen.borrow().clone()
     }
 
-    pub fn find<T>(&self, wanted: impl FnMut(&(Stamp, Seen)) -> Option<T>) -> Option<T> {
+    pub fn find<T>(&self, wanted: impl FnMut(&Seen) -> Option<T>) -> Option<T> {
         self.noted.seen.borrow().iter().find_map(wanted)
-    }
-
-    /// True if it got the message that has this number as its payload.
-    pub fn has_message(&self, number: usize) -> bool {
-        let text = format!("m{number}");
-        self.find(|(_, seen)| matches!(seen, Seen::Message { payload, .. } if *payload == text).then_some(()))
-            .is_some()
     }
 
     pub fn is_open(&self) -> bool {
         let seen = self.noted.seen.borrow();
-        seen.iter().any(|(_, seen)| *seen == Seen::Open)
-            && !seen.iter().any(|(_, seen)| matches!(seen, Seen::End | Seen::Closed(_)))
+        seen.contains(&Seen::Open) && !seen.iter().any(|seen| matches!(seen, Seen::End | Seen::Closed(_)))
     }
 
     pub fn has_ended(&self) -> bool {
-        self.noted.seen.borrow().last().is_some_and(|(_, seen)| *seen == Seen::End)
+        self.noted.seen.borrow().last() == Some(&Seen::End)
     }
 
     fn take_next(&self) -> Option<Seen> {
         let seen = self.noted.seen.borrow();
-        let is_read = |seen: &&(Stamp, Seen)| !matches!(&seen.1, Seen::Message { payload, .. } if payload.starts_with(REACH));
-        let (at, (_, next)) =
-            seen.iter().enumerate().skip(self.read.get()).find(|(_, seen)| is_read(seen))?;
+        let is_read =
+            |seen: &&Seen| !matches!(seen, Seen::Message { payload, .. } if payload.starts_with(REACH));
+        let (at, next) = seen.iter().enumerate().skip(self.read.get()).find(|(_, seen)| is_read(seen))?;
         self.read.set(at + 1);
         Some(next.clone())
     }

@@ -102,14 +102,14 @@ impl Cluster {
         let mut sent: Vec<String> = Vec::new();
         let mut last = None;
         becomes(super::TIMEOUT, async || {
-            let expired = from.seen().iter().filter(|(_, seen)| *seen == Seen::Expire(to.id.clone())).count();
+            let expired = from.seen().iter().filter(|seen| **seen == Seen::Expire(to.id.clone())).count();
             if last != Some(expired) {
                 last = Some(expired);
                 let text = format!("{REACH}{}", NUMBER.replace(NUMBER.get() + 1));
                 from.offer(&to.id, &text);
                 sent.push(text);
             }
-            let is_sent = |(_, seen): &(_, Seen)| match seen {
+            let is_sent = |seen: &Seen| match seen {
                 Seen::Message { payload, .. } if sent.contains(payload) => Some(()),
                 _ => None,
             };

@@ -79,10 +79,6 @@ impl Node {
         (self.address, self.ops) = found.expect("addresses");
     }
 
-    pub fn is_running(&self) -> bool {
-        self.process.is_some()
-    }
-
     pub fn signal(&self, name: &str) {
         self.process.as_ref().expect("a node that runs").signal(name);
     }
@@ -118,19 +114,10 @@ impl Node {
         log.rfind(UNREACHABLE) <= back && log.rfind(LEASE_ENDED) <= back
     }
 
-    /// The number of its outages in all its lives, ends of leases included.
-    pub fn outages(&self) -> usize {
-        self.count_in_logs(UNREACHABLE) + self.lost_leases()
-    }
-
     /// The number of leases that it has lost in all its lives.
     pub fn lost_leases(&self) -> usize {
-        self.count_in_logs(LEASE_ENDED)
-    }
-
-    fn count_in_logs(&self, text: &str) -> usize {
         let log = |life| read(&self.dir.join(format!("err{life}")));
-        (1..=self.lives).map(|life| log(life).matches(text).count()).sum()
+        (1..=self.lives).map(|life| log(life).matches(LEASE_ENDED).count()).sum()
     }
 
     pub async fn stats(&self) -> Value {

@@ -43,7 +43,7 @@ async fn read_until(client: &Client, last: usize) -> Vec<usize> {
         client.find(|seen| (number(seen) == Some(last)).then_some(())).is_some()
     })
     .await;
-    client.seen().iter().filter_map(|seen| number(seen)).collect()
+    client.seen().iter().filter_map(number).collect()
 }
 
 #[test]

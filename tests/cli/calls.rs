@@ -159,9 +159,10 @@ fn start_in_network(begin: &str, later: &str, flags: &[&str]) -> Option<(Program
     Some((program, stdin))
 }
 
-const WIFI: &str = "ip link add wlan0 type veth peer name air; ip addr add 192.168.4.1/24 dev wlan0; ip link set air up; ip link set wlan0 up";
+/// Networks that the machine has. The kernel says a moment later that such a link is up.
+const WIFI: &str = "ip link add wlan0 type veth peer name air; ip addr add 192.168.4.1/24 dev wlan0; ip link set air up; ip link set wlan0 up; until ip link show wlan0 | grep -q 'state UP'; do sleep 0.02; done";
 
-const CABLE: &str = "ip link add eth7 type veth peer name cable; ip addr add 10.7.0.1/24 dev eth7; ip link set cable up; ip link set eth7 up";
+const CABLE: &str = "ip link add eth7 type veth peer name cable; ip addr add 10.7.0.1/24 dev eth7; ip link set cable up; ip link set eth7 up; until ip link show eth7 | grep -q 'state UP'; do sleep 0.02; done";
 
 #[test]
 fn in_a_network_without_a_way_out_the_addresses_of_all_interfaces_are_told() {

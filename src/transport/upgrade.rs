@@ -69,7 +69,7 @@ impl Upgradable for ClientStream {
     fn into_halves(self) -> (Io, Option<Box<dyn Writer>>) {
         shorten_send_queue(&self);
         let (read, write) = ClientStream::into_halves(self);
-        (Io::Plain(read), Some(Box::new(write)))
+        (Io::Plain(read), Some(write))
     }
 }
 

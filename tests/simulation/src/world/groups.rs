@@ -25,8 +25,10 @@ const QUERY: &str = "room=duel&next=3";
 pub(super) struct Player {
     /// The group in whose room it is.
     room: Option<RoomName>,
-    /// The peers of its group: it was told of them, or they of it.
-    known: BTreeSet<String>,
+    /// The peers of its group of which it was told.
+    told: BTreeSet<String>,
+    /// Those that were told of it, and connect to it.
+    met: BTreeSet<String>,
 }
 
 impl World {
@@ -78,7 +80,8 @@ impl World {
     fn check_sizes_of_groups(&self, players: &[Visitor<Matchbox, Player>]) {
         let alive: BTreeSet<String> = players.iter().map(|player| player.lease.id().to_string()).collect();
         for player in players {
-            let group: BTreeSet<_> = player.model.known.intersection(&alive).collect();
+            let known = player.model.told.union(&player.model.met);
+            let group: BTreeSet<_> = known.filter(|id| alive.contains(*id)).collect();
             if group.len() >= SIZE {
                 self.contradict(player, &format!("is in a group with {group:?}"));
             }
@@ -135,6 +138,8 @@ fn act(player: &mut Visitor<Matchbox, Player>, node: &Arc<Node>, note: impl Fn(W
     let room = group.filter(is_in).cloned();
     if room != model.room {
         note(What::Grouped { conn: *conn, what: format!("is in {room:?}, was in {:?}", model.room) });
+        // Its client closes its connections. Those of which its node does not know have sent it nothing yet.
+        model.met.clear();
         model.room = room;
     }
 }
@@ -146,18 +151,21 @@ fn learn(players: &mut [Visitor<Matchbox, Player>], told: &BTreeMap<(String, Str
         players.iter().map(|player| (player.lease.id().to_string(), player.model.room.clone())).collect();
     for Visitor { lease, model, .. } in players {
         let own = lease.id().to_string();
-        let mut heard = |id: &str, has_come| match has_come {
-            true => _ = model.known.insert(id.to_owned()),
-            false => _ = model.known.remove(id),
+        let of = |has_come: bool| {
+            let pairs = told.iter().filter(move |(_, come)| **come == has_come).map(|(pair, _)| pair);
+            pairs.filter(|(one, other)| *one == own || *other == own)
         };
-        for has_come in [true, false] {
-            for (one, other) in told.iter().filter(|(_, come)| **come == has_come).map(|(pair, _)| pair) {
-                if *one == own {
-                    heard(other, has_come);
-                } else if *other == own && (!has_come || rooms.get(one) == Some(&model.room)) {
-                    heard(one, has_come);
-                }
+        for (one, other) in of(true) {
+            if *one == own {
+                model.told.insert(other.clone());
+            } else if rooms.get(one) == Some(&model.room) {
+                model.met.insert(one.clone());
             }
+        }
+        for (one, other) in of(false) {
+            let gone = if *one == own { other } else { one };
+            model.told.remove(gone);
+            model.met.remove(gone);
         }
     }
 }

@@ -121,6 +121,8 @@ fn a_member_that_moves_hears_each_sender_in_order() {
         let history = play(World::new(seed, LEASE, Degraded::Allow), async |world| {
             // Each node has a sender: b comes from one, and goes to one.
             world.meet(&["a", "b", "c"]).await;
+            // What the old node still has is on its way for longer than a step.
+            world.store.set_latency(Duration::from_millis(1)..Duration::from_millis(60));
             world.open_at(1, "d", 0);
             world.pass(20).await;
             world.join_as("d", "blue");

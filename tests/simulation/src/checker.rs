@@ -14,6 +14,9 @@ const NOTICED: Millis = 6_000;
 /// Time in which a client that asks for an id hears if it is taken, where nothing has failed.
 const PROBED: Millis = 2_000;
 
+/// Time in which messages find a client that has come, where nothing has failed.
+const FOUND: Millis = 500;
+
 /// Time passes in such steps.
 const STEP: Millis = 25;
 
@@ -71,7 +74,7 @@ fn check_without_faults(
     }
     for (place, (at, what)) in history.events.iter().enumerate() {
         let has_reason = match what {
-            What::Ended { why, .. } => ["closed", "replaced"].contains(why),
+            What::Ended { why, .. } => ["closed", "replaced", "stopped"].contains(why),
             // One that has left since may have answered the probe.
             What::Refused { id, why: "taken", .. } => spans
                 .iter()
@@ -92,6 +95,20 @@ fn check_without_faults(
         };
         if !has_reason {
             faults.push(format!("{at}: nothing has failed, and there is no reason for {what:?}"));
+        }
+    }
+    for (number, message) in
+        messages.iter().filter(|(_, message)| message.waits && message.received.is_empty())
+    {
+        let expired = history.events.iter().skip(message.sent).find(|(_, what)| {
+            matches!(what, What::Expired { conn, to } if *conn == message.conn && to == message.to)
+        });
+        // The oldest message decides when all of a sender expire.
+        let has_come = |at: Millis| {
+            spans.iter().any(|span| span.id == message.to && span.from + FOUND < at && at < span.until)
+        };
+        if let Some((at, _)) = expired.filter(|(at, _)| has_come(*at)) {
+            faults.push(format!("{at}: message {number} expires although its recipient is there"));
         }
     }
 }

@@ -74,7 +74,9 @@ impl World {
             self.check_sizes_of_groups(&players);
         }
         drop(players);
-        gone.into_iter().for_each(|player| self.end_visitor(player, "gave up"));
+        for player in gone {
+            self.end_visitor(player, "gave up");
+        }
     }
 
     fn check_sizes_of_groups(&self, players: &[Visitor<Matchbox, Player>]) {

@@ -92,7 +92,9 @@ impl World {
             |sharer: &Visitor<Guest, Sharer>| !sharer.lease.is_current() && self.is_running(sharer.node);
         let ended: Vec<_> = sharers.extract_if(.., |sharer| is_over(sharer)).collect();
         drop(sharers);
-        ended.into_iter().for_each(|sharer| self.end_visitor(sharer, "lost its id"));
+        for sharer in ended {
+            self.end_visitor(sharer, "lost its id");
+        }
     }
 
     /// Each member offers itself to all others.

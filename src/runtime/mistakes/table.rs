@@ -201,7 +201,7 @@ pub(super) fn line<'a>(
             ("two pages use the id {id} and one token: a duplicated tab?");
         Sent(ManyIds(key)) =>
             ("asked for ids of the key {key:?} again and again, on one connection")
-            ("does a component create a Peer at each render? It has to destroy the peer when it goes: React in \
+            ("does a component create a Peer at each render? Make it in an effect with []: React in \
               docs/TROUBLESHOOTING.md");
         Sent(Unverified { key, why, .. }) =>
             ("could not be verified for the key {key:?} and was told to come back: {why}")

@@ -327,7 +327,7 @@ everyClient('joins a room in the event with which the peer opens', {}, async (st
 onStage('the example of docs/USE.md works', async (stage) => {
   const server = await stage.server([]);
   const page = readFileSync(new URL('../../docs/USE.md', import.meta.url), 'utf8');
-  const [, example] = page.match(/```js\n(const room = [^]*?)```/);
+  const [, example] = page.match(/```js\n(const peer = new Peer\(\);\nconst room = [^]*?)```/);
   const [anna, other] = [await stage.client('1.5.5'), await stage.client('1.5.5')];
   const said = [];
   anna.listen('console', (message) => said.push(message.text()));

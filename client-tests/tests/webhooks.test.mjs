@@ -59,7 +59,7 @@ test('a receiver that is killed, comes back and gets slow hears of every connect
   heard.push(...receiver.events);
   early.forEach((client) => client.destroy());
   await comeAndGo(server, names('meanwhile', 20));
-  await until('a failure', () => /cannot be reached, and is tried again/.test(server.transcript()));
+  await until('a failure', () => /fails, and is tried again/.test(server.transcript()));
   receiver = await startReceiver({ port, delay: 200 });
   await comeAndGo(server, names('slow', 100));
   const late = await connect(server, 'late');

@@ -101,12 +101,19 @@ pub(super) fn of(denied: &Denied, token: &str, key: &ApiKey, now: f64) -> String
         Denied::Audience => {
             let found = shown(claim("aud"));
             let key = key.as_str();
-            format!(
-                "its aud is {found}, and has to be {key:?} or missing. If it cannot be changed, add a key with its name"
-            )
+            match claim("sub").and_then(odd_subject) {
+                // It is the next thing that would be wrong, and nobody can change it either.
+                Some(why) => format!("its aud is {found}, and has to be {key:?} or missing; {why}"),
+                None => format!(
+                    "its aud is {found}, and has to be {key:?} or missing. If it cannot be changed, add a key with its name"
+                ),
+            }
         }
         Denied::NoSubject => "add sub, the id of the client".to_owned(),
-        Denied::Subject => format!("its sub is {}", shown(claim("sub"))),
+        Denied::Subject => match claim("sub").and_then(odd_subject) {
+            Some(why) => why,
+            None => format!("its sub is {}", shown(claim("sub"))),
+        },
         Denied::EveryId => "give each client an id, or a prefix as in \"guest-*\"".to_owned(),
         Denied::UnusableSubject(_) => format!("its sub is {}", shown(claim("sub"))),
         Denied::NoKeySet(path) => format!("make {}, or mend it", path.display()),
@@ -124,6 +131,18 @@ pub(super) fn of(denied: &Denied, token: &str, key: &ApiKey, now: f64) -> String
             "see the answers of a webhook in the documentation of keys".to_owned()
         }
     }
+}
+
+/// A subject that no page can pass to PeerJS, such as `auth0|…`, and advice.
+fn odd_subject(subject: &Value) -> Option<String> {
+    let id = subject.as_str().filter(|id| !id.ends_with('*'))?;
+    // As in PeerJS 1.5.5, lib/utils/validateId.ts.
+    let is_part = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    let is_usable = id.split([' ', '_', '-']).all(is_part);
+    let shown = shown(Some(subject));
+    (!is_usable).then(|| {
+        format!("its sub is {shown}, which PeerJS takes for no id: have your server check this token, and sign one of its own")
+    })
 }
 
 /// True for a token as in the header `Authorization`.

@@ -62,9 +62,11 @@ pub fn path(text: &str) -> Option<Odd> {
         }
     }
     if let Some(path) = of_git_bash(text) {
-        let word = path.trim_start_matches('/');
-        let why =
-            format!("is a file, because Git Bash makes that of {path}, which is taken: write --path {word}");
+        let instead = match path.trim_start_matches('/') {
+            "" => "leave --path out".to_owned(),
+            word => format!("write --path {word}"),
+        };
+        let why = format!("is a file, because Git Bash makes that of {path}, which is taken: {instead}");
         return odd(path, why);
     }
     MountPath::parse(text).err()?;

@@ -121,9 +121,12 @@ impl Cli {
 
     /// The place of the keys that `peerbroker keys` edits. A URL on the command line wins.
     pub fn keys_to_edit(&self) -> StoredKeys {
-        let is_in_redis = !self.draft.keys.is_local() || self.given.source("redis") == Some(&Source::Flag);
+        let is_in_redis = match self.draft.keys {
+            KeysIn::Redis => self.given.has("redis"),
+            KeysIn::Sqlite => self.given.source("redis") == Some(&Source::Flag),
+        };
         match &self.draft.data_dir {
-            _ if is_in_redis && self.given.has("redis") => StoredKeys::Redis(self.draft.redis()),
+            _ if is_in_redis => StoredKeys::Redis(self.draft.redis()),
             Some(dir) => StoredKeys::Directory(dir.clone()),
             None => StoredKeys::InMemory,
         }

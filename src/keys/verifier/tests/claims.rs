@@ -121,6 +121,16 @@ fn a_hint_says_what_the_token_has_instead_in_a_bounded_line() {
         (Denied::Claims, r#"[]"#, "JSON object"),
         (Denied::UnknownKeyId, "{}", r#"its kid is "k1""#),
         (Denied::Subject, r#"{"sub":"a\u202eb\n"}"#, r#"its sub is "a\u202eb\n""#),
+        (
+            Denied::Subject,
+            r#"{"sub":"auth0|64f"}"#,
+            r#"its sub is "auth0|64f", which PeerJS takes for no id: have"#,
+        ),
+        (
+            Denied::Audience,
+            r#"{"aud":"api","sub":"auth0|64f"}"#,
+            r#"or missing; its sub is "auth0|64f", which"#,
+        ),
     ] {
         let hint = hint(denied, claims);
         assert!(hint.contains(words), "{claims}: {hint}");

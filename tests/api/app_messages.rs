@@ -258,16 +258,23 @@ fn an_address_leaves_half_of_the_places_of_a_key_to_others() {
         };
         (0..count).map(opens).collect::<Vec<_>>()
     };
+    // All are here before the first one asks: its place is free again after a while.
     let mut crowd = clients("192.0.2.1", 33);
     let mut others = clients("192.0.2.2", 32);
-    // All are here before the first one asks: its place is free again after a while.
-    for clients in [&mut crowd, &mut others] {
-        clients.iter_mut().enumerate().for_each(|(n, (client, _))| ask(client, n));
-    }
-    crowd[32].0.expect(refused_number(32, AppRefusal::TooMany));
-    for (client, id) in crowd.iter_mut().take(32).chain(&mut others) {
-        client.expect_nothing(id);
-    }
+    let (mut last, _) = crowd.pop().unwrap();
+    let all_wait = |clients: &mut [(RawClient, String)]| {
+        for (n, (client, _)) in clients.iter_mut().enumerate() {
+            ask(client, n);
+        }
+        // Only then are all read: each is on one of several threads.
+        for (client, id) in clients {
+            client.expect_nothing(id);
+        }
+    };
+    all_wait(&mut crowd);
+    ask(&mut last, 32);
+    last.expect(refused_number(32, AppRefusal::TooMany));
+    all_wait(&mut others);
     assert_eq!(limit_hits(&server), 1);
 }
 

@@ -9,6 +9,7 @@ mod withheld;
 
 use std::borrow::Cow;
 
+use memchr::memmem;
 use peerbroker_core::media_api::{CandidateNudge, Parties};
 
 use crate::keys::RelayMode;
@@ -20,7 +21,7 @@ use peerbroker_broker::protocols::signal::SignalKind;
 use peerbroker_broker::protocols::{peerjs, topics, with_clients};
 use peerbroker_broker::rooms::{MessageNews, Rooms};
 use peerbroker_broker::router::PeerHandle;
-use peerbroker_core::vocabulary::{Frame, IceCredentials, MessageKind, PeerId};
+use peerbroker_core::vocabulary::{Frame, IceCredentials, MessageKind, PeerId, PipeId};
 pub(crate) use withheld::without_addresses;
 
 /// The recipient of an offer to whoever has the name that is its connection.
@@ -32,6 +33,14 @@ pub(crate) struct Signal<'a> {
     pub(crate) to: &'a str,
     /// Distinguishes several calls between the same two clients, or is the name of the one that may answer.
     pub(crate) connection: Option<Cow<'a, str>>,
+}
+
+/// The pipe that a description offers for data that WebRTC cannot carry. `text` has the description in JSON.
+pub(crate) fn pipe_in(text: &str) -> Option<PipeId> {
+    const LINE: &str = "a=pipe:1 ";
+    let at = memmem::find(text.as_bytes(), LINE.as_bytes())?;
+    let id = text.get(at + LINE.len()..)?.split(' ').next()?;
+    PipeId::parse(id)
 }
 
 /// The text of a signal as its recipient may have it: an offer or answer is registered with the relay, which adds its candidates. `None` if

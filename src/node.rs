@@ -313,6 +313,10 @@ impl Node {
                 }
             }
         }
+        for key in self.common.active() {
+            let is_banned = |address| self.bans.has(address, Some(key.key().as_str()));
+            key.dismiss_parts(&is_banned, CloseReason::Banned);
+        }
         if let Some(relay) = self.relay() {
             relay.calls().end_banned();
         }
@@ -421,6 +425,11 @@ impl Node {
         self.common.active().iter().map(|tenant| (tenant.key().to_string(), tenant.len())).collect()
     }
 
+    /// Pipes of all keys, those whose other end has not come included.
+    pub fn pipes(&self) -> usize {
+        self.common.pipes.open()
+    }
+
     /// Keys with clients, now or a moment ago. Only these cost more than their settings.
     pub fn active_keys(&self) -> usize {
         self.common.active().len()
@@ -469,6 +478,9 @@ impl Node {
     pub fn close(&self) {
         self.common.router.close();
         self.realms().iter().for_each(|realm| realm.close(CloseReason::Shutdown));
+        for key in self.common.active() {
+            key.dismiss_parts(&|_| true, CloseReason::Shutdown);
+        }
     }
 }
 

@@ -5,6 +5,7 @@ mod effects;
 mod farewell;
 mod flusher;
 mod open;
+mod pipe;
 mod register;
 mod run;
 mod stream;
@@ -15,6 +16,7 @@ pub(crate) use crate::cluster::Posted;
 pub(crate) use admission::{ClientSource, ConnectRequest, Credentials};
 pub use effects::Turn;
 pub(crate) use farewell::turn_away;
+pub(crate) use pipe::{MAX_PIPE_MESSAGE, serve_end};
 pub(crate) use run::serve;
 pub(crate) use stream::{hold, open_stream, sender, take_posts_of_others};
 #[cfg(test)]

@@ -20,7 +20,7 @@ use std::task::{Context, Poll};
 use actix_web::rt::task::yield_now;
 
 use peerbroker_broker::router::{Disconnect, Outbox, PeerHandle};
-use peerbroker_core::vocabulary::{CloseReason, ConnectionKind};
+use peerbroker_core::vocabulary::{CloseReason, ConnectionKind, Fragment};
 
 pub(crate) use decoder::MessageLimits;
 
@@ -39,6 +39,8 @@ pub(crate) enum SocketEvent<'a> {
     Ping(&'a [u8]),
     /// The answer to a ping, or an unsolicited pong.
     Pong,
+    /// A part of a message, from a decoder that keeps none.
+    Part { text: bool, bytes: &'a [u8], place: Fragment },
     /// A part of an unfinished message. It counts towards the rate limit, because decoding it takes work.
     Fragment,
 }
@@ -49,7 +51,9 @@ impl SocketEvent<'_> {
         match self {
             SocketEvent::Text(text) => Some(text.len()),
             SocketEvent::Binary(bytes) => Some(bytes.len()),
-            SocketEvent::Ping(_) | SocketEvent::Pong | SocketEvent::Fragment => None,
+            SocketEvent::Ping(_) | SocketEvent::Pong | SocketEvent::Part { .. } | SocketEvent::Fragment => {
+                None
+            }
         }
     }
 }

@@ -238,7 +238,8 @@ async fn open_socket(
     (accepted, request): (AcceptedHandshake, ConnectRequest),
     payload: Payload,
 ) -> HttpResponse {
-    match actix_ws::upgrade(payload, endpoint::bounds(&mounted.runtime, &request)).await {
+    let decoder = accepted.endpoint.decoder(&mounted.runtime, &request);
+    match actix_ws::upgrade(payload, decoder).await {
         Ok((mut response, socket)) => {
             accepted.write_to(&mut response);
             accepted.endpoint.serve(socket, mounted, request);

@@ -4,15 +4,16 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use crate::keys::verifier::{Claimant, Denied};
-use crate::keys::{Auth, Proof, unix_time};
+use crate::keys::{Auth, Policy, Proof, unix_time};
 use crate::node::{Node, Tenant};
 use peerbroker_broker::events::{ClientMistake, Count, Event, Mistake, Refused};
 use peerbroker_broker::limits::ConnectionPermit;
 use peerbroker_broker::protocols::client::{Protocol, unguessable};
 use peerbroker_broker::protocols::key_state::KeyState;
+use peerbroker_broker::protocols::pipes::Pipes;
 use peerbroker_broker::protocols::query::values;
 use peerbroker_broker::router::{ConnectionInfo, Realm};
-use peerbroker_core::vocabulary::{ApiKey, ClientVersion, PeerId, RealmKind, Refusal, Token};
+use peerbroker_core::vocabulary::{ApiKey, ClientVersion, PeerId, PipeId, RealmKind, Refusal, Token};
 
 /// The parameters in the query of a PeerJS client.
 #[derive(Debug)]
@@ -136,6 +137,14 @@ async fn tenant(node: &Node, key: &ApiKey, source: &ClientSource) -> Result<Arc<
     Ok(tenant)
 }
 
+/// The key in a query, or that of the root.
+fn key_or_root(node: &Node, key: &str) -> Result<ApiKey, Refusal> {
+    match key {
+        "" => Ok(node.config().load().root_key().clone()),
+        key => ApiKey::parse(key).map_err(Refusal::MalformedKey),
+    }
+}
+
 /// Admits a client by the query of its URL. It takes nothing that others may want: the client may still be refused.
 pub(super) async fn enter<C: Protocol>(
     node: &Node,
@@ -166,16 +175,9 @@ pub(super) async fn admit(
     Credentials { key, id, token, version }: Credentials,
     source: &ClientSource,
 ) -> Result<Admitted, Refusal> {
-    let ClientSource { origin, address, .. } = source;
     let tenant = tenant(node, &key, source).await?;
     let policy = tenant.policy_full();
-    let origin = origin.as_deref();
-    let claimant = Claimant { key: &key, id: &id, token: &token, address: *address, origin };
-    let verified = policy.verify(&claimant).await;
-    let Proof { token, rooms, odd } = verified.map_err(|denied| {
-        source.record_mistake(node, || denied.mistake(key.clone(), Some(id.clone()), token.as_str()));
-        denied.refusal()
-    })?;
+    let Proof { token, rooms, odd } = verify(node, &policy, (&key, &id, &token), source).await?;
     if let Some(odd) = odd {
         source.record_mistake(node, || Mistake::OddToken {
             key: key.clone(),
@@ -196,6 +198,20 @@ pub(super) async fn admit(
     })
 }
 
+/// The proof of a client that may have its id. The operator is told why another one may not.
+async fn verify(
+    node: &Node,
+    policy: &Policy,
+    (key, id, token): (&ApiKey, &PeerId, &Token),
+    source: &ClientSource,
+) -> Result<Proof, Refusal> {
+    let claimant = Claimant { key, id, token, address: source.address, origin: source.origin.as_deref() };
+    policy.verify(&claimant).await.map_err(|denied| {
+        source.record_mistake(node, || denied.mistake(key.clone(), Some(id.clone()), token.as_str()));
+        denied.refusal()
+    })
+}
+
 /// Decides on a client that sends no credentials: it gets a fresh id. The key is the one in the query, or that of the root.
 async fn admit_without_credentials<C: Protocol>(
     node: &Node,
@@ -203,10 +219,7 @@ async fn admit_without_credentials<C: Protocol>(
     source: &ClientSource,
 ) -> Result<Admitted, Refusal> {
     let [key] = values(query, ["key"]);
-    let key = match &*key {
-        "" => node.config().load().root_key().clone(),
-        key => ApiKey::parse(key).map_err(Refusal::MalformedKey)?,
-    };
+    let key = key_or_root(node, &key)?;
     let tenant = tenant(node, &key, source).await?;
     if tenant.policy().settings().auth != Auth::None {
         // Such a client has no way to prove an identity.
@@ -224,6 +237,30 @@ async fn admit_without_credentials<C: Protocol>(
         info: source.info(None),
         begins_anew: false,
     })
+}
+
+/// The key of an end of a pipe, if it may use it: as a client of that key and origin may. A key whose clients prove their ids wants the proof
+/// of a client, or a pipe that is in a description which such a client has sent.
+pub(super) async fn admit_end(
+    node: &Node,
+    query: &str,
+    pipe: PipeId,
+    source: &ClientSource,
+) -> Result<Arc<KeyState>, Refusal> {
+    let [key, id, token] = values(query, ["key", "peer", "token"]);
+    let key = key_or_root(node, &key)?;
+    let tenant = tenant(node, &key, source).await?;
+    let policy = tenant.policy_full();
+    if !policy.settings().pipes || !node.config().load().pipes.on {
+        return Err(Refusal::PipesOff);
+    }
+    if policy.settings().auth != Auth::None && !tenant.part::<Pipes>().is_expected(pipe) {
+        let id = PeerId::parse(&id).map_err(Refusal::InvalidId)?;
+        let token = Token::parse(&token).map_err(Refusal::InvalidToken)?;
+        verify(node, &policy, (&key, &id, &token), source).await?;
+    }
+    tenant.record_use();
+    Ok(Arc::clone(&tenant))
 }
 
 #[cfg(test)]

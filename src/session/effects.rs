@@ -12,6 +12,7 @@ use peerbroker_broker::protocols::client::{
 use peerbroker_broker::protocols::key_state::KeyState;
 use peerbroker_broker::protocols::mistakes::{self, InVain};
 use peerbroker_broker::protocols::peerjs::{Kind, app};
+use peerbroker_broker::protocols::pipes::Pipes;
 use peerbroker_broker::protocols::signal::SignalKind;
 use peerbroker_broker::protocols::topics;
 use peerbroker_broker::rooms::Requester;
@@ -106,6 +107,12 @@ impl<'a> Turn<'a> {
         {
             let sender = Sender { key: self.peer.key(), id: self.peer.id() };
             self.node.record_message(sender, Seen { kind, dst: &message.to, payload: message.payload });
+        }
+        if message.signal == SignalKind::Offer
+            && self.key.settings().expects_pipes()
+            && let Some(pipe) = message.payload.and_then(descriptions::pipe_in)
+        {
+            self.key.part::<Pipes>().expect(pipe);
         }
         // The rest costs time, and most servers have no relay.
         if let Some(relay) = self.node.relay()

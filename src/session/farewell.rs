@@ -45,12 +45,22 @@ pub(crate) fn turn_away<S: Socket>(
 /// Closes the connection of a client that gets no id.
 pub(super) async fn refuse<S: Socket>(
     socket: &mut S,
-    mut outbox: Outbox,
+    outbox: Outbox,
     node: &Node,
     told: Option<Frame>,
     reason: Refusal,
 ) {
-    for frame in told.into_iter().chain([Frame::close(reason.ending().close())]) {
+    close(socket, outbox, node, told.into_iter().chain([Frame::close(reason.ending().close())])).await;
+}
+
+/// Closes a connection with these frames, the last of which is the close frame.
+pub(super) async fn close<S: Socket>(
+    socket: &mut S,
+    mut outbox: Outbox,
+    node: &Node,
+    frames: impl IntoIterator<Item = Frame>,
+) {
+    for frame in frames {
         outbox.push_unbounded(Outgoing::notice(frame));
     }
     let send = move |cx: &mut task::Context<'_>, socket: &mut S| socket.poll_send(cx, &mut outbox);

@@ -390,7 +390,7 @@ impl<S, C: Protocol> Drop for ActiveSession<S, C> {
 }
 
 /// Waits for a pause, cut into parts so that we notice when the client leaves.
-fn wait(pause: Option<Pause>, node: &Node) -> Option<Pin<Box<dyn Future<Output = ()>>>> {
+pub(super) fn wait(pause: Option<Pause>, node: &Node) -> Option<Pin<Box<dyn Future<Output = ()>>>> {
     let time = pause?.time.min(DEPARTURE_CHECK_INTERVAL);
     Some(Box::pin(node.clock().sleep(time)))
 }
@@ -463,7 +463,7 @@ fn on_event<C: Protocol>(client: &mut C, turn: &mut Turn<'_>, event: SocketEvent
             }
         }
         SocketEvent::Ping(payload) => turn.flushes.extend(turn.peer.reply(Frame::pong(payload))),
-        SocketEvent::Pong | SocketEvent::Fragment => {}
+        SocketEvent::Pong | SocketEvent::Part { .. } | SocketEvent::Fragment => {}
     }
 }
 

@@ -1,46 +1,48 @@
 //! The transport of a broker that is embedded in an actix-web app: actix-ws answers the handshake and writes frames. Frames are
 //! read by our own decoder, because that of actix-ws keeps whole messages in memory and confuses close codes.
 
+use std::collections::VecDeque;
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use actix_http::ws::{self, CloseCode, Message};
+use actix_http::ws::{self, CloseCode, Item, Message};
 use actix_web::dev::Payload;
 use actix_web::http::header;
 use actix_web::test::TestRequest;
 use actix_web::{FromRequest as _, HttpRequest, HttpResponse, web};
-use actix_ws::Session;
+use actix_ws::{Closed, Session};
 use bytes::{Bytes, BytesMut};
 use bytestring::ByteString;
 use futures_core::Stream as _;
 use futures_sink::Sink as _;
 
 use super::decoder::Decoder;
-use super::{MessageLimits, OnEvent, Socket};
+use super::{OnEvent, Socket};
 use peerbroker_broker::router::Disconnect;
 use peerbroker_broker::router::Outbox;
-use peerbroker_core::vocabulary::{Frame, Opcode};
+use peerbroker_core::vocabulary::{Fragment, Frame, Opcode};
 
 /// A WebSocket that uses actix-ws.
 pub(crate) struct ActixSocket {
     session: Session,
     payload: Payload,
     decoder: Decoder,
+    /// What is left of the raw bytes at the front of the outbox, as actix writes frames itself.
+    raw: Option<VecDeque<Message>>,
 }
 
 /// Opens a WebSocket after the handshake was accepted. The caller sets the response headers that depend on the
 /// request.
 pub(crate) async fn upgrade(
     payload: web::Payload,
-    limits: MessageLimits,
+    decoder: Decoder,
 ) -> actix_web::Result<(HttpResponse, ActixSocket)> {
     let request = valid_handshake();
     let nothing = web::Payload::from_request(&request, &mut Payload::None).await?;
     let (response, session, _) = actix_ws::handle(&request, nothing)?;
     let payload = payload.into_inner();
-    let decoder = Decoder::new(limits);
-    Ok((response, ActixSocket { session, payload, decoder }))
+    Ok((response, ActixSocket { session, payload, decoder, raw: None }))
 }
 
 /// actix-ws checks the handshake again and refuses version 8, which this server accepts, so it gets this request instead. It
@@ -75,10 +77,13 @@ impl Socket for ActixSocket {
     fn poll_send(&mut self, cx: &mut Context<'_>, outbox: &mut Outbox) -> Poll<io::Result<()>> {
         let broken = |_| io::Error::from(io::ErrorKind::BrokenPipe);
         while let Some(frame) = outbox.front() {
-            ready!(Pin::new(&mut self.session).poll_ready(cx)).map_err(broken)?;
-            let message = message(frame);
             let len = frame.len();
-            Pin::new(&mut self.session).start_send(message).map_err(broken)?;
+            if frame.opcode().is_none() {
+                ready!(self.poll_send_raw(cx, frame.as_bytes())).map_err(broken)?;
+            } else {
+                ready!(Pin::new(&mut self.session).poll_ready(cx)).map_err(broken)?;
+                Pin::new(&mut self.session).start_send(message(frame)).map_err(broken)?;
+            }
             outbox.advance(len);
         }
         if outbox.is_blocked() {
@@ -94,6 +99,37 @@ impl Socket for ActixSocket {
     }
 }
 
+impl ActixSocket {
+    /// Sends the frames that raw bytes consist of.
+    fn poll_send_raw(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<Result<(), Closed>> {
+        let raw = self.raw.get_or_insert_with(|| fragments(bytes));
+        while !raw.is_empty() {
+            ready!(Pin::new(&mut self.session).poll_ready(cx))?;
+            if let Some(message) = raw.pop_front() {
+                Pin::new(&mut self.session).start_send(message)?;
+            }
+        }
+        self.raw = None;
+        Poll::Ready(Ok(()))
+    }
+}
+
+/// The fragments of binary messages in raw bytes, which [`Frame::append_fragment`] has written.
+fn fragments(mut bytes: &[u8]) -> VecDeque<Message> {
+    let mut fragments = VecDeque::new();
+    while let Some((place, payload, rest)) = Frame::split_fragment(bytes) {
+        let payload = Bytes::copy_from_slice(payload);
+        fragments.push_back(match place {
+            Fragment { is_first: true, is_last: true } => Message::Binary(payload),
+            Fragment { is_first: true, is_last: false } => Message::Continuation(Item::FirstBinary(payload)),
+            Fragment { is_first: false, is_last: false } => Message::Continuation(Item::Continue(payload)),
+            Fragment { is_first: false, is_last: true } => Message::Continuation(Item::Last(payload)),
+        });
+        bytes = rest;
+    }
+    fragments
+}
+
 fn message(frame: &Frame) -> Message {
     let payload = Bytes::copy_from_slice(frame.payload());
     match frame.opcode() {
@@ -105,7 +141,7 @@ fn message(frame: &Frame) -> Message {
         Some(Opcode::Ping) => Message::Ping(payload),
         Some(Opcode::Pong) => Message::Pong(payload),
         Some(Opcode::Close) => Message::Close(close_reason(&payload)),
-        // actix answers the handshake itself.
+        // They are not sent as one message.
         None => Message::Nop,
     }
 }

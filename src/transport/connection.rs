@@ -21,6 +21,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep};
 
 use super::TakeOver;
+use super::client_stream::ClientStream;
 use super::upgrade::{Io, Upgradable};
 use peerbroker_broker::limits::ConnectionPermit;
 use peerbroker_broker::router::Writer;
@@ -118,6 +119,10 @@ pub(crate) fn is_tls(bytes: &[u8]) -> bool {
 }
 
 impl<T: Upgradable> Upgradable for Connection<T> {
+    fn stream(&self) -> &ClientStream {
+        self.io.stream()
+    }
+
     fn into_halves(self) -> (Io, Option<Box<dyn Writer>>) {
         self.io.into_halves()
     }

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use super::{Flow, OnEvent, SocketEvent, message};
 use peerbroker_broker::limits::{ConnectionPermit, Quota, QuotaShare};
 use peerbroker_broker::router::Disconnect;
-use peerbroker_core::vocabulary::{CloseReason, is_close_code};
+use peerbroker_core::vocabulary::{CloseReason, Fragment, is_close_code};
 
 /// Turns a client's bytes into [`SocketEvent`]s (RFC 6455, section 5).
 ///
@@ -30,6 +30,8 @@ pub(crate) struct Decoder {
 /// Input that is kept for the next read.
 #[derive(Default)]
 struct Unfinished {
+    /// Parts of messages are passed on as they come, and nothing is kept of them. Such a decoder always has this struct.
+    in_parts: bool,
     /// An incomplete header, or an incomplete control frame.
     partial: Vec<u8>,
     message: Option<PartialMessage>,
@@ -47,7 +49,12 @@ struct Unread {
 /// An unfinished message.
 struct PartialMessage {
     text: bool,
+    /// Empty if the message is passed on in parts.
     payload: MessageBuffer,
+    /// Bytes of its payload so far.
+    len: usize,
+    /// A part of it was passed on.
+    has_begun: bool,
     /// The frame whose payload is incomplete.
     frame: Option<Frame>,
 }
@@ -84,13 +91,24 @@ impl Decoder {
         Decoder { limits, unfinished: None, ended: None }
     }
 
-    /// A decoder that begins with these bytes.
-    pub(crate) fn with_input(limits: MessageLimits, input: &[u8]) -> Self {
-        let mut decoder = Decoder::new(limits);
+    /// Passes on messages of several frames, or of several reads, in parts, as [`SocketEvent::Part`]: for connections whose messages are not
+    /// read here.
+    pub(crate) fn in_parts(mut self) -> Self {
+        self.unfinished().in_parts = true;
+        self
+    }
+
+    /// True if it passes on parts of messages.
+    pub(crate) fn is_in_parts(&self) -> bool {
+        self.unfinished.as_ref().is_some_and(|unfinished| unfinished.in_parts)
+    }
+
+    /// Begins with these bytes.
+    pub(crate) fn with_input(mut self, input: &[u8]) -> Self {
         if !input.is_empty() {
-            decoder.ended = decoder.keep(input).err();
+            self.ended = self.keep(input).err();
         }
-        decoder
+        self
     }
 
     /// Decodes the bytes of one read. [`resume`](Self::resume) must have returned `None`.
@@ -168,6 +186,9 @@ impl Decoder {
         if let Some(unfinished) = &mut self.unfinished {
             let message = unfinished.message.as_mut();
             if let Some(message) = message.filter(|message| message.frame.is_some()) {
+                if unfinished.in_parts {
+                    return Ok(self.pass_part(input, on_event));
+                }
                 let taken = message.receive(input, self.limits.max_message_bytes)?;
                 return Ok((taken, self.end_frame(on_event)?));
             }
@@ -228,7 +249,7 @@ impl Decoder {
 
     /// Parses a header and checks it before its payload arrives.
     fn header(&self, bytes: &[u8]) -> Result<Option<Header>, Disconnect> {
-        let begun = self.message().map_or(0, |message| message.payload.bytes().len());
+        let begun = self.message().map_or(0, |message| message.len);
         let header =
             Header::parse(bytes, self.limits.max_message_bytes - begun).map_err(|ended| match bytes {
                 // A close frame of more than 125 bytes. No valid one follows it, so none may be waited for.
@@ -243,14 +264,44 @@ impl Decoder {
 
     fn begin_frame(&mut self, header: &Header, on_event: OnEvent<'_>) -> Result<Flow, Disconnect> {
         let limits = &self.limits;
-        let message = self.unfinished.get_or_insert_default().message.get_or_insert_with(|| {
+        let unfinished = self.unfinished.get_or_insert_default();
+        let message = unfinished.message.get_or_insert_with(|| {
             let text = header.opcode == opcode::TEXT;
             let payload = MessageBuffer::new(limits);
-            PartialMessage { text, payload, frame: None }
+            PartialMessage { text, payload, len: 0, has_begun: false, frame: None }
         });
         let &Header { fin, mask, payload_len: missing, .. } = header;
         message.frame = Some(Frame { fin, mask, missing });
-        self.end_frame(on_event)
+        match unfinished.in_parts {
+            // A frame without a payload is a part too: it may be the last.
+            true if missing == 0 => Ok(self.pass_part(&mut [], on_event).1),
+            true => Ok(Flow::Continue(())),
+            false => self.end_frame(on_event),
+        }
+    }
+
+    /// Passes on the part of the unfinished frame that is in `input`, and returns its size in bytes.
+    fn pass_part(&mut self, input: &mut [u8], on_event: OnEvent<'_>) -> (usize, Flow) {
+        let unfinished = self.unfinished();
+        let Some(message) = &mut unfinished.message else { return (0, Flow::Continue(())) };
+        let Some(frame) = &mut message.frame else { return (0, Flow::Continue(())) };
+        let taken = frame.missing.min(input.len());
+        let part = &mut input[..taken];
+        unmask(part, frame.mask);
+        frame.mask.rotate_left(taken % 4);
+        frame.missing -= taken;
+        let is_whole = frame.missing == 0;
+        let place = Fragment { is_first: !message.has_begun, is_last: is_whole && frame.fin };
+        message.has_begun = true;
+        message.len += taken;
+        let text = message.text;
+        if is_whole {
+            message.frame = None;
+        }
+        if place.is_last {
+            unfinished.message = None;
+        }
+        (taken, on_event(SocketEvent::Part { text, bytes: part, place }))
     }
 
     /// Ends the frame if it is complete, and passes the message on if that is complete too.
@@ -268,8 +319,8 @@ impl Decoder {
 
 impl Unfinished {
     fn is_empty(&self) -> bool {
-        let Unfinished { partial, message, unread } = self;
-        partial.is_empty() && message.is_none() && unread.is_none()
+        let Unfinished { in_parts, partial, message, unread } = self;
+        !in_parts && partial.is_empty() && message.is_none() && unread.is_none()
     }
 }
 
@@ -277,11 +328,12 @@ impl PartialMessage {
     /// Appends the part of the frame that is in `input`, and returns its size in bytes.
     fn receive(&mut self, input: &[u8], max: usize) -> Result<usize, Disconnect> {
         let Some(frame) = &mut self.frame else { return Ok(0) };
-        let max_len = if frame.fin { self.payload.bytes().len() + frame.missing } else { max };
+        let max_len = if frame.fin { self.len + frame.missing } else { max };
         let taken = frame.missing.min(input.len());
         unmask(self.payload.push(&input[..taken], max_len)?, frame.mask);
         frame.mask.rotate_left(taken % 4);
         frame.missing -= taken;
+        self.len += taken;
         Ok(taken)
     }
 }

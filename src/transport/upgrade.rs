@@ -16,7 +16,7 @@ use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use super::client_stream::{ClientStream, ReadHalf};
 use super::decoder::Decoder;
 use super::tls_stream::TlsStream;
-use super::{MessageLimits, OnEvent, Socket};
+use super::{OnEvent, Socket};
 use peerbroker_broker::router::Disconnect;
 use peerbroker_broker::router::{Outbox, Writer};
 use peerbroker_core::vocabulary::Frame;
@@ -53,6 +53,9 @@ pub(crate) enum Io {
 
 /// A connection that can be upgraded from HTTP to a WebSocket.
 pub(crate) trait Upgradable: Sized {
+    /// The connection below, as the kernel has it.
+    fn stream(&self) -> &ClientStream;
+
     /// The two directions. Without a writer, only the session's own task can write.
     fn into_halves(self) -> (Io, Option<Box<dyn Writer>>);
 }
@@ -66,16 +69,22 @@ fn shorten_send_queue(io: &ClientStream) {
 }
 
 impl Upgradable for ClientStream {
+    fn stream(&self) -> &ClientStream {
+        self
+    }
+
     fn into_halves(self) -> (Io, Option<Box<dyn Writer>>) {
-        shorten_send_queue(&self);
         let (read, write) = ClientStream::into_halves(self);
         (Io::Plain(read), Some(write))
     }
 }
 
 impl Upgradable for Box<TlsStream<ClientStream>> {
+    fn stream(&self) -> &ClientStream {
+        self.get_ref()
+    }
+
     fn into_halves(self) -> (Io, Option<Box<dyn Writer>>) {
-        shorten_send_queue(self.get_ref());
         (Io::Tls(self), None)
     }
 }
@@ -85,11 +94,15 @@ impl UpgradedSocket {
     pub(crate) fn new<T: Upgradable>(
         parts: FramedParts<T, h1::Codec>,
         response: Vec<u8>,
-        limits: MessageLimits,
+        decoder: Decoder,
     ) -> Self {
+        // Of messages that are passed on in parts, the kernel may keep as much unsent as the way needs.
+        if !decoder.is_in_parts() {
+            shorten_send_queue(parts.io.stream());
+        }
         let (io, writer) = parts.io.into_halves();
         // The client may have sent something before it got the response.
-        let decoder = Decoder::with_input(limits, &parts.read_buf);
+        let decoder = decoder.with_input(&parts.read_buf);
         // Responses to earlier requests on this connection may still be unwritten.
         let mut unwritten = parts.write_buf.to_vec();
         unwritten.extend_from_slice(&response);

@@ -64,6 +64,38 @@ fn on_own_with_tokens(test: impl Fn(&TestServer, &Keys<'_>)) {
 }
 
 #[test]
+fn an_end_of_a_pipe_needs_a_token_or_a_pipe_that_is_in_an_offer() {
+    on_own_with_tokens(|server, _| {
+        let end = |pipe: &str, query: &str| {
+            let target = format!("{}pipe/{pipe}?key=app&end=AAAAAAAAAAAAAAAAAAAAAQ{query}", server.root());
+            let mut end = server.begin_at(&target);
+            end.expect_accepted();
+            end
+        };
+        let unknown = "AAAAAAAAAAAAAAAAAAAAAg";
+        end(unknown, "").expect_closed_with(Some(4014));
+        end(unknown, &format!("&peer=b&token={}", token("a", 1))).expect_closed_with(Some(4014));
+        let mut proved = end(unknown, &format!("&peer=a&token={}", token("a", 1)));
+        proved.ping(b"");
+        proved.expect_pong();
+        // A page whose script knows no token, with a library that has sent one.
+        let mut a = come(server, "a", &token("a", 1));
+        a.expect(OPEN);
+        let offered = "AQIDBAUGBwgJCgsMDQ4PEA";
+        end(offered, "").expect_closed_with(Some(4014));
+        a.send(offer(
+            "b",
+            &json!({ "sdp": { "type": "offer", "sdp": format!("v=0\r\na=pipe:1 {offered} key\r\n") } })
+                .to_string(),
+        ));
+        a.expect_nothing("a");
+        let mut offered = end(offered, "");
+        offered.ping(b"");
+        offered.expect_pong();
+    });
+}
+
+#[test]
 fn a_token_for_an_id_gives_the_id() {
     on_own_with_tokens(|server, _| {
         let mut a = come(server, "a", &token("a", 1));

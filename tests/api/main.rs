@@ -33,6 +33,7 @@ mod nostr;
 mod odd_frames;
 mod one_port;
 mod ops;
+mod pipes;
 mod protocol;
 mod queue;
 mod registration;

@@ -8,6 +8,7 @@ pub mod key;
 mod limits;
 mod listen;
 mod mistyped;
+mod pipes;
 mod proxies;
 mod secret;
 mod static_dir;
@@ -39,6 +40,7 @@ pub use mistyped::Mistyped;
 pub use peerbroker_core::media_api::{RelayConfig, RelayLimits, TurnConfig, TurnLimits};
 use peerbroker_core::vocabulary::Address;
 pub use peerbroker_core::vocabulary::Dialect;
+pub use pipes::PipeLimits;
 pub use proxies::ProxySecret;
 pub use secret::InvalidSecret;
 pub use static_dir::{BadStaticDir, PrivateFile};
@@ -90,6 +92,8 @@ pub struct Config {
     pub address_limits: AddressLimits,
     /// Limits and timeouts of the broker.
     pub limits: Limits,
+    /// Limits of pipes.
+    pub pipes: PipeLimits,
     /// Limits of the relay, if there is one.
     pub relay_limits: RelayLimits,
     /// Limits of the TURN server, if there is one.
@@ -240,6 +244,7 @@ impl Default for Config {
             unfinished_total_bytes: 256 << 20,
             close_timeout: Duration::from_secs(5),
             address_limits: AddressLimits::default(),
+            pipes: PipeLimits::default(),
             relay_limits: RelayLimits::default(),
             turn_limits: TurnLimits::default(),
             ice: IceConfig::default(),

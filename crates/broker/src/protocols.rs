@@ -14,6 +14,7 @@ pub mod names;
 pub mod nostr;
 mod paced;
 pub mod peerjs;
+pub mod pipes;
 pub mod query;
 pub mod room_codes;
 pub mod root;

@@ -7,6 +7,7 @@ mod frame;
 mod limit;
 mod message;
 mod names;
+mod pipe;
 mod protocol;
 mod room_rights;
 mod tables;
@@ -14,12 +15,13 @@ mod tables;
 pub use connection::{AddressPrefix, ClientVersion, ConnId, ConnectionKind, IceCredentials, NodeId, Owner};
 pub use endings::{
     AppRefusal, CloseReason, DUPLICATED_TAB, Ending, GOING_AWAY, HandshakeEnding, HandshakeRefusal, NORMAL,
-    Refusal, RequestEnding, RoomRefusal, is_close_code,
+    PIPE_REFUSED, Refusal, RequestEnding, RoomRefusal, is_close_code,
 };
-pub use frame::{Frame, Opcode};
+pub use frame::{Fragment, Frame, Opcode};
 pub use limit::{Limit, LimitRow, Scope};
 pub use message::{DropReason, MessageKind};
 pub use names::{ApiKey, InvalidName, PeerId, RoomName, Token};
+pub use pipe::{EndId, PipeId};
 pub use protocol::{Address, Dialect, NameKind, RealmKind};
 pub use room_rights::{RoomRight, RoomRights};
 pub use tables::{labels, numbers};

@@ -68,6 +68,7 @@ fn collect(runtime: &Runtime, is_open: bool) -> String {
         let durations = runtime.events.counters().relayed_calls.buckets();
         page.histogram("peerbroker_relay_call_seconds", help, &durations);
     }
+    piped(&mut page, runtime);
     if let Some(turn) = runtime.turn() {
         allocated(&mut page, turn.totals());
     }
@@ -182,6 +183,21 @@ fn secured(page: &mut Page, certificates: &Certificates) {
     page.gauge("peerbroker_certificate_renewal_failed", help, failed);
     let handshakes = certificates.handshakes.totals();
     page.labelled(COUNTER, "peerbroker_tls_handshakes", "TLS handshakes by outcome.", "outcome", handshakes);
+}
+
+fn piped(page: &mut Page, runtime: &Runtime) {
+    let counters = runtime.events.counters();
+    page.gauge(
+        "peerbroker_pipes",
+        "Pipes, those whose other end has not come included.",
+        runtime.node.pipes(),
+    );
+    let help = "Pipes whose two ends have met.";
+    page.counter("peerbroker_pipes_opened", help, counters.total(Count::PipesOpened));
+    let help = "Pipes that ended, by reason.";
+    page.labelled(COUNTER, "peerbroker_pipes_closed", help, "reason", counters.pipes_closed_by_reason());
+    let help = "Bytes that pipes have carried.";
+    page.counter("peerbroker_pipe_bytes", help, counters.total(Count::PipeBytes));
 }
 
 fn relayed(page: &mut Page, totals: RelayTotals) {

@@ -16,6 +16,7 @@ use crate::http::path;
 use crate::runtime::Runtime;
 use crate::session::{self, ClientSource, ConnectRequest, Credentials};
 use crate::transport::connection::ConnectionState;
+use crate::transport::decoder::Decoder;
 use crate::transport::{MessageLimits, Socket};
 use peerbroker_broker::config::{Config, Dialect, Dialects};
 use peerbroker_broker::events::{Count, Event, Mistake, TurnedAway};
@@ -34,6 +35,8 @@ const DOCTOR: &[u8] = b"peerbroker-doctor/";
 pub(super) enum SocketEndpoint {
     /// The address of the clients of a realm.
     Of(RealmKind),
+    /// The address of an end of a pipe.
+    Pipe,
     /// The mount path, for PeerJS clients: a proxy in front has cut the path.
     CutPath,
     /// The mount path, for PeerJS clients of a server without PeerJS: without a refusal they would wait for ever.
@@ -48,6 +51,7 @@ impl SocketEndpoint {
         let peerjs = dialects.has(Dialect::PeerJs);
         let is_of_peerjs = || routes::ends_like_the_socket(path) && Credentials::parse(query).is_ok();
         match route {
+            Route::Pipe(_) => Some(SocketEndpoint::Pipe),
             Route::Socket(Dialect::PeerJs) if peerjs => Some(SocketEndpoint::Of(RealmKind::PeerJs)),
             _ if peerjs && is_of_peerjs() => Some(SocketEndpoint::WrongPath),
             Route::Room(dialect, room) if dialects.has(dialect) => path::decode(room)
@@ -58,6 +62,18 @@ impl SocketEndpoint {
             Route::Root if Credentials::are_in(query) => Some(SocketEndpoint::PeerJsOff),
             Route::Root if dialects.any_at_root() => Some(SocketEndpoint::Of(RealmKind::Guests)),
             _ => None,
+        }
+    }
+
+    /// The decoder of the frames of a client, with its limits.
+    pub(super) fn decoder(self, runtime: &Runtime, request: &ConnectRequest) -> Decoder {
+        let limits = |max_message_bytes| {
+            let unfinished = Arc::clone(&runtime.node.unfinished);
+            MessageLimits { max_message_bytes, unfinished, permit: request.permit.clone() }
+        };
+        match self {
+            SocketEndpoint::Pipe => Decoder::new(limits(session::MAX_PIPE_MESSAGE)).in_parts(),
+            _ => Decoder::new(limits(runtime.config().max_message_bytes)),
         }
     }
 
@@ -72,6 +88,7 @@ impl SocketEndpoint {
             SocketEndpoint::Of(realm) => {
                 with_clients!(realm, C => drop(rt::spawn(session::serve::<_, C>(socket, node, request))));
             }
+            SocketEndpoint::Pipe => drop(rt::spawn(session::serve_end(socket, node, request))),
             SocketEndpoint::CutPath => drop(rt::spawn(session::serve::<_, PeerJs>(socket, node, request))),
             SocketEndpoint::PeerJsOff => {
                 let refusal = Refusal::PeerJsOff;
@@ -149,13 +166,6 @@ pub(super) fn connect_request(
 pub(super) fn count_open(runtime: &Runtime, request: &HttpRequest) -> Result<(), LimitExceeded> {
     let connection = request.conn_data::<Rc<ConnectionState>>().and_then(|connection| connection.permit());
     connect_request(runtime, String::new(), source(runtime, request.head()), connection).map(drop)
-}
-
-/// The size limits of messages on a WebSocket.
-pub(super) fn bounds(runtime: &Runtime, request: &ConnectRequest) -> MessageLimits {
-    let unfinished = Arc::clone(&runtime.node.unfinished);
-    let permit = request.permit.clone();
-    MessageLimits { max_message_bytes: runtime.config().max_message_bytes, unfinished, permit }
 }
 
 /// The page and the address that a request comes from.

@@ -71,7 +71,7 @@ pub(super) fn open(
     match accepted.endpoint {
         SocketEndpoint::WrongPath => not_found::record(mounted, head),
         SocketEndpoint::CutPath => not_found::record_cut(mounted, head),
-        SocketEndpoint::Of(_) | SocketEndpoint::PeerJsOff => {}
+        SocketEndpoint::Of(_) | SocketEndpoint::Pipe | SocketEndpoint::PeerJsOff => {}
     }
     let query = head.uri.query().unwrap_or_default();
     let query = match route {
@@ -79,8 +79,9 @@ pub(super) fn open(
             if let Some((what, hint)) = with_clients!(dialect.realm(), C => C::odd_parameter(query)) {
                 endpoint::mistake(runtime, head, Mistake::OddParameter { what, hint });
             }
-            query::with_room(query, &path::decode(room).unwrap_or_default())
+            query::with(query, query::ROOM, &path::decode(room).unwrap_or_default())
         }
+        Route::Pipe(pipe) => query::with(query, query::PIPE, pipe),
         _ => query.to_owned(),
     };
     let permit = connection.and_then(|connection| connection.permit());
@@ -319,8 +320,8 @@ where
         }
     };
     let runtime = &mounted.runtime;
-    let limits = endpoint::bounds(runtime, &request);
-    let socket = UpgradedSocket::new(framed.into_parts(), accepted.to_bytes(), limits);
+    let decoder = accepted.endpoint.decoder(runtime, &request);
+    let socket = UpgradedSocket::new(framed.into_parts(), accepted.to_bytes(), decoder);
     accepted.endpoint.serve(socket, &mounted, request);
 }
 

@@ -19,6 +19,8 @@ pub(crate) enum Route<'a> {
     Ice(&'a str),
     /// The WebSocket of a protocol.
     Socket(Dialect),
+    /// The WebSocket of an end of a pipe: the id of the pipe.
+    Pipe(&'a str),
     /// The WebSocket of a room of a protocol: its name, still percent-encoded, and empty if the path has none.
     Room(Dialect, &'a str),
     /// For load balancers and process managers.
@@ -39,6 +41,9 @@ const SOCKET: &str = match Dialect::PeerJs.address() {
     Address::Root | Address::Room(_) => "",
 };
 
+/// The segment in front of the id of a pipe.
+const PIPE: &str = "pipe";
+
 /// The last segment of a request for an id.
 pub(super) const ID: &str = "id";
 
@@ -48,6 +53,9 @@ pub(super) fn find_socket<'a>(mount: &MountPath, path: &'a str) -> Route<'a> {
         Some(below) => below.split_once('/').unwrap_or((below, "")),
         None => ("", ""),
     };
+    if first == PIPE && !room.is_empty() && !room.contains('/') {
+        return Route::Pipe(room);
+    }
     let is_of_room =
         |dialect: &Dialect| matches!(dialect.address(), Address::Room(segment) if segment == first);
     match Dialect::ALL.into_iter().find(is_of_room) {
@@ -173,6 +181,11 @@ mod tests {
             ("/x/matchbox/a%20b", Route::Room(Dialect::Matchbox, "a%20b")),
             ("/x/matchbox/id", Route::Room(Dialect::Matchbox, "id")),
             ("/x/matchbox/a/", Route::File("matchbox/a/")),
+            ("/x/pipe/a", Route::Pipe("a")),
+            ("/x/pipe/id", Route::Pipe("id")),
+            ("/x/pipe/", Route::File("pipe/")),
+            ("/x/pipe/a/b", Route::File("pipe/a/b")),
+            ("/pipe/a", Route::Outside),
             ("/x/matchbox/rooms/a/peers", Route::Members("matchbox", "a")),
             ("/x/matchboxes", Route::File("matchboxes")),
             ("/x/peerjs", Route::Socket(Dialect::PeerJs)),

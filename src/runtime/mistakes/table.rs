@@ -132,7 +132,7 @@ pub(super) fn line<'a>(
     let who = parts.map(|(name, text)| format!("{name}{text}")).collect::<Vec<_>>().join(", ");
     table! { seen by who:
         // The path, and what is wrong with a token, are in other events. The other refusals are not mistakes.
-        Hit(_) | Refused(Refusal::TokenRefused | TokenExpired | WrongPath | Elsewhere | Gone | Banned | Closing) => None;
+        Hit(_) | Refused(Refusal::TokenRefused | TokenExpired | WrongPath | Elsewhere | Gone | Banned | Closing | TooManyPipes) => None;
 
         Sent(NotFound { .. }) if !latest.is_empty() =>
             ("asked for a path that is not here")
@@ -162,6 +162,13 @@ pub(super) fn line<'a>(
         Refused(reason @ (Incomplete | InvalidId(_) | InvalidToken(_) | MalformedKey(_))) =>
             ("was refused: {}", reason.text())
             ("is it a PeerJS client?");
+
+        Refused(PipesOff) =>
+            ("wanted a pipe for the key {key:?}, and pipes are off")
+            ("--pipes on turns them on, and `peerbroker keys set` with --pipes for a stored key");
+        Refused(reason @ (InvalidPipe | PipeTaken)) =>
+            ("was refused: {}", reason.text())
+            ("webrtc.js makes the ids of a pipe and of its ends: is it another program?");
 
         Refused(Unavailable) =>
             ("asked for the key {key:?} and was told to come back")

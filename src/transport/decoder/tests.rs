@@ -2,6 +2,7 @@
 
 mod bounds;
 mod messages;
+mod parts;
 mod violations;
 
 use peerbroker_core::vocabulary::CloseReason;
@@ -27,6 +28,7 @@ enum Got {
     Binary(Vec<u8>),
     Ping(Vec<u8>),
     Pong,
+    Part(Vec<u8>, Fragment),
     Fragment,
 }
 
@@ -40,6 +42,7 @@ fn got(event: SocketEvent<'_>) -> Got {
         SocketEvent::Binary(bytes) => Got::Binary(bytes.to_vec()),
         SocketEvent::Ping(payload) => Got::Ping(payload.to_vec()),
         SocketEvent::Pong => Got::Pong,
+        SocketEvent::Part { bytes, place, .. } => Got::Part(bytes.to_vec(), place),
         SocketEvent::Fragment => Got::Fragment,
     }
 }

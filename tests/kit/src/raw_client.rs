@@ -107,6 +107,27 @@ impl RawClient {
         self.socket.shutdown(Shutdown::Write).unwrap();
     }
 
+    /// Sends as many of these bytes as the socket takes now, and returns their number.
+    pub fn send_what_fits(&mut self, bytes: &[u8]) -> usize {
+        self.socket.set_nonblocking(true).unwrap();
+        let mut sent = 0;
+        while let Some(rest) = bytes.get(sent..).filter(|rest| !rest.is_empty())
+            && let Ok(count) = self.stream.write(rest)
+        {
+            sent += count;
+        }
+        self.socket.set_nonblocking(false).unwrap();
+        sent
+    }
+
+    /// True if something has come that was not looked at.
+    pub fn has_input(&self) -> bool {
+        self.socket.set_nonblocking(true).unwrap();
+        let seen = self.socket.peek(&mut [std::mem::MaybeUninit::uninit(); 1]);
+        self.socket.set_nonblocking(false).unwrap();
+        !self.received.is_empty() || seen.is_ok()
+    }
+
     /// Breaks the connection with a reset.
     pub fn reset(self) {
         self.socket.set_linger(Some(std::time::Duration::ZERO)).unwrap();

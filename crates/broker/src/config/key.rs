@@ -241,6 +241,8 @@ settings! {
     id_style: IdStyle = IdStyle::Uuid, Ids, "Ids";
     /// Calls that the server's relay carries: `fallback`, those that cannot go directly; `always`, all; `off`, none.
     relay: RelayMode = RelayMode::Fallback, Relay, "Relay";
+    /// Clients may have [pipes](PROTOCOL.md#pipes).
+    pipes: bool = true, Switch, "Pipes";
     /// Clients are told the ICE servers of the server, with credentials.
     ice_servers: bool = true, Switch, "ICE";
 

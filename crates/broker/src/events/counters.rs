@@ -24,6 +24,16 @@ const MINUTE: u64 = 60_000;
 
 const OUTCOMES: usize = 3 + DropReason::ALL.len();
 
+/// The reasons for which pipes end.
+const OF_PIPES: [CloseReason; 6] = [
+    CloseReason::PipeLeft,
+    CloseReason::PipeAlone,
+    CloseReason::PipeStalled,
+    CloseReason::Banned,
+    CloseReason::KeyRevoked,
+    CloseReason::Shutdown,
+];
+
 /// Classes of the status of an HTTP answer, from 100 on.
 const STATUS_CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
 
@@ -75,6 +85,9 @@ struct Cells {
     limits: OfLimits,
     handshakes_refused: [AtomicU64; HandshakeRefusal::ALL.len()],
     answers: [AtomicU64; STATUS_CLASSES.len()],
+    pipes_opened: AtomicU64,
+    pipes_closed: [AtomicU64; CloseReason::ALL.len()],
+    pipe_bytes: AtomicU64,
 }
 
 /// A cell for each limit.
@@ -111,6 +124,12 @@ pub enum Count {
     HandshakesRefused(HandshakeRefusal),
     /// Answers to HTTP requests of clients, by the first digit of their status.
     Answers(u16),
+    /// Pipes whose two ends have met.
+    PipesOpened,
+    /// Pipes that ended for this reason.
+    PipesClosed(CloseReason),
+    /// Bytes that came from ends of pipes.
+    PipeBytes,
 }
 
 impl Cells {
@@ -126,6 +145,9 @@ impl Cells {
             Count::LimitHits(limit) => self.limits.0.get(limit as usize),
             Count::HandshakesRefused(reason) => self.handshakes_refused.get(reason as usize),
             Count::Answers(digit) => self.answers.get(usize::from(digit).checked_sub(1)?),
+            Count::PipesOpened => Some(&self.pipes_opened),
+            Count::PipesClosed(reason) => self.pipes_closed.get(reason as usize),
+            Count::PipeBytes => Some(&self.pipe_bytes),
         }
     }
 }
@@ -219,6 +241,12 @@ impl Counters {
     pub fn closed_by_reason(&self) -> impl Iterator<Item = (&'static str, u64)> {
         let total = |reason: CloseReason| (reason.ending().label, self.total(Count::Closed(reason)));
         CloseReason::ALL.into_iter().map(total)
+    }
+
+    /// Pipes that ended, by reason.
+    pub fn pipes_closed_by_reason(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        let total = |reason: CloseReason| (reason.ending().label, self.total(Count::PipesClosed(reason)));
+        OF_PIPES.into_iter().map(total)
     }
 
     /// Clients that did not get an id, by reason.

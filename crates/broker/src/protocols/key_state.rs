@@ -1,12 +1,14 @@
 //! The state that the clients of one key share, in all protocols.
 
 use std::any::Any;
+use std::net::IpAddr;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use parking_lot::Mutex;
 
 use super::hot_settings::HotSettings;
+use super::pipes::PipeTotals;
 use crate::config::key::Settings;
 use crate::limits::GuessLimiter;
 use crate::rooms::{OtherNodes, Parting, RoomFrames, Rooms};
@@ -22,6 +24,8 @@ pub struct Common {
     pub others: Option<Arc<dyn OtherNodes>>,
     /// Wrong guesses at room codes.
     pub wrong_codes: GuessLimiter,
+    /// The pipes of all keys.
+    pub pipes: Arc<PipeTotals>,
     frames: FramesOf,
     active: Mutex<Vec<Arc<KeyState>>>,
 }
@@ -59,6 +63,10 @@ pub trait KeyPart: Any + Send + Sync {
     /// Does all timed work that is due.
     fn sweep(&self, _now: Instant) {}
 
+    /// Ends what this part has of connections whose address fits, for a reason that is not the protocol's own. Clients of realms are
+    /// dismissed there.
+    fn dismiss(&self, _whom: &dyn Fn(Option<IpAddr>) -> bool, _reason: CloseReason) {}
+
     /// True if nothing is lost with it, unless somebody has it.
     fn is_idle(&self) -> bool;
 }
@@ -67,7 +75,8 @@ impl Common {
     /// No key has a client yet.
     pub fn new(router: Arc<Router>, others: Option<Arc<dyn OtherNodes>>, frames: FramesOf) -> Arc<Self> {
         let wrong_codes = GuessLimiter::new(Limit::WrongRoomCodes);
-        Arc::new(Common { router, others, wrong_codes, frames, active: Mutex::default() })
+        let pipes = Arc::default();
+        Arc::new(Common { router, others, wrong_codes, pipes, frames, active: Mutex::default() })
     }
 
     /// The keys that have clients, or had some a moment ago. No lock is held while the caller works.
@@ -272,6 +281,22 @@ impl KeyState {
     pub fn revoke(&self) {
         self.quota.revoke();
         self.existing_realms().for_each(|realm| realm.revoke());
+        self.dismiss_parts(&|_| true, CloseReason::KeyRevoked);
+    }
+
+    /// Ends connections whose address fits, and that are not those of registered clients.
+    pub fn dismiss_parts(&self, whom: &dyn Fn(Option<IpAddr>) -> bool, reason: CloseReason) {
+        self.existing_parts().for_each(|part| part.dismiss(whom, reason));
+    }
+
+    /// True if clients may not come any more.
+    pub(super) fn is_revoked(&self) -> bool {
+        self.quota.is_revoked()
+    }
+
+    /// The pipes of all keys.
+    pub(super) fn pipe_totals(&self) -> Arc<PipeTotals> {
+        self.common().map(|common| Arc::clone(&common.pipes)).unwrap_or_default()
     }
 
     /// Does all timed work that is due. Drops vacant realms, and leaves the active keys with the last one.

@@ -16,7 +16,10 @@ pub fn values<'a, const N: usize>(query: &'a str, names: [&str; N]) -> [Cow<'a, 
 /// The parameter that has the room which a client has named in its address.
 pub const ROOM: &str = "room";
 
-/// The query of a client with this room. Of repeated parameters the last counts.
-pub fn with_room(query: &str, room: &str) -> String {
-    form_urlencoded::Serializer::new(query.to_owned()).append_pair(ROOM, room).finish()
+/// The parameter with the pipe of an end, which is in its path.
+pub const PIPE: &str = "pipe";
+
+/// A query with one more parameter. Of repeated ones the last counts.
+pub fn with(query: &str, name: &str, value: &str) -> String {
+    form_urlencoded::Serializer::new(query.to_owned()).append_pair(name, value).finish()
 }

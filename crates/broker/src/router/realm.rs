@@ -158,7 +158,8 @@ impl ClientQuota {
         self.taken.load(Ordering::SeqCst)
     }
 
-    pub(super) fn is_revoked(&self) -> bool {
+    /// True if no more clients are admitted.
+    pub fn is_revoked(&self) -> bool {
         self.revoked.load(Ordering::SeqCst)
     }
 

@@ -29,6 +29,9 @@ pub const NORMAL: u16 = 1000;
 /// The code of browsers when a page goes away, or is loaded again (RFC 6455, section 7.4.1). Their `close()` sends none.
 pub const GOING_AWAY: u16 = 1001;
 
+/// The code of a pipe that is refused for a reason whose row has none. The text says the reason, and the page does not come back by itself.
+pub const PIPE_REFUSED: u16 = 4014;
+
 /// The close reason in place of the one of [`CloseReason::Replaced`], if an id changes hands several times in a minute.
 pub const DUPLICATED_TAB: &str = "two pages use this id and one token: a duplicated tab?";
 
@@ -60,6 +63,14 @@ table! {
     NoPlace: "no_place", Some(1013), "no node gives places in this room", true;
     /// A client of RxDB sent a message that its protocol does not have: RxDB's server closes the connection too.
     WrongMessage: "wrong_message", Some(4009), "the protocol has no such message", false;
+    /// No other end of the pipe came in time.
+    PipeAlone: "pipe_alone", Some(4010), "no other end came", true;
+    /// The other end of the pipe has left for good, or did not come back in time.
+    PipeLeft: "pipe_left", Some(4011), "the other end has left", false;
+    /// One end of the pipe has read nothing for too long.
+    PipeStalled: "pipe_stalled", Some(4012), "an end did not read", true;
+    /// Nothing came from the end of the pipe: its network may be gone.
+    PipeIdle: "pipe_idle", None, "", true;
     /// The server stops.
     Shutdown: "shutdown", Some(1001), "server is stopping", true;
     /// The client broke RFC 6455.
@@ -75,7 +86,7 @@ table! {
 numbers! {
     CloseReason: Left = 0, Replaced = 1, Evicted = 2, TimedOut = 3, SlowReader = 4, KeyRevoked = 5, Kicked = 6,
     Outranked = 7, Shutdown = 8, ProtocolError = 9, NotUtf8 = 10, TooBig = 11, TryAgainLater = 12, RoomFull = 13,
-    Banned = 14, NoPlace = 15, WrongMessage = 16,
+    Banned = 14, NoPlace = 15, WrongMessage = 16, PipeAlone = 17, PipeLeft = 18, PipeStalled = 19, PipeIdle = 20,
 }
 
 impl Ending {
@@ -138,6 +149,14 @@ table! {
     WrongPath: "wrong_path", None, "Wrong path", false;
     /// A PeerJS client opened a WebSocket at the root of a server whose dialects lack PeerJS.
     PeerJsOff: "peerjs_off", None, "This server does not speak PeerJS", false;
+    /// The server has no pipes, or the key has none.
+    PipesOff: "pipes_off", None, "Pipes are off", false;
+    /// The id of the pipe or of its end is not 22 characters of base64url.
+    InvalidPipe: "invalid_pipe", None, "Invalid pipe provided", false;
+    /// Two other ends have the pipe.
+    PipeTaken: "pipe_taken", None, "Two other ends have this pipe", false;
+    /// A limit of pipes is reached.
+    TooManyPipes: "too_many_pipes", None, "Too many pipes", true;
     /// The server stops.
     Closing: "closing", CloseReason::Shutdown.ending().code, "Server is stopping", true;
 }

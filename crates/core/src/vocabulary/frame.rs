@@ -63,8 +63,19 @@ pub enum Opcode {
     Pong = 0xA,
 }
 
+/// The place of a fragment in its message. One that is both first and last is the whole message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fragment {
+    /// Nothing of the message was in front of it.
+    pub is_first: bool,
+    /// Nothing of it follows.
+    pub is_last: bool,
+}
+
 const HEADROOM: usize = 10;
 const FIN: u8 = 0x80;
+const CONTINUATION: u8 = 0x0;
+const BINARY: u8 = 0x2;
 
 impl Frame {
     /// A text message. `write` appends it to the buffer; `capacity` is its approximate length in bytes.
@@ -130,6 +141,40 @@ impl Frame {
             Buffer::Shared(shared) if shared.queues.fetch_sub(1, Ordering::Relaxed) > 1 => 0,
             _ => self.len(),
         }
+    }
+
+    /// Appends a part of a binary message to bytes that are sent as [`raw`](Self::raw) ones: a frame of its own, for which nobody has
+    /// to know the message's length (RFC 6455, section 5.4).
+    pub fn append_fragment(raw: &mut Vec<u8>, payload: &[u8], place: Fragment) {
+        let first = if place.is_first { BINARY } else { CONTINUATION };
+        raw.push(if place.is_last { FIN | first } else { first });
+        match payload.len() {
+            len @ 0..126 => raw.push(len as u8),
+            len @ 126..0x1_0000 => {
+                raw.push(126);
+                raw.extend_from_slice(&(len as u16).to_be_bytes());
+            }
+            len => {
+                raw.push(127);
+                raw.extend_from_slice(&(len as u64).to_be_bytes());
+            }
+        }
+        raw.extend_from_slice(payload);
+    }
+
+    /// The first of the fragments in raw bytes, and the bytes behind it: the reverse of [`append_fragment`](Self::append_fragment).
+    pub fn split_fragment(raw: &[u8]) -> Option<(Fragment, &[u8], &[u8])> {
+        let (first, len, rest) = match *raw {
+            [first, 127, a, b, c, d, e, f, g, h, ref rest @ ..] => {
+                (first, usize::try_from(u64::from_be_bytes([a, b, c, d, e, f, g, h])).ok()?, rest)
+            }
+            [first, 126, a, b, ref rest @ ..] => (first, usize::from(u16::from_be_bytes([a, b])), rest),
+            [first, len, ref rest @ ..] => (first, usize::from(len), rest),
+            _ => return None,
+        };
+        let (payload, rest) = rest.split_at_checked(len)?;
+        let place = Fragment { is_first: first & !FIN == BINARY, is_last: first & FIN != 0 };
+        Some((place, payload, rest))
     }
 
     fn control(opcode: Opcode, payload: &[u8]) -> Self {
@@ -203,6 +248,26 @@ mod tests {
     fn raw_bytes_have_neither_opcode_nor_payload_whatever_they_look_like() {
         let frame = Frame::raw(b"HTTP/1.1 101 Switching Protocols\r\n\r\n".to_vec());
         assert_eq!((frame.opcode(), frame.payload()), (None, [].as_slice()));
+    }
+
+    #[test]
+    fn a_fragment_has_the_header_of_its_place_and_length() {
+        for (len, is_first, is_last, header) in [
+            (0, true, true, &b"\x82\x00"[..]),
+            (125, true, false, b"\x02\x7d"),
+            (126, false, false, b"\x00\x7e\x00\x7e"),
+            (65_535, false, true, b"\x80\x7e\xff\xff"),
+            (65_536, true, true, b"\x82\x7f\x00\x00\x00\x00\x00\x01\x00\x00"),
+        ] {
+            let mut raw = b"before".to_vec();
+            Frame::append_fragment(&mut raw, &vec![b'x'; len], Fragment { is_first, is_last });
+            assert_eq!(raw, [b"before", header, &vec![b'x'; len]].concat(), "{len}");
+            raw.extend_from_slice(b"\x80\x01y");
+            let (place, payload, rest) = Frame::split_fragment(&raw[6..]).unwrap();
+            assert_eq!((place, payload), (Fragment { is_first, is_last }, &vec![b'x'; len][..]), "{len}");
+            let last = Fragment { is_first: false, is_last: true };
+            assert_eq!(Frame::split_fragment(rest), Some((last, &b"y"[..], &b""[..])));
+        }
     }
 
     #[test]

@@ -70,6 +70,18 @@ table! {
     SwarmsPerClient: "swarms_per_client", None, Scope::Node;
     /// The memberships in swarms of all clients of a key.
     KeySwarmMemberships: "key_swarm_memberships", None, Scope::Node;
+    /// Pipes of all keys.
+    Pipes: "pipes", Some("pipes_total"), Scope::Node;
+    /// Pipes of a key.
+    PipesPerKey: "pipes_per_key", Some("pipes_per_key"), Scope::Node;
+    /// Ends of pipes of one address.
+    PipesPerAddress: "pipes_per_address", Some("pipes_per_address"), Scope::Node;
+    /// Rate of the bytes of one pipe, both directions together.
+    PipeBytes: "pipe_bytes", Some("pipe_bytes_per_second"), Scope::Node;
+    /// The same of all pipes of a key.
+    PipeKeyBytes: "pipe_key_bytes", Some("pipe_key_bytes_per_second"), Scope::Node;
+    /// The same of all pipes.
+    PipeTotalBytes: "pipe_total_bytes", Some("pipe_total_bytes_per_second"), Scope::Node;
     /// Streams and POSTs that wait for one id with one token to be registered.
     WaitingPosts: "waiting_posts", None, Scope::Node;
     /// POSTs of one client at a time.

@@ -173,10 +173,10 @@ fn input_that_waits_beyond_the_quota_closes_the_connection() {
 #[test]
 fn bytes_that_came_with_the_handshake_are_decoded_first() {
     let quota = Quota::new(0);
-    let mut early = Decoder::with_input(limits(MAX, &quota), &whole(opcode::TEXT, "early"));
+    let mut early = Decoder::new(limits(MAX, &quota)).with_input(&whole(opcode::TEXT, "early"));
     assert_eq!(resume(&mut early), Some(vec![text("early")]));
     assert_eq!(resume(&mut early), None);
-    let mut refused = Decoder::with_input(limits(MAX, &quota), &whole(opcode::TEXT, [b'x'; 20_000]));
+    let mut refused = Decoder::new(limits(MAX, &quota)).with_input(&whole(opcode::TEXT, [b'x'; 20_000]));
     assert_eq!(refused.resume(&mut |_| Flow::Continue(())), Some(TRY_AGAIN_LATER));
     assert_eq!(feed(&mut refused, &whole(opcode::TEXT, "x")), (vec![], TRY_AGAIN_LATER));
 }

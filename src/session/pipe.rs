@@ -1,0 +1,191 @@
+//! One end of a pipe, from admission to goodbye: what it sends goes to the other end, unread.
+
+use std::future::poll_fn;
+use std::ops::ControlFlow;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{self, Poll, ready};
+
+use super::admission::{ClientSource, ConnectRequest, Rejection, admit_end};
+use super::farewell::{close, farewell};
+use super::open::OpenSession;
+use super::run::{READS_PER_TURN, wait};
+use crate::node::Node;
+use crate::transport::{self, Socket, SocketEvent};
+use peerbroker_broker::events::Count;
+use peerbroker_broker::protocols::pipes::{Attach, PipeEnd, PipeTurn, Pipes};
+use peerbroker_broker::protocols::query::{PIPE, values};
+use peerbroker_broker::router::{Disconnect, Outbox};
+use peerbroker_core::vocabulary::{
+    CloseReason, EndId, Fragment, Frame, PIPE_REFUSED, PipeId, RealmKind, Refusal,
+};
+
+/// Most bytes of a message on a pipe.
+pub(crate) const MAX_PIPE_MESSAGE: usize = 64 << 10;
+
+/// Serves one end of a pipe until it is gone.
+pub(crate) fn serve_end<S: Socket>(
+    socket: S,
+    node: &Arc<Node>,
+    ConnectRequest { query, source, permit }: ConnectRequest,
+) -> impl Future<Output = ()> + use<S> {
+    let session = OpenSession::new(node, permit);
+    // Boxed, so that the future of an idle end stays small.
+    let opening = Box::pin(open(socket, session, query, source));
+    async move {
+        let Some(mut end) = opening.await else { return };
+        let over = poll_fn(|cx| end.poll(cx)).await;
+        Box::pin(end.goodbye(over)).await;
+    }
+}
+
+/// An end that is connected.
+struct ActiveEnd<S> {
+    end: PipeEnd,
+    /// The pause of an end above a rate: nothing is read until it is over.
+    pause: Option<Pin<Box<dyn Future<Output = ()>>>>,
+    socket: S,
+    // Dropped last.
+    session: OpenSession,
+}
+
+/// Connects an end, or tells it the reason of the refusal.
+async fn open<S: Socket>(
+    mut socket: S,
+    session: OpenSession,
+    query: String,
+    source: ClientSource,
+) -> Option<ActiveEnd<S>> {
+    let outbox = socket.open_outbox(session.config().load().limits.outbox_bytes);
+    match attach(&session, &query, &source, outbox).await {
+        Ok(end) => Some(ActiveEnd { end, pause: None, socket, session }),
+        Err((refusal, outbox)) => {
+            Rejection { id: None, ..Rejection::of(refusal, &query, RealmKind::PeerJs) }
+                .record(&session, &source);
+            close(&mut socket, outbox, &session, [refused(refusal)]).await;
+            None
+        }
+    }
+}
+
+/// The close frame of a refusal. A code says if the page may come back by itself.
+fn refused(refusal: Refusal) -> Frame {
+    let ending = refusal.ending();
+    let code = ending.code.unwrap_or(if ending.retry { TRY_AGAIN } else { PIPE_REFUSED });
+    Frame::close(Some((code, &refusal.text())))
+}
+
+/// The code of a server that cannot serve now (IANA's registry).
+const TRY_AGAIN: u16 = 1013;
+
+async fn attach(
+    session: &OpenSession,
+    query: &str,
+    source: &ClientSource,
+    outbox: Outbox,
+) -> Result<PipeEnd, (Refusal, Outbox)> {
+    let [pipe, end] = values(query, [PIPE, "end"]);
+    let (Some(pipe), Some(end)) = (PipeId::parse(&pipe), EndId::parse(&end)) else {
+        return Err((Refusal::InvalidPipe, outbox));
+    };
+    let key = match admit_end(session, query, pipe, source).await {
+        Ok(key) => key,
+        Err(refusal) => return Err((refusal, outbox)),
+    };
+    let attach = Attach { pipe, end, address: source.address };
+    key.part::<Pipes>().attach(&key, &attach, outbox)
+}
+
+impl<S: Socket> ActiveEnd<S> {
+    fn poll(&mut self, cx: &mut task::Context<'_>) -> Poll<Disconnect> {
+        for _ in 0..READS_PER_TURN {
+            let turn = self.end.turn(cx, |cx, outbox| self.socket.poll_send(cx, outbox));
+            let outlet = match turn {
+                PipeTurn::Over(end) => return Poll::Ready(end),
+                PipeTurn::Wait => return Poll::Pending,
+                PipeTurn::Alone => None,
+                PipeTurn::Pass(outlet) => Some(outlet),
+            };
+            if let Some(pause) = &mut self.pause {
+                ready!(pause.as_mut().poll(cx));
+                self.pause = wait(self.end.charge(0, 0, self.session.clock().now()), &self.session);
+                if self.pause.is_some() {
+                    continue;
+                }
+            }
+            let mut read = Read::default();
+            let end = &self.end;
+            let received = ready!(self.socket.poll_recv(cx, &mut |event| {
+                read.add(&event);
+                if let SocketEvent::Ping(payload) = event {
+                    end.answer_ping(payload);
+                }
+                ControlFlow::Continue(())
+            }));
+            let now = self.session.clock().now();
+            let pause = self.end.charge(read.bytes, read.events, now);
+            if let Some(outlet) = outlet.filter(|_| !read.frames.is_empty()) {
+                outlet.send(read.frames, now);
+            }
+            if read.has_text {
+                return Poll::Ready(Disconnect::ByServer(CloseReason::WrongMessage));
+            }
+            if let Err(over) = received {
+                return Poll::Ready(over);
+            }
+            if let Some(pause) = &pause {
+                self.session.counters().add(Count::LimitHits(pause.limit), 1);
+            }
+            self.pause = wait(pause, &self.session);
+        }
+        transport::give_way(cx);
+        Poll::Pending
+    }
+
+    async fn goodbye(self, over: Disconnect) {
+        let ActiveEnd { end, mut socket, session, .. } = self;
+        end.leave(over);
+        if over == Disconnect::Gone {
+            return;
+        }
+        end.push_last(over.close());
+        let send = move |cx: &mut task::Context<'_>, socket: &mut S| {
+            end.with_outbox(|outbox| socket.poll_send(cx, outbox))
+        };
+        farewell(&mut socket, send, &session, matches!(over, Disconnect::Closed(_))).await;
+    }
+}
+
+/// What one read has brought.
+#[derive(Default)]
+struct Read {
+    /// The same messages, for the other end.
+    frames: Vec<u8>,
+    /// Bytes of payloads.
+    bytes: usize,
+    events: usize,
+    has_text: bool,
+}
+
+impl Read {
+    fn add(&mut self, event: &SocketEvent<'_>) {
+        self.events += 1;
+        match event {
+            SocketEvent::Binary(payload) => self.append(payload, WHOLE),
+            SocketEvent::Part { text: false, bytes, place } => self.append(bytes, *place),
+            SocketEvent::Text(_) | SocketEvent::Part { .. } => self.has_text = true,
+            SocketEvent::Ping(_) | SocketEvent::Pong | SocketEvent::Fragment => {}
+        }
+    }
+
+    fn append(&mut self, payload: &[u8], place: Fragment) {
+        self.bytes += payload.len();
+        self.frames.reserve(payload.len() + LONGEST_HEADER);
+        Frame::append_fragment(&mut self.frames, payload, place);
+    }
+}
+
+const WHOLE: Fragment = Fragment { is_first: true, is_last: true };
+
+/// Bytes of the header of a frame to a client.
+const LONGEST_HEADER: usize = 10;

@@ -15,17 +15,20 @@ use std::vec;
 use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
 use hyper::body::{Bytes, Incoming};
 use hyper::http::response::Parts;
-use hyper::{HeaderMap, Request, Response, Uri, header};
+use hyper::upgrade::{self, Upgraded};
+use hyper::{HeaderMap, Request, Response, StatusCode, Uri, header};
 use hyper_rustls::builderstates::WantsSchemes;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::client::legacy::connect::dns::Name;
-use hyper_util::rt::{TokioExecutor, TokioTimer};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::ring::default_provider;
-use rustls::{ClientConfig, RootCertStore};
-use rustls_pki_types::CertificateDer;
+use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
+use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 use rustls_pki_types::pem::PemObject as _;
+use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 use tokio::time::{Instant, timeout_at};
 use tower_service::Service;
 
@@ -163,6 +166,66 @@ impl HttpClient {
         let answer = answer.map_err(|_| NoAnswer::TimedOut(bounds.timeout))?;
         let (head, body) = answer.map_err(|error| NoAnswer::Failed(error.into()))?.into_parts();
         Ok(IncomingResponse { head, body, until, bounds: *bounds })
+    }
+}
+
+impl HttpClient {
+    /// A client for servers that have a secret of ours, and may have no certificate for their addresses: whoever answers is trusted.
+    pub(crate) fn trusting_anybody(bounds: Bounds) -> Result<Self, rustls::Error> {
+        let builder = ClientConfig::builder_with_provider(Arc::new(default_provider()));
+        let builder = builder.with_safe_default_protocol_versions()?;
+        let tls = builder.dangerous().with_custom_certificate_verifier(Arc::new(Anybody(default_provider())));
+        Ok(Self::with_tls(tls.with_no_client_auth(), bounds))
+    }
+
+    /// Sends a request that changes the protocol of its connection, and returns the connection. The timeout is for both.
+    pub(crate) async fn upgrade(&self, request: Request<()>) -> Result<TokioIo<Upgraded>, NoAnswer> {
+        let IncomingResponse { head, body, until, .. } = self.send(request.map(|()| Bytes::new())).await?;
+        if head.status != StatusCode::SWITCHING_PROTOCOLS {
+            return Err(NoAnswer::Failed(format!("the answer is {}", head.status).into()));
+        }
+        let upgraded = timeout_at(until, upgrade::on(Response::from_parts(head, body))).await;
+        let upgraded = upgraded.map_err(|_| NoAnswer::TimedOut(self.bounds.timeout))?;
+        Ok(TokioIo::new(upgraded.map_err(|error| NoAnswer::Failed(error.into()))?))
+    }
+}
+
+/// Accepts every certificate.
+#[derive(Debug)]
+struct Anybody(CryptoProvider);
+
+impl ServerCertVerifier for Anybody {
+    fn verify_server_cert(
+        &self,
+        _end_entity: &CertificateDer<'_>,
+        _intermediates: &[CertificateDer<'_>],
+        _server_name: &ServerName<'_>,
+        _ocsp_response: &[u8],
+        _now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls12_signature(message, certificate, signed, &self.0.signature_verification_algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls13_signature(message, certificate, signed, &self.0.signature_verification_algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
     }
 }
 

@@ -17,7 +17,7 @@ mod workers;
 use std::any::Any;
 use std::future::Future;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::num::NonZeroUsize;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -182,6 +182,14 @@ impl Server {
             mounted.runtime.serve_turn_over_tls(config);
         }
         mounted.runtime.relay_at(address);
+        if let Some(membership) = mounted.runtime.node.membership() {
+            membership.reachable_at(listen.node_url.clone().unwrap_or_else(|| {
+                let scheme = if tls.is_some() { "https" } else { "http" };
+                let host = if address.ip().is_unspecified() { lan_host } else { Some(address.ip()) };
+                let host = host.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
+                format!("{scheme}://{}{}", SocketAddr::new(host, address.port()), mounted.path.as_str())
+            }));
+        }
         Ok(Server {
             listener: main,
             unix,

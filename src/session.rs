@@ -6,6 +6,7 @@ mod farewell;
 mod flusher;
 mod open;
 mod pipe;
+mod pipe_place;
 mod register;
 mod run;
 mod stream;

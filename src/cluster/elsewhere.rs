@@ -45,13 +45,13 @@ impl Membership {
     /// Holds a name for a client. The future resolves, within a bound, to whether another connection has it.
     pub fn hold(
         self: &Arc<Self>,
-        realm: &Realm,
+        key: &ApiKey,
         kind: NameKind,
         name: &str,
         client: &PeerId,
         connection: ConnId,
     ) -> (HeldName, impl Future<Output = Holding> + use<>) {
-        let name = Name { key: realm.key().clone(), entity: Entity::Name(kind), name: name.to_owned() };
+        let name = Name { key: key.clone(), entity: Entity::Name(kind), name: name.to_owned() };
         let held = Held { client: client.clone(), connection, fence: 0, since: self.clock.unix_millis() };
         self.state.lock().held.insert(name.clone(), held);
         let held = HeldName { membership: Arc::clone(self), name: name.clone(), connection };
@@ -80,6 +80,16 @@ impl Membership {
     /// Finds the node that has a peer.
     pub fn find_peer(&self, peer: &PeerAddress) -> impl Future<Output = Whereabouts> + use<> {
         self.find(name_of_peer(peer))
+    }
+
+    /// Finds the node that holds a name.
+    pub fn find_name(
+        &self,
+        key: &ApiKey,
+        kind: NameKind,
+        name: &str,
+    ) -> impl Future<Output = Whereabouts> + use<> {
+        self.find(Name { key: key.clone(), entity: Entity::Name(kind), name: name.to_owned() })
     }
 
     fn find(&self, name: Name) -> impl Future<Output = Whereabouts> + use<> {

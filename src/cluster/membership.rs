@@ -72,6 +72,8 @@ pub struct Membership {
     /// Handles texts that clients of this node have posted on another node.
     pub(super) on_post: OnceLock<OnPost>,
     pub(super) last_seat: AtomicU64,
+    /// The URL at which other nodes reach this one.
+    pub(super) own_url: OnceLock<String>,
     pub(super) awakening: Awakening,
 }
 
@@ -229,6 +231,7 @@ impl Membership {
             left: Notify::new(),
             on_post: OnceLock::new(),
             last_seat: AtomicU64::new(0),
+            own_url: OnceLock::new(),
             awakening: Awakening::new(clock.clone()),
             clock,
         })
@@ -279,6 +282,11 @@ impl Membership {
             // The others find out by themselves otherwise.
             let _ = timeout(LEAVING, left).await;
         }
+    }
+
+    /// Sets the URL at which other nodes reach this one. Once.
+    pub(crate) fn reachable_at(&self, url: String) {
+        let _ = self.own_url.set(url);
     }
 
     /// True if another node lives, as far as this one knows.
@@ -541,6 +549,10 @@ impl OtherNodes for Membership {
         drop(state);
         self.sending.notify_one();
         Some(node)
+    }
+
+    fn own_url(&self) -> Option<String> {
+        self.own_url.get().cloned()
     }
 
     fn lease(&self) -> Duration {

@@ -68,7 +68,7 @@ impl Node {
         let realm = peer.realm();
         // Messages go to the connection that owns their address. Other names may be claimed again before they are given back.
         let connection = if kind.is_address() { peer.connection() } else { realm.next_connection() };
-        let (held, claimed) = membership.hold(realm, kind, name, peer.id(), connection);
+        let (held, claimed) = membership.hold(realm.key(), kind, name, peer.id(), connection);
         Box::pin(async move {
             let claimed = match timeout(CLAIM_TIMEOUT, claimed).await.unwrap_or(Holding::Unavailable) {
                 Holding::Granted => Claimed::Granted,

@@ -2,7 +2,9 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
+use crate::cluster::Whereabouts;
 use crate::keys::verifier::{Claimant, Denied};
 use crate::keys::{Auth, Policy, Proof, unix_time};
 use crate::node::{Node, Tenant};
@@ -13,7 +15,9 @@ use peerbroker_broker::protocols::key_state::KeyState;
 use peerbroker_broker::protocols::pipes::Pipes;
 use peerbroker_broker::protocols::query::values;
 use peerbroker_broker::router::{ConnectionInfo, Realm};
-use peerbroker_core::vocabulary::{ApiKey, ClientVersion, PeerId, PipeId, RealmKind, Refusal, Token};
+use peerbroker_core::vocabulary::{
+    ApiKey, ClientVersion, NameKind, PeerId, PipeId, RealmKind, Refusal, Token,
+};
 
 /// The parameters in the query of a PeerJS client.
 #[derive(Debug)]
@@ -254,13 +258,44 @@ pub(super) async fn admit_end(
     if !policy.settings().pipes || !node.config().load().pipes.on {
         return Err(Refusal::PipesOff);
     }
-    if policy.settings().auth != Auth::None && !tenant.part::<Pipes>().is_expected(pipe) {
+    if policy.settings().auth != Auth::None && !is_expected(node, &tenant, pipe, token.is_empty()).await {
         let id = PeerId::parse(&id).map_err(Refusal::InvalidId)?;
         let token = Token::parse(&token).map_err(Refusal::InvalidToken)?;
         verify(node, &policy, (&key, &id, &token), source).await?;
     }
     tenant.record_use();
     Ok(Arc::clone(&tenant))
+}
+
+/// The key of an end that another node has admitted.
+pub(super) fn tenant_of_end(node: &Node, query: &str) -> Result<Arc<KeyState>, Refusal> {
+    let [key] = values(query, ["key"]);
+    let tenant = node.tenant(&key).ok_or(Refusal::InvalidKey)?;
+    Ok(Arc::clone(&tenant))
+}
+
+/// Time for which the pipe of an end without a proof is sought on other nodes: the end that is known there comes at about the same time.
+const EXPECTATION: Duration = Duration::from_secs(5);
+
+/// Pause before it is sought again.
+const SEEK_AGAIN: Duration = Duration::from_millis(500);
+
+/// True if an end needs no proof: its pipe is in a description that was sent here, or on another node, which has asked for one.
+async fn is_expected(node: &Node, tenant: &Tenant, pipe: PipeId, waits: bool) -> bool {
+    let pipes = tenant.part::<Pipes>();
+    if pipes.is_expected(pipe) {
+        return true;
+    }
+    let Some(membership) = node.membership().filter(|_| waits) else { return false };
+    let until = node.clock().now() + EXPECTATION;
+    while node.clock().now() < until {
+        let place = membership.find_name(tenant.key(), NameKind::Pipe, &pipe.to_string()).await;
+        if matches!(place, Whereabouts::At(_)) || pipes.is_expected(pipe) {
+            return true;
+        }
+        node.clock().sleep(SEEK_AGAIN).await;
+    }
+    false
 }
 
 #[cfg(test)]

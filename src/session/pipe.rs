@@ -6,32 +6,30 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{self, Poll, ready};
 
-use super::admission::{ClientSource, ConnectRequest, Rejection, admit_end};
+use super::admission::{ClientSource, ConnectRequest, Rejection};
 use super::farewell::{close, farewell};
 use super::open::OpenSession;
+use super::pipe_place::{Place, find};
 use super::run::{READS_PER_TURN, wait};
 use crate::node::Node;
-use crate::transport::{self, Socket, SocketEvent};
+use crate::transport::{self, Accepted, Socket, SocketEvent};
 use peerbroker_broker::events::Count;
-use peerbroker_broker::protocols::pipes::{Attach, PipeEnd, PipeTurn, Pipes};
-use peerbroker_broker::protocols::query::{PIPE, values};
+use peerbroker_broker::protocols::pipes::{PipeEnd, PipeTurn};
 use peerbroker_broker::router::{Disconnect, Outbox};
-use peerbroker_core::vocabulary::{
-    CloseReason, EndId, Fragment, Frame, PIPE_REFUSED, PipeId, RealmKind, Refusal,
-};
+use peerbroker_core::vocabulary::{CloseReason, Fragment, Frame, PIPE_REFUSED, RealmKind, Refusal};
 
 /// Most bytes of a message on a pipe.
 pub(crate) const MAX_PIPE_MESSAGE: usize = 64 << 10;
 
 /// Serves one end of a pipe until it is gone.
-pub(crate) fn serve_end<S: Socket>(
-    socket: S,
+pub(crate) fn serve_end<A: Accepted + 'static>(
+    connection: A,
     node: &Arc<Node>,
     ConnectRequest { query, source, permit }: ConnectRequest,
-) -> impl Future<Output = ()> + use<S> {
+) -> impl Future<Output = ()> + use<A> {
     let session = OpenSession::new(node, permit);
     // Boxed, so that the future of an idle end stays small.
-    let opening = Box::pin(open(socket, session, query, source));
+    let opening = Box::pin(open(connection, session, query, source));
     async move {
         let Some(mut end) = opening.await else { return };
         let over = poll_fn(|cx| end.poll(cx)).await;
@@ -49,27 +47,43 @@ struct ActiveEnd<S> {
     session: OpenSession,
 }
 
-/// Connects an end, or tells it the reason of the refusal.
-async fn open<S: Socket>(
-    mut socket: S,
+/// Connects an end, or tells it the reason of the refusal. `None` once it is gone.
+async fn open<A: Accepted>(
+    connection: A,
     session: OpenSession,
     query: String,
     source: ClientSource,
-) -> Option<ActiveEnd<S>> {
-    let outbox = socket.open_outbox(session.config().load().limits.outbox_bytes);
-    match attach(&session, &query, &source, outbox).await {
-        Ok(end) => Some(ActiveEnd { end, pause: None, socket, session }),
-        Err((refusal, outbox)) => {
-            Rejection { id: None, ..Rejection::of(refusal, &query, RealmKind::PeerJs) }
-                .record(&session, &source);
-            close(&mut socket, outbox, &session, [refused(refusal)]).await;
-            None
+) -> Option<ActiveEnd<A::Socket>> {
+    let found = find(&session, &query, &source).await;
+    let (connection, refusal) = match found {
+        Ok(Place::Here(reserved, attach)) => {
+            let (socket, outbox) = begin(connection, &session);
+            let end = reserved.connect(&attach, outbox);
+            return Some(ActiveEnd { end, pause: None, socket, session });
         }
-    }
+        Ok(Place::There(crossing)) => match connection.into_bytes() {
+            Ok(raw) => {
+                crossing.carry(raw, session.config().load().close_timeout).await;
+                return None;
+            }
+            Err(connection) => (connection, Refusal::Unavailable),
+        },
+        Err(refusal) => (connection, refusal),
+    };
+    Rejection { id: None, ..Rejection::of(refusal, &query, RealmKind::PeerJs) }.record(&session, &source);
+    let (mut socket, outbox) = begin(connection, &session);
+    close(&mut socket, outbox, &session, [refused(refusal)]).await;
+    None
+}
+
+fn begin<A: Accepted>(connection: A, session: &OpenSession) -> (A::Socket, Outbox) {
+    let mut socket = connection.open();
+    let outbox = socket.open_outbox(session.config().load().limits.outbox_bytes);
+    (socket, outbox)
 }
 
 /// The close frame of a refusal. A code says if the page may come back by itself.
-fn refused(refusal: Refusal) -> Frame {
+pub(super) fn refused(refusal: Refusal) -> Frame {
     let ending = refusal.ending();
     let code = ending.code.unwrap_or(if ending.retry { TRY_AGAIN } else { PIPE_REFUSED });
     Frame::close(Some((code, &refusal.text())))
@@ -77,24 +91,6 @@ fn refused(refusal: Refusal) -> Frame {
 
 /// The code of a server that cannot serve now (IANA's registry).
 const TRY_AGAIN: u16 = 1013;
-
-async fn attach(
-    session: &OpenSession,
-    query: &str,
-    source: &ClientSource,
-    outbox: Outbox,
-) -> Result<PipeEnd, (Refusal, Outbox)> {
-    let [pipe, end] = values(query, [PIPE, "end"]);
-    let (Some(pipe), Some(end)) = (PipeId::parse(&pipe), EndId::parse(&end)) else {
-        return Err((Refusal::InvalidPipe, outbox));
-    };
-    let key = match admit_end(session, query, pipe, source).await {
-        Ok(key) => key,
-        Err(refusal) => return Err((refusal, outbox)),
-    };
-    let attach = Attach { pipe, end, address: source.address };
-    key.part::<Pipes>().attach(&key, &attach, outbox)
-}
 
 impl<S: Socket> ActiveEnd<S> {
     fn poll(&mut self, cx: &mut task::Context<'_>) -> Poll<Disconnect> {

@@ -18,7 +18,7 @@ use futures_core::Stream as _;
 use futures_sink::Sink as _;
 
 use super::decoder::Decoder;
-use super::{OnEvent, Socket};
+use super::{Accepted, OnEvent, RawConnection, Socket};
 use peerbroker_broker::router::Disconnect;
 use peerbroker_broker::router::Outbox;
 use peerbroker_core::vocabulary::{Fragment, Frame, Opcode};
@@ -55,6 +55,19 @@ fn valid_handshake() -> HttpRequest {
         .insert_header((header::SEC_WEBSOCKET_VERSION, "13"))
         .insert_header((header::SEC_WEBSOCKET_KEY, "AAAAAAAAAAAAAAAAAAAAAA=="))
         .to_http_request()
+}
+
+impl Accepted for ActixSocket {
+    type Socket = Self;
+
+    fn open(self) -> Self {
+        self
+    }
+
+    /// actix has the connection.
+    fn into_bytes(self) -> Result<RawConnection, Self> {
+        Err(self)
+    }
 }
 
 impl Socket for ActixSocket {

@@ -16,7 +16,7 @@ use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use super::client_stream::{ClientStream, ReadHalf};
 use super::decoder::Decoder;
 use super::tls_stream::TlsStream;
-use super::{OnEvent, Socket};
+use super::{Accepted, Duplex, OnEvent, RawConnection, Socket};
 use peerbroker_broker::router::Disconnect;
 use peerbroker_broker::router::{Outbox, Writer};
 use peerbroker_core::vocabulary::Frame;
@@ -56,6 +56,9 @@ pub(crate) trait Upgradable: Sized {
     /// The connection below, as the kernel has it.
     fn stream(&self) -> &ClientStream;
 
+    /// Both directions as one.
+    fn into_duplex(self) -> Box<dyn Duplex>;
+
     /// The two directions. Without a writer, only the session's own task can write.
     fn into_halves(self) -> (Io, Option<Box<dyn Writer>>);
 }
@@ -73,6 +76,10 @@ impl Upgradable for ClientStream {
         self
     }
 
+    fn into_duplex(self) -> Box<dyn Duplex> {
+        Box::new(self)
+    }
+
     fn into_halves(self) -> (Io, Option<Box<dyn Writer>>) {
         let (read, write) = ClientStream::into_halves(self);
         (Io::Plain(read), Some(write))
@@ -84,18 +91,37 @@ impl Upgradable for Box<TlsStream<ClientStream>> {
         self.get_ref()
     }
 
+    fn into_duplex(self) -> Box<dyn Duplex> {
+        Box::new(self)
+    }
+
     fn into_halves(self) -> (Io, Option<Box<dyn Writer>>) {
         (Io::Tls(self), None)
     }
 }
 
-impl UpgradedSocket {
-    /// Takes the connection over and drops the buffers of HTTP. `response` accepts the handshake.
-    pub(crate) fn new<T: Upgradable>(
-        parts: FramedParts<T, h1::Codec>,
-        response: Vec<u8>,
-        decoder: Decoder,
-    ) -> Self {
+/// A connection that is being taken over from HTTP.
+pub(crate) struct Upgrade<T> {
+    pub(crate) parts: FramedParts<T, h1::Codec>,
+    /// Accepts the handshake.
+    pub(crate) response: Vec<u8>,
+    pub(crate) decoder: Decoder,
+}
+
+impl<T> Upgrade<T> {
+    /// Responses to earlier requests on this connection, which may still be unwritten, and to the handshake.
+    fn unwritten(&self) -> Vec<u8> {
+        [&self.parts.write_buf[..], &self.response].concat()
+    }
+}
+
+impl<T: Upgradable + 'static> Accepted for Upgrade<T> {
+    type Socket = UpgradedSocket;
+
+    /// Drops the buffers of HTTP.
+    fn open(self) -> UpgradedSocket {
+        let response = self.unwritten();
+        let Upgrade { parts, decoder, .. } = self;
         // Of messages that are passed on in parts, the kernel may keep as much unsent as the way needs.
         if !decoder.is_in_parts() {
             shorten_send_queue(parts.io.stream());
@@ -103,11 +129,13 @@ impl UpgradedSocket {
         let (io, writer) = parts.io.into_halves();
         // The client may have sent something before it got the response.
         let decoder = decoder.with_input(&parts.read_buf);
-        // Responses to earlier requests on this connection may still be unwritten.
-        let mut unwritten = parts.write_buf.to_vec();
-        unwritten.extend_from_slice(&response);
-        let handshake = Some(Box::new(HandshakeData { response: unwritten, writer }));
-        UpgradedSocket { io, handshake, decoder }
+        UpgradedSocket { io, handshake: Some(Box::new(HandshakeData { response, writer })), decoder }
+    }
+
+    fn into_bytes(self) -> Result<RawConnection, Self> {
+        let unwritten = self.unwritten();
+        let FramedParts { io, read_buf, .. } = self.parts;
+        Ok(RawConnection { io: io.into_duplex(), read: read_buf.to_vec(), unwritten })
     }
 }
 

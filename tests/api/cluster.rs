@@ -8,6 +8,7 @@ mod matchbox;
 mod media;
 mod messages;
 mod nostr;
+mod pipes;
 mod room_codes;
 mod rooms;
 mod rxdb;

@@ -13,9 +13,9 @@ use testkit::wire::{self, FIN, opcode};
 use crate::harness::keys::{key, on_both_with_keys};
 use crate::harness::{RawClient, TestServer, on_both, on_both_with, on_own, on_own_with, wait_until};
 
-const PIPE: &str = "AAAAAAAAAAAAAAAAAAAAAA";
-const ONE: &str = "AAAAAAAAAAAAAAAAAAAAAQ";
-const OTHER: &str = "AAAAAAAAAAAAAAAAAAAAAg";
+pub const PIPE: &str = "AAAAAAAAAAAAAAAAAAAAAA";
+pub const ONE: &str = "AAAAAAAAAAAAAAAAAAAAAQ";
+pub const OTHER: &str = "AAAAAAAAAAAAAAAAAAAAAg";
 const THIRD: &str = "AAAAAAAAAAAAAAAAAAAAAw";
 
 const WAITING: &str = r#"{"type":"WAITING"}"#;
@@ -23,7 +23,7 @@ const WAITING: &str = r#"{"type":"WAITING"}"#;
 /// The time for which an end may be alone, away, or stalled.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-fn opened(turn: u32) -> String {
+pub fn opened(turn: u32) -> String {
     format!(r#"{{"type":"OPEN","turn":{turn}}}"#)
 }
 
@@ -31,7 +31,7 @@ pub fn target(server: &TestServer, pipe: &str, end: &str) -> String {
     format!("{}pipe/{pipe}?key=peerjs&end={end}", server.root())
 }
 
-fn end_of(server: &TestServer, pipe: &str, end: &str) -> RawClient {
+pub fn end_of(server: &TestServer, pipe: &str, end: &str) -> RawClient {
     let mut client = server.begin_at(&target(server, pipe, end));
     client.expect_accepted();
     client.name = format!("end {end} of {pipe}");
@@ -48,7 +48,7 @@ fn ends(server: &TestServer) -> (RawClient, RawClient) {
 }
 
 /// The next binary message, which may come in fragments.
-fn message(client: &mut RawClient) -> Vec<u8> {
+pub fn message(client: &mut RawClient) -> Vec<u8> {
     let mut message = Vec::new();
     loop {
         let frame = client.next_frame("a part of a message").expect("a frame");
@@ -205,7 +205,7 @@ fn an_end_that_does_not_read_stops_the_other_and_ends_the_pipe() {
         });
         wait_until("the pipe is over", || {
             advance(server, PATIENCE);
-            pipes(server) == 0
+            server.tenant("peerjs").part::<Pipes>().reports(1).is_empty()
         });
         let closed = std::iter::from_fn(|| other.next_frame("a close frame"))
             .find(|frame| frame.opcode() == opcode::CLOSE);
@@ -214,11 +214,11 @@ fn an_end_that_does_not_read_stops_the_other_and_ends_the_pipe() {
     });
 }
 
-fn report(server: &TestServer) -> PipeReport {
+pub fn report(server: &TestServer) -> PipeReport {
     server.tenant("peerjs").part::<Pipes>().reports(1).remove(0)
 }
 
-fn unlimited(config: &mut Config) {
+pub fn unlimited(config: &mut Config) {
     config.pipes.bytes_per_second = 0;
     config.pipes.key_bytes_per_second = 0;
     config.pipes.total_bytes_per_second = 0;

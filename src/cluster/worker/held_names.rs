@@ -96,8 +96,8 @@ impl<B: Backplane> Worker<B> {
         let (Some(held), Entity::Name(kind)) = (lost, name.entity) else { return };
         let Some(node) = self.node.upgrade() else { return };
         let key = name.key.as_str();
-        if let (Some(names), Some(realm)) = (node.names(key, kind), node.realm(key, kind.realm())) {
-            names.lose(&name.name, &held.client, &realm);
+        if let Some(names) = node.names(key, kind) {
+            names.lose(&name.name, &held.client, node.realm(key, kind.realm()).as_deref());
         }
     }
 

@@ -17,7 +17,7 @@ use crate::runtime::Runtime;
 use crate::session::{self, ClientSource, ConnectRequest, Credentials};
 use crate::transport::connection::ConnectionState;
 use crate::transport::decoder::Decoder;
-use crate::transport::{MessageLimits, Socket};
+use crate::transport::{Accepted, MessageLimits};
 use peerbroker_broker::config::{Config, Dialect, Dialects};
 use peerbroker_broker::events::{Count, Event, Mistake, TurnedAway};
 use peerbroker_broker::limits::{ConnectionPermit, LimitExceeded};
@@ -78,8 +78,18 @@ impl SocketEndpoint {
     }
 
     /// Runs the session as a separate task. The task of HTTP is four times as large, and can end now.
-    pub(super) fn serve<S: Socket + 'static>(self, socket: S, mounted: &Mounted, request: ConnectRequest) {
+    pub(super) fn serve<A: Accepted + 'static>(
+        self,
+        connection: A,
+        mounted: &Mounted,
+        request: ConnectRequest,
+    ) {
         let node = &mounted.runtime.node;
+        if self == SocketEndpoint::Pipe {
+            // It may go on to another node.
+            return drop(rt::spawn(session::serve_end(connection, node, request)));
+        }
+        let socket = connection.open();
         match self {
             #[cfg(test)]
             SocketEndpoint::Of(RealmKind::PeerJs) if request.query.ends_with("&echo") => {
@@ -88,8 +98,9 @@ impl SocketEndpoint {
             SocketEndpoint::Of(realm) => {
                 with_clients!(realm, C => drop(rt::spawn(session::serve::<_, C>(socket, node, request))));
             }
-            SocketEndpoint::Pipe => drop(rt::spawn(session::serve_end(socket, node, request))),
-            SocketEndpoint::CutPath => drop(rt::spawn(session::serve::<_, PeerJs>(socket, node, request))),
+            SocketEndpoint::CutPath | SocketEndpoint::Pipe => {
+                drop(rt::spawn(session::serve::<_, PeerJs>(socket, node, request)))
+            }
             SocketEndpoint::PeerJsOff => {
                 let refusal = Refusal::PeerJsOff;
                 drop(rt::spawn(session::turn_away(socket, node, request, refusal, &refusal.text())));

@@ -23,7 +23,7 @@ use super::{forwarded, not_found};
 use crate::http::path;
 use crate::session::ConnectRequest;
 use crate::transport::connection::ConnectionState;
-use crate::transport::upgrade::{Upgradable, UpgradedSocket};
+use crate::transport::upgrade::{Upgradable, Upgrade};
 use peerbroker_broker::config::Dialects;
 use peerbroker_broker::events::{Count, Mistake};
 use peerbroker_broker::limits::LimitExceeded;
@@ -321,8 +321,8 @@ where
     };
     let runtime = &mounted.runtime;
     let decoder = accepted.endpoint.decoder(runtime, &request);
-    let socket = UpgradedSocket::new(framed.into_parts(), accepted.to_bytes(), decoder);
-    accepted.endpoint.serve(socket, &mounted, request);
+    let connection = Upgrade { parts: framed.into_parts(), response: accepted.to_bytes(), decoder };
+    accepted.endpoint.serve(connection, &mounted, request);
 }
 
 async fn refuse<T: AsyncWrite + Unpin>(framed: Framed<T, h1::Codec>, refused: RefusedHandshake) {

@@ -187,8 +187,13 @@ fn no_two_nodes_have_a_room_with_the_same_code() {
     let hold = |node: usize, connection: u64| {
         let realm = nodes[node].guests();
         let host = PeerId::parse(&format!("host-{connection}")).unwrap();
-        let (held, claimed) =
-            membership(&nodes[node]).hold(&realm, NameKind::RoomCode, "ABCD", &host, ConnId::new(connection));
+        let (held, claimed) = membership(&nodes[node]).hold(
+            realm.key(),
+            NameKind::RoomCode,
+            "ABCD",
+            &host,
+            ConnId::new(connection),
+        );
         (held, actix_web::rt::System::new().block_on(claimed))
     };
     let (first, claimed) = hold(0, 1);
@@ -235,7 +240,7 @@ fn of_two_hosts_that_got_one_code_in_an_outage_the_later_one_is_told() {
         let realm = nodes[node].guests();
         let host = PeerId::parse(host).unwrap();
         let membership = membership(&nodes[node]);
-        let (held, claimed) = membership.hold(&realm, NameKind::RoomCode, "ABCD", &host, ConnId::new(1));
+        let (held, claimed) = membership.hold(realm.key(), NameKind::RoomCode, "ABCD", &host, ConnId::new(1));
         assert_eq!(actix_web::rt::System::new().block_on(claimed), Holding::Unavailable);
         held
     };

@@ -29,6 +29,9 @@ pub struct Listen {
     pub acme: Option<AcmeConfig>,
     /// The operator's API, on its own port.
     pub ops: Option<ListenOps>,
+    /// The URL of this server, with its path and a slash at the end, for the other nodes of its cluster: pipes with ends on two nodes need
+    /// it. `None` is the bound address, or that of the interface that leads out.
+    pub node_url: Option<String>,
     /// Let another server of the same user bind the TCP ports too (`SO_REUSEPORT`), so that the next one can start before this one ends.
     /// Linux only.
     pub reuse_port: bool,
@@ -144,6 +147,7 @@ impl Default for Listen {
             tls: None,
             acme: None,
             ops: None,
+            node_url: None,
             reuse_port: false,
             drain_timeout: None,
             relay_drain_timeout: None,

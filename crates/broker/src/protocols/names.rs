@@ -63,9 +63,11 @@ pub trait Names: Send + Sync {
         Err(NO_SUCH_NAME)
     }
 
-    /// A client of another node has a name that this client has held.
-    fn lose(&self, _name: &str, holder: &PeerId, realm: &Realm) {
-        realm.dismiss_id(holder.as_str(), CloseReason::Outranked);
+    /// A client of another node has a name that this client has held. `None` if there is no client of the realm any more.
+    fn lose(&self, _name: &str, holder: &PeerId, realm: Option<&Realm>) {
+        if let Some(realm) = realm {
+            realm.dismiss_id(holder.as_str(), CloseReason::Outranked);
+        }
     }
 
     /// Other nodes have taken this one for dead, and its seats for free.

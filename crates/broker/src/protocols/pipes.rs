@@ -3,8 +3,10 @@
 //! A pipe has two ends, which know its id from each other's descriptions. What one end sends is read only while the socket of the other
 //! takes it, so a pipe keeps at most what one read of each end brings.
 
+mod bridge;
 mod line;
 mod pipe;
+mod tickets;
 mod totals;
 
 use std::cmp::Reverse;
@@ -16,25 +18,44 @@ use std::time::Duration;
 use parking_lot::Mutex;
 
 use super::key_state::{KeyPart, KeyState};
+use super::names::{GivenSeat, Hold, NO_SUCH_NAME, NameHolder, Names, Seating};
 use crate::config::key::unix_time;
 use crate::events::Count;
-use crate::router::{Outbox, Router};
+use crate::rooms::OtherNodes;
+use crate::router::{Outbox, Realm, Router};
 use peerbroker_core::clock::Instant;
 use peerbroker_core::rate_limit::RateLimit;
-use peerbroker_core::vocabulary::{ApiKey, CloseReason, Limit, PipeId, Refusal};
+use peerbroker_core::vocabulary::{ApiKey, CloseReason, EndId, Limit, PeerId, PipeId, Refusal};
 
+pub use bridge::Bridge;
+use bridge::Bridges;
 use pipe::Pipe;
 pub use pipe::{Attach, PipeEnd, PipeOutlet, PipeReport, PipeTurn};
+use tickets::Tickets;
+pub use tickets::{Ticket, WayThere};
 pub use totals::PipeTotals;
+
+/// A place in a pipe, for an end that is not connected yet.
+pub struct Reserved {
+    pipes: Arc<Pipes>,
+    pipe: Arc<Pipe>,
+    place: usize,
+    is_new: bool,
+}
 
 /// The pipes of a key.
 pub struct Pipes {
     key: ApiKey,
     router: Arc<Router>,
     totals: Arc<PipeTotals>,
+    others: Option<Arc<dyn OtherNodes>>,
     pipes: Mutex<HashMap<PipeId, Arc<Pipe>>>,
     /// The pipes that are in descriptions of clients who have proved their ids, and the time of each.
     expected: Mutex<HashMap<PipeId, Instant>>,
+    /// For ends that come through other nodes.
+    tickets: Arc<Tickets>,
+    /// Ends of this node whose pipes are on other nodes.
+    bridges: Arc<Bridges>,
     /// The bytes of all of them.
     rate: RateLimit,
 }
@@ -46,42 +67,54 @@ const EXPECTED: Duration = Duration::from_secs(120);
 const MAX_EXPECTED: usize = 10_000;
 
 impl Pipes {
-    /// Connects an end of a pipe. Its outbox begins with the answer to its handshake, and comes back with a refusal.
-    pub fn attach(
-        self: &Arc<Self>,
-        key: &KeyState,
-        attach: &Attach,
-        outbox: Outbox,
-    ) -> Result<PipeEnd, (Refusal, Outbox)> {
+    /// Gives an end its place in a pipe of this node. `is_new` if the pipe was not here.
+    pub fn reserve(self: &Arc<Self>, key: &KeyState, attach: &Attach) -> Result<Reserved, Refusal> {
         let limits = self.router.live_config().load().pipes;
         let now = self.router.clock().now();
         let mut pipes = self.pipes.lock();
+        // Under the lock: whoever closes, or revokes the key, ends the pipes that are here after that.
         if self.router.is_closing() {
-            return Err((Refusal::Closing, outbox));
+            return Err(Refusal::Closing);
         }
-        // Under the lock: whoever revokes it ends the pipes that are here after that.
         if key.is_revoked() {
-            return Err((Refusal::InvalidKey, outbox));
+            return Err(Refusal::InvalidKey);
         }
         let known = pipes.get(&attach.pipe).cloned();
+        let is_new = known.is_none();
         let pipe = match known {
             Some(pipe) => Ok(pipe),
             None if pipes.len() >= limits.per_key => Err(Limit::PipesPerKey),
             None => self.totals.permit(&limits).map(|permit| Pipe::new(attach.pipe, permit, unix_time())),
         };
         let permit = || self.totals.permit_end(attach.address, &limits);
-        let attached = pipe.and_then(|pipe| Ok((pipe.place(attach, permit, now)?, pipe)));
-        let (place, pipe) = match attached {
-            Ok(placed) => placed,
-            Err(limit) => {
-                drop(pipes);
-                self.router.events().limit_hit(limit, Some(&self.key), attach.address);
-                return Err((Refusal::TooManyPipes, outbox));
-            }
-        };
-        let Some(place) = place else { return Err((Refusal::PipeTaken, outbox)) };
+        let reserved = pipe.and_then(|pipe| Ok((pipe.place(attach, permit, now)?, pipe)));
+        let (place, pipe) = reserved.map_err(|limit| {
+            self.router.events().limit_hit(limit, Some(&self.key), attach.address);
+            Refusal::TooManyPipes
+        })?;
+        let place = place.ok_or(Refusal::PipeTaken)?;
         pipes.entry(attach.pipe).or_insert_with(|| Arc::clone(&pipe));
-        Ok(pipe.connect(place, self, attach.address, outbox, now))
+        Ok(Reserved { pipes: Arc::clone(self), pipe, place, is_new })
+    }
+
+    /// Redeems the ticket of an end that comes through another node: its address.
+    pub fn redeem(&self, pipe: PipeId, end: EndId, number: &str) -> Option<Option<IpAddr>> {
+        let ticket = self.tickets.take(number)?;
+        (ticket.pipe == pipe && ticket.end == end).then_some(ticket.address)
+    }
+
+    /// Counts an end whose pipe is on another node, for as long as the bridge is there.
+    pub fn bridge(&self, address: Option<IpAddr>) -> Result<Bridge, Refusal> {
+        let limits = self.router.live_config().load().pipes;
+        let permits = self
+            .totals
+            .permit(&limits)
+            .and_then(|pipe| Ok((pipe, self.totals.permit_end(address, &limits)?)));
+        let permits = permits.map_err(|limit| {
+            self.router.events().limit_hit(limit, Some(&self.key), address);
+            Refusal::TooManyPipes
+        })?;
+        Ok(Bridges::open(&self.bridges, address, permits))
     }
 
     /// Notes that a client which has proved its id has sent a description with this pipe, so its ends need no proof of their own.
@@ -123,20 +156,92 @@ impl Pipes {
     }
 }
 
+impl Reserved {
+    /// True if the end is the first of its pipe on this node.
+    pub fn is_new(&self) -> bool {
+        self.is_new
+    }
+
+    /// Connects the end. Its outbox begins with the answer to its handshake.
+    pub fn connect(self, attach: &Attach, outbox: Outbox) -> PipeEnd {
+        let now = self.pipes.router.clock().now();
+        self.pipe.connect(self.place, &self.pipes, attach.address, outbox, now)
+    }
+
+    /// Keeps the hold on the pipe's name for as long as the pipe is there.
+    pub fn hold(&self, hold: Hold) {
+        self.pipe.hold(hold);
+    }
+
+    /// Gives the place back, because the pipe is on another node, unless another end has come to it here.
+    pub fn give_back(self) -> Result<(), Self> {
+        let mut pipes = self.pipes.pipes.lock();
+        if self.pipe.is_shared() {
+            drop(pipes);
+            return Err(self);
+        }
+        if pipes.get(&self.pipe.id).is_some_and(|known| Arc::ptr_eq(known, &self.pipe)) {
+            pipes.remove(&self.pipe.id);
+        }
+        Ok(())
+    }
+}
+
+impl Names for Pipes {
+    /// Another node has an end of a pipe that is here. It is told how to bring that here.
+    fn seat(
+        self: Arc<Self>,
+        name: &str,
+        wanted: &str,
+        _client: &PeerId,
+        _holder: &NameHolder,
+    ) -> Result<Seating, u8> {
+        let url = self.others.as_ref().and_then(|others| others.own_url()).ok_or(NO_WAY)?;
+        let pipe = PipeId::parse(name).filter(|pipe| self.pipes.lock().contains_key(pipe));
+        let ticket = pipe.and_then(|pipe| Ticket::parse(pipe, wanted)).ok_or(NO_SUCH_NAME)?;
+        let number = self.tickets.give(ticket, self.router.clock().now()).ok_or(NO_WAY)?;
+        let told = WayThere { url, ticket: number }.to_string();
+        Ok(Seating::Given(Box::new(Seat), told))
+    }
+
+    fn lose(&self, name: &str, _holder: &PeerId, _realm: Option<&Realm>) {
+        let lost = PipeId::parse(name).and_then(|pipe| self.pipes.lock().get(&pipe).cloned());
+        if let Some(pipe) = lost {
+            self.end(&pipe, CloseReason::Outranked);
+        }
+    }
+}
+
+/// This node is not known to be reachable.
+pub const NO_WAY: u8 = 1;
+
+/// The right to use a ticket, which ends by itself.
+struct Seat;
+
+impl GivenSeat for Seat {
+    fn doubt(self: Box<Self>) -> Option<Box<dyn GivenSeat>> {
+        None
+    }
+}
+
 impl KeyPart for Pipes {
     fn new(key: &Arc<KeyState>) -> Self {
         Pipes {
             key: key.key().clone(),
             router: Arc::clone(key.router()),
             totals: key.pipe_totals(),
+            others: key.others(),
             pipes: Mutex::default(),
             expected: Mutex::default(),
+            tickets: Arc::default(),
+            bridges: Arc::default(),
             rate: RateLimit::default(),
         }
     }
 
     fn sweep(&self, now: Instant) {
         self.expected.lock().retain(|_, since| now.saturating_since(*since) < EXPECTED);
+        self.tickets.sweep(now);
         let idle_timeout = self.router.live_config().load().pipes.idle_timeout;
         for pipe in self.all() {
             if let Some(reason) = pipe.sweep(now, idle_timeout) {
@@ -146,6 +251,7 @@ impl KeyPart for Pipes {
     }
 
     fn dismiss(&self, whom: &dyn Fn(Option<IpAddr>) -> bool, reason: CloseReason) {
+        self.bridges.end(whom);
         for pipe in self.all() {
             if pipe.has_end(whom) {
                 self.remove(&pipe, reason);
@@ -155,8 +261,8 @@ impl KeyPart for Pipes {
     }
 
     fn is_idle(&self) -> bool {
-        self.pipes.lock().is_empty()
-            && self.expected.lock().is_empty()
-            && self.rate.is_rested(self.router.clock().now())
+        let now = self.router.clock().now();
+        let is_unused = self.pipes.lock().is_empty() && self.bridges.is_empty();
+        is_unused && self.expected.lock().is_empty() && self.rate.is_rested(now)
     }
 }

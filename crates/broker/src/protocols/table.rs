@@ -6,6 +6,7 @@ use super::client::Protocol;
 use super::key_state::KeyState;
 use super::matchbox::Groups;
 use super::names::Names;
+use super::pipes::Pipes;
 use super::root::Guests;
 use crate::rooms::RoomFrames;
 use peerbroker_core::vocabulary::{NameKind, RealmKind};
@@ -47,5 +48,6 @@ pub fn names_of(key: &KeyState, kind: NameKind) -> Option<Arc<dyn Names>> {
         NameKind::RoomCode => key.existing_part::<Guests>()?.room_codes.clone(),
         NameKind::Alias => key.existing_part::<Guests>()?.aliases.clone(),
         NameKind::Group => key.existing_part::<Groups>()?,
+        NameKind::Pipe => key.existing_part::<Pipes>()?,
     })
 }

@@ -46,6 +46,9 @@ pub trait OtherNodes: Send + Sync + 'static {
         node: Option<NodeId>,
     ) -> Option<NodeId>;
 
+    /// The URL at which other nodes reach this one; `None` if it has no port of its own.
+    fn own_url(&self) -> Option<String>;
+
     /// The time after which a node that has died counts as dead.
     fn lease(&self) -> Duration;
 

@@ -118,8 +118,8 @@ impl Router {
         }
     }
 
-    /// A connection that was never there before.
-    pub(super) fn next_connection(&self) -> ConnId {
+    /// The number of a connection that was never there before.
+    pub fn next_connection(&self) -> ConnId {
         ConnId::new(self.connections.fetch_add(1, Ordering::Relaxed) + 1)
     }
 

@@ -103,11 +103,13 @@ labels! {
         Alias = "alias",
         /// The right to open groups of Matchbox.
         Group = "group",
+        /// The place of a pipe.
+        Pipe = "pipe",
     }
 }
 
 // Nodes number them together with the realms.
-numbers!(NameKind: RoomCode = 2, Alias = 3, Group = 6);
+numbers!(NameKind: RoomCode = 2, Alias = 3, Group = 6, Pipe = 7);
 
 impl NameKind {
     /// The realm of the clients that hold such names, whether they use them before the other nodes can be asked, and whether others send
@@ -117,6 +119,8 @@ impl NameKind {
             NameKind::RoomCode => (RealmKind::Guests, true, false),
             NameKind::Alias => (RealmKind::Guests, true, true),
             NameKind::Group => (RealmKind::Matchbox, false, false),
+            // Its ends are clients of no realm. Those that know each other by it mostly are of this one.
+            NameKind::Pipe => (RealmKind::PeerJs, true, false),
         }
     }
 

@@ -16,7 +16,7 @@ use super::odd;
 use super::row::{KEY, NODE, Need, Row};
 use super::values::{
     ANY, BYTE_RATE, BYTES, COUNT, DAYS, DIR, FILE, Kind, LogFormat, MILLIS, SECONDS, api_key, choice, cors,
-    dialect, is_acme_directory, is_email, is_node_name, is_some, is_stun_url, is_turn_url, kind,
+    dialect, is_acme_directory, is_email, is_node_name, is_node_url, is_some, is_stun_url, is_turn_url, kind,
     media_address, network, number, off_switch, parse_filter, parsed, path, port, ports, public_host,
     show_media_address, switch, text, text_if, time,
 };
@@ -142,6 +142,8 @@ pub static ROWS: LazyLock<Vec<Row>> = LazyLock::new(|| {
                 "Where stored keys are: in --data_dir, or in the Redis", "").commands(&["keys"]),
             Row::new("node_name", |d| &mut d.cluster.node_name, text_if("NAME", is_node_name, "1 to 100 bytes of text"),
                 "Name of this node", "").unset("the host's name and four random characters").needs(&CLUSTER).of(NODE),
+            Row::new("node_url", |d| &mut d.listen.node_url, text_if("URL", is_node_url, "http:// or https://, a host, and a path that ends with a slash, as in http://10.0.0.2:9000/"),
+                "URL of this node for the others, for [pipes](CALLS.md#pipes) between them, as in http://10.0.0.2:9000/", "").unset("its address, port and path").needs(&CLUSTER).of(NODE),
             Row::new("cluster_lease", |d| &mut d.cluster.lease, time(&MILLIS, MIN_LEASE..=MAX_MILLIS),
                 "Time after which other clients may take the ids of a dead node", "").needs(&CLUSTER),
             Row::new("cluster_degraded", |d| &mut d.cluster.degraded, choice("allow|refuse", [("allow", Degraded::Allow), ("refuse", Degraded::Refuse)]),

@@ -463,6 +463,13 @@ pub fn is_acme_directory(text: &str) -> bool {
     host && text.chars().all(|c| c.is_ascii_graphic())
 }
 
+pub fn is_node_url(text: &str) -> bool {
+    let rest = text.strip_prefix("http://").or_else(|| text.strip_prefix("https://"));
+    let parts = rest.and_then(|rest| rest.split_once('/'));
+    let is_plain = |text: &str| !text.contains(['?', '#', '@', ' ', ',']);
+    parts.is_some_and(|(place, _)| is_place(place)) && text.ends_with('/') && is_plain(text)
+}
+
 pub fn is_stun_url(text: &str) -> bool {
     // Browsers refuse a STUN URL with a query (RFC 7064).
     matches!(text.split_once(':'), Some(("stun" | "stuns", place)) if is_place(place))

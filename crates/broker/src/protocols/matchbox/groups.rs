@@ -88,7 +88,7 @@ impl Names for Groups {
     }
 
     /// The group ends, and its clients take other places.
-    fn lose(&self, name: &str, _holder: &PeerId, _realm: &Realm) {
+    fn lose(&self, name: &str, _holder: &PeerId, _realm: Option<&Realm>) {
         if let Some(kind) = kind_of(name) {
             self.lose_right(&kind);
         }

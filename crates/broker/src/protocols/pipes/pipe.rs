@@ -203,9 +203,9 @@ impl Pipe {
         self.state.lock().hold = Some(hold);
     }
 
-    /// True if it has its name among all nodes.
-    pub(super) fn is_held(&self) -> bool {
-        self.state.lock().hold.is_some()
+    /// True if both of its ends have places.
+    pub(super) fn is_shared(&self) -> bool {
+        self.state.lock().ends.iter().all(Option::is_some)
     }
 
     /// True if one of its ends has an address that fits.
@@ -339,16 +339,6 @@ impl PipeEnd {
             self.pipes.end(&self.pipe, CloseReason::PipeLeft);
         }
         self.lose();
-    }
-
-    /// Keeps the hold on the pipe's name for as long as the pipe is there.
-    pub fn hold(&self, hold: Hold) {
-        self.pipe.hold(hold);
-    }
-
-    /// True if the pipe has its name among all nodes.
-    pub fn is_held(&self) -> bool {
-        self.pipe.is_held()
     }
 
     /// Adds the close frame of a connection that has [left](Self::leave).

@@ -7,6 +7,7 @@ mod listings;
 mod lookout;
 mod tenant;
 
+use std::cmp::Reverse;
 use std::collections::HashSet;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -29,6 +30,7 @@ use peerbroker_broker::limits::{Bans, Quota};
 use peerbroker_broker::protocols::key_state::{Common, KeyState};
 use peerbroker_broker::protocols::names::Names;
 use peerbroker_broker::protocols::peerjs::{self, Kind};
+use peerbroker_broker::protocols::pipes::{PipeReport, Pipes};
 use peerbroker_broker::protocols::root::Guests;
 use peerbroker_broker::protocols::{names_of, room_frames};
 use peerbroker_broker::rooms::{MessageNews, News, OtherNodes, Replicated, Rooms};
@@ -428,6 +430,18 @@ impl Node {
     /// Pipes of all keys, those whose other end has not come included.
     pub fn pipes(&self) -> usize {
         self.common.pipes.open()
+    }
+
+    /// The pipes that have carried the most bytes, at most so many, each with its key.
+    pub(crate) fn largest_pipes(&self, most: usize) -> Vec<(String, PipeReport)> {
+        let of_key = |key: &Arc<KeyState>| {
+            let reports = key.existing_part::<Pipes>().map(|pipes| pipes.reports(most)).unwrap_or_default();
+            reports.into_iter().map(|report| (key.key().to_string(), report)).collect::<Vec<_>>()
+        };
+        let mut all: Vec<_> = self.common.active().iter().flat_map(of_key).collect();
+        all.sort_by_key(|(_, report)| Reverse(report.bytes));
+        all.truncate(most);
+        all
     }
 
     /// Keys with clients, now or a moment ago. Only these cost more than their settings.

@@ -37,12 +37,13 @@ export function healthView(main) {
 }
 
 function sections(stats) {
-  const { relay, turn, cluster } = stats;
+  const { relay, turn, pipes, cluster } = stats;
   return [
     section('Server', [ready(), facts(serverFacts(stats))]),
     cluster && section('Cluster', [facts(clusterFacts(cluster)), nodes(cluster)]),
     relay && section('Relay', [facts(mediaFacts(relay))]),
     turn && section('STUN and TURN', [facts(mediaFacts(turn))]),
+    pipes && section('Pipes', [facts(numbers(pipeNumbers(pipes))), ...pipeTable(pipes.largest)]),
     section('Why clients were refused', [reasons(stats.refused, refusedWords, 'Nobody was refused since the start.')]),
     section('Why connections ended', [reasons(stats.closed, (label) => `The client ${closedWords(label)}`, 'No connection has ended since the start.')]),
     section('What became of messages', [messages(stats.messages)]),
@@ -91,6 +92,18 @@ function nodes({ nodes: all }) {
   return h('div', { class: 'wide', tabindex: '0', role: 'region', 'aria-label': 'Nodes' }, h('table', {}, h('thead', {}, h('tr', {}, head)), h('tbody', {}, all.map(row))));
 }
 
+const pipeNumbers = ({ open, opened, bytes: carried, closed }) => ({ pipes: open, opened, carried_bytes: carried, closed });
+
+/** The pipes that have carried the most, if there are any. */
+function pipeTable(largest) {
+  if (largest.length === 0) return [];
+  const between = (addresses) => addresses.map((address) => address ?? 'unknown').join(' and ');
+  const state = ({ open, stalled }) => (stalled ? 'one end does not read' : open ? 'open' : 'waits for an end');
+  const row = (pipe) => h('tr', {}, [pipe.name, pipe.key, between(pipe.addresses), state(pipe), bytes(pipe.bytes)].map((cell) => h('td', {}, cell)));
+  const head = ['Pipe', 'Key', 'Between', 'State', 'Carried'].map((column) => h('th', { scope: 'col' }, column));
+  return [h('div', { class: 'wide', tabindex: '0', role: 'region', 'aria-label': 'Pipes' }, h('table', {}, h('thead', {}, h('tr', {}, head)), h('tbody', {}, largest.map(row))))];
+}
+
 /**
  * The numbers of the relay and of TURN: a name, the unit, and more words.
  * @type {Record<string, [string, string?, string?]>}
@@ -112,6 +125,10 @@ const MEDIA = {
   dropped: ['Dropped datagrams'],
   allocations: ['Allocations now', 'allocation'],
   allocated: ['Given', 'allocation', ' since the start'],
+  pipes: ['Pipes now', 'pipe', ', those whose other end has not come included'],
+  opened: ['Opened', 'pipe', ' since the start'],
+  carried_bytes: ['Carried bytes'],
+  closed: ['Ended pipes'],
   reclaimed: ['Ended early', 'unused allocation', ', as all were taken'],
 };
 
@@ -121,7 +138,7 @@ const mediaFacts = (part) => ({ 'Clients find it at': h('code', {}, part.address
 function numbers({ addresses, ...part }) {
   const entries = Object.entries(part).map(([name, value]) => {
     const [label, unit, more = ''] = MEDIA[name] ?? [sentence(name.replaceAll('_', ' '))];
-    if (typeof value === 'number') return [label, name === 'bytes' ? bytes(value) : (unit ? plural(value, unit) : count(value)) + more];
+    if (typeof value === 'number') return [label, name.endsWith('bytes') ? bytes(value) : (unit ? plural(value, unit) : count(value)) + more];
     const there = Object.entries(value).filter(([, times]) => times > 0);
     return [label, there.length === 0 ? 'none' : there.map(([why, times]) => `${count(times)} ${mediaWords(why)}`).join(', ')];
   });

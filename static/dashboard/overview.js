@@ -22,6 +22,7 @@ const TILES = [
   { title: 'CPU', rate: 'cpu_seconds', format: (value) => `${rate(value * 100)} %`, note: () => 'of one core' },
   { title: 'Memory', of: 'memory_bytes', format: bytes, note: (now) => `up for ${duration(now.uptime / 1000)}` },
   { title: 'Relay', rate: 'relay_bytes', format: (value) => `${bytes(value)}/s`, note: (now) => plural(now.relay_calls, 'call') },
+  { title: 'Pipes', rate: 'pipe_bytes', format: (value) => `${bytes(value)}/s`, note: (now) => plural(now.pipes, 'pipe') },
   { title: 'TURN', rate: 'turn_bytes', format: (value) => `${bytes(value)}/s`, note: (now) => plural(now.turn_allocations, 'allocation') },
 ];
 

@@ -131,6 +131,9 @@ const MEDIA = {
   capacity: 'for a limit of the server',
   peer: 'for a peer that is not served',
   request: 'for an invalid request',
+  pipe_left: 'as an end left',
+  pipe_alone: 'as no other end came',
+  pipe_stalled: 'as an end did not read',
 };
 
 export const outcomeWords = (label) => OUTCOMES[label] ?? label.replaceAll('_', ' ');

@@ -92,7 +92,7 @@ fn a_new_key_has_the_defaults_that_the_help_tells() {
         "key": "mykey", "name": "", "enabled": true, "origins": [], "allow_no_origin": false,
         "allow_discovery": false, "concurrent_limit": 5000, "messages_per_second": 200, "leave_on_close": false,
         "allow_rooms": true, "private_rooms": false, "room_members": 500, "id_style": "uuid", "relay": "fallback",
-        "ice_servers": true, "webhook": {"url": ""},
+        "pipes": true, "ice_servers": true, "webhook": {"url": ""},
         "auth": {"method": "none"}, "used": null, "registered": false, "built_in": false,
     });
     assert_eq!(key, expected);

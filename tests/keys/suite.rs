@@ -92,6 +92,7 @@ fn odd_key() -> Key {
         relay_calls_per_key: Some(0),
         relay_bytes_per_second: Some(u32::MAX),
         relay_key_bytes_per_second: Some(1),
+        pipes: false,
         ice_servers: false,
         webhook: Webhook {
             url: "https://example.org/hook?a='".to_owned(),

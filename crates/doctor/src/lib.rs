@@ -14,6 +14,7 @@ mod certificate;
 mod http;
 mod ice;
 mod peers;
+mod pipes;
 mod reach;
 mod relay;
 mod socket;
@@ -165,7 +166,7 @@ async fn examine(
     if !is_key_good {
         return None;
     }
-    let unanswered = examine_peers(&server, relay_waits, report).await?;
+    let unanswered = examine_peers(&server, relay_waits, told.is_some(), report).await?;
     report.add_all(ice::ice(&server, trust, &unanswered).await);
     if let Some(seconds) = args.idle {
         report.say(&format!("Waiting for {seconds} s"));
@@ -240,12 +241,20 @@ async fn first_answer(server: &Server) -> Result<(Finding, Response), Finding> {
 
 /// Two clients, and the relay that their offers name. Returns the addresses at which the relay does not answer the server's own
 /// machine. `None` if no client can open.
-async fn examine_peers(server: &Server, relay_waits: bool, report: &mut Report) -> Option<Vec<IpAddr>> {
+async fn examine_peers(
+    server: &Server,
+    relay_waits: bool,
+    is_peerbroker: bool,
+    report: &mut Report,
+) -> Option<Vec<IpAddr>> {
     let mut unanswered = Vec::new();
     let opened = ok!("a WebSocket opens, and the server admits a client");
     let mut first = report.take("websocket", Socket::open(server).await.map(|socket| (opened, socket)))?;
     if let Ok(mut second) = Socket::open(server).await {
         let is_good = report.add("peers", peers::exchange(&mut first, &mut second).await);
+        if is_peerbroker {
+            report.add("pipes", pipes::exchange(server).await);
+        }
         report.add("discovery", answers::discovery(server, [&first.id, &second.id]).await);
         if is_good {
             let relay = relay::relay(&mut first, &mut second, server.address.ip(), relay_waits).await;

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::ClientRequestBuilder;
-use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
+use tokio_tungstenite::tungstenite::protocol::{CloseFrame, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Error, Message};
 use tokio_tungstenite::{WebSocketStream, client_async_with_config};
 use uuid::Uuid;
@@ -45,14 +45,42 @@ pub(super) enum Ending {
     Timeout,
 }
 
+impl Ending {
+    fn closed(frame: Option<CloseFrame>) -> Self {
+        let why = frame.map_or("no reason".to_owned(), |frame| format!("{} {}", frame.code, frame.reason));
+        Ending::Closed(why.trim().to_owned())
+    }
+}
+
 impl Socket {
     /// Opens a client with a random id.
     pub(super) async fn open(server: &Server) -> Result<Self, Finding> {
         let [id, token] = [(); 2].map(|()| Uuid::new_v4().to_string());
         let id = format!("doctor-{id}");
         let query = format!("key={}&id={id}&token={token}", server.target.encoded_key());
+        let mut client =
+            Self::connect(server, id, &format!("{}?{query}", server.target.socket_path())).await?;
+        let text = match client.next().await {
+            Ok(Frame { kind, .. }) if kind == "OPEN" => return Ok(client),
+            Ok(Frame { kind, payload, .. }) => {
+                let text = payload.and_then(|payload| serde_json::from_str(payload.get()).ok());
+                text.map_or(kind, |ErrorText { msg }| msg)
+            }
+            Err(Ending::Closed(why)) => why,
+            Err(Ending::Cut) => return Err(broken("it ends without a close frame")),
+            Err(Ending::Timeout) => {
+                return Err(failed!("the WebSocket opens, but the server's first message does not arrive" =>
+                    "A proxy in front seems to buffer: it must pass the bytes of a WebSocket on at once (nginx: proxy_buffering off, \
+                     and Upgrade headers as in docs/DEPLOY.md)."));
+            }
+        };
+        Err(failed!("the server refuses the client: {text}" => "{}", after_refusal(&text)))
+    }
+
+    /// Opens a WebSocket at a path with its query.
+    pub(super) async fn connect(server: &Server, id: String, path: &str) -> Result<Self, Finding> {
         let host = server.target.authority(server.secure);
-        let url = format!("ws://{host}{}?{query}", server.target.socket_path()).parse().map_err(broken)?;
+        let url = format!("ws://{host}{path}").parse().map_err(broken)?;
         let mut request = ClientRequestBuilder::new(url).with_header("User-Agent", AGENT);
         if let Some(origin) = &server.origin {
             request = request.with_header("Origin", origin);
@@ -72,22 +100,28 @@ impl Socket {
                 "Plain requests are answered, so a proxy or a firewall in front holds WebSockets up: allow them there.")
         };
         let (socket, _) = timeout(TIMEOUT, opening).await.map_err(unanswered)??;
-        let mut client = Socket { id, socket };
-        let text = match client.next().await {
-            Ok(Frame { kind, .. }) if kind == "OPEN" => return Ok(client),
-            Ok(Frame { kind, payload, .. }) => {
-                let text = payload.and_then(|payload| serde_json::from_str(payload.get()).ok());
-                text.map_or(kind, |ErrorText { msg }| msg)
-            }
-            Err(Ending::Closed(why)) => why,
-            Err(Ending::Cut) => return Err(broken("it ends without a close frame")),
-            Err(Ending::Timeout) => {
-                return Err(failed!("the WebSocket opens, but the server's first message does not arrive" =>
-                    "A proxy in front seems to buffer: it must pass the bytes of a WebSocket on at once (nginx: proxy_buffering off, \
-                     and Upgrade headers as in docs/DEPLOY.md)."));
+        Ok(Socket { id, socket })
+    }
+
+    /// Sends a binary message.
+    pub(super) async fn send_bytes(&mut self, bytes: Vec<u8>) -> Result<(), Ending> {
+        let sent = timeout(TIMEOUT, self.socket.send(Message::binary(bytes))).await;
+        sent.map_err(|_| Ending::Timeout)?.map_err(|_| Ending::Cut)
+    }
+
+    /// The next binary message, within the usual time.
+    pub(super) async fn next_bytes(&mut self) -> Result<Vec<u8>, Ending> {
+        let reading = async {
+            loop {
+                match self.socket.next().await {
+                    Some(Ok(Message::Binary(bytes))) => return Ok(bytes.into()),
+                    Some(Ok(Message::Close(frame))) => return Err(Ending::closed(frame)),
+                    Some(Ok(_)) => {}
+                    Some(Err(_)) | None => return Err(Ending::Cut),
+                }
             }
         };
-        Err(failed!("the server refuses the client: {text}" => "{}", after_refusal(&text)))
+        timeout(TIMEOUT, reading).await.unwrap_or(Err(Ending::Timeout))
     }
 
     pub(super) async fn send(&mut self, text: String) -> Result<(), Ending> {
@@ -109,11 +143,7 @@ impl Socket {
                         return Ok(frame);
                     }
                 }
-                Some(Ok(Message::Close(frame))) => {
-                    let why = frame
-                        .map_or("no reason".to_owned(), |frame| format!("{} {}", frame.code, frame.reason));
-                    return Err(Ending::Closed(why.trim().to_owned()));
-                }
+                Some(Ok(Message::Close(frame))) => return Err(Ending::closed(frame)),
                 Some(Ok(_)) => {}
                 Some(Err(_)) | None => return Err(Ending::Cut),
             }

@@ -86,6 +86,10 @@ pub(super) struct LiveSample {
     turn_allocations: Option<usize>,
     /// Total of bytes that the TURN server has relayed; `null` without one.
     turn_bytes: Option<u64>,
+    /// Pipes, those whose other end has not come included; `null` if there are none.
+    pipes: Option<usize>,
+    /// Total of bytes that pipes have carried; `null` if there are none.
+    pipe_bytes: Option<u64>,
 }
 
 impl LiveSample {
@@ -94,6 +98,7 @@ impl LiveSample {
         let dropped = DropReason::ALL.into_iter().map(Outcome::Dropped);
         let relay = runtime.node.relay().map(|relay| relay.calls().totals());
         let turn = runtime.turn().map(|turn| turn.totals());
+        let has_pipes = runtime.config().pipes.on;
         let process = process();
         LiveSample {
             uptime: millis(runtime.started.elapsed()),
@@ -112,6 +117,8 @@ impl LiveSample {
             relay_bytes: relay.as_ref().map(|relay| relay.traffic.bytes),
             turn_allocations: turn.as_ref().map(|turn| turn.allocations),
             turn_bytes: turn.as_ref().map(|turn| turn.traffic.bytes),
+            pipes: has_pipes.then(|| runtime.node.pipes()),
+            pipe_bytes: has_pipes.then(|| counters.total(Count::PipeBytes)),
         }
     }
 }

@@ -13,9 +13,10 @@ use super::problem::Problem;
 use super::recent::{FailedCall, LiveEvent};
 use super::state::{AdminState, JsonResult, Search, blocking};
 use crate::node::{Node, NodeCounts, NodeReport};
-use crate::runtime::{ConfigurationStats, KEYS_UNREAD, RecentMistake};
+use crate::runtime::{ConfigurationStats, KEYS_UNREAD, RecentMistake, Runtime};
 use crate::webhooks::WebhookTotals;
 use peerbroker_broker::events::Count;
+use peerbroker_broker::protocols::pipes::PipeReport;
 use peerbroker_core::clock::millis;
 use peerbroker_core::vocabulary::{CloseReason, MessageKind};
 
@@ -84,6 +85,8 @@ pub(super) struct Stats {
     certificate: Option<CertificateStats>,
     /// The TURN server, or the STUN server of a relay; `null` if there is none.
     turn: Option<TurnStats>,
+    /// The data that WebRTC cannot carry; `null` if pipes are off.
+    pipes: Option<PipeStats>,
     /// Events for webhooks.
     webhooks: WebhookTotals,
     /// The cluster that this server is a node of; `null` outside of a cluster. All other fields are about this server.
@@ -204,6 +207,62 @@ impl TurnStats {
     }
 }
 
+/// The pipes of this node.
+#[derive(Serialize, ToSchema)]
+struct PipeStats {
+    /// Pipes now, those whose other end has not come included.
+    open: usize,
+    /// Pipes whose two ends have met, since the start.
+    opened: u64,
+    /// Bytes that pipes have carried since the start.
+    bytes: u64,
+    /// Pipes that ended since the start, by reason.
+    closed: BTreeMap<&'static str, u64>,
+    /// Those that have carried the most bytes, at most 20.
+    largest: Vec<ShownPipe>,
+}
+
+/// A pipe of this node.
+#[derive(Serialize, ToSchema)]
+struct ShownPipe {
+    /// Its key.
+    key: String,
+    /// The beginning of its id. Whoever has the whole id could be its end.
+    name: String,
+    /// The addresses of its ends, as far as they have come; `null` for one that is unknown.
+    addresses: Vec<Option<String>>,
+    /// True if both ends are connected here, or through another node.
+    open: bool,
+    /// True if one end does not take what the other has sent.
+    stalled: bool,
+    /// Bytes of both directions.
+    bytes: u64,
+    /// The second since 1970 at which its first end came.
+    since: u64,
+}
+
+/// Most pipes of an answer.
+const MAX_PIPES: usize = 20;
+
+impl PipeStats {
+    fn new(runtime: &Runtime) -> Self {
+        let counters = runtime.events.counters();
+        let shown = |(key, report): (String, PipeReport)| {
+            let PipeReport { name, addresses, is_open, is_stalled, bytes, since_unix } = report;
+            let addresses = addresses.into_iter().map(|address| address.map(|address| address.to_string()));
+            let addresses = addresses.collect();
+            ShownPipe { key, name, addresses, open: is_open, stalled: is_stalled, bytes, since: since_unix }
+        };
+        PipeStats {
+            open: runtime.node.pipes(),
+            opened: counters.total(Count::PipesOpened),
+            bytes: counters.total(Count::PipeBytes),
+            closed: counters.pipes_closed_by_reason().collect(),
+            largest: runtime.node.largest_pipes(MAX_PIPES).into_iter().map(shown).collect(),
+        }
+    }
+}
+
 /// A cluster, as one of its nodes knows it.
 #[derive(Serialize, ToSchema)]
 struct ClusterStats {
@@ -310,6 +369,7 @@ pub(super) async fn show_stats(ops: Data<AdminState>) -> JsonResult<Stats> {
                 handshakes: certificates.handshakes.totals().collect(),
             }),
             turn: runtime.turn().map(|turn| TurnStats::new(&turn.addresses(), turn.totals())),
+            pipes: runtime.config().pipes.on.then(|| PipeStats::new(runtime)),
             webhooks: runtime.webhooks.totals(),
             cluster,
         })

@@ -326,31 +326,83 @@ impl World {
     }
 }
 
-/// The other node may have been away when the client left. What it sends meanwhile comes late.
+/// A client, and another node that may have been away when the client left a room. What it sends meanwhile comes late.
+struct LateNews {
+    house: House,
+    rooms: Arc<Rooms>,
+    client: Client,
+}
+
+impl LateNews {
+    fn new() -> Self {
+        let house = House::in_cluster(limits());
+        let rooms = tenant(&house.broker, "peerjs", 10).rooms(RealmKind::PeerJs);
+        let socket = Socket::open();
+        let lease = house.connect("a", "token", &socket);
+        let client = Client { id: "a".to_owned(), socket, lease };
+        LateNews { house, rooms, client }
+    }
+
+    /// The other node lists the client in room x.
+    fn list(&self) {
+        let token = self.house.broker.membership().unwrap().digest(&Token::parse("token").unwrap());
+        let listed = MemberNews { room: "x", id: &self.client.id, token, number: 1, data: None };
+        self.receive(&News::Member(listed));
+    }
+
+    fn receive(&self, news: &News<'_>) {
+        self.rooms.receive(NodeId::new(7), news, &mut Vec::new());
+    }
+
+    fn leave(&self) -> Result<(), RoomRefusal> {
+        self.client.request(|requester| self.rooms.leave(requester, "x"))
+    }
+
+    /// True if the client hears a message of room x that comes from the other node.
+    fn hears(&self) -> bool {
+        let message = text(r#"{"type":"ROOM-MESSAGE","room":"x","src":"b","payload":2}"#);
+        self.rooms.is_for(self.client.lease.id(), self.client.lease.connection(), &message)
+    }
+
+    /// The client goes, and the other node forgets it: then nothing is left.
+    fn end(self) {
+        let former = Vec::new();
+        let gone = GoneNews { room: "x", id: "a", for_good: false, former, number: 2 };
+        self.receive(&News::Gone(gone));
+        let LateNews { house, rooms, client } = self;
+        client.depart(&rooms, false);
+        house.pass(RECLAIM);
+        assert!(rooms.is_empty());
+    }
+}
+
 #[test]
 fn a_client_hears_nothing_of_a_room_that_it_has_left_while_another_node_still_lists_it() {
-    let house = House::in_cluster(limits());
-    let rooms = tenant(&house.broker, "peerjs", 10).rooms(RealmKind::PeerJs);
-    let socket = Socket::open();
-    let lease = house.connect("a", "token", &socket);
-    let client = Client { id: "a".to_owned(), socket, lease };
-    let token = house.broker.membership().unwrap().digest(&Token::parse("token").unwrap());
-    let other = NodeId::new(7);
-    let listed = MemberNews { room: "x", id: &client.id, token, number: 1, data: None };
-    rooms.receive(other, &News::Member(listed), &mut Vec::new());
-    client.join(&rooms, "x", "1");
-    let message = text(r#"{"type":"ROOM-MESSAGE","room":"x","src":"b","payload":2}"#);
-    let hears = || rooms.is_for(client.lease.id(), client.lease.connection(), &message);
-    assert!(hears());
-    client.request(|requester| rooms.leave(requester, "x")).unwrap();
-    assert!(!hears());
-    house.pass(RECLAIM);
-    assert!(!hears());
-    let former = Vec::new();
-    let gone = GoneNews { room: "x", id: &client.id, for_good: false, former, number: 2 };
-    rooms.receive(other, &News::Gone(gone), &mut Vec::new());
-    house.pass(RECLAIM);
-    assert!(rooms.is_empty());
+    let world = LateNews::new();
+    world.list();
+    world.client.join(&world.rooms, "x", "1");
+    assert!(world.hears());
+    world.leave().unwrap();
+    assert!(!world.hears());
+    world.house.pass(RECLAIM);
+    assert!(!world.hears());
+    world.end();
+}
+
+#[test]
+fn a_client_stays_out_of_a_room_that_it_has_left_when_another_node_lists_it_later() {
+    let world = LateNews::new();
+    world.client.join(&world.rooms, "x", "1");
+    world.leave().unwrap();
+    world.house.pass(RECLAIM);
+    world.list();
+    assert!(!world.hears());
+    world.client.join(&world.rooms, "y", "1");
+    assert!(!world.hears());
+    assert_eq!(world.rooms.own_members(), 1);
+    assert_eq!(world.leave(), Err(RoomRefusal::NotMember));
+    assert_eq!(world.rooms.contradiction(), None);
+    world.end();
 }
 
 proptest! {

@@ -455,7 +455,7 @@ impl Rooms {
             let mut guard = presence.lock(peer.id(), flushes);
             if guard.state.is_of(peer) {
                 ids.iter().for_each(|id| self.watching(&mut guard).stop(id.as_str(), true));
-                self.retire_if_unused(&mut guard);
+                self.store.retire_if_unused(&mut guard);
             }
         }
         self.confirm_ids(requester);
@@ -514,7 +514,7 @@ impl Rooms {
         };
         if patience.is_zero() {
             self.remove_from_all(&mut guard, true);
-            self.retire_if_unused(&mut guard);
+            self.store.retire_if_unused(&mut guard);
         } else {
             let until = self.router.clock().now() + patience;
             guard.state.away_until = Some(until);
@@ -541,6 +541,7 @@ impl Rooms {
         state.peer = Some(peer.clone());
         state.token = Some(token);
         state.away_until = None;
+        state.has_left = false;
         state.announced = self.neighbours.next_number();
         state.rights = rights;
         state.account = self.limits.deliveries.account(peer.address());
@@ -608,7 +609,7 @@ impl Rooms {
             if guard.state.is_shown && !self.watches.is_watched(guard.id) {
                 self.watching(&mut guard).hide(true);
             }
-            self.retire_if_unused(&mut guard);
+            self.store.retire_if_unused(&mut guard);
         }
     }
 
@@ -660,14 +661,9 @@ impl Rooms {
                 self.adopt(guard, peer, proof);
                 act(guard)
             });
-            self.retire_if_unused(guard);
+            self.store.retire_if_unused(guard);
             result
         })
-    }
-
-    fn retire_if_unused(&self, guard: &mut PresenceGuard<'_>) {
-        let id = guard.id;
-        self.store.retire_if_unused(guard, || self.neighbours.members.lock().has_peer(id));
     }
 
     /// Works on a room in which the peer is.
@@ -681,7 +677,7 @@ impl Rooms {
         let mut guard = presence.lock(peer.id(), flushes);
         let room = guard.state.room(name).filter(|_| guard.state.is_of(peer)).cloned();
         let done = act(&mut guard, &room.ok_or(RoomRefusal::NotMember)?);
-        self.retire_if_unused(&mut guard);
+        self.store.retire_if_unused(&mut guard);
         done
     }
 
@@ -697,6 +693,7 @@ impl Rooms {
     /// Takes a peer out of one of its rooms, for good.
     fn part(&self, guard: &mut PresenceGuard<'_>, room: &Arc<Room>) {
         guard.state.rooms.retain(|known| !Arc::ptr_eq(known, room));
+        guard.state.has_left = self.neighbours.exist();
         self.remove(guard, room, true);
     }
 

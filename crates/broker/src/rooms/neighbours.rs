@@ -98,6 +98,11 @@ impl Neighbours {
         })
     }
 
+    /// True if this node is one of a cluster.
+    pub(super) fn exist(&self) -> bool {
+        self.nodes.is_some()
+    }
+
     /// True if a node is this one.
     pub(super) fn is_own(&self, node: NodeId) -> bool {
         self.nodes.as_ref().is_some_and(|nodes| nodes.is_own(node))

@@ -58,6 +58,8 @@ pub(super) struct State {
     pub(super) is_shown: bool,
     /// The number that its news of watched ids have: new with each connection, so that other nodes know where it was last.
     pub(super) announced: u64,
+    /// The connection has left a room. A node that has not heard so may list its client there at any time.
+    pub(super) has_left: bool,
     /// The connection has ended, and the memberships end at this time.
     pub(super) away_until: Option<Instant>,
     /// The presence is no longer in the map. Look the id up again.

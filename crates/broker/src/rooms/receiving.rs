@@ -182,7 +182,7 @@ impl Receiving<'_> {
         if is_hidden {
             watching.hide(false);
         }
-        rooms.retire_if_unused(&mut guard);
+        rooms.store.retire_if_unused(&mut guard);
     }
 
     /// After an outage, an id may have clients on two nodes. Where another node's news end the absence of one of them, the other one may

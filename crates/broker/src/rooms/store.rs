@@ -135,8 +135,8 @@ impl Store {
     }
 
     /// Notes in how many rooms a presence is after work on it. Forgets one without rooms, once its rate limit is rested: joining and leaving must give no new burst.
-    /// While other nodes list its client in rooms, it knows that these are old news.
-    pub(super) fn retire_if_unused(&self, guard: &mut PresenceGuard<'_>, is_listed: impl FnOnce() -> bool) {
+    /// One whose connection has left a room stays until that ends: other nodes' lists of its rooms may be older.
+    pub(super) fn retire_if_unused(&self, guard: &mut PresenceGuard<'_>) {
         let counted = guard.state.rooms.len().saturating_sub(FREE_ROOMS);
         let before = std::mem::replace(&mut guard.state.counted_rooms, counted);
         if counted != before {
@@ -145,9 +145,11 @@ impl Store {
         if guard.state.is_used() {
             return;
         }
+        if guard.state.has_left && guard.state.peer.as_ref().is_some_and(PeerHandle::is_current) {
+            return;
+        }
         let now = self.shared.clock.now();
-        let is_connected = guard.state.peer.as_ref().is_some_and(PeerHandle::is_current);
-        if guard.presence.rate.is_rested(now) && !(is_connected && is_listed()) {
+        if guard.presence.rate.is_rested(now) {
             guard.state.is_retired = true;
             self.presences.remove_if(guard.id, |_, there| Arc::ptr_eq(there, guard.presence));
         } else {

@@ -212,7 +212,8 @@ fn check_without_faults(
 
 /// A room has one order on each node, through every fault. Only a client that has come from another node, or from the process before,
 /// may hear several senders in another one. Old data of an id may come back if it has moved to a node that was by itself: that one gives its
-/// client those that it knows, and if it counts as dead, the others fall back to those of the node before.
+/// client those that it knows, and if it counts as dead, the others fall back to those of the node before. The same happens to a client that
+/// moves while a single failed call delays its latest data.
 fn check_order_of_nodes(history: &History, members: &BTreeMap<Conn, Member<'_>>, faults: &mut Vec<String>) {
     let nodes: BTreeSet<usize> = members.values().map(|member| member.span.node).collect();
     let killed: Vec<(usize, usize)> = history
@@ -234,11 +235,16 @@ fn check_order_of_nodes(history: &History, members: &BTreeMap<Conn, Member<'_>>,
         })
     };
     let spans = || members.values().map(|member| member.span);
+    let has_chaos =
+        history.events.iter().any(|(_, what)| matches!(what, What::Fault { what, .. } if what == "chaos"));
     let comes_back: BTreeSet<String> = spans()
         .filter(|span| {
-            let has_moved =
-                spans().any(|old| old.id == span.id && old.node != span.node && old.opened < span.opened);
+            let mut earlier = spans()
+                .filter(|old| old.id == span.id && old.node != span.node && old.opened < span.opened)
+                .peekable();
+            let has_moved = earlier.peek().is_some();
             has_moved && is_by_itself(history, span.node, span.opened, span.ended)
+                || has_chaos && earlier.any(|old| has_set_data_just_before(history, old.conn, span.from))
         })
         .map(|span| update_of(span.id))
         .collect();
@@ -248,6 +254,19 @@ fn check_order_of_nodes(history: &History, members: &BTreeMap<Conn, Member<'_>>,
         let views = of_node.map(|member| &member.views);
         faults.extend(without_one_order(views, once).map(|what| format!("node {node}: {what}")));
     }
+}
+
+/// True if a connection has set data that other nodes may not know at a time, because a call has failed. The answer to a join has the
+/// data of the client itself.
+fn has_set_data_just_before(history: &History, conn: Conn, time: Millis) -> bool {
+    history.events.iter().any(|(at, what)| {
+        let is_set = match what {
+            What::Set { conn: by, data: Some(_), .. } => *by == conn,
+            What::Heard { conn: by, text } => *by == conn && text.contains("ROOM-MEMBERS"),
+            _ => false,
+        };
+        is_set && *at <= time && time < at + ARRIVAL
+    })
 }
 
 /// The part of a frame that says whose data it has.

@@ -50,9 +50,8 @@ use listener::{ACME_HTTP, Listener, MAIN, OPS, Origin, Serving, drain, resolve};
 use peerbroker_broker::config::Listen;
 use peerbroker_broker::events::Event;
 use peerbroker_core::threads::OnWake;
-use sockets::ListeningSocket;
+use sockets::{BoundSocket, ListeningSocket};
 use turns::HandshakeTurns;
-use unix_socket::UnixSocket;
 use workers::Workers;
 
 /// The name of the threads that serve clients, and of the one that serves the API.
@@ -105,7 +104,7 @@ macro_rules! http_over {
 /// A server that has bound its ports and does not serve yet.
 pub struct Server {
     listener: Listener,
-    unix: Option<UnixSocket>,
+    others: Vec<BoundSocket>,
     listen: Listen,
     /// Ready when it may begin beside another server at the port.
     may_begin: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
@@ -120,9 +119,7 @@ impl Server {
     pub fn check(listen: &Listen) -> Result<(), StartError> {
         check_reuse_port(listen)?;
         secure::check(listen)?;
-        if let Some(path) = &listen.unix_socket {
-            UnixSocket::check(path, listen.reuse_port)?;
-        }
+        BoundSocket::check_all(listen)?;
         if let Some(ops) = &listen.ops {
             resolve(&ops.host, ops.port, OPS)?;
         }
@@ -167,7 +164,7 @@ impl Server {
         let at_once = backlog.filter(|_| !reuse_port);
         let main = listener(sockets.main, &listen.host, listen.port, at_once, MAIN)?;
         let address = main.socket.local_addr()?;
-        let unix = listen.unix_socket.as_ref().map(|path| UnixSocket::bind(path, reuse_port)).transpose()?;
+        let others = BoundSocket::bind_all(listen)?;
         let ops = listen.ops.as_ref().map(|ops| {
             let listener = listener(sockets.ops, &ops.host, ops.port, Some(listen.backlog), OPS)?;
             let name = listen.acme.as_ref().and_then(|acme| Some(acme.names.first()?.in_url()));
@@ -192,7 +189,7 @@ impl Server {
         }
         Ok(Server {
             listener: main,
-            unix,
+            others,
             listen: listen.clone(),
             may_begin: None,
             address,
@@ -297,21 +294,23 @@ impl Server {
                 runtime
             ))
         })?;
-        Ok(Some(Serving { listeners: vec![kept], unix: None, workers }))
+        Ok(Some(Serving { listeners: vec![kept], names: Vec::new(), workers }))
     }
 
     fn start(self) -> io::Result<(Serving, Option<Renewal>)> {
-        let Server { listener, unix, listen, mounted, tls, address, .. } = self;
+        let Server { listener, others, listen, mounted, tls, address, .. } = self;
         if listener.origin == Origin::Shared {
             listener.listen(listen.backlog)?;
         }
         let kept = listener.try_clone()?;
         let runtime = &mounted.runtime;
         let mut sockets = vec![ListeningSocket::Tcp(listener.socket)];
-        let unix = unix.map(UnixSocket::publish).transpose()?.map(|(socket, name)| {
+        let mut names = Vec::new();
+        for other in others {
+            let (socket, name) = other.publish()?;
             sockets.push(socket);
-            name
-        });
+            names.push(name);
+        }
         let (tls, source) = tls.unzip();
         let events = runtime.events.clone();
         let clock = runtime.node.clock().clone();
@@ -347,7 +346,7 @@ impl Server {
                 })?
             }
         };
-        Ok((Serving { listeners: vec![kept], unix, workers }, renewal))
+        Ok((Serving { listeners: vec![kept], names, workers }, renewal))
     }
 }
 

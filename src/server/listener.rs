@@ -248,8 +248,8 @@ fn bind(address: SocketAddr, reuse_port: bool) -> io::Result<Socket> {
 /// The workers that serve, and the listeners from which they accept.
 pub(super) struct Serving {
     pub(super) listeners: Vec<Listener>,
-    /// The Unix socket, if there is one.
-    pub(super) unix: Option<SocketName>,
+    /// The names of its other sockets.
+    pub(super) names: Vec<SocketName>,
     pub(super) workers: Workers,
 }
 
@@ -262,9 +262,7 @@ impl Serving {
             sleep(HANDSHAKE).await;
         }
         self.workers.leave().await;
-        if let Some(unix) = &self.unix {
-            unix.remove();
-        }
+        self.names.iter().for_each(SocketName::remove);
         self.listeners.iter().for_each(Listener::close);
     }
 

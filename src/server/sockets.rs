@@ -6,7 +6,15 @@ use std::net;
 use std::os::unix;
 use std::task::{Context, Poll};
 
+use super::error::StartError;
+use super::unix_socket::{SocketName, UnixSocket};
 use crate::transport::client_stream::ClientStream;
+use peerbroker_broker::config::Listen;
+
+/// A socket besides the port. It is bound, and no client finds it yet. Another kind is a variant.
+pub(super) enum BoundSocket {
+    Unix(UnixSocket),
+}
 
 /// A listening socket that no thread uses yet.
 pub(super) enum ListeningSocket {
@@ -27,6 +35,26 @@ pub(super) enum PassedStream {
     Tcp(net::TcpStream),
     #[cfg(unix)]
     Unix(unix::net::UnixStream),
+}
+
+impl BoundSocket {
+    /// Checks the sockets that are wanted besides the port, without a change.
+    pub(super) fn check_all(listen: &Listen) -> Result<(), StartError> {
+        listen.unix_socket.iter().try_for_each(|path| UnixSocket::check(path, listen.reuse_port))
+    }
+
+    /// Binds them.
+    pub(super) fn bind_all(listen: &Listen) -> Result<Vec<Self>, StartError> {
+        let unix = listen.unix_socket.iter().map(|path| UnixSocket::bind(path, listen.reuse_port));
+        unix.map(|bound| bound.map(BoundSocket::Unix)).collect()
+    }
+
+    /// Lets clients find it. The name is removed when the server ends.
+    pub(super) fn publish(self) -> io::Result<(ListeningSocket, SocketName)> {
+        match self {
+            BoundSocket::Unix(socket) => socket.publish(),
+        }
+    }
 }
 
 impl ListeningSocket {

@@ -303,7 +303,7 @@ impl<S: Socket, C: Protocol> ActiveSession<S, C> {
             if let Some(pause) = pause {
                 counters.add(Count::LimitHits(pause.limit), 1);
                 if !std::mem::replace(is_told_of_pace, true) {
-                    report_pace(key, lease);
+                    report_pace(key, lease, pause);
                 }
             }
             begun.take_if(|_| flushes.is_empty());
@@ -397,12 +397,12 @@ pub(super) fn wait(pause: Option<Pause>, node: &Node) -> Option<Pin<Box<dyn Futu
 
 /// Tells the operator that the messages of a client are read later.
 #[cold]
-fn report_pace(key: &KeyState, peer: &PeerHandle) {
+fn report_pace(key: &KeyState, peer: &PeerHandle, pause: Pause) {
     report_mistake(key, peer, || {
-        let most = key.settings().messages_per_second();
-        let what = "sends more messages than --messages_per_second allows".to_owned();
+        let Pause { limit, per_second, .. } = pause;
+        let what = format!("sends more messages than --{} allows", limit.row().flag.unwrap_or_default());
         let pace =
-            format!("they are read later. It may send {most} per second, and bursts of ten times that");
+            format!("they are read later. It may send {per_second} per second, and bursts of ten times that");
         (what, format!("{pace}. Does its page answer every message with another one?"))
     });
 }

@@ -14,6 +14,7 @@ mod matchbox;
 mod memory;
 mod nostr;
 mod operator;
+mod pipes;
 mod relay;
 mod resources;
 mod rooms;
@@ -77,6 +78,16 @@ const HOARDED_TURN: &[&str] = &[
 
 /// For attacks that wait until their members have gone.
 const SOON_GONE: &[&str] = &["--reclaim_timeout", "1000"];
+
+/// Pipes that are as fast as the machine.
+const FAST_PIPES: &[&str] = &[
+    "--pipe_bytes_per_second",
+    "0",
+    "--pipe_key_bytes_per_second",
+    "0",
+    "--pipe_total_bytes_per_second",
+    "0",
+];
 
 /// A tracker is off by default.
 const TRACKER: &[&str] = &["--dialects", "peerjs,tracker"];
@@ -196,6 +207,13 @@ const ATTACKS: &[Attack] = &[
     )
     .flags(MATCHBOX)
     .peak_mib(150),
+    // Pipes.
+    attack!(pipes::ends_that_wait, "1,500 waiting ends of 15 addresses, and 300 more that are refused")
+        .peak_mib(100),
+    attack!(pipes::ends_that_do_not_read, "1 MiB into each of 300 pipes whose other end does not read")
+        .flags(FAST_PIPES)
+        .peak_mib(150),
+    attack!(pipes::tiny_frames, "frames of one byte through 8 pipes of one address, for 4 s"),
     // A cluster.
     attack!(
         cluster::unknown_ids,

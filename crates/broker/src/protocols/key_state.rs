@@ -51,6 +51,8 @@ pub struct Pause {
     pub time: Duration,
     /// The rate.
     pub limit: Limit,
+    /// Its value.
+    pub per_second: u32,
 }
 
 /// A part of the state of a key that belongs to one protocol, or to several that share clients.
@@ -167,8 +169,9 @@ impl KeyState {
     /// Charges frames, or what counts as much, to the rates of a client.
     #[inline]
     pub fn charge(&self, peer: &PeerHandle, frames: u32) -> Option<Pause> {
-        let time = peer.charge(frames, self.settings.messages_per_second());
-        if time.is_zero() { None } else { Some(Pause { time, limit: Limit::MessagesPerSecond }) }
+        let per_second = self.settings.messages_per_second();
+        let time = peer.charge(frames, per_second);
+        if time.is_zero() { None } else { Some(Pause { time, limit: Limit::MessagesPerSecond, per_second }) }
     }
 
     /// The router.

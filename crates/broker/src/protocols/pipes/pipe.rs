@@ -317,8 +317,11 @@ impl PipeEnd {
             (&self.pipes.rate, limits.key_bytes_per_second, Limit::PipeKeyBytes),
             (&self.pipes.totals.rate, limits.total_bytes_per_second, Limit::PipeTotalBytes),
         ];
-        let pauses =
-            rates.map(|(rate, per_second, limit)| Pause { time: rate.charge(count, per_second, now), limit });
+        let pauses = rates.map(|(rate, per_second, limit)| Pause {
+            time: rate.charge(count, per_second, now),
+            limit,
+            per_second,
+        });
         let longest = pauses.into_iter().max_by_key(|pause| pause.time)?;
         (!longest.time.is_zero()).then_some(longest)
     }

@@ -28,6 +28,7 @@ const MORE = [
   ['allow_rooms', 'Clients may use rooms', 'check', true],
   ['private_rooms', 'Only rooms that the proof lists', 'check', false, 'Without a proof of ids, nobody enters a room.'],
   ['room_members', 'Members of one room', 'number', 500],
+  ['pipes', 'Data that WebRTC cannot carry goes over the broker', 'check', true],
   ['ice_servers', 'Clients are told ICE servers', 'check', true],
   ['relay', 'Relay', RELAY, 'fallback'],
   [['relay_bytes_per_second', 'Bytes per second of a relayed call', 'own', undefined, RATE_OF_SERVER], ['relay_key_bytes_per_second', 'Of all relayed calls', 'own', undefined, RATE_OF_SERVER]],

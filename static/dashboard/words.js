@@ -62,6 +62,10 @@ const CLOSED = {
   banned: 'was closed: its address is banned',
   no_place: 'was closed: no node gave it a place in a group',
   wrong_message: 'sent a message that its protocol does not have',
+  pipe_alone: 'waited for the other end of its pipe, which did not come',
+  pipe_left: 'was closed: the other end of its pipe has left',
+  pipe_stalled: 'was closed: an end of its pipe did not read',
+  pipe_idle: 'was closed: its end of a pipe fell silent',
 };
 
 /** Why clients are refused, by their labels. */
@@ -83,6 +87,10 @@ const REFUSED = {
   too_many_connections: 'its address has too many connections',
   wrong_path: 'it used a wrong path',
   peerjs_off: 'PeerJS is off',
+  pipes_off: 'pipes are off',
+  invalid_pipe: 'the id of its pipe is not valid',
+  pipe_taken: 'its pipe has two other ends',
+  too_many_pipes: 'a limit of pipes is reached',
   closing: 'the server stops',
 };
 

@@ -46,6 +46,7 @@ fn the_long_help_has_one_line_for_each_flag_in_groups_and_no_variables() {
         "Keys and pages that may use them",
         "Many nodes",
         "Calls that cannot go directly",
+        "Data without WebRTC",
         "ICE servers that clients are told",
         "Webhooks",
         "Limits",

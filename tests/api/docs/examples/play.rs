@@ -222,6 +222,7 @@ fn said(frame: &Frame) -> Said {
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     let (word, rest) = match (frame.opcode(), &frame.payload[..]) {
         (opcode::TEXT, payload) => return text(payload),
+        (opcode::BINARY, payload) => ("bytes", text(payload)),
         (opcode::PING, payload) => ("ping", text(payload)),
         (opcode::PONG, payload) => ("pong", text(payload)),
         (opcode::CLOSE, []) => ("close", String::new()),

@@ -5,7 +5,6 @@ use std::io;
 use std::path::Path;
 
 use super::error::StartError;
-use super::sockets::ListeningSocket;
 
 pub(super) struct UnixSocket(Infallible);
 
@@ -24,7 +23,7 @@ impl UnixSocket {
         Err(StartError::NoUnixSockets)
     }
 
-    pub(super) fn publish(self) -> io::Result<(ListeningSocket, SocketName)> {
+    pub(super) fn publish(self) -> io::Result<(Infallible, SocketName)> {
         match self.0 {}
     }
 }

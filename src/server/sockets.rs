@@ -1,5 +1,7 @@
 //! Listening sockets of each kind, and their connections on the way from the thread that accepts them to the one that serves them.
 
+#[cfg(not(unix))]
+use std::convert::Infallible;
 use std::io;
 use std::net;
 #[cfg(unix)]
@@ -52,8 +54,25 @@ impl BoundSocket {
     /// Lets clients find it. The name is removed when the server ends.
     pub(super) fn publish(self) -> io::Result<(ListeningSocket, SocketName)> {
         match self {
-            BoundSocket::Unix(socket) => socket.publish(),
+            BoundSocket::Unix(socket) => {
+                let (socket, name) = socket.publish()?;
+                Ok((socket.into(), name))
+            }
         }
+    }
+}
+
+#[cfg(unix)]
+impl From<unix::net::UnixListener> for ListeningSocket {
+    fn from(socket: unix::net::UnixListener) -> Self {
+        ListeningSocket::Unix(socket)
+    }
+}
+
+#[cfg(not(unix))]
+impl From<Infallible> for ListeningSocket {
+    fn from(never: Infallible) -> Self {
+        match never {}
     }
 }
 

@@ -7,7 +7,6 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 
 use super::error::StartError;
-use super::sockets::ListeningSocket;
 
 /// All users of the machine may connect, as to a port of it. The directory can keep them out.
 const MODE: u32 = 0o666;
@@ -65,10 +64,10 @@ impl UnixSocket {
     }
 
     /// Gives it its name. Clients that connect from now on find this server.
-    pub(super) fn publish(self) -> io::Result<(ListeningSocket, SocketName)> {
+    pub(super) fn publish(self) -> io::Result<(UnixListener, SocketName)> {
         fs::rename(&self.unpublished, &self.path)?;
         let name = SocketName { inode: inode(&self.path), path: self.path };
-        Ok((ListeningSocket::Unix(self.listener), name))
+        Ok((self.listener, name))
     }
 }
 

@@ -16,7 +16,7 @@ use crate::transport::Socket;
 use peerbroker_broker::protocols::peerjs;
 use peerbroker_broker::router::Disconnect;
 use peerbroker_broker::router::{Outbox, Outgoing};
-use peerbroker_core::vocabulary::{Frame, RealmKind, Refusal};
+use peerbroker_core::vocabulary::{CloseReason, Frame, PIPE_REFUSED, RealmKind, Refusal};
 
 /// Reads at full speed while a connection closes. A well-behaved client needs fewer.
 const FREE_READS: usize = 4;
@@ -51,6 +51,14 @@ pub(super) async fn refuse<S: Socket>(
     reason: Refusal,
 ) {
     close(socket, outbox, node, told.into_iter().chain([Frame::close(reason.ending().close())])).await;
+}
+
+/// The close frame of an end of a pipe that is refused. Its code says if the page may come back by itself.
+pub(super) fn refused_end(refusal: Refusal) -> Frame {
+    let ending = refusal.ending();
+    let again = CloseReason::TryAgainLater.ending().code.filter(|_| ending.retry);
+    let code = ending.code.or(again).unwrap_or(PIPE_REFUSED);
+    Frame::close(Some((code, &refusal.text())))
 }
 
 /// Closes a connection with these frames, the last of which is the close frame.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::task::{self, Poll, ready};
 
 use super::admission::{ClientSource, ConnectRequest, Rejection};
-use super::farewell::{close, farewell};
+use super::farewell::{close, farewell, refused_end};
 use super::open::OpenSession;
 use super::pipe_place::{Place, find};
 use super::run::{READS_PER_TURN, wait};
@@ -16,7 +16,7 @@ use crate::transport::{self, Accepted, Socket, SocketEvent};
 use peerbroker_broker::events::Count;
 use peerbroker_broker::protocols::pipes::{PipeEnd, PipeTurn};
 use peerbroker_broker::router::{Disconnect, Outbox};
-use peerbroker_core::vocabulary::{CloseReason, Fragment, Frame, PIPE_REFUSED, RealmKind, Refusal};
+use peerbroker_core::vocabulary::{CloseReason, Fragment, Frame, RealmKind, Refusal};
 
 /// Most bytes of a message on a pipe.
 pub(crate) const MAX_PIPE_MESSAGE: usize = 64 << 10;
@@ -72,7 +72,7 @@ async fn open<A: Accepted>(
     };
     Rejection { id: None, ..Rejection::of(refusal, &query, RealmKind::PeerJs) }.record(&session, &source);
     let (mut socket, outbox) = begin(connection, &session);
-    close(&mut socket, outbox, &session, [refused(refusal)]).await;
+    close(&mut socket, outbox, &session, [refused_end(refusal)]).await;
     None
 }
 
@@ -81,16 +81,6 @@ fn begin<A: Accepted>(connection: A, session: &OpenSession) -> (A::Socket, Outbo
     let outbox = socket.open_outbox(session.config().load().limits.outbox_bytes);
     (socket, outbox)
 }
-
-/// The close frame of a refusal. A code says if the page may come back by itself.
-pub(super) fn refused(refusal: Refusal) -> Frame {
-    let ending = refusal.ending();
-    let code = ending.code.unwrap_or(if ending.retry { TRY_AGAIN } else { PIPE_REFUSED });
-    Frame::close(Some((code, &refusal.text())))
-}
-
-/// The code of a server that cannot serve now (IANA's registry).
-const TRY_AGAIN: u16 = 1013;
 
 impl<S: Socket> ActiveEnd<S> {
     fn poll(&mut self, cx: &mut task::Context<'_>) -> Poll<Disconnect> {

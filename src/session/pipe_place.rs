@@ -10,8 +10,8 @@ use tokio::sync::watch;
 use tokio::time::timeout;
 
 use super::admission::{ClientSource, admit_end, tenant_of_end};
+use super::farewell::refused_end;
 use super::open::OpenSession;
-use super::pipe::refused;
 use crate::cluster::{Holding, Membership};
 use crate::outbound::{Bounds, HttpClient, Reach};
 use crate::transport::RawConnection;
@@ -148,7 +148,7 @@ impl Crossing {
                 log::warn!(
                     "a pipe is on the node at {url}, which cannot be reached: {why}. --node_url sets the URL of a node"
                 );
-                let refusal = refused(Refusal::Unavailable);
+                let refusal = refused_end(Refusal::Unavailable);
                 // The client may be gone.
                 let _ = client.write_all(&[&unwritten, refusal.as_bytes()].concat()).await;
                 let _ = client.shutdown().await;

@@ -3,6 +3,7 @@
 mod addresses;
 mod bans;
 mod deliveries;
+mod pipes;
 mod quota;
 
 pub use addresses::{
@@ -11,4 +12,6 @@ pub use addresses::{
 };
 pub use bans::Bans;
 pub use deliveries::{AddressAccount, Deliveries};
+pub use pipes::PipeTotals;
+pub(crate) use pipes::{EndPermit, PipePermit};
 pub use quota::{Quota, QuotaShare};

@@ -25,10 +25,11 @@ const MINUTE: u64 = 60_000;
 const OUTCOMES: usize = 3 + DropReason::ALL.len();
 
 /// The reasons for which pipes end.
-const OF_PIPES: [CloseReason; 6] = [
+const OF_PIPES: [CloseReason; 7] = [
     CloseReason::PipeLeft,
     CloseReason::PipeAlone,
     CloseReason::PipeStalled,
+    CloseReason::Outranked,
     CloseReason::Banned,
     CloseReason::KeyRevoked,
     CloseReason::Shutdown,

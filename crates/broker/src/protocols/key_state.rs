@@ -8,9 +8,8 @@ use std::time::Duration;
 use parking_lot::Mutex;
 
 use super::hot_settings::HotSettings;
-use super::pipes::PipeTotals;
 use crate::config::key::Settings;
-use crate::limits::GuessLimiter;
+use crate::limits::{GuessLimiter, PipeTotals};
 use crate::rooms::{OtherNodes, Parting, RoomFrames, Rooms};
 use crate::router::{ClientQuota, PeerHandle, Realm, Router};
 use peerbroker_core::clock::Instant;

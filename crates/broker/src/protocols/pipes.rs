@@ -7,7 +7,6 @@ mod bridge;
 mod line;
 mod pipe;
 mod tickets;
-mod totals;
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
@@ -21,6 +20,7 @@ use super::key_state::{KeyPart, KeyState};
 use super::names::{GivenSeat, Hold, NO_SUCH_NAME, NameHolder, Names, Seating};
 use crate::config::key::unix_time;
 use crate::events::Count;
+use crate::limits::PipeTotals;
 use crate::rooms::OtherNodes;
 use crate::router::{Outbox, Realm, Router};
 use peerbroker_core::clock::Instant;
@@ -33,7 +33,6 @@ use pipe::Pipe;
 pub use pipe::{Attach, PipeEnd, PipeOutlet, PipeReport, PipeTurn};
 use tickets::Tickets;
 pub use tickets::{Ticket, WayThere};
-pub use totals::PipeTotals;
 
 /// A place in a pipe, for an end that is not connected yet.
 pub struct Reserved {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
-use super::totals::{EndPermit, PipePermit};
+use crate::limits::{EndPermit, PipePermit};
 
 /// The bridges of a key.
 #[derive(Default)]

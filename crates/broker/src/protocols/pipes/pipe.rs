@@ -11,8 +11,8 @@ use parking_lot::Mutex;
 
 use super::Pipes;
 use super::line::{Line, Written};
-use super::totals::{EndPermit, PipePermit};
 use crate::events::Count;
+use crate::limits::{EndPermit, PipePermit};
 use crate::protocols::key_state::Pause;
 use crate::protocols::names::Hold;
 use crate::router::{Disconnect, Outbox};

@@ -18,14 +18,14 @@ pub struct PipeTotals {
     /// The ends of each address that has any, loopback aside.
     addresses: Mutex<HashMap<AddressPrefix, usize>>,
     /// The bytes of all pipes.
-    pub(super) rate: RateLimit,
+    pub(crate) rate: RateLimit,
 }
 
 /// Counts a pipe until the drop.
-pub(super) struct PipePermit(Arc<PipeTotals>);
+pub(crate) struct PipePermit(Arc<PipeTotals>);
 
 /// Counts an end of an address until the drop.
-pub(super) struct EndPermit {
+pub(crate) struct EndPermit {
     totals: Arc<PipeTotals>,
     /// `None` for loopback.
     address: Option<AddressPrefix>,
@@ -37,13 +37,13 @@ impl PipeTotals {
         self.open.load(Ordering::Relaxed)
     }
 
-    pub(super) fn permit(self: &Arc<Self>, limits: &PipeLimits) -> Result<PipePermit, Limit> {
+    pub(crate) fn permit(self: &Arc<Self>, limits: &PipeLimits) -> Result<PipePermit, Limit> {
         let fits = |open: usize| (open < limits.total).then_some(open + 1);
         self.open.fetch_update(Ordering::Relaxed, Ordering::Relaxed, fits).map_err(|_| Limit::Pipes)?;
         Ok(PipePermit(Arc::clone(self)))
     }
 
-    pub(super) fn permit_end(
+    pub(crate) fn permit_end(
         self: &Arc<Self>,
         address: Option<IpAddr>,
         limits: &PipeLimits,

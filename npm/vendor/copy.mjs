@@ -1,5 +1,5 @@
 // Copies what the pages load from node_modules to dist/, bundles what has no build for pages, and prints each
-// script's SRI value, which src/http/public/html.rs has.
+// script's SRI value, which src/http/public/html.rs has. The sources of webrtc.js are in pipe/.
 import { createHash } from 'node:crypto';
 import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
@@ -43,6 +43,9 @@ const licenses = {
   'y-protocols': 'node_modules/y-protocols/LICENSE',
   'y-webrtc': 'node_modules/y-webrtc/LICENSE',
   yjs: 'node_modules/yjs/LICENSE',
+  '@noble/ciphers': 'node_modules/@noble/ciphers/LICENSE',
+  '@noble/curves': 'node_modules/@noble/curves/LICENSE',
+  '@noble/hashes': 'node_modules/@noble/hashes/LICENSE',
 };
 
 // Maps are not served, because they are larger than all scripts. Developer tools warn of a map that is named and missing.
@@ -56,7 +59,9 @@ await mkdir(here('dist'));
 for (const [target, source] of Object.entries(scripts)) {
   await save(target, (await readFile(here(source), 'utf8')).replace(MAP, ''));
 }
-await save('yjs.min.js', await bundle('yjs.js', 'Yjs'));
+await save('yjs.min.js', await bundle('yjs.js', { name: 'Yjs' }));
+await save('webrtc.js', await bundle('pipe/main.js'));
+await save('webrtc.mjs', await bundle('pipe/install.js', { format: 'es' }));
 
 const texts = await Promise.all(
   Object.entries(licenses).map(async ([name, source]) => {
@@ -72,10 +77,10 @@ async function save(target, script) {
   console.log(`${target}  sha384-${hash}`);
 }
 
-/** One script with a module and all that it imports, which sets a global. Pages have simple-peer as a script of its own. */
-async function bundle(entry, name) {
+/** One script with a module and all that it imports, which sets a global of this name. Pages have simple-peer as a script of its own. */
+async function bundle(entry, { name = undefined, format = /** @type {'iife' | 'es'} */ ('iife') } = {}) {
   const simplePeer = 'simple-peer/simplepeer.min.js';
   const built = await rolldown({ input: fileURLToPath(here(entry)), platform: 'browser', external: [simplePeer] });
-  const { output } = await built.generate({ format: 'iife', name, globals: { [simplePeer]: 'SimplePeer' }, minify: true });
+  const { output } = await built.generate({ format, name, globals: { [simplePeer]: 'SimplePeer' }, minify: true });
   return output[0].code;
 }

@@ -1,0 +1,163 @@
+// The broker's endpoint of pipes for tests of webrtc.js, with what a network or an attacker may do to frames.
+
+import { once } from 'node:events';
+import http from 'node:http';
+import { WebSocketServer } from 'ws';
+
+/** Close codes of the endpoint. */
+const REPLACED = 4000;
+const THIRD = 4001;
+const NOBODY = 4002;
+const LEFT = 4003;
+const REFUSED = 4006;
+
+/** Milliseconds for which an end may be away. */
+const AWAY = 30_000;
+
+/** Bytes that wait for a reader before the other end is not read any more. */
+const FULL = 65_536;
+
+/** @param {{ away?: number }} options */
+export async function startPipeServer({ away = AWAY } = {}) {
+  const server = http.createServer((_, response) => response.writeHead(404).end());
+  const sockets = new WebSocketServer({ noServer: true, maxPayload: 65_536 });
+  /** @type {Map<string, Pipe>} */
+  const pipes = new Map();
+  const host = new PipeServer(server, pipes);
+
+  server.on('upgrade', (request, socket, head) => {
+    const url = new URL(request.url, 'http://localhost');
+    const id = url.pathname.match(/\/pipe\/([\w-]{22})$/)?.[1];
+    const end = url.searchParams.get('end');
+    if (!id || !end) {
+      socket.end('HTTP/1.1 404 Not Found\r\n\r\n');
+      return;
+    }
+    sockets.handleUpgrade(request, socket, head, (webSocket) => {
+      host.requests.push(url);
+      if (host.refuses) {
+        webSocket.close(REFUSED, 'pipes are off');
+        return;
+      }
+      if (!pipes.has(id)) pipes.set(id, new Pipe(host, away, () => pipes.delete(id)));
+      pipes.get(id).join(end, webSocket);
+    });
+  });
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  host.port = /** @type {import('node:net').AddressInfo} */ (server.address()).port;
+  host.url = `http://127.0.0.1:${host.port}/`;
+  return host;
+}
+
+class PipeServer {
+  requests = [];
+  /** True if the endpoint is off. */
+  refuses = false;
+  /** What happens to frames on their way: gets a frame and returns those that arrive. @type {(frame: Buffer) => Buffer[]} */
+  meddle = (frame) => [frame];
+  /** Bytes that have passed. */
+  passed = 0;
+  port = 0;
+  url = '';
+  #server;
+
+  constructor(server, pipes) {
+    this.#server = server;
+    this.pipes = pipes;
+  }
+
+  /** Loses a socket, as when its network is gone: one in turn, or of all pipes. What waits for it is lost, too. */
+  drop(turn = 0) {
+    for (const pipe of this.pipes.values()) pipe.drop(turn);
+  }
+
+  async stop() {
+    for (const pipe of this.pipes.values()) pipe.clear();
+    this.#server.close();
+    this.#server.closeAllConnections();
+    this.drop(0);
+    this.drop(1);
+    await once(this.#server, 'close');
+  }
+}
+
+class Pipe {
+  #host;
+  #away;
+  #over;
+  #ends = new Map();
+  #turn = 0;
+  #timer;
+
+  constructor(host, away, over) {
+    this.#host = host;
+    this.#away = away;
+    this.#over = over;
+  }
+
+  join(end, socket) {
+    if (!this.#ends.has(end) && this.#ends.size === 2) {
+      socket.close(THIRD, 'this pipe has two ends');
+      return;
+    }
+    this.#ends.get(end)?.close(REPLACED, 'replaced');
+    this.#ends.set(end, socket);
+    const isCurrent = () => this.#ends.get(end) === socket;
+    socket.on('message', (data, isBinary) => isCurrent() && (isBinary ? this.#pass(end, socket, data) : socket.close(1003)));
+    socket.on('close', (code) => isCurrent() && this.#lost(end, code));
+    socket.on('error', () => {});
+    clearTimeout(this.#timer);
+    const here = [...this.#ends.values()].filter(Boolean);
+    if (here.length === 2) {
+      this.#turn += 1;
+      for (const one of here) one.send(JSON.stringify({ type: 'OPEN', turn: this.#turn }));
+    } else {
+      this.#wait(this.#ends.size === 2 ? LEFT : NOBODY);
+    }
+  }
+
+  #other = (end) => [...this.#ends].find(([name]) => name !== end)?.[1];
+
+  #pass(end, from, frame) {
+    const to = this.#other(end);
+    if (!to) return;
+    for (const arriving of this.#host.meddle(frame)) {
+      this.#host.passed += arriving.length;
+      to.send(arriving, () => to.bufferedAmount < FULL && from.isPaused && from.resume());
+    }
+    if (to.bufferedAmount >= FULL) from.pause();
+  }
+
+  #lost(end, code) {
+    const other = this.#other(end);
+    if (code === 1000) {
+      this.#end(other, LEFT);
+      return;
+    }
+    this.#ends.set(end, undefined);
+    other?.resume();
+    other?.send(JSON.stringify({ type: 'WAITING' }));
+    this.#wait(LEFT);
+  }
+
+  #wait(code) {
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => this.#end([...this.#ends.values()].find(Boolean), code), this.#away);
+  }
+
+  #end(socket, code) {
+    this.clear();
+    this.#ends.clear();
+    this.#over();
+    socket?.close(code, code === LEFT ? 'the other end has left' : 'no other end came');
+  }
+
+  clear() {
+    clearTimeout(this.#timer);
+  }
+
+  drop(turn) {
+    [...this.#ends.values()][turn % 2]?.terminate();
+  }
+}

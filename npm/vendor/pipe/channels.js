@@ -1,0 +1,396 @@
+// Data channels over the records of a pipe.
+
+import { fromUtf8, toUtf8 } from './bytes.js';
+import { BINARY, CLOSE, MOST_PAYLOAD, OPEN, PART, PipeError, TEXT, writeRecord } from './frames.js';
+import { nextTask } from './events.js';
+
+/** The largest message, as in Chromium. */
+export const MOST_MESSAGE = 262_144;
+
+/** Most bytes that wait in a channel, as in Chromium. */
+const MOST_BUFFERED = 16 * 1_048_576;
+
+/** Most bytes of an OPEN: a label and a protocol of 65,535 bytes each, escaped in JSON. */
+const MOST_OPEN = 1_048_576;
+
+/** Numbers of channels, as in SCTP. 65,535 is none. */
+const NUMBERS = 65_535;
+
+const failure = (name, message) => new DOMException(message, name);
+
+/**
+ * What a page asks for in `createDataChannel`, as W3C's "create a data channel" checks it.
+ * @param {any} options
+ */
+export function readOptions(label, options = {}) {
+  const number = (name) => (options?.[name] === undefined || options[name] === null ? null : toUnsignedShort(name, options[name]));
+  const read = {
+    label: toScalars(label),
+    protocol: toScalars(options?.protocol ?? ''),
+    ordered: options?.ordered === undefined ? true : Boolean(options.ordered),
+    maxRetransmits: number('maxRetransmits'),
+    maxPacketLifeTime: number('maxPacketLifeTime'),
+    negotiated: Boolean(options?.negotiated),
+    id: number('id'),
+  };
+  if (toUtf8(read.label).length > NUMBERS) throw new TypeError('The label has more than 65535 bytes');
+  if (toUtf8(read.protocol).length > NUMBERS) throw new TypeError('The protocol has more than 65535 bytes');
+  if (read.maxRetransmits !== null && read.maxPacketLifeTime !== null) {
+    throw new TypeError('A channel has maxRetransmits or maxPacketLifeTime, not both');
+  }
+  if (!read.negotiated) read.id = null;
+  else if (read.id === null) throw new TypeError('A negotiated channel needs an id');
+  else if (read.id === NUMBERS) throw new TypeError('65535 is no id of a channel');
+  return read;
+}
+
+/** A string of Unicode scalar values, as Web IDL's USVString. */
+const toScalars = (value) => fromUtf8(toUtf8(String(value)));
+
+function toUnsignedShort(name, value) {
+  const number = Math.trunc(Number(value));
+  if (!(number >= 0 && number <= NUMBERS)) throw new TypeError(`${name} is a number from 0 to 65535, not ${value}`);
+  return number;
+}
+
+/** @param {any} data a string, or bytes, which the page may change afterwards */
+function bytesOf(data) {
+  if (data instanceof ArrayBuffer) return new Uint8Array(data.slice(0));
+  return new Uint8Array(data.buffer, data.byteOffset, data.byteLength).slice();
+}
+
+/** One channel, without its events: these go to `target`, the object that the page has. */
+export class Channel {
+  /** @type {'connecting' | 'open' | 'closing' | 'closed'} */
+  state = 'connecting';
+  binaryType = 'arraybuffer';
+  bufferedAmount = 0;
+  threshold = 0;
+  counts = { messagesSent: 0, bytesSent: 0, messagesReceived: 0, bytesReceived: 0 };
+  /** @type {EventTarget} */
+  target = new EventTarget();
+  #wake;
+  /** Records that wait for room. @type {{ kind: number, bytes?: Uint8Array, at: number, size: number }[]} */
+  #queue = [];
+  #parts = [];
+  #partBytes = 0;
+  #hasSaidClose = false;
+  #hasHeardClose = false;
+  /** Events that wait until the page has heard of the channel. @type {Event[] | undefined} */
+  #held;
+
+  constructor(options, wake) {
+    this.options = options;
+    /** @type {number | null} */
+    this.id = options.id;
+    this.#wake = wake;
+  }
+
+  tell(event) {
+    if (this.#held) this.#held.push(event);
+    else this.target.dispatchEvent(event);
+  }
+
+  get hasWaiting() {
+    return this.#queue[0]?.bytes !== undefined && this.state !== 'connecting';
+  }
+
+  /** The transport is there: the other side hears of the channel before its messages. */
+  open() {
+    if (this.state !== 'connecting') return;
+    this.state = 'open';
+    if (!this.options.negotiated) this.#announce();
+    this.tell(new Event('open'));
+  }
+
+  #announce() {
+    const { label, protocol, ordered, maxRetransmits, maxPacketLifeTime } = this.options;
+    const bytes = toUtf8(JSON.stringify({ label, protocol, ordered, maxRetransmits, maxPacketLifeTime }));
+    this.#queue.unshift({ kind: OPEN, bytes, at: 0, size: 0 });
+    this.#wake(this);
+  }
+
+  /** The other side has opened it. The page gets a task to listen before it hears more. */
+  arrive(present) {
+    this.state = 'open';
+    present();
+    this.#held = [new Event('open')];
+    nextTask(() => {
+      const held = this.#held ?? [];
+      this.#held = undefined;
+      for (const event of held) this.tell(event);
+    });
+  }
+
+  send(data) {
+    if (this.state !== 'open') throw failure('InvalidStateError', `The channel is ${this.state}, not open`);
+    const isBytes = data instanceof ArrayBuffer || ArrayBuffer.isView(data);
+    if (typeof Blob !== 'undefined' && data instanceof Blob) {
+      this.#put({ kind: BINARY, bytes: undefined, at: 0, size: data.size });
+      this.#readBlob(data, this.#queue[this.#queue.length - 1]);
+      return;
+    }
+    const bytes = isBytes ? bytesOf(data) : toUtf8(String(data));
+    this.#put({ kind: isBytes ? BINARY : TEXT, bytes, at: 0, size: bytes.length });
+    this.#wake(this);
+  }
+
+  #put(message) {
+    if (message.size > MOST_MESSAGE) throw new TypeError(`A message has at most ${MOST_MESSAGE} bytes, not ${message.size}`);
+    if (this.bufferedAmount + message.size > MOST_BUFFERED) throw failure('OperationError', 'The channel has too many bytes that wait');
+    this.bufferedAmount += message.size;
+    this.counts.messagesSent += 1;
+    this.counts.bytesSent += message.size;
+    this.#queue.push(message);
+  }
+
+  /** Messages behind a Blob wait for it. */
+  async #readBlob(blob, message) {
+    try {
+      message.bytes = new Uint8Array(await blob.arrayBuffer());
+      this.#wake(this);
+    } catch (error) {
+      this.fail(error);
+    }
+  }
+
+  /** The next record, with what to do once the other side has it. */
+  take() {
+    const message = this.#queue[0];
+    const { kind, at } = message;
+    const bytes = /** @type {Uint8Array} */ (message.bytes);
+    const payload = bytes.subarray(at, at + MOST_PAYLOAD);
+    message.at += payload.length;
+    const isLast = message.at === bytes.length;
+    if (isLast) this.#queue.shift();
+    const size = message.size > 0 ? payload.length : 0;
+    return {
+      plain: writeRecord(isLast ? kind : PART, /** @type {number} */ (this.id), payload),
+      acknowledged: size > 0 ? () => this.#acknowledge(size) : undefined,
+    };
+  }
+
+  #acknowledge(size) {
+    const before = this.bufferedAmount;
+    this.bufferedAmount -= size;
+    if (this.state !== 'closed' && before > this.threshold && this.bufferedAmount <= this.threshold) this.tell(new Event('bufferedamountlow'));
+  }
+
+  /** Messages that wait are sent before the channel closes. */
+  close() {
+    if (this.state === 'closing' || this.state === 'closed') return;
+    const isOpen = this.state === 'open';
+    this.state = 'closing';
+    if (isOpen) this.#sayClose();
+    else nextTask(() => this.ended());
+  }
+
+  #sayClose() {
+    if (this.#hasSaidClose) return;
+    this.#hasSaidClose = true;
+    this.#queue.push({ kind: CLOSE, bytes: new Uint8Array(), at: 0, size: 0 });
+    this.#wake(this);
+  }
+
+  /** A record of the other side. Returns true if it was the last one of both. */
+  receive(kind, payload) {
+    if (kind === CLOSE) {
+      this.#hasHeardClose = true;
+      if (this.state === 'open') {
+        this.state = 'closing';
+        this.tell(new Event('closing'));
+        this.#sayClose();
+      }
+      return;
+    }
+    if (this.#hasHeardClose) throw new PipeError('a record came behind the close of its channel');
+    this.#parts.push(payload);
+    this.#partBytes += payload.length;
+    if (this.#partBytes > MOST_MESSAGE) throw new PipeError(`a message has more than ${MOST_MESSAGE} bytes`);
+    if (kind === PART) return;
+    const bytes = this.#whole();
+    if (this.state === 'open') this.#deliver(kind === TEXT ? fromUtf8(bytes) : this.#binary(bytes), bytes.length);
+  }
+
+  #whole() {
+    const bytes = new Uint8Array(this.#partBytes);
+    let at = 0;
+    for (const part of this.#parts) {
+      bytes.set(part, at);
+      at += part.length;
+    }
+    this.#parts = [];
+    this.#partBytes = 0;
+    return bytes;
+  }
+
+  #binary(bytes) {
+    return this.binaryType === 'blob' ? new Blob([bytes]) : bytes.buffer;
+  }
+
+  #deliver(data, size) {
+    this.counts.messagesReceived += 1;
+    this.counts.bytesReceived += size;
+    this.tell(new MessageEvent('message', { data }));
+  }
+
+  /** True once both sides have closed it: its number is free then. */
+  get isOver() {
+    return this.#hasHeardClose && this.#hasSaidClose && this.#queue.length === 0;
+  }
+
+  ended() {
+    if (this.state === 'closed') return;
+    this.state = 'closed';
+    this.#queue = [];
+    this.#parts = [];
+    this.tell(new Event('close'));
+  }
+
+  fail(error) {
+    if (this.state === 'closed') return;
+    this.state = 'closing';
+    this.tell(Object.assign(new Event('error'), { error }));
+    this.ended();
+  }
+}
+
+/** All channels of a connection. `pipe` has `hasRoom` and `send(plain, acknowledged)`; `present(channel)` shows the page one of the other side. */
+export class Channels {
+  /** @type {Map<number, Channel>} */
+  #byId = new Map();
+  /** Channels without a number, because nobody knows yet which side made the offer. @type {Set<Channel>} */
+  #unnumbered = new Set();
+  /** Channels with records that wait, in turns. @type {Set<Channel>} */
+  #waiting = new Set();
+  #present;
+  /** @type {{ hasRoom: boolean, send(plain: Uint8Array, acknowledged?: () => void): void } | undefined} */
+  #pipe;
+  /** @type {0 | 1 | undefined} */
+  #parity;
+  counts = { opened: 0, closed: 0 };
+  /** What has come of the OPEN of a channel. @type {Map<number, Uint8Array[]>} */
+  #opening = new Map();
+
+  constructor(present) {
+    this.#present = present;
+  }
+
+  get all() {
+    return [...this.#byId.values(), ...this.#unnumbered];
+  }
+
+  create(options) {
+    const channel = new Channel(options, this.#wake);
+    if (channel.id !== null && this.#byId.has(channel.id)) throw failure('OperationError', `The id ${channel.id} is in use`);
+    if (channel.id === null) this.#unnumbered.add(channel);
+    else this.#byId.set(channel.id, channel);
+    if (this.#parity !== undefined) this.#number(channel);
+    if (this.#pipe) nextTask(() => this.#open(channel));
+    return channel;
+  }
+
+  /** The side that has offered takes even numbers. */
+  setRole(isOfferer) {
+    this.#parity = isOfferer ? 0 : 1;
+    for (const channel of this.#unnumbered) this.#number(channel);
+  }
+
+  #number(channel) {
+    if (channel.id !== null) return;
+    let id = /** @type {number} */ (this.#parity);
+    while (this.#byId.has(id)) id += 2;
+    if (id >= NUMBERS) throw failure('OperationError', 'All ids of channels are in use');
+    channel.id = id;
+    this.#unnumbered.delete(channel);
+    this.#byId.set(id, channel);
+  }
+
+  connected(pipe) {
+    this.#pipe = pipe;
+    for (const channel of this.all) this.#open(channel);
+    this.pump();
+  }
+
+  #open(channel) {
+    if (channel.state !== 'connecting') return;
+    this.counts.opened += 1;
+    channel.open();
+  }
+
+  #wake = (channel) => {
+    this.#waiting.add(channel);
+    this.pump();
+  };
+
+  /** Sends while there is room, one record of each channel in turn. */
+  pump() {
+    while (this.#pipe?.hasRoom && this.#waiting.size > 0) {
+      const [channel] = this.#waiting;
+      this.#waiting.delete(channel);
+      if (!channel.hasWaiting) continue;
+      const { plain, acknowledged } = channel.take();
+      if (channel.hasWaiting) this.#waiting.add(channel);
+      this.#pipe.send(plain, acknowledged);
+      this.#forgetIfOver(channel);
+    }
+  }
+
+  receive({ kind, channel: id, payload }) {
+    if (kind < OPEN || kind > CLOSE || kind === 2) throw new PipeError(`a record of kind ${kind} is none of a channel`);
+    const channel = this.#byId.get(id);
+    if (kind === OPEN || this.#opening.has(id) || (kind === PART && !channel && id % 2 !== this.#parity)) this.#hearOpen(kind, id, payload);
+    else if (channel) {
+      channel.receive(kind, payload);
+      this.#forgetIfOver(channel);
+    }
+    // Native WebRTC drops messages for a negotiated channel that this page has not made, too.
+  }
+
+  #hearOpen(kind, id, payload) {
+    if (this.#byId.has(id) || id === NUMBERS) throw new PipeError(`channel ${id} is opened twice`);
+    const parts = this.#opening.get(id) ?? [];
+    parts.push(payload);
+    this.#opening.set(id, parts);
+    const size = parts.reduce((sum, { length }) => sum + length, 0);
+    if (size > MOST_OPEN) throw new PipeError(`the OPEN of channel ${id} has ${size} bytes`);
+    if (kind === PART) return;
+    this.#opening.delete(id);
+    if (kind !== OPEN) return;
+    const options = readOpen(parts, id);
+    const channel = new Channel(options, this.#wake);
+    this.#byId.set(id, channel);
+    this.counts.opened += 1;
+    channel.arrive(() => this.#present(channel));
+  }
+
+  #forgetIfOver(channel) {
+    if (!channel.isOver || this.#byId.get(channel.id) !== channel) return;
+    this.#byId.delete(channel.id);
+    this.counts.closed += 1;
+    channel.ended();
+  }
+
+  /** The connection is over: of itself, or by an error. */
+  end(error) {
+    this.#pipe = undefined;
+    for (const channel of this.all) {
+      if (channel.state !== 'closed') this.counts.closed += 1;
+      if (error) channel.fail(error);
+      else channel.ended();
+    }
+    this.#byId.clear();
+    this.#unnumbered.clear();
+    this.#waiting.clear();
+  }
+}
+
+function readOpen(parts, id) {
+  try {
+    const bytes = parts.length === 1 ? parts[0] : new Uint8Array(parts.flatMap((part) => [...part]));
+    const { label, ...options } = JSON.parse(fromUtf8(bytes));
+    return { ...readOptions(label, { ...options, negotiated: false }), id };
+  } catch (error) {
+    throw new PipeError(`channel ${id} is opened with what is no description of a channel: ${error.message}`);
+  }
+}

@@ -1,0 +1,55 @@
+// Events as browsers have them.
+
+/** Runs a function in a task of its own. Unlike a timer, it does not wait in a hidden page. */
+export function nextTask(run) {
+  const { port1, port2 } = new MessageChannel();
+  port1.onmessage = () => {
+    port1.close();
+    run();
+  };
+  port2.postMessage(null);
+}
+
+/** Gives a class the attributes `on…` of these events. */
+export function addHandlers(Class, types) {
+  for (const type of types) {
+    const handlers = new WeakMap();
+    Object.defineProperty(Class.prototype, `on${type}`, {
+      get() {
+        return handlers.get(this)?.handler ?? null;
+      },
+      set(handler) {
+        const known = handlers.get(this);
+        const isOne = typeof handler === 'function' || (typeof handler === 'object' && handler !== null);
+        if (known) known.handler = isOne ? handler : null;
+        else if (isOne) handlers.set(this, listen(this, type, handler));
+      },
+      enumerable: true,
+      configurable: true,
+    });
+  }
+}
+
+/** A handler is called in the place that the first one had among the listeners. */
+function listen(target, type, handler) {
+  const known = { handler };
+  EventTarget.prototype.addEventListener.call(target, type, function (event) {
+    if (typeof known.handler === 'function') known.handler.call(this, event);
+  });
+  return known;
+}
+
+export class DataChannelEvent extends Event {
+  constructor(type, options) {
+    super(type, options);
+    this.channel = options.channel;
+  }
+}
+
+export class IceEvent extends Event {
+  constructor(type, options = {}) {
+    super(type, options);
+    this.candidate = options.candidate ?? null;
+    this.url = options.url ?? null;
+  }
+}

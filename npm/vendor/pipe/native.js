@@ -1,0 +1,327 @@
+// RTCPeerConnection where the browser has one: native first. If it finds no path, and the other page has this script, both pages agree
+// over a pipe to give native WebRTC up. What the page has made until then stays: the connection and its channels go over the pipe.
+
+import { hasData } from './sdp.js';
+import { readOptions } from './channels.js';
+import { adopt } from './data-channel.js';
+import { readLine, withLine, withoutLine } from './line.js';
+import { Session } from './session.js';
+import { EVENTS, answerOldPages } from './stand-in.js';
+
+/** Native WebRTC has so many milliseconds until this page asks over a pipe. */
+const NATIVE_FIRST = 5_000;
+
+const STATES = ['connectionstatechange', 'iceconnectionstatechange'];
+const CHANNEL_EVENTS = ['open', 'message', 'bufferedamountlow', 'error', 'closing', 'close'];
+const { addEventListener, removeEventListener } = EventTarget.prototype;
+
+const isBad = (state) => state === 'failed' || state === 'disconnected';
+
+/** An event of the browser, which can be dispatched again only as a copy. */
+function copyOf(event) {
+  if (event.type === 'message') return new MessageEvent('message', { data: event.data });
+  return Object.assign(new Event(event.type), event.error && { error: event.error });
+}
+
+/**
+ * @param {typeof RTCPeerConnection} Native
+ * @param {{ broker: string, key: string, token?: any }} settings
+ */
+export function makeNativeFirst(Native, settings) {
+  return class RTCPeerConnection extends Native {
+    #session = new Session(this, settings, false);
+    /**
+     * `native` may still become another; `asking`: this page has asked the other, and the page hears nothing of native WebRTC until
+     * the answer; `won` and `pipe` are for ever.
+     * @type {'native' | 'asking' | 'won' | 'pipe'}
+     */
+    #mode = 'native';
+    /** True if a pipe may come: then the page does not hear that native WebRTC has failed. */
+    #hasHope = false;
+    #remoteLine;
+    #shown = { connection: 'new', ice: 'new' };
+    /** Native channels with what the page asked for. @type {Map<RTCDataChannel, any>} */
+    #channels = new Map();
+    /** What the page hears if native WebRTC wins. @type {(() => void)[]} */
+    #held = [];
+    #timer = 0;
+
+    /** @param {any[]} given */
+    constructor(...given) {
+      super(...given);
+      for (const type of EVENTS) addEventListener.call(this, type, this.#trap, true);
+    }
+
+    // What native WebRTC says. These listeners are the first ones, so they can keep events from the page.
+
+    #trap = (event) => {
+      if (!event.isTrusted) return;
+      if (this.#mode === 'pipe') event.stopImmediatePropagation();
+      else if (event.type === 'datachannel') this.#hearChannel(event);
+      else if (STATES.includes(event.type)) this.#hearState(event);
+    };
+
+    #hearState(event) {
+      const states = [super.connectionState, super.iceConnectionState];
+      if (this.#mode === 'native' && !(this.#hasHope && states.some(isBad))) {
+        this.#show();
+        return;
+      }
+      event.stopImmediatePropagation();
+      if (states.includes('failed')) this.#openPipe();
+    }
+
+    #show() {
+      this.#shown = { connection: super.connectionState, ice: super.iceConnectionState };
+    }
+
+    /** Tells the page what it has not heard of the states. */
+    #catchUp() {
+      const { connection, ice } = this.#shown;
+      this.#show();
+      if (ice !== this.#shown.ice) this.dispatchEvent(new Event('iceconnectionstatechange'));
+      if (connection !== this.#shown.connection) this.dispatchEvent(new Event('connectionstatechange'));
+    }
+
+    #hearChannel(event) {
+      if (this.#mode !== 'asking') {
+        this.#win();
+        return;
+      }
+      event.stopImmediatePropagation();
+      const { channel } = event;
+      this.#watch(channel, undefined);
+      this.#held.push(() => this.dispatchEvent(new RTCDataChannelEvent('datachannel', { channel })));
+    }
+
+    #watch(channel, options) {
+      this.#channels.set(channel, options);
+      for (const type of CHANNEL_EVENTS) addEventListener.call(channel, type, this.#trapChannel, true);
+    }
+
+    #trapChannel = (event) => {
+      if (!event.isTrusted) return;
+      if (this.#mode === 'native') {
+        if (event.type === 'open') this.#win();
+        return;
+      }
+      event.stopImmediatePropagation();
+      const channel = event.target;
+      if (this.#mode === 'asking') this.#held.push(() => channel.dispatchEvent(copyOf(event)));
+    };
+
+    // The decision
+
+    /** Looks after each description for what both sides have. */
+    #check() {
+      if (this.#mode !== 'native' || this.#hasHope || super.signalingState !== 'stable') return;
+      const descriptions = [super.currentLocalDescription, super.currentRemoteDescription];
+      if (!descriptions.every((description) => description && hasData(description.sdp))) return;
+      if (!this.#remoteLine) {
+        this.#win();
+        return;
+      }
+      this.#hasHope = true;
+      this.#session.agree(this.#remoteLine, descriptions[0]?.type === 'offer');
+      this.#timer = Number(setTimeout(() => this.#openPipe(), NATIVE_FIRST));
+    }
+
+    #openPipe() {
+      clearTimeout(this.#timer);
+      if (this.#mode !== 'native' || !this.#hasHope) return;
+      this.#session.start({
+        opened: () => this.#session.isOfferer && this.#ask(),
+        heard: (word) => this.#hearWord(word),
+        ended: () => this.#loseHope(),
+      });
+    }
+
+    #ask() {
+      this.#mode = 'asking';
+      for (const channel of this.#channels.keys()) Object.defineProperty(channel, 'readyState', { value: 'connecting', configurable: true });
+      this.#session.say('ask');
+    }
+
+    #hearWord(word) {
+      const isAnswer = this.#mode === 'asking';
+      const isQuestion = this.#mode === 'native' && !this.#session.isOfferer;
+      if (word === 'native' && (isAnswer || isQuestion)) {
+        this.#win();
+      } else if ((word === 'pipe' && isAnswer) || (word === 'ask' && isQuestion)) {
+        this.#giveUp();
+        if (isQuestion) this.#session.say('pipe');
+        this.#session.connect();
+      }
+    }
+
+    /** There is no pipe. A question without an answer is answered by that: a page that gives native WebRTC up says so. */
+    #loseHope() {
+      this.#hasHope = false;
+      if (this.#mode === 'asking') this.#win();
+      else this.#catchUp();
+    }
+
+    /** Native WebRTC carries the data, or nothing can: this script does nothing more. */
+    #win() {
+      if (this.#mode === 'native' && this.#session.isOfferer) this.#session.say('native');
+      this.#mode = 'won';
+      clearTimeout(this.#timer);
+      this.#session.leave();
+      for (const type of EVENTS) removeEventListener.call(this, type, this.#trap, true);
+      for (const channel of this.#channels.keys()) {
+        for (const type of CHANNEL_EVENTS) removeEventListener.call(channel, type, this.#trapChannel, true);
+        Reflect.deleteProperty(channel, 'readyState');
+      }
+      this.#channels.clear();
+      this.#catchUp();
+      for (const tell of this.#held) tell();
+      this.#held = [];
+    }
+
+    #giveUp() {
+      const states = { ice: this.#shown.ice, connection: this.#shown.connection, gathering: super.iceGatheringState };
+      const descriptions = {
+        signalingState: super.signalingState,
+        currentLocalDescription: this.currentLocalDescription,
+        currentRemoteDescription: super.currentRemoteDescription,
+        pendingLocalDescription: this.pendingLocalDescription,
+        pendingRemoteDescription: super.pendingRemoteDescription,
+      };
+      this.#mode = 'pipe';
+      clearTimeout(this.#timer);
+      this.#held = [];
+      for (const [channel, options] of this.#channels) this.#moveChannel(channel, options);
+      this.#channels.clear();
+      super.close();
+      this.#session.takeOver(states, descriptions);
+    }
+
+    #moveChannel(channel, options) {
+      Reflect.deleteProperty(channel, 'readyState');
+      // The page knows only of its own.
+      if (!options) return;
+      const isWanted = channel.readyState === 'connecting' || channel.readyState === 'open';
+      const moved = this.#session.channels.create(options);
+      this.#session.signalling.wantsData = true;
+      adopt(channel, moved);
+      if (!isWanted) moved.close();
+    }
+
+    // What the page asks
+
+    get #isPipe() {
+      return this.#mode === 'pipe';
+    }
+
+    get #isHidden() {
+      return (this.#mode === 'native' || this.#mode === 'asking') && super.signalingState !== 'closed';
+    }
+
+    /** A description with this page's line. @param {any} description */
+    #described(description) {
+      return description && new RTCSessionDescription({ type: description.type, sdp: withLine(description.sdp, this.#session.line) });
+    }
+
+    get signalingState() { return this.#isPipe ? /** @type {any} */ (this.#session.signalling.state) : super.signalingState; }
+    get iceGatheringState() { return this.#isPipe ? /** @type {any} */ (this.#session.iceGatheringState) : super.iceGatheringState; }
+
+    get iceConnectionState() {
+      if (this.#isPipe) return /** @type {any} */ (this.#session.iceConnectionState);
+      return this.#isHidden ? /** @type {any} */ (this.#shown.ice) : super.iceConnectionState;
+    }
+
+    get connectionState() {
+      if (this.#isPipe) return /** @type {any} */ (this.#session.connectionState);
+      return this.#isHidden ? /** @type {any} */ (this.#shown.connection) : super.connectionState;
+    }
+
+    get localDescription() { return this.#isPipe ? this.#session.signalling.local : this.#described(super.localDescription); }
+    get remoteDescription() { return this.#isPipe ? this.#session.signalling.remote : super.remoteDescription; }
+    get currentLocalDescription() { return this.#isPipe ? this.#session.signalling.current.local : this.#described(super.currentLocalDescription); }
+    get currentRemoteDescription() { return this.#isPipe ? this.#session.signalling.current.remote : super.currentRemoteDescription; }
+    get pendingLocalDescription() { return this.#isPipe ? this.#session.signalling.pending.local : this.#described(super.pendingLocalDescription); }
+    get pendingRemoteDescription() { return this.#isPipe ? this.#session.signalling.pending.remote : super.pendingRemoteDescription; }
+    get sctp() { return this.#isPipe ? /** @type {any} */ (this.#session.sctp) : super.sctp; }
+
+    /** @param {any[]} given @returns {any} */
+    createOffer(...given) {
+      const isOld = typeof given[0] === 'function';
+      const options = isOld ? given[2] : given[0];
+      const make = async () => (this.#isPipe ? this.#session.createOffer(options) : this.#described(await super.createOffer(options)));
+      return answerOldPages(make(), given[0], given[1]);
+    }
+
+    /** @param {any[]} given @returns {any} */
+    createAnswer(...given) {
+      const options = typeof given[0] === 'function' ? given[2] : given[0];
+      const make = async () => (this.#isPipe ? this.#session.createAnswer() : this.#described(await super.createAnswer(options)));
+      return answerOldPages(make(), given[0], given[1]);
+    }
+
+    /** @param {any} description @param {any[]} old @returns {any} */
+    setLocalDescription(description = undefined, ...old) {
+      return answerOldPages(this.#setLocal(description), old[0], old[1]);
+    }
+
+    async #setLocal(description) {
+      if (this.#isPipe) return this.#session.setLocal(description);
+      const isWhole = typeof description?.sdp === 'string';
+      await super.setLocalDescription(isWhole ? { type: description.type, sdp: withoutLine(description.sdp) } : description);
+      this.#check();
+    }
+
+    /** @param {any} description @param {any[]} old @returns {any} */
+    setRemoteDescription(description, ...old) {
+      return answerOldPages(this.#setRemote(description), old[0], old[1]);
+    }
+
+    async #setRemote(description) {
+      const sdp = description?.sdp;
+      const line = typeof sdp === 'string' ? readLine(sdp) : null;
+      // No native answer can come of that page.
+      if (this.#mode === 'native' && line?.isOnly && hasData(sdp) && super.signalingState !== 'closed') this.#giveUp();
+      if (this.#isPipe) return this.#session.setRemote(description);
+      await super.setRemoteDescription(line ? { type: description.type, sdp: withoutLine(sdp) } : description);
+      if (description?.type !== 'rollback') this.#remoteLine = line;
+      this.#check();
+    }
+
+    /** @param {any} candidate @param {any[]} old @returns {any} */
+    addIceCandidate(candidate = undefined, ...old) {
+      const added = this.#isPipe ? this.#session.addIceCandidate(candidate) : super.addIceCandidate(candidate);
+      return answerOldPages(added, old[0], old[1]);
+    }
+
+    /** @param {any[]} given @returns {any} */
+    createDataChannel(...given) {
+      if (this.#isPipe) return this.#session.createDataChannel(given[0], given[1]);
+      const channel = Reflect.apply(super.createDataChannel, this, given);
+      if (this.#mode !== 'won') this.#watch(channel, readOptions(given[0], given[1]));
+      if (this.#mode === 'asking') Object.defineProperty(channel, 'readyState', { value: 'connecting', configurable: true });
+      return channel;
+    }
+
+    /** @param {any[]} given @returns {any} */
+    getStats(...given) {
+      const succeeded = given.find((value) => typeof value === 'function');
+      if (!this.#isPipe) return Reflect.apply(super.getStats, this, given);
+      return answerOldPages(Promise.resolve(this.#session.getStats()), succeeded, undefined);
+    }
+
+    /** @param {any} configuration */
+    setConfiguration(configuration) {
+      if (!this.#isPipe) super.setConfiguration(configuration);
+    }
+
+    restartIce() {
+      if (this.#isPipe) this.#session.restartIce();
+      else super.restartIce();
+    }
+
+    close() {
+      clearTimeout(this.#timer);
+      this.#session.close();
+      if (!this.#isPipe) super.close();
+    }
+  };
+}

@@ -1,0 +1,224 @@
+// One end of a pipe: a WebSocket at the broker that comes back when it is lost, with every record once and in order.
+
+import { NEXT, PING, RECORD, nextFrame, readFrame } from './frames.js';
+import { Receiver, Sender } from './flow.js';
+
+// In milliseconds: the other end may be away for this long; an acknowledgement may wait; an idle pipe is tried; its answer may take.
+const AWAY = 30_000;
+const ACKNOWLEDGE = 100;
+const TRY = 10_000;
+const ANSWER = 5_000;
+
+/** Bytes of records before an acknowledgement. */
+const ACKNOWLEDGE_BYTES = 65_536;
+
+/** Pauses before attempts, in milliseconds; the last one is repeated. */
+const PAUSES = [0, 100, 300, 1000, 2000];
+
+/** Close codes after which this end comes back: the server or the network is gone. */
+const PASSING = new Set([1001, 1005, 1006, 1011, 1012, 1013, 1014]);
+
+/** @typedef {{ opened(): void, lost(): void, back(): void, room(): void, heard(plain: Uint8Array): void, ended(why: { code?: number, message: string }): void }} Events */
+
+export class Pipe {
+  #urlOf;
+  #events;
+  #sender;
+  #receiver;
+  /** @type {WebSocket | undefined} */
+  #socket;
+  /** The number of the broker's latest OPEN. @type {number | undefined} */
+  #turn;
+  /** True from the other end's NEXT of this turn. What comes before was sent to a socket that is gone. */
+  #isSynced = false;
+  #hasOpened = false;
+  #isEnded = false;
+  #lostAt = Date.now();
+  #attempts = 0;
+  /** Sockets so far, of which only the last one counts. */
+  #dialled = 0;
+  #unacknowledged = 0;
+  #hasHeard = false;
+  #timers = { retry: 0, acknowledge: 0, alive: 0 };
+
+  /**
+   * @param {() => string | Promise<string>} urlOf
+   * @param {{ send: Uint8Array, receive: Uint8Array }} keys
+   * @param {Events} events
+   */
+  constructor(urlOf, keys, events) {
+    this.#urlOf = urlOf;
+    this.#events = events;
+    this.#sender = new Sender(keys.send);
+    this.#receiver = new Receiver(keys.receive);
+    globalThis.addEventListener?.('online', this.#tryNow);
+    this.#connect();
+  }
+
+  get hasRoom() {
+    return !this.#isEnded && this.#sender.hasRoom;
+  }
+
+  /** Sends a record, or keeps it until both ends are there. */
+  send(plain, acknowledged = undefined) {
+    const frame = this.#sender.seal(plain, acknowledged);
+    if (this.#isSynced) this.#write(frame);
+  }
+
+  /** Leaves for good. */
+  close() {
+    this.#end(undefined);
+  }
+
+  async #connect() {
+    this.#dialled += 1;
+    const dialled = this.#dialled;
+    let url;
+    try {
+      url = await this.#urlOf();
+    } catch (error) {
+      this.#end({ message: error.message });
+    }
+    if (this.#isEnded || this.#dialled !== dialled) return;
+    const socket = new WebSocket(/** @type {string} */ (url));
+    socket.binaryType = 'arraybuffer';
+    this.#timers.alive = Number(setTimeout(() => this.#replace(), TRY));
+    socket.onopen = () => this.#socket === socket && clearTimeout(this.#timers.alive);
+    socket.onmessage = ({ data }) => this.#socket === socket && this.#hear(data);
+    socket.onclose = (event) => this.#socket === socket && this.#closed(event);
+    this.#socket = socket;
+  }
+
+  #write(frame) {
+    this.#socket?.send(frame);
+  }
+
+  #hear(data) {
+    this.#hasHeard = true;
+    try {
+      if (typeof data === 'string') this.#hearBroker(JSON.parse(data));
+      else this.#hearOther(readFrame(new Uint8Array(data)));
+    } catch (error) {
+      this.#end({ message: error.message });
+    }
+  }
+
+  #hearBroker({ type, turn = 0 }) {
+    this.#unsync();
+    if (type !== 'OPEN') return;
+    this.#turn = turn;
+    this.#sayNext(NEXT);
+  }
+
+  #hearOther(frame) {
+    if (frame.type === RECORD) {
+      if (this.#isSynced) this.#take(frame);
+      return;
+    }
+    if (frame.turn !== this.#turn) return;
+    this.#sender.acknowledge(frame.next);
+    if (!this.#isSynced) this.#sync();
+    if (frame.type === PING) this.#sayNext(NEXT);
+    this.#events.room();
+  }
+
+  #sync() {
+    this.#isSynced = true;
+    this.#attempts = 0;
+    for (const frame of this.#sender.unacknowledged) this.#write(frame);
+    this.#watch();
+    const isFirst = !this.#hasOpened;
+    this.#hasOpened = true;
+    if (isFirst) this.#events.opened();
+    else this.#events.back();
+  }
+
+  #unsync() {
+    clearTimeout(this.#timers.alive);
+    clearTimeout(this.#timers.acknowledge);
+    this.#timers.acknowledge = 0;
+    this.#turn = undefined;
+    if (!this.#isSynced) return;
+    this.#isSynced = false;
+    this.#lostAt = Date.now();
+    this.#events.lost();
+  }
+
+  #take(frame) {
+    const plain = this.#receiver.open(frame);
+    this.#unacknowledged += frame.sealed.length;
+    if (this.#unacknowledged >= ACKNOWLEDGE_BYTES) this.#sayNext(NEXT);
+    else if (!this.#timers.acknowledge) this.#timers.acknowledge = Number(setTimeout(() => this.#sayNext(NEXT), ACKNOWLEDGE));
+    this.#events.heard(plain);
+  }
+
+  #sayNext(type) {
+    clearTimeout(this.#timers.acknowledge);
+    this.#timers.acknowledge = 0;
+    this.#unacknowledged = 0;
+    if (this.#turn !== undefined) this.#write(nextFrame(type, this.#turn, this.#receiver.next));
+  }
+
+  /** A socket whose network is gone says nothing. The other end answers a PING even in a page whose timers sleep. */
+  #watch(wait = TRY) {
+    clearTimeout(this.#timers.alive);
+    this.#hasHeard = false;
+    this.#timers.alive = Number(setTimeout(() => {
+      if (this.#hasHeard) this.#watch();
+      else this.#try();
+    }, wait));
+  }
+
+  #try() {
+    this.#sayNext(PING);
+    this.#timers.alive = Number(setTimeout(() => {
+      if (this.#hasHeard) this.#watch();
+      else this.#replace();
+    }, ANSWER));
+  }
+
+  /** The page is online again, maybe in another network. */
+  #tryNow = () => {
+    if (this.#isSynced) this.#watch(0);
+    else this.#replace();
+  };
+
+  #replace() {
+    const socket = this.#socket;
+    this.#socket = undefined;
+    this.#unsync();
+    socket?.close();
+    this.#retry();
+  }
+
+  #closed({ code, reason }) {
+    this.#socket = undefined;
+    this.#unsync();
+    if (PASSING.has(code)) this.#retry();
+    else this.#end({ code, message: reason || `the broker closed the pipe with ${code}` });
+  }
+
+  #retry() {
+    clearTimeout(this.#timers.retry);
+    if (this.#isEnded) return;
+    if (Date.now() - this.#lostAt > AWAY) {
+      this.#end({ message: `there was no way to the broker for ${AWAY / 1000} s` });
+      return;
+    }
+    const pause = PAUSES[Math.min(this.#attempts, PAUSES.length - 1)];
+    this.#attempts += 1;
+    this.#timers.retry = Number(setTimeout(() => this.#connect(), pause));
+  }
+
+  #end(why) {
+    if (this.#isEnded) return;
+    this.#isEnded = true;
+    this.#isSynced = false;
+    globalThis.removeEventListener?.('online', this.#tryNow);
+    for (const timer of Object.values(this.#timers)) clearTimeout(timer);
+    const socket = this.#socket;
+    this.#socket = undefined;
+    socket?.close(1000);
+    if (why) this.#events.ended(why);
+  }
+}

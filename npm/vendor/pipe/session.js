@@ -1,0 +1,330 @@
+// A connection whose data goes over the broker: states and events as browsers order them. Its object in the page is `target`.
+
+import { random, toBase64Url, fromUtf8, toUtf8 } from './bytes.js';
+import { Channels, MOST_MESSAGE, readOptions } from './channels.js';
+import { present } from './data-channel.js';
+import { DataChannelEvent, IceEvent, nextTask } from './events.js';
+import { DECISION, END, readRecord, writeRecord } from './frames.js';
+import { deriveKeys, keyPair } from './keys.js';
+import { readLine, writeLine } from './line.js';
+import { Pipe } from './pipe.js';
+import { Signalling } from './signalling.js';
+import { statsOf } from './stats.js';
+
+// In milliseconds. Browsers say `disconnected` after about five seconds, and `failed` some time later.
+const DISCONNECTED = 5_000;
+const FAILED = 10_000;
+
+const failure = (name, message) => new DOMException(message, name);
+
+/** Sessions that say so when their page goes away, as native connections do. @type {Set<Session>} */
+const leaving = new Set();
+globalThis.addEventListener?.('pagehide', () => {
+  for (const session of leaving) session.close();
+});
+
+/** The part of a connection that decides between two ways. @typedef {{ opened(): void, heard(word: string): void, ended(): void }} Decision */
+
+export class Session {
+  iceConnectionState = 'new';
+  connectionState = 'new';
+  iceGatheringState = 'new';
+  isClosed = false;
+  #target;
+  #settings;
+  #isOnly;
+  #id = random(16);
+  /** Which of the two ends the sockets of this connection are. */
+  #end = toBase64Url(random(16));
+  #pair;
+  /** The line of the other side, with the role of this one. @type {{ isOfferer: boolean, id: Uint8Array, key: Uint8Array, isOnly: boolean } | undefined} */
+  #other;
+  /** @type {Pipe | undefined} */
+  #pipe;
+  #timer = 0;
+  #steps = Promise.resolve();
+  #isNegotiationSeen = false;
+
+  /** @param {EventTarget} target */
+  constructor(target, settings, isOnly) {
+    this.#target = target;
+    this.#settings = settings;
+    this.#isOnly = isOnly;
+    const Description = globalThis.RTCSessionDescription;
+    this.signalling = new Signalling(() => this.line, Description);
+    this.channels = new Channels((channel) => {
+      this.#tell(new DataChannelEvent('datachannel', { channel: present(channel) }));
+    });
+  }
+
+  /** Made for the first description: pages that only look for WebRTC need no keys. */
+  get line() {
+    this.#pair ??= keyPair();
+    return writeLine({ id: this.#id, key: this.#pair.key, isOnly: this.#isOnly });
+  }
+
+  get isOfferer() {
+    return this.#other?.isOfferer;
+  }
+
+  get sctp() {
+    return this.#other ? { maxMessageSize: MOST_MESSAGE, maxChannels: 65_535, state: this.isConnected ? 'connected' : 'connecting' } : null;
+  }
+
+  get isConnected() {
+    return this.connectionState === 'connected' || this.connectionState === 'disconnected';
+  }
+
+  #tell(event) {
+    this.#target.dispatchEvent(event);
+  }
+
+  /** Events of states that have changed, ICE first. */
+  setState(ice, connection) {
+    if (this.isClosed) return;
+    const hasIce = this.iceConnectionState !== ice;
+    const hasConnection = this.connectionState !== connection;
+    this.iceConnectionState = ice;
+    this.connectionState = connection;
+    if (hasIce) this.#tell(new Event('iceconnectionstatechange'));
+    if (hasConnection && !this.isClosed) this.#tell(new Event('connectionstatechange'));
+  }
+
+  // Descriptions
+
+  /** One step after another, as W3C's chain of operations. A connection that is closed meanwhile never answers. */
+  #step(run) {
+    if (this.isClosed) return Promise.reject(failure('InvalidStateError', 'The connection is closed'));
+    const step = this.#steps.then(() => (this.isClosed ? new Promise(() => {}) : run()));
+    this.#steps = step.then(() => {}, () => {});
+    return step;
+  }
+
+  createOffer(options) {
+    return this.#step(() => this.signalling.createOffer(options ?? {}));
+  }
+
+  createAnswer() {
+    return this.#step(() => this.signalling.createAnswer());
+  }
+
+  setLocal(init) {
+    return this.#step(() => this.#change(() => this.signalling.setLocal(init), () => this.#gather()));
+  }
+
+  setRemote(init) {
+    return this.#step(() => this.#change(() => this.signalling.setRemote(init)));
+  }
+
+  #change(change, andThen = () => {}) {
+    const before = this.signalling.state;
+    change();
+    if (this.signalling.state !== before) this.#tell(new Event('signalingstatechange'));
+    if (this.isClosed) return;
+    andThen();
+    if (this.signalling.state !== 'stable') return;
+    this.#agree();
+    this.#isNegotiationSeen = false;
+    this.needNegotiation();
+  }
+
+  needNegotiation() {
+    if (!this.signalling.isBehind || this.#isNegotiationSeen) return;
+    this.#isNegotiationSeen = true;
+    nextTask(() => {
+      if (this.isClosed || this.signalling.state !== 'stable' || !this.signalling.isBehind) return;
+      this.#tell(new Event('negotiationneeded'));
+    });
+  }
+
+  /** There is nothing to gather, but libraries wait for its end. */
+  #gather() {
+    if (this.iceGatheringState === 'complete' || !/^m=/m.test(this.signalling.local?.sdp ?? '')) return;
+    nextTask(() => {
+      this.#setGathering('gathering');
+      nextTask(() => {
+        this.#setGathering('complete');
+        if (!this.isClosed) this.#tell(new IceEvent('icecandidate'));
+      });
+    });
+  }
+
+  #setGathering(state) {
+    if (this.isClosed || this.iceGatheringState === state) return;
+    this.iceGatheringState = state;
+    this.#tell(new Event('icegatheringstatechange'));
+  }
+
+  /** @param {any} candidate */
+  addIceCandidate(candidate) {
+    const isEnd = !candidate || candidate.candidate === '';
+    if (!isEnd && (candidate.sdpMid ?? null) === null && (candidate.sdpMLineIndex ?? null) === null) {
+      return Promise.reject(new TypeError('A candidate needs sdpMid or sdpMLineIndex'));
+    }
+    return this.#step(() => {
+      if (!this.signalling.remote) throw failure('InvalidStateError', 'There is no remote description');
+    });
+  }
+
+  restartIce() {
+    this.signalling.restart();
+    this.needNegotiation();
+  }
+
+  /** Goes on where native WebRTC has been given up. */
+  takeOver({ ice, connection, gathering }, descriptions) {
+    this.iceConnectionState = ice;
+    this.connectionState = connection;
+    this.iceGatheringState = gathering;
+    this.signalling.takeOver(descriptions);
+    if (this.signalling.local) this.#gather();
+  }
+
+  // The way
+
+  /** The descriptions of both sides are there. */
+  #agree() {
+    const { current, hasData } = this.signalling;
+    if (this.#other || !hasData) return;
+    const isOfferer = /** @type {any} */ (current.local).type === 'offer';
+    const line = readLine(/** @type {any} */ (current.remote).sdp);
+    nextTask(() => {
+      this.setState('checking', 'connecting');
+      if (!line) {
+        console.warn('webrtc.js: this browser has no WebRTC, and the page at the other end has no webrtc.js: both pages need it');
+        this.setState('failed', 'failed');
+        return;
+      }
+      this.agree(line, isOfferer);
+      this.start();
+    });
+  }
+
+  /** @param {{ id: Uint8Array, key: Uint8Array, isOnly: boolean }} line of the other side */
+  agree(line, isOfferer) {
+    if (this.#other || this.isClosed) return;
+    this.#other = { ...line, isOfferer };
+    this.channels.setRole(isOfferer);
+  }
+
+  /** Opens the pipe. Without a decision to make, data goes over it as soon as it is open. @param {Decision} decision */
+  start(decision = undefined) {
+    if (this.#pipe || this.isClosed) return;
+    let keys;
+    try {
+      keys = this.#keys();
+    } catch (error) {
+      this.#lose(error);
+      return;
+    }
+    this.#pipe = new Pipe(() => this.#url(), keys, {
+      opened: () => (decision ? decision.opened() : this.connect()),
+      lost: () => this.#lost(),
+      back: () => this.#back(),
+      room: () => this.channels.pump(),
+      heard: (plain) => this.#hear(readRecord(plain), decision),
+      ended: (why) => {
+        this.#pipe = undefined;
+        if (this.isConnected || !decision) this.#lose(new Error(why.message));
+        else decision.ended();
+      },
+    });
+  }
+
+  #keys() {
+    const own = { id: this.#id, key: this.#pair.key };
+    const other = /** @type {any} */ (this.#other);
+    const [offer, answer] = other.isOfferer ? [own, other] : [other, own];
+    const { offerer, answerer } = deriveKeys(this.#pair.secret, other.key, offer, answer);
+    return other.isOfferer ? { send: offerer, receive: answerer } : { send: answerer, receive: offerer };
+  }
+
+  async #url() {
+    const { broker, key, token } = this.#settings;
+    const other = /** @type {any} */ (this.#other);
+    const url = new URL(`pipe/${toBase64Url(other.isOfferer ? this.#id : other.id)}`, broker);
+    url.protocol = url.protocol.replace('http', 'ws');
+    url.searchParams.set('key', key);
+    url.searchParams.set('end', this.#end);
+    const proof = typeof token === 'function' ? await token() : token;
+    if (proof) url.searchParams.set('token', proof);
+    return url.href;
+  }
+
+  say(word) {
+    this.#pipe?.send(writeRecord(DECISION, 0, toUtf8(word)));
+  }
+
+  /** Native WebRTC has won, or nobody needs the pipe. */
+  leave() {
+    this.#pipe?.close();
+    this.#pipe = undefined;
+  }
+
+  /** Data goes over the pipe from now on. */
+  connect() {
+    this.setState('connected', 'connected');
+    if (this.isClosed) return;
+    leaving.add(this);
+    this.#tell(new Event('pipe'));
+    if (this.#pipe) this.channels.connected(this.#pipe);
+  }
+
+  #hear(record, decision) {
+    if (record.kind === DECISION) decision?.heard(fromUtf8(record.payload));
+    else if (record.kind === END) this.#ended();
+    else this.channels.receive(record);
+  }
+
+  #lost() {
+    if (!this.isConnected) return;
+    this.#timer = Number(setTimeout(() => this.setState('disconnected', 'disconnected'), DISCONNECTED));
+  }
+
+  #back() {
+    clearTimeout(this.#timer);
+    if (this.isConnected) this.setState('connected', 'connected');
+  }
+
+  /** The other side has closed its connection. */
+  #ended() {
+    this.leave();
+    clearTimeout(this.#timer);
+    this.channels.end();
+    this.setState('disconnected', 'disconnected');
+    this.#timer = Number(setTimeout(() => this.setState('failed', 'failed'), FAILED));
+  }
+
+  #lose(error) {
+    clearTimeout(this.#timer);
+    console.warn(`webrtc.js: the connection over the broker ended: ${error.message}`);
+    this.channels.end(Object.assign(failure('OperationError', error.message), { errorDetail: 'data-channel-failure' }));
+    this.setState('failed', 'failed');
+  }
+
+  createDataChannel(label, options) {
+    if (this.isClosed) throw failure('InvalidStateError', 'The connection is closed');
+    const channel = this.channels.create(readOptions(label, options));
+    this.signalling.wantsData = true;
+    this.needNegotiation();
+    return present(channel);
+  }
+
+  close() {
+    if (this.isClosed) return;
+    this.isClosed = true;
+    leaving.delete(this);
+    clearTimeout(this.#timer);
+    if (this.isConnected && this.#pipe) this.#pipe.send(writeRecord(END, 0));
+    this.leave();
+    this.signalling.state = 'closed';
+    this.iceConnectionState = 'closed';
+    this.connectionState = 'closed';
+    this.channels.end();
+  }
+
+  /** @returns {Map<string, any>} */
+  getStats() {
+    return statsOf({ channels: this.channels, broker: this.#settings.broker, isConnected: this.isConnected, isOfferer: this.isOfferer });
+  }
+}

@@ -17,9 +17,9 @@ const AWAY = 30_000;
 /** Bytes that wait for a reader before the other end is not read any more. */
 const FULL = 65_536;
 
-/** @param {{ away?: number }} options */
-export async function startPipeServer({ away = AWAY } = {}) {
-  const server = http.createServer((_, response) => response.writeHead(404).end());
+/** @param {{ away?: number, serve?: http.RequestListener }} options `serve` answers all other requests. */
+export async function startPipeServer({ away = AWAY, serve = (_, response) => response.writeHead(404).end() } = {}) {
+  const server = http.createServer(serve);
   const sockets = new WebSocketServer({ noServer: true, maxPayload: 65_536 });
   /** @type {Map<string, Pipe>} */
   const pipes = new Map();

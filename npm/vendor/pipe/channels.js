@@ -239,12 +239,14 @@ export class Channel {
     return this.#hasHeardClose && this.#hasSaidClose && this.#queue.length === 0;
   }
 
-  ended() {
+  ended({ isLater = false } = {}) {
     if (this.state === 'closed') return;
     this.state = 'closed';
     this.#queue = [];
     this.#parts = [];
-    this.tell(new Event('close'));
+    const tell = () => this.tell(new Event('close'));
+    if (isLater) nextTask(tell);
+    else tell();
   }
 
   fail(error) {
@@ -371,13 +373,13 @@ export class Channels {
     channel.ended();
   }
 
-  /** The connection is over: of itself, or by an error. */
-  end(error) {
+  /** The connection is over: by an error, by the other side, or by this page, which hears of it later. */
+  end({ error = undefined, isLater = false } = {}) {
     this.#pipe = undefined;
     for (const channel of this.all) {
       if (channel.state !== 'closed') this.counts.closed += 1;
       if (error) channel.fail(error);
-      else channel.ended();
+      else channel.ended({ isLater });
     }
     this.#byId.clear();
     this.#unnumbered.clear();

@@ -48,7 +48,7 @@ export function adopt(target, channel) {
   channels.set(target, channel);
   channel.target = target;
   for (const [name, property] of Object.entries(Object.getOwnPropertyDescriptors(DataChannel.prototype))) {
-    if (name !== 'constructor' && !name.startsWith('on')) Object.defineProperty(target, name, property);
+    if (name !== 'constructor' && !name.startsWith('on')) Object.defineProperty(target, name, { ...property, configurable: true });
   }
 }
 

@@ -1,7 +1,7 @@
 // Records in order: a sender that keeps what is not acknowledged and says it again, and a receiver that takes each record once.
 
-import { PipeError, headerOf } from './frames.js';
 import { concat } from './bytes.js';
+import { MOST_FRAME, PipeError, headerOf } from './frames.js';
 import { seal, unseal } from './keys.js';
 
 /** The most bytes of records that a sender keeps. */
@@ -19,7 +19,7 @@ export class Sender {
   }
 
   get hasRoom() {
-    return this.#bytes < WINDOW;
+    return this.#bytes + MOST_FRAME <= WINDOW;
   }
 
   /** The frame of a record, which is kept until the other end has it. */

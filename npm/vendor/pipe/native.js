@@ -26,8 +26,9 @@ function copyOf(event) {
 /**
  * @param {typeof RTCPeerConnection} Native
  * @param {{ broker: string, key: string, token?: any }} settings
+ * @param {(event: Event) => boolean} isNative true if the browser has dispatched the event, and not this script
  */
-export function makeNativeFirst(Native, settings) {
+export function makeNativeFirst(Native, settings, isNative = ({ isTrusted }) => isTrusted) {
   return class RTCPeerConnection extends Native {
     #session = new Session(this, settings, false);
     /**
@@ -40,6 +41,8 @@ export function makeNativeFirst(Native, settings) {
     #hasHope = false;
     #remoteLine;
     #shown = { connection: 'new', ice: 'new' };
+    /** True if the page has not heard of a state. */
+    #isBehind = false;
     /** Native channels with what the page asked for. @type {Map<RTCDataChannel, any>} */
     #channels = new Map();
     /** What the page hears if native WebRTC wins. @type {(() => void)[]} */
@@ -55,7 +58,7 @@ export function makeNativeFirst(Native, settings) {
     // What native WebRTC says. These listeners are the first ones, so they can keep events from the page.
 
     #trap = (event) => {
-      if (!event.isTrusted) return;
+      if (!isNative(event)) return;
       if (this.#mode === 'pipe') event.stopImmediatePropagation();
       else if (event.type === 'datachannel') this.#hearChannel(event);
       else if (STATES.includes(event.type)) this.#hearState(event);
@@ -68,6 +71,7 @@ export function makeNativeFirst(Native, settings) {
         return;
       }
       event.stopImmediatePropagation();
+      this.#isBehind = true;
       if (states.includes('failed')) this.#openPipe();
     }
 
@@ -77,6 +81,7 @@ export function makeNativeFirst(Native, settings) {
 
     /** Tells the page what it has not heard of the states. */
     #catchUp() {
+      if (!this.#isBehind) return;
       const { connection, ice } = this.#shown;
       this.#show();
       if (ice !== this.#shown.ice) this.dispatchEvent(new Event('iceconnectionstatechange'));
@@ -94,20 +99,33 @@ export function makeNativeFirst(Native, settings) {
       this.#held.push(() => this.dispatchEvent(new RTCDataChannelEvent('datachannel', { channel })));
     }
 
+    /** Until native WebRTC wins, the page sees a channel that connects. */
     #watch(channel, options) {
       this.#channels.set(channel, options);
       for (const type of CHANNEL_EVENTS) addEventListener.call(channel, type, this.#trapChannel, true);
+      const close = () => {
+        this.#unwatch(channel);
+        this.#channels.delete(channel);
+        channel.close();
+      };
+      Object.defineProperties(channel, { readyState: { value: 'connecting', configurable: true }, close: { value: close, configurable: true } });
+    }
+
+    #unwatch(channel) {
+      for (const type of CHANNEL_EVENTS) removeEventListener.call(channel, type, this.#trapChannel, true);
+      Reflect.deleteProperty(channel, 'readyState');
+      Reflect.deleteProperty(channel, 'close');
     }
 
     #trapChannel = (event) => {
-      if (!event.isTrusted) return;
-      if (this.#mode === 'native') {
-        if (event.type === 'open') this.#win();
+      if (!isNative(event)) return;
+      if (this.#mode === 'native' && event.type === 'open') {
+        this.#win();
         return;
       }
       event.stopImmediatePropagation();
       const channel = event.target;
-      if (this.#mode === 'asking') this.#held.push(() => channel.dispatchEvent(copyOf(event)));
+      this.#held.push(() => channel.dispatchEvent(copyOf(event)));
     };
 
     // The decision
@@ -132,13 +150,13 @@ export function makeNativeFirst(Native, settings) {
       this.#session.start({
         opened: () => this.#session.isOfferer && this.#ask(),
         heard: (word) => this.#hearWord(word),
-        ended: () => this.#loseHope(),
+        // A question without an answer is answered by that: a page that gives native WebRTC up says so.
+        ended: () => this.#win(),
       });
     }
 
     #ask() {
       this.#mode = 'asking';
-      for (const channel of this.#channels.keys()) Object.defineProperty(channel, 'readyState', { value: 'connecting', configurable: true });
       this.#session.say('ask');
     }
 
@@ -154,13 +172,6 @@ export function makeNativeFirst(Native, settings) {
       }
     }
 
-    /** There is no pipe. A question without an answer is answered by that: a page that gives native WebRTC up says so. */
-    #loseHope() {
-      this.#hasHope = false;
-      if (this.#mode === 'asking') this.#win();
-      else this.#catchUp();
-    }
-
     /** Native WebRTC carries the data, or nothing can: this script does nothing more. */
     #win() {
       if (this.#mode === 'native' && this.#session.isOfferer) this.#session.say('native');
@@ -168,10 +179,7 @@ export function makeNativeFirst(Native, settings) {
       clearTimeout(this.#timer);
       this.#session.leave();
       for (const type of EVENTS) removeEventListener.call(this, type, this.#trap, true);
-      for (const channel of this.#channels.keys()) {
-        for (const type of CHANNEL_EVENTS) removeEventListener.call(channel, type, this.#trapChannel, true);
-        Reflect.deleteProperty(channel, 'readyState');
-      }
+      for (const channel of this.#channels.keys()) this.#unwatch(channel);
       this.#channels.clear();
       this.#catchUp();
       for (const tell of this.#held) tell();
@@ -197,14 +205,10 @@ export function makeNativeFirst(Native, settings) {
     }
 
     #moveChannel(channel, options) {
-      Reflect.deleteProperty(channel, 'readyState');
       // The page knows only of its own.
       if (!options) return;
-      const isWanted = channel.readyState === 'connecting' || channel.readyState === 'open';
-      const moved = this.#session.channels.create(options);
+      adopt(channel, this.#session.channels.create(options));
       this.#session.signalling.wantsData = true;
-      adopt(channel, moved);
-      if (!isWanted) moved.close();
     }
 
     // What the page asks
@@ -297,7 +301,6 @@ export function makeNativeFirst(Native, settings) {
       if (this.#isPipe) return this.#session.createDataChannel(given[0], given[1]);
       const channel = Reflect.apply(super.createDataChannel, this, given);
       if (this.#mode !== 'won') this.#watch(channel, readOptions(given[0], given[1]));
-      if (this.#mode === 'asking') Object.defineProperty(channel, 'readyState', { value: 'connecting', configurable: true });
       return channel;
     }
 

@@ -298,7 +298,7 @@ export class Session {
   #lose(error) {
     clearTimeout(this.#timer);
     console.warn(`webrtc.js: the connection over the broker ended: ${error.message}`);
-    this.channels.end(Object.assign(failure('OperationError', error.message), { errorDetail: 'data-channel-failure' }));
+    this.channels.end({ error: Object.assign(failure('OperationError', error.message), { errorDetail: 'data-channel-failure' }) });
     this.setState('failed', 'failed');
   }
 
@@ -320,7 +320,7 @@ export class Session {
     this.signalling.state = 'closed';
     this.iceConnectionState = 'closed';
     this.connectionState = 'closed';
-    this.channels.end();
+    this.channels.end({ isLater: true });
   }
 
   /** @returns {Map<string, any>} */

@@ -1,0 +1,274 @@
+// Data channels over records of a pipe, without a socket.
+
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { test } from 'node:test';
+import { Channels, MOST_MESSAGE, readOptions } from '../../npm/vendor/pipe/channels.js';
+import { present } from '../../npm/vendor/pipe/data-channel.js';
+import { BINARY, CLOSE, MOST_PAYLOAD, OPEN, PART, TEXT, readRecord, writeRecord } from '../../npm/vendor/pipe/frames.js';
+import { toUtf8 } from '../../npm/vendor/pipe/bytes.js';
+
+/** Both sides of a connection. Records arrive when the test calls `run`; each is acknowledged then. */
+class Both {
+  sides = [this.#side(), this.#side()];
+  records = [[], []];
+
+  #side() {
+    const side = { arrived: /** @type {any[]} */ ([]), channels: /** @type {Channels} */ (/** @type {any} */ (null)), room: Infinity };
+    side.channels = new Channels((channel) => side.arrived.push(present(channel)));
+    return side;
+  }
+
+  connect() {
+    this.sides.forEach(({ channels }, i) => channels.setRole(i === 0));
+    this.sides.forEach((side, i) => {
+      const { records } = this;
+      const pipe = {
+        get hasRoom() { return records[i].length < side.room; },
+        send: (plain, acknowledged) => records[i].push({ plain, acknowledged }),
+      };
+      side.channels.connected(pipe);
+    });
+    return this.run();
+  }
+
+  /** Delivers what waits, and what that leads to. */
+  run() {
+    while (this.records.some(({ length }) => length > 0)) {
+      for (const i of [0, 1]) {
+        const record = this.records[i].shift();
+        if (!record) continue;
+        this.sides[1 - i].channels.receive(readRecord(record.plain));
+        record.acknowledged?.();
+        this.sides[i].channels.pump();
+      }
+    }
+    return this;
+  }
+
+  create(i, label, options = undefined) {
+    return present(this.sides[i].channels.create(readOptions(label, options)));
+  }
+}
+
+function listen(channel) {
+  const heard = /** @type {any[]} */ ([]);
+  for (const type of ['open', 'closing', 'close', 'bufferedamountlow', 'error']) channel.addEventListener(type, () => heard.push(type));
+  channel.addEventListener('message', ({ data }) => heard.push(typeof data === 'string' ? data : new Uint8Array(data)));
+  return heard;
+}
+
+test('a channel opens with what its page has asked for, and the other page gets it open, with a task to listen', async () => {
+  const both = new Both();
+  const mine = both.create(0, 'chat', { protocol: 'words', ordered: false, maxRetransmits: 3 });
+  const heard = listen(mine);
+  both.connect();
+  mine.send('early');
+  both.run();
+  const [theirs] = both.sides[1].arrived;
+  const described = ({ label, protocol, ordered, maxRetransmits, maxPacketLifeTime, negotiated, id, readyState }) => ({
+    label, protocol, ordered, maxRetransmits, maxPacketLifeTime, negotiated, id, readyState,
+  });
+  assert.deepEqual(described(theirs), {
+    label: 'chat', protocol: 'words', ordered: false, maxRetransmits: 3, maxPacketLifeTime: null, negotiated: false, id: 0, readyState: 'open',
+  });
+  assert.deepEqual(described(mine), described(theirs));
+  assert.equal(heard[0], 'open');
+  const theyHeard = listen(theirs);
+  await once(theirs, 'message');
+  assert.deepEqual(theyHeard, ['open', 'early']);
+});
+
+test('channels of both sides have numbers of their own, and negotiated ones theirs', async () => {
+  const both = new Both();
+  const [a, b, c] = [both.create(0, 'a'), both.create(1, 'b'), both.create(0, 'c')];
+  const [mine, theirs] = [both.create(0, 'n', { negotiated: true, id: 2 }), both.create(1, 'm', { negotiated: true, id: 2 })];
+  assert.equal(a.id, null);
+  both.connect();
+  assert.deepEqual([a.id, b.id, c.id, mine.id], [0, 1, 4, 2]);
+  assert.deepEqual(both.sides.map(({ arrived }) => arrived.map(({ label }) => label)), [['b'], ['a', 'c']]);
+  const heard = listen(theirs);
+  mine.send('over a negotiated one');
+  both.run();
+  assert.deepEqual(heard, ['over a negotiated one']);
+  assert.throws(() => both.create(0, 'again', { negotiated: true, id: 4 }), { name: 'OperationError' });
+});
+
+test('messages of all sizes and kinds arrive whole, in order, as they were when they were sent', async () => {
+  const both = new Both();
+  const mine = both.create(0, 'x');
+  both.connect();
+  const [theirs] = both.sides[1].arrived;
+  await once(theirs, 'open');
+  const heard = listen(theirs);
+  const large = Uint8Array.from({ length: MOST_MESSAGE }, (_, i) => (i * 7 + (i >> 8)) % 256);
+  const expected = large.slice();
+  mine.send('');
+  mine.send(large);
+  large.fill(0);
+  mine.send('ä'.repeat(MOST_PAYLOAD));
+  mine.send(new ArrayBuffer(0));
+  mine.send(new DataView(expected.buffer, 5, 3));
+  mine.send(new Blob([Uint8Array.of(1, 2), 'x']));
+  mine.send('behind a Blob');
+  both.run();
+  await new Promise((done) => { setTimeout(done, 20); });
+  both.run();
+  assert.deepEqual(heard, ['', expected, 'ä'.repeat(MOST_PAYLOAD), new Uint8Array(), expected.slice(5, 8), Uint8Array.of(1, 2, 120), 'behind a Blob']);
+});
+
+test('`binaryType` says what bytes arrive as', async () => {
+  const both = new Both();
+  const mine = both.create(0, 'x');
+  both.connect();
+  const [theirs] = both.sides[1].arrived;
+  await once(theirs, 'open');
+  const seen = [];
+  theirs.onmessage = ({ data }) => seen.push(data);
+  theirs.binaryType = 'nonsense';
+  assert.equal(theirs.binaryType, 'arraybuffer');
+  mine.send(Uint8Array.of(1));
+  both.run();
+  theirs.binaryType = 'blob';
+  mine.send(Uint8Array.of(2));
+  both.run();
+  assert.deepEqual(seen.map(({ constructor }) => constructor), [ArrayBuffer, Blob]);
+  assert.deepEqual(new Uint8Array(await seen[1].arrayBuffer()), Uint8Array.of(2));
+});
+
+test('`bufferedAmount` counts what the other side has not acknowledged, and tells when little is left', async () => {
+  const both = new Both();
+  both.sides[0].room = 1;
+  const mine = both.create(0, 'x');
+  both.connect();
+  const heard = listen(mine);
+  mine.bufferedAmountLowThreshold = 15;
+  mine.send('0123456789');
+  mine.send('0123456789');
+  assert.equal(mine.bufferedAmount, 20);
+  both.records[0].shift().acknowledged();
+  assert.equal(mine.bufferedAmount, 10);
+  assert.deepEqual(heard, ['bufferedamountlow']);
+  both.sides[0].channels.pump();
+  both.run();
+  assert.equal(mine.bufferedAmount, 0);
+  assert.deepEqual(heard, ['bufferedamountlow']);
+});
+
+test('a channel with much to send does not keep another one waiting', async () => {
+  const both = new Both();
+  const [bulk, chat] = [both.create(0, 'bulk'), both.create(0, 'chat')];
+  both.connect();
+  both.sides[0].room = 0;
+  for (let i = 0; i < 8; i += 1) bulk.send(new Uint8Array(MOST_MESSAGE));
+  chat.send('hello');
+  both.sides[0].room = 3;
+  both.sides[0].channels.pump();
+  assert.deepEqual(both.records[0].map(({ plain }) => readRecord(plain).channel), [bulk.id, chat.id, bulk.id]);
+});
+
+test('a channel that closes sends what waits first, and both sides hear of it once', async () => {
+  const both = new Both();
+  const mine = both.create(0, 'x');
+  both.connect();
+  const [theirs] = both.sides[1].arrived;
+  await once(theirs, 'open');
+  const [heard, theyHeard] = [listen(mine), listen(theirs)];
+  mine.send('last words');
+  mine.close();
+  mine.close();
+  assert.equal(mine.readyState, 'closing');
+  assert.throws(() => mine.send('too late'), { name: 'InvalidStateError' });
+  both.run();
+  assert.deepEqual([heard, theyHeard], [['bufferedamountlow', 'close'], ['last words', 'closing', 'close']]);
+  assert.deepEqual([mine.readyState, theirs.readyState], ['closed', 'closed']);
+  const next = both.create(0, 'y');
+  await new Promise((done) => { setTimeout(done, 10); });
+  both.run();
+  assert.deepEqual([next.id, next.readyState, both.sides[1].arrived.length], [0, 'open', 2], 'its number is free again');
+});
+
+test('a channel that both sides close at once closes', async () => {
+  const both = new Both();
+  const mine = both.create(0, 'x');
+  both.connect();
+  const [theirs] = both.sides[1].arrived;
+  await once(theirs, 'open');
+  const [heard, theyHeard] = [listen(mine), listen(theirs)];
+  mine.close();
+  theirs.close();
+  both.run();
+  assert.deepEqual([heard, theyHeard], [['close'], ['close']]);
+});
+
+test('a channel that closes before it opens was never there', async () => {
+  const both = new Both();
+  const mine = both.create(0, 'x');
+  const heard = listen(mine);
+  assert.throws(() => mine.send('too early'), { name: 'InvalidStateError' });
+  mine.close();
+  assert.equal(mine.readyState, 'closing');
+  await once(mine, 'close');
+  both.connect();
+  assert.deepEqual([heard, both.sides[1].arrived], [['close'], []]);
+});
+
+test('an error of the connection reaches each channel as `error` and `close`', async () => {
+  const both = new Both();
+  const mine = both.create(0, 'x');
+  both.connect();
+  const heard = listen(mine);
+  both.sides[0].channels.end({ error: new Error('cut') });
+  assert.deepEqual([heard, mine.readyState], [['error', 'close'], 'closed']);
+});
+
+test('256 channels carry messages beside each other', async () => {
+  const both = new Both();
+  const mine = Array.from({ length: 256 }, (_, i) => both.create(i % 2, `${i}`));
+  both.connect();
+  const arrived = [...both.sides[0].arrived, ...both.sides[1].arrived];
+  await Promise.all(arrived.map((channel) => once(channel, 'open')));
+  const heard = new Map(arrived.map((channel) => [channel.label, listen(channel)]));
+  for (const round of [1, 2, 3]) for (const channel of mine) channel.send(`${channel.label} ${round}`);
+  both.run();
+  assert.equal(heard.size, 256);
+  for (const [label, texts] of heard) assert.deepEqual(texts, [1, 2, 3].map((round) => `${label} ${round}`));
+});
+
+test('what a page asks for wrongly is the error of browsers', () => {
+  const wrong = [
+    ['x', { maxRetransmits: 1, maxPacketLifeTime: 1 }], ['x', { negotiated: true }], ['x', { negotiated: true, id: 65_535 }],
+    ['x', { negotiated: true, id: -1 }], ['x', { maxRetransmits: 65_536 }], ['ä'.repeat(32_768)], ['x', { protocol: 'y'.repeat(65_536) }],
+  ];
+  for (const [label, options] of wrong) assert.throws(() => readOptions(label, options), TypeError, JSON.stringify(options));
+  const lone = readOptions('\ud800', { id: 5 });
+  assert.deepEqual([lone.label, lone.id], ['\ufffd', null]);
+
+  const both = new Both();
+  const mine = both.create(0, 'x');
+  both.connect();
+  assert.throws(() => mine.send(new Uint8Array(MOST_MESSAGE + 1)), TypeError);
+  both.sides[0].room = 0;
+  for (let i = 0; i < 64; i += 1) mine.send(new Uint8Array(MOST_MESSAGE));
+  assert.throws(() => mine.send('more'), { name: 'OperationError' });
+});
+
+test('records that no page sends are errors', () => {
+  const open = toUtf8(JSON.stringify({ label: 'x', protocol: '', ordered: true }));
+  const wrong = {
+    'a kind that is none': [writeRecord(9, 0)],
+    'the kind that once was': [writeRecord(2, 0)],
+    'an OPEN twice': [writeRecord(OPEN, 0, open), writeRecord(OPEN, 0, open)],
+    'an OPEN of 65,535': [writeRecord(OPEN, 65_535, open)],
+    'an OPEN that is no JSON': [writeRecord(OPEN, 0, toUtf8('{'))],
+    'an OPEN of null': [writeRecord(OPEN, 0, toUtf8('null'))],
+    'an OPEN with a wrong number': [writeRecord(OPEN, 0, toUtf8('{"label":"x","maxRetransmits":-1}'))],
+    'text that is none': [writeRecord(OPEN, 0, open), writeRecord(TEXT, 0, Uint8Array.of(255))],
+    'a message behind a close': [writeRecord(OPEN, 0, open), writeRecord(CLOSE, 0), writeRecord(TEXT, 0)],
+    'a message that is too large': [writeRecord(OPEN, 0, open), ...Array(4).fill(writeRecord(PART, 0, new Uint8Array(MOST_PAYLOAD))), writeRecord(BINARY, 0, new Uint8Array(2000))],
+  };
+  for (const [name, records] of Object.entries(wrong)) {
+    const both = new Both().connect();
+    assert.throws(() => records.forEach((plain) => both.sides[1].channels.receive(readRecord(plain))), undefined, name);
+  }
+});

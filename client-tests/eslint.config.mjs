@@ -32,7 +32,7 @@ export default [
     },
   },
   {
-    files: ['static/**', 'client-tests/lib/*.js'],
+    files: ['static/**', 'npm/vendor/pipe/*.js', 'client-tests/lib/*.js'],
     languageOptions: { globals: { ...globals.browser, ...libraries } },
   },
   {

@@ -52,6 +52,7 @@ async function serve(request, response) {
   }
 }
 
+/** @param {string[]} kind */
 const pageOf = ([browser, library, script]) => `<!doctype html>
 <meta charset="utf-8">
 <title>${browser}, ${library}</title>

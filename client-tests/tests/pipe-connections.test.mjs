@@ -116,7 +116,7 @@ test('what an end sent to a socket that is gone does not reach the next one', op
   const heard = [];
   theirs.onmessage = ({ data }) => heard.push(data);
   // Frames of the end that stays wait in the network, and arrive after the other end is back.
-  let late = [];
+  const late = [];
   server.meddle = (frame) => {
     late.push(frame);
     return [];
@@ -183,15 +183,17 @@ test('a connection that one page closes ends at the other', options, async () =>
 });
 
 test('an end that does not come back is gone: the channels of the other fail', options, async () => {
-  const { other, mine, theirs } = await connect();
-  // Its address leads nowhere from now on.
+  const { one, other, mine, theirs } = await connect();
+  const failed = Promise.race([mine, theirs].map((channel) => next(channel, 'error')));
+  // The lost end finds no way from now on.
   install({ broker: 'http://127.0.0.1:1/' });
-  server.drop(0);
-  const { error } = await next(theirs, 'error');
-  assert.match(error.message, /left/);
-  assert.equal(other.connection.connectionState, 'failed');
-  install({ broker: server.url, key: 'a key', token: async () => 'a token' });
-  mine.close();
+  try {
+    server.drop(0);
+    assert.match((await failed).error.message, /left/);
+    assert.deepEqual([one, other].filter(({ connection }) => connection.connectionState === 'failed').length, 1);
+  } finally {
+    install({ broker: server.url, key: 'a key', token: async () => 'a token' });
+  }
 });
 
 test('without a pipe the connection fails', options, async () => {

@@ -373,8 +373,11 @@ export class Channels {
     channel.ended();
   }
 
-  /** The connection is over: by an error, by the other side, or by this page, which hears of it later. */
-  end({ error = undefined, isLater = false } = {}) {
+  /**
+   * The connection is over: by an error, by the other side, or by this page, which hears of it later.
+   * @param {{ error?: Error, isLater?: boolean }} how
+   */
+  end({ error, isLater = false } = {}) {
     this.#pipe = undefined;
     for (const channel of this.all) {
       if (channel.state !== 'closed') this.counts.closed += 1;

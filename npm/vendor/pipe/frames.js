@@ -59,7 +59,7 @@ export function headerOf(counter) {
   return bytes;
 }
 
-/** @returns {{ type: number, turn: number, next: number } | { type: number, counter: number, header: Uint8Array, sealed: Uint8Array }} */
+/** `{ type, turn, next }`, or of a record `{ type, counter, header, sealed }`. @returns {any} */
 export function readFrame(bytes) {
   const view = viewOf(bytes);
   const type = bytes[0];
@@ -73,7 +73,7 @@ export function readFrame(bytes) {
   throw new PipeError(`a frame of type ${type} with ${bytes.length} bytes is none of a pipe`);
 }
 
-/** A record before it is sealed. */
+/** A record before it is sealed. @param {Uint8Array} payload */
 export function writeRecord(kind, channel, payload = new Uint8Array()) {
   const plain = new Uint8Array(RECORD_HEAD + payload.length);
   const view = viewOf(plain);

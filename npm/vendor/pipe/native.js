@@ -13,6 +13,8 @@ const NATIVE_FIRST = 5_000;
 
 const STATES = ['connectionstatechange', 'iceconnectionstatechange'];
 const CHANNEL_EVENTS = ['open', 'message', 'bufferedamountlow', 'error', 'closing', 'close'];
+/** Listeners that are called before the page's. */
+const FIRST = { capture: true };
 const { addEventListener, removeEventListener } = EventTarget.prototype;
 
 const isBad = (state) => state === 'failed' || state === 'disconnected';
@@ -52,7 +54,7 @@ export function makeNativeFirst(Native, settings, isNative = ({ isTrusted }) => 
     /** @param {any[]} given */
     constructor(...given) {
       super(...given);
-      for (const type of EVENTS) addEventListener.call(this, type, this.#trap, true);
+      for (const type of EVENTS) addEventListener.call(this, type, this.#trap, FIRST);
     }
 
     // What native WebRTC says. These listeners are the first ones, so they can keep events from the page.
@@ -102,7 +104,7 @@ export function makeNativeFirst(Native, settings, isNative = ({ isTrusted }) => 
     /** Until native WebRTC wins, the page sees a channel that connects. */
     #watch(channel, options) {
       this.#channels.set(channel, options);
-      for (const type of CHANNEL_EVENTS) addEventListener.call(channel, type, this.#trapChannel, true);
+      for (const type of CHANNEL_EVENTS) addEventListener.call(channel, type, this.#trapChannel, FIRST);
       const close = () => {
         this.#unwatch(channel);
         this.#channels.delete(channel);
@@ -112,7 +114,7 @@ export function makeNativeFirst(Native, settings, isNative = ({ isTrusted }) => 
     }
 
     #unwatch(channel) {
-      for (const type of CHANNEL_EVENTS) removeEventListener.call(channel, type, this.#trapChannel, true);
+      for (const type of CHANNEL_EVENTS) removeEventListener.call(channel, type, this.#trapChannel, FIRST);
       Reflect.deleteProperty(channel, 'readyState');
       Reflect.deleteProperty(channel, 'close');
     }
@@ -178,7 +180,7 @@ export function makeNativeFirst(Native, settings, isNative = ({ isTrusted }) => 
       this.#mode = 'won';
       clearTimeout(this.#timer);
       this.#session.leave();
-      for (const type of EVENTS) removeEventListener.call(this, type, this.#trap, true);
+      for (const type of EVENTS) removeEventListener.call(this, type, this.#trap, FIRST);
       for (const channel of this.#channels.keys()) this.#unwatch(channel);
       this.#channels.clear();
       this.#catchUp();

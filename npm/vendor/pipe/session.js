@@ -186,8 +186,8 @@ export class Session {
   #agree() {
     const { current, hasData } = this.signalling;
     if (this.#other || !hasData) return;
-    const isOfferer = /** @type {any} */ (current.local).type === 'offer';
-    const line = readLine(/** @type {any} */ (current.remote).sdp);
+    const isOfferer = current.local.type === 'offer';
+    const line = readLine(current.remote.sdp);
     nextTask(() => {
       this.setState('checking', 'connecting');
       if (!line) {
@@ -207,8 +207,8 @@ export class Session {
     this.channels.setRole(isOfferer);
   }
 
-  /** Opens the pipe. Without a decision to make, data goes over it as soon as it is open. @param {Decision} decision */
-  start(decision = undefined) {
+  /** Opens the pipe. Without a decision to make, data goes over it as soon as it is open. @param {Decision} [decision] */
+  start(decision) {
     if (this.#pipe || this.isClosed) return;
     let keys;
     try {

@@ -18,14 +18,16 @@ const STEPS = {
   'have-remote-pranswer': { 'remote pranswer': 'have-remote-pranswer', 'remote answer': 'stable' },
 };
 
+/** @typedef {{ local: any, remote: any }} Descriptions */
+
 /** Only data: the section of data has the same mid for the life of a connection. */
 const FIRST_MID = '0';
 
 export class Signalling {
   state = 'stable';
   /** Descriptions as the page sees them. */
-  current = { local: null, remote: null };
-  pending = { local: null, remote: null };
+  current = /** @type {Descriptions} */ ({ local: null, remote: null });
+  pending = /** @type {Descriptions} */ ({ local: null, remote: null });
   /** True if the page has made a channel. */
   wantsData = false;
   #sdp = new Sdp();
@@ -46,7 +48,7 @@ export class Signalling {
     this.state = signalingState;
     this.current = { local: currentLocalDescription, remote: currentRemoteDescription };
     this.pending = { local: pendingLocalDescription, remote: pendingRemoteDescription };
-    const known = /** @type {any} */ (this.local ?? this.remote)?.sdp ?? '';
+    const known = (this.local ?? this.remote)?.sdp ?? '';
     this.#mid = /^m=application[^]*?^a=mid:(\S+)/m.exec(known)?.[1] ?? FIRST_MID;
     this.wantsData ||= hasData(known);
   }

@@ -21,12 +21,13 @@ export function answerOldPages(promise, succeeded, failed) {
   return Promise.resolve();
 }
 
+/** @param {any} configuration */
 function checked(configuration) {
   if (configuration !== undefined && configuration !== null && typeof configuration !== 'object') {
     throw new TypeError(`A configuration is an object, not ${configuration}`);
   }
   const set = Object.entries(configuration ?? {}).filter(([, value]) => value !== undefined);
-  const whole = { ...DEFAULTS, ...Object.fromEntries(set) };
+  const whole = /** @type {any} */ ({ ...DEFAULTS, ...Object.fromEntries(set) });
   const servers = whole.iceServers.map((server) => ({ ...server, urls: [server.urls ?? server.url].flat() }));
   return { ...whole, iceServers: servers };
 }

@@ -1,0 +1,208 @@
+// webrtc.js beside native WebRTC: which of the two ways data takes, and what the page hears of that.
+
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { after, afterEach, test } from 'node:test';
+import { WebSocket } from 'ws';
+import { SessionDescription } from '../../npm/vendor/pipe/descriptions.js';
+import { DataChannelEvent } from '../../npm/vendor/pipe/events.js';
+import { withoutLine } from '../../npm/vendor/pipe/line.js';
+import { makeNativeFirst } from '../../npm/vendor/pipe/native.js';
+import { FakeNative, isNative } from '../lib/fake-native.mjs';
+import { startPipeServer } from '../lib/pipe-server.mjs';
+import { LIMIT, until, within } from '../lib/within.mjs';
+
+Object.assign(globalThis, { WebSocket, RTCSessionDescription: SessionDescription, RTCDataChannelEvent: DataChannelEvent });
+const server = await startPipeServer();
+after(() => server.stop());
+const Connection = makeNativeFirst(/** @type {any} */ (FakeNative), { broker: server.url, key: 'peerjs' }, isNative);
+
+const made = /** @type {any[]} */ ([]);
+afterEach(async () => {
+  server.meddle = (frame) => [frame];
+  made.splice(0).forEach((connection) => connection.close());
+  await until('the pipes to end', () => server.pipes.size === 0);
+  server.refuses = false;
+  server.requests.length = 0;
+});
+
+function make() {
+  const connection = /** @type {any} */ (new Connection());
+  const story = /** @type {string[]} */ ([]);
+  connection.addEventListener('connectionstatechange', () => story.push(connection.connectionState));
+  connection.addEventListener('pipe', () => story.push('pipe'));
+  connection.addEventListener('datachannel', ({ channel }) => {
+    story.push(`datachannel ${channel.label}`);
+    listen(channel, story);
+  });
+  made.push(connection);
+  return { connection, story };
+}
+
+function listen(channel, story) {
+  for (const type of ['open', 'close', 'error']) channel.addEventListener(type, () => story.push(`${type} ${channel.readyState}`));
+  channel.addEventListener('message', ({ data }) => story.push(data));
+}
+
+/** Two pages whose descriptions are exchanged, with a channel of the offerer. */
+async function meet({ change = (sdp) => sdp } = {}) {
+  const [offerer, answerer] = [make(), make()];
+  const channel = offerer.connection.createDataChannel('x');
+  listen(channel, offerer.story);
+  const send = ({ type, sdp }) => ({ type, sdp: change(sdp) });
+  await offerer.connection.setLocalDescription(await offerer.connection.createOffer());
+  await answerer.connection.setRemoteDescription(send(offerer.connection.localDescription));
+  await answerer.connection.setLocalDescription(await answerer.connection.createAnswer());
+  await offerer.connection.setRemoteDescription(send(answerer.connection.localDescription));
+  return { offerer, answerer, channel };
+}
+
+/** Records wait from now on. */
+function holdRecords() {
+  const waiting = [];
+  server.meddle = (frame) => {
+    if (frame[0] !== 1) return [frame];
+    waiting.push(frame);
+    return [];
+  };
+  return { waiting };
+}
+
+const fail = ({ offerer, answerer }) => [offerer, answerer].forEach(({ connection }) => connection.turn('failed'));
+const options = { timeout: LIMIT };
+
+test('native WebRTC does not see the line, and the page does', options, async () => {
+  const { offerer, answerer, channel } = await meet();
+  for (const { connection } of [offerer, answerer]) {
+    for (const { sdp } of connection.given) assert.doesNotMatch(sdp, /a=pipe/);
+    assert.match(connection.localDescription.sdp, /^a=pipe:1 \S+ \S+\r$/m);
+    assert.match(connection.currentLocalDescription.sdp, /^a=pipe:1 /m);
+  }
+  channel.tell('open', 'open');
+  answerer.connection.arrive('x');
+  channel.hear('hello');
+  channel.send('directly');
+  assert.deepEqual(offerer.story, ['open open', 'hello']);
+  assert.deepEqual(answerer.story, ['datachannel x']);
+  assert.deepEqual([channel.sent, server.requests.length], [['directly'], 0]);
+  assert.equal(Object.hasOwn(channel, 'readyState') || Object.hasOwn(channel, 'close'), false, 'an open channel is all native');
+});
+
+test('if native WebRTC fails at both, data goes over the pipe, on the objects that the page has', options, async () => {
+  const pages = await meet();
+  const { offerer, answerer, channel } = pages;
+  offerer.connection.turn('checking');
+  fail(pages);
+  // As Firefox does then.
+  channel.tell('close', 'closed');
+  await until('both channels', () => answerer.story.includes('open open') && offerer.story.includes('open open'));
+  channel.send('over the pipe');
+  await until('the message', () => answerer.story.includes('over the pipe'));
+  assert.deepEqual(offerer.story, ['checking', 'connected', 'pipe', 'open open']);
+  assert.deepEqual(answerer.story, ['connected', 'pipe', 'datachannel x', 'open open', 'over the pipe']);
+  assert.deepEqual([offerer.connection.isClosed, answerer.connection.isClosed, channel.sent], [true, true, []]);
+  // What native WebRTC says afterwards is nothing to the page.
+  channel.tell('open', 'open');
+  channel.hear('over the native way');
+  offerer.connection.turn('connected');
+  answerer.connection.arrive('y');
+  assert.deepEqual([offerer.story.length, answerer.story.length, channel.readyState], [4, 5, 'open']);
+});
+
+test('what native WebRTC says while the offerer asks is told if the other page has it open', options, async () => {
+  const pages = await meet();
+  const { offerer, answerer, channel } = pages;
+  const { waiting } = holdRecords();
+  fail(pages);
+  await until('the question', () => waiting.length === 1);
+  offerer.connection.turn('connected');
+  channel.tell('open', 'open');
+  channel.hear('one');
+  const theirs = offerer.connection.arrive('y');
+  theirs.hear('two');
+  channel.hear('three');
+  assert.deepEqual([offerer.story, channel.readyState, offerer.connection.connectionState], [[], 'connecting', 'new']);
+  answerer.connection.arrive('x');
+  await until('what was held', () => offerer.story.length === 6);
+  assert.deepEqual(offerer.story, ['connected', 'open open', 'one', 'datachannel y', 'two', 'three']);
+  channel.send('directly');
+  assert.deepEqual([channel.sent, offerer.connection.isClosed], [['directly'], false]);
+});
+
+test('a native channel that opens at the offerer while it asks is given up if the other page does not have it', options, async () => {
+  const pages = await meet();
+  const { offerer, answerer, channel } = pages;
+  const { waiting } = holdRecords();
+  fail(pages);
+  await until('the question', () => waiting.length === 1);
+  channel.tell('open', 'open');
+  channel.hear('native');
+  server.meddle = (frame) => [frame];
+  server.drop(0);
+  await until('both channels', () => answerer.story.includes('open open') && offerer.story.includes('open open'));
+  channel.send('over the pipe');
+  await until('the message', () => answerer.story.includes('over the pipe'));
+  assert.deepEqual(offerer.story, ['connected', 'pipe', 'open open']);
+  assert.deepEqual(channel.sent, []);
+});
+
+test('an offerer whose native channel opens before it asks says so, and the pipe goes', options, async () => {
+  const { offerer, answerer, channel } = await meet();
+  offerer.connection.turn('failed');
+  await until('the pipe of the offerer', () => server.requests.length === 1);
+  channel.tell('open', 'open');
+  answerer.connection.turn('failed');
+  await until('the end of all pipes', () => server.requests.length === 2 && server.pipes.size <= 1);
+  offerer.connection.turn('connected');
+  answerer.connection.turn('connected');
+  answerer.connection.arrive('x');
+  assert.deepEqual(offerer.story.slice(0, 2), ['failed', 'open open']);
+  assert.equal(answerer.story.at(-1), 'datachannel x');
+  assert.deepEqual([offerer, answerer].flatMap(({ story }) => story).includes('pipe'), false);
+});
+
+test('without a pipe the page hears that native WebRTC has failed', options, async () => {
+  server.refuses = true;
+  const pages = await meet();
+  const { offerer, answerer, channel } = pages;
+  fail(pages);
+  assert.deepEqual(offerer.story, []);
+  channel.tell('close', 'closed');
+  await until('the end', () => offerer.story.length === 2 && answerer.story.length === 1);
+  assert.deepEqual([offerer.story, answerer.story], [['failed', 'close closed'], ['failed']]);
+});
+
+test('without the line of the other page, everything is native', options, async () => {
+  const pages = await meet({ change: withoutLine });
+  fail(pages);
+  assert.deepEqual([pages.offerer.story, pages.answerer.story, server.requests.length], [['failed'], ['failed'], 0]);
+});
+
+test('a page that closes what still connects hears that of native WebRTC, and nothing moves to the pipe', options, async () => {
+  const pages = await meet();
+  const { offerer, answerer, channel } = pages;
+  const second = offerer.connection.createDataChannel('second');
+  channel.close();
+  assert.deepEqual(offerer.story, ['close closed']);
+  fail(pages);
+  await until('the other channel', () => answerer.story.includes('datachannel second'));
+  assert.deepEqual([channel.readyState, second.readyState, answerer.story.includes('datachannel x')], ['closed', 'open', false]);
+});
+
+test('a page of native WebRTC whose other has none goes over the pipe at once', options, async () => {
+  const { connection, story } = make();
+  const channel = connection.createDataChannel('x');
+  listen(channel, story);
+  await connection.setLocalDescription(await connection.createOffer());
+  const other = make().connection;
+  await other.setRemoteDescription(connection.localDescription);
+  await other.setLocalDescription(await other.createAnswer());
+  const { type, sdp } = other.localDescription;
+  const before = connection.given.length;
+  await connection.setRemoteDescription({ type, sdp: sdp.replace(/^(a=pipe:1 \S+ \S+)\r$/m, '$1 only\r') });
+  assert.deepEqual([connection.given.length, connection.isClosed, connection.signalingState], [before, true, 'stable']);
+  await until('its pipe', () => server.requests.length === 1);
+  const closed = within('the states', once(connection, 'connectionstatechange'));
+  await closed.catch(() => {});
+  assert.deepEqual(story.slice(0, 1), ['connecting']);
+});

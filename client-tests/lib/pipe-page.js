@@ -26,7 +26,7 @@ window.harness = (() => {
     if (answer === 'echo') channel.send(data);
     else if (answer === 'hash') hashed.push(new Uint8Array(data));
     else (received[number] ??= []).push(typeof data === 'string' ? data : data.byteLength);
-    record(`heard ${number}`, typeof data === 'string' ? data : data.byteLength);
+    record(`heard ${number}`, typeof data === 'string' ? data.slice(0, 100) : data.byteLength);
   }
 
   const hashed = [];
@@ -102,6 +102,10 @@ window.harness = (() => {
     return hashOf(all);
   }
 
+  const addSound = () => {
+    connection.addTransceiver('audio');
+  };
+
   const states = () => Object.fromEntries(STATES.map((state) => [state, connection[state]]));
   const list = () => channels.map(({ label, readyState, id, bufferedAmount }) => ({ label, readyState, id, bufferedAmount }));
   const kinds = async () => [...(await connection.getStats()).values()].map(({ type }) => type);
@@ -125,6 +129,6 @@ window.harness = (() => {
   const leave = () => peer.destroy();
 
   return {
-    next, must, count, story, make, offer, accept, send, act, sendFile, fileHash, states, list, kinds, heard, closeChannel, close, meet, signal, say, leave,
+    next, must, count, story, make, addSound, offer, accept, send, act, sendFile, fileHash, states, list, kinds, heard, closeChannel, close, meet, signal, say, leave,
   };
 })();

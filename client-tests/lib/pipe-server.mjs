@@ -56,8 +56,8 @@ class PipeServer {
   refuses = false;
   /** What happens to frames on their way: gets a frame and returns those that arrive. @type {(frame: Buffer) => Buffer[]} */
   meddle = (frame) => [frame];
-  /** Bytes that have passed. */
-  passed = 0;
+  /** How often both ends of a pipe were there. */
+  openings = 0;
   port = 0;
   url = '';
   #server;
@@ -111,6 +111,7 @@ class Pipe {
     const here = [...this.#ends.values()].filter(Boolean);
     if (here.length === 2) {
       this.#turn += 1;
+      this.#host.openings += 1;
       for (const one of here) one.send(JSON.stringify({ type: 'OPEN', turn: this.#turn }));
     } else {
       this.#wait(this.#ends.size === 2 ? LEFT : NOBODY);
@@ -123,7 +124,6 @@ class Pipe {
     const to = this.#other(end);
     if (!to) return;
     for (const arriving of this.#host.meddle(frame)) {
-      this.#host.passed += arriving.length;
       to.send(arriving, () => to.bufferedAmount < FULL && from.isPaused && from.resume());
     }
     if (to.bufferedAmount >= FULL) from.pause();

@@ -36,7 +36,8 @@ export function install({ broker, key = 'peerjs', token = undefined }) {
     if (!scope[name]) define(scope, name, Class);
   }
   define(scope, 'RTCPeerConnection', Connection);
-  if ('webkitRTCPeerConnection' in scope) define(scope, 'webkitRTCPeerConnection', Connection);
+  // Old libraries know Chromium by this name, and send it messages of a size that it takes.
+  if (/Chrom(e|ium)\//.test(scope.navigator?.userAgent)) define(scope, 'webkitRTCPeerConnection', Connection);
 }
 
 const define = (scope, name, value) => Object.defineProperty(scope, name, { value, writable: true, configurable: true });

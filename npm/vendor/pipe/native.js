@@ -4,6 +4,7 @@
 import { hasData } from './sdp.js';
 import { readOptions } from './channels.js';
 import { adopt } from './data-channel.js';
+import { addHandlers } from './events.js';
 import { readLine, withLine, withoutLine } from './line.js';
 import { Session } from './session.js';
 import { EVENTS, answerOldPages } from './stand-in.js';
@@ -31,7 +32,7 @@ function copyOf(event) {
  * @param {(event: Event) => boolean} isNative true if the browser has dispatched the event, and not this script
  */
 export function makeNativeFirst(Native, settings, isNative = ({ isTrusted }) => isTrusted) {
-  return class RTCPeerConnection extends Native {
+  class RTCPeerConnection extends Native {
     #session = new Session(this, settings, false);
     /**
      * `native` may still become another; `asking`: this page has asked the other, and the page hears nothing of native WebRTC until
@@ -328,5 +329,8 @@ export function makeNativeFirst(Native, settings, isNative = ({ isTrusted }) => 
       this.#session.close();
       if (!this.#isPipe) super.close();
     }
-  };
+  }
+  // Firefox does not call its own handlers for events of a script.
+  addHandlers(RTCPeerConnection, EVENTS);
+  return RTCPeerConnection;
 }

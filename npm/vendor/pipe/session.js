@@ -191,8 +191,7 @@ export class Session {
     nextTask(() => {
       this.setState('checking', 'connecting');
       if (!line) {
-        console.warn('webrtc.js: this browser has no WebRTC, and the page at the other end has no webrtc.js: both pages need it');
-        this.setState('failed', 'failed');
+        this.#lose(new Error('this browser has no WebRTC, and the other page has no webrtc.js: both pages need webrtc.js'));
         return;
       }
       this.agree(line, isOfferer);
@@ -297,7 +296,7 @@ export class Session {
 
   #lose(error) {
     clearTimeout(this.#timer);
-    console.warn(`webrtc.js: the connection over the broker ended: ${error.message}`);
+    console.warn(`webrtc.js: ${error.message}`);
     this.channels.end({ error: Object.assign(failure('OperationError', error.message), { errorDetail: 'data-channel-failure' }) });
     this.setState('failed', 'failed');
   }

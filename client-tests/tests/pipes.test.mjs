@@ -1,0 +1,229 @@
+// webrtc.js in browsers: data channels over a broker where there is no WebRTC or no path for it, under libraries that know nothing of it.
+
+import assert from 'node:assert/strict';
+import { after, test } from 'node:test';
+import { Client } from '../lib/client.mjs';
+import { Page } from '../lib/page.mjs';
+import { startPipePages } from '../lib/pipe-pages.mjs';
+import { startServer } from '../lib/server.mjs';
+import { isThorough } from '../lib/thorough.mjs';
+import { LIMIT, until } from '../lib/within.mjs';
+
+const options = { timeout: LIMIT };
+const ENGINES = ['chromium', 'firefox'];
+const MEGABYTE = 1_048_576;
+
+/** @typedef {import('../lib/pipe-pages.mjs').Kind} Kind */
+
+/** Runs a test with pages of these kinds, and a server of their own. */
+function visit(name, engine, kinds, run, Kind = Page) {
+  test(`${name} (${engine})`, options, async (t) => {
+    const server = await startPipePages();
+    const pages = [];
+    try {
+      for (const kind of kinds) pages.push(await Kind.load(engine, server.page(kind)));
+      await run(pages, server);
+    } catch (error) {
+      for (const page of pages) t.diagnostic(await page.story().catch(String));
+      throw error;
+    } finally {
+      for (const page of pages) await page.stop();
+      await server.stop();
+    }
+  });
+}
+
+/** Exchanges descriptions; the first page offers. */
+async function exchange(one, other) {
+  await one.ask('accept', await other.ask('accept', await one.ask('offer')));
+}
+
+async function connect([one, other], labels = ['x']) {
+  await one.ask('make', labels);
+  await other.ask('make');
+  await exchange(one, other);
+  await one.must('open 0');
+  await other.must('open 0');
+}
+
+async function sendsInOrder(one, other) {
+  const texts = Array.from({ length: 100 }, (_, i) => `message ${i}`);
+  await one.ask('send', { texts });
+  for (let i = 0; i < texts.length; i += 1) await other.next('heard 0');
+  assert.deepEqual(await other.ask('heard', 0), texts);
+}
+
+const PAIRS = {
+  'two pages without WebRTC': [{ browser: 'none' }, { browser: 'none' }],
+  'a page without WebRTC and one that has it': [{ browser: 'none' }, { browser: 'native' }],
+  'a page that has WebRTC and one without': [{ browser: 'native' }, { browser: 'none' }],
+  'two pages whose WebRTC finds no path': [{ browser: 'blocked' }, { browser: 'blocked' }],
+};
+
+for (const engine of ENGINES) {
+  for (const [name, kinds] of Object.entries(PAIRS)) {
+    visit(`${name} have data channels over the broker`, engine, kinds, async (pages, server) => {
+      await connect(pages, ['x', ['y', { ordered: false, protocol: 'p' }]]);
+      const [one, other] = pages;
+      for (const page of pages) {
+        await page.must('pipe');
+        assert.ok((await page.ask('kinds')).includes('pipe'));
+        assert.equal((await page.ask('states')).connectionState, 'connected');
+      }
+      await sendsInOrder(one, other);
+      await sendsInOrder(other, one);
+      assert.equal(server.requests.length, 2);
+      await one.ask('closeChannel', 1);
+      await other.must('closed 1');
+      await one.ask('close');
+      await other.must('closed 0');
+    });
+  }
+
+  visit('two pages with WebRTC and a path open no pipe', engine, [{}, {}], async (pages, server) => {
+    await connect(pages);
+    await sendsInOrder(...pages);
+    for (const page of pages) {
+      assert.equal((await page.ask('kinds')).includes('pipe'), false);
+      assert.equal(await page.count('pipe'), 0);
+    }
+    assert.equal(server.requests.length, 0);
+  });
+
+  visit('a page without WebRTC fails at once if the other has no webrtc.js, whose browser takes its offer', engine,
+    [{ browser: 'none' }, { script: false }], async ([one, other]) => {
+      await one.ask('make', ['x']);
+      await other.ask('make');
+      await exchange(one, other);
+      await one.must('closed 0');
+      assert.equal((await one.ask('states')).connectionState, 'failed');
+    });
+
+  visit('a browser without webrtc.js takes the answer of a page without WebRTC, also to sound', engine,
+    [{ script: false }, { browser: 'none' }], async ([one, other]) => {
+      await one.ask('make', ['x']);
+      await one.ask('addSound');
+      await other.ask('make');
+      await exchange(one, other);
+      assert.equal((await one.ask('states')).signalingState, 'stable');
+      while ((await other.next('connectionState')).detail !== 'failed');
+    });
+
+  visit('two pages with WebRTC, of which one has no webrtc.js, connect directly', engine, [{}, { script: false }], async (pages, server) => {
+    await connect(pages);
+    await sendsInOrder(...pages);
+    assert.equal(server.requests.length, 0);
+  });
+
+  visit('simple-peer connects', engine, [{ browser: 'none', library: 'simple-peer' }, { library: 'simple-peer' }], async ([one, other]) => {
+    await one.ask('meet', true);
+    await other.ask('meet', false);
+    await other.ask('signal', await one.must('signal'));
+    await one.ask('signal', await other.must('signal'));
+    await one.must('connected');
+    await other.must('connected');
+    await one.ask('say', 'hello');
+    assert.equal(await other.must('data'), 'hello');
+    await one.ask('leave');
+    await other.must('lost');
+  });
+}
+
+const VERSIONS = isThorough ? ['0.3.14', '0.3.24', '1.0.0', '1.3.2', '1.5.5', '2.0.0-beta.3'] : ['0.3.14', '1.5.5', '2.0.0-beta.3'];
+let broker;
+after(async () => (await broker)?.stop());
+
+for (const version of VERSIONS) {
+  for (const [name, [one, other]] of Object.entries(PAIRS)) {
+    if (!isThorough && name === 'a page that has WebRTC and one without') continue;
+    visit(`PeerJS ${version}: ${name}`, 'chromium', [{ ...one, library: version }, { ...other, library: version }], async ([alice, bob]) => {
+      const server = await (broker ??= startServer());
+      const id = `${version} ${name}`.replaceAll(/[^\w]/g, '-');
+      await bob.open(server, id);
+      await alice.open(server, `alice-${id}`);
+      const line = await alice.connect(id);
+      assert.equal(await line.echo('hello'), 'hello');
+      assert.equal(await line.echoBytes(MEGABYTE), true);
+      assert.equal((await alice.way()).local.type, 'relay');
+    }, Client);
+  }
+}
+
+const NONE = PAIRS['two pages without WebRTC'];
+
+visit('no message is lost or out of order over 20 lost sockets', 'chromium', NONE, async (pages, server) => {
+  await connect(pages);
+  const [one, other] = pages;
+  const texts = [];
+  for (let loss = 0; loss < 20; loss += 1) {
+    const more = Array.from({ length: 20 }, (_, i) => `${texts.length + i} ${'x'.repeat(i * 1000)}`);
+    texts.push(...more);
+    await one.ask('send', { texts: more });
+    await until('both ends to be there', () => server.openings === loss + 1);
+    server.drop(loss);
+  }
+  for (let i = 0; i < texts.length; i += 1) await other.next('heard 0');
+  assert.deepEqual(await other.ask('heard', 0), texts);
+  assert.ok(server.openings > 20);
+});
+
+visit('a record that was changed ends the channel with an error', 'chromium', NONE, async (pages, server) => {
+  await connect(pages);
+  const [one, other] = pages;
+  server.meddle = (frame) => (frame[0] === 1 ? [Buffer.from([...frame.subarray(0, 20), frame[20] ^ 1, ...frame.subarray(21)])] : [frame]);
+  await one.ask('send', { texts: ['secret'] });
+  assert.match((await other.next('error 0')).detail, /not what the other page has sealed/);
+  await other.must('closed 0');
+  assert.deepEqual(await other.ask('heard', 0), []);
+  assert.equal((await other.ask('states')).connectionState, 'failed');
+});
+
+visit('the broker sees nothing that pages send', 'chromium', NONE, async (pages, server) => {
+  await connect(pages);
+  const [one, other] = pages;
+  const seen = [];
+  server.meddle = (frame) => {
+    seen.push(frame);
+    return [frame];
+  };
+  await one.ask('send', { texts: ['a secret that nobody knows'] });
+  await other.next('heard 0');
+  assert.ok(seen.length > 0);
+  assert.equal(Buffer.concat(seen).includes('secret'), false);
+});
+
+visit('256 channels', 'chromium', NONE, async (pages) => {
+  const [one, other] = pages;
+  await connect(pages, Array.from({ length: 256 }, (_, i) => `channel ${i}`));
+  for (let number = 1; number < 256; number += 1) await other.must(`open ${number}`);
+  await one.ask('send', { number: 255, texts: ['last'] });
+  assert.equal((await other.next('heard 255')).detail, 'last');
+  const all = await other.ask('list');
+  assert.deepEqual(all.map(({ label }) => label), Array.from({ length: 256 }, (_, i) => `channel ${i}`));
+});
+
+visit('a file of 20 MB arrives as it was sent', 'chromium', NONE, async (pages) => {
+  await connect(pages);
+  const [one, other] = pages;
+  await other.ask('act', 'hash');
+  const sent = one.ask('sendFile', 20 * MEGABYTE);
+  const hash = await other.ask('fileHash', 20 * MEGABYTE);
+  assert.equal((await sent).hash, hash);
+});
+
+visit('a page that goes away ends the connection of the other', 'chromium', NONE, async (pages) => {
+  await connect(pages);
+  const [one, other] = pages;
+  await one.run(() => { location.href = 'about:blank'; });
+  await other.must('closed 0');
+});
+
+visit('where pipes are off, the page hears that WebRTC found no path', 'chromium', PAIRS['two pages whose WebRTC finds no path'], async (pages, server) => {
+  server.refuses = true;
+  const [one, other] = pages;
+  await one.ask('make', ['x']);
+  await other.ask('make');
+  await exchange(one, other);
+  await until('both pages to have asked', () => server.requests.length === 2);
+  assert.equal(await one.count('pipe'), 0);
+});

@@ -13,6 +13,8 @@ export class Client extends Page {
     // Firefox never emits this.
     this.listen('websocket', (socket) => {
       const note = (way) => ({ payload }) => {
+        // Those of a pipe are bytes.
+        if (typeof payload !== 'string') return;
         this.frames.push({ way, ...JSON.parse(payload) });
         for (const watcher of this.#frameWatchers) watcher();
       };

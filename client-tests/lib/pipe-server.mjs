@@ -61,9 +61,11 @@ class PipeServer {
   port = 0;
   url = '';
   #server;
+  #sockets = new Set();
 
   constructor(server, pipes) {
     this.#server = server;
+    server.on('connection', (socket) => this.#sockets.add(socket));
     this.pipes = pipes;
   }
 
@@ -75,9 +77,7 @@ class PipeServer {
   async stop() {
     for (const pipe of this.pipes.values()) pipe.clear();
     this.#server.close();
-    this.#server.closeAllConnections();
-    this.drop(0);
-    this.drop(1);
+    for (const socket of this.#sockets) socket.destroy();
     await once(this.#server, 'close');
   }
 }

@@ -109,7 +109,7 @@ conformance: setup build-tests browser-libraries
 test-browser: setup
 	@node scripts/test.mjs browser -- $(ARGS)
 
-browser-libraries: client-tests/node_modules/.package-lock.json
+browser-libraries: client-tests/node_modules/.package-lock.json npm/vendor/node_modules/.package-lock.json
 
 # The Debian package, in target/debian.
 package: dist

@@ -56,6 +56,8 @@ class PipeServer {
   refuses = false;
   /** What happens to frames on their way: gets a frame and returns those that arrive. @type {(frame: Buffer) => Buffer[]} */
   meddle = (frame) => [frame];
+  /** True if frames get lost without a word, as in a network that is gone. */
+  isSilent = false;
   /** How often both ends of a pipe were there. */
   openings = 0;
   port = 0;
@@ -122,7 +124,7 @@ class Pipe {
 
   #pass(end, from, frame) {
     const to = this.#other(end);
-    if (!to) return;
+    if (!to || this.#host.isSilent) return;
     for (const arriving of this.#host.meddle(frame)) {
       to.send(arriving, () => to.bufferedAmount < FULL && from.isPaused && from.resume());
     }

@@ -4,7 +4,6 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { after, afterEach, test } from 'node:test';
 import { WebSocket } from 'ws';
-import { install } from '../../npm/vendor/pipe/install.js';
 import { NEXT, nextFrame } from '../../npm/vendor/pipe/frames.js';
 import { withoutLine } from '../../npm/vendor/pipe/line.js';
 import { startPipeServer } from '../lib/pipe-server.mjs';
@@ -18,7 +17,11 @@ class BrowserSocket extends WebSocket {
   }
 }
 
-Object.assign(globalThis, { WebSocket: BrowserSocket });
+const page = new EventTarget();
+const [addEventListener, removeEventListener] = [page.addEventListener.bind(page), page.removeEventListener.bind(page)];
+Object.assign(globalThis, { WebSocket: BrowserSocket, addEventListener, removeEventListener });
+// The script looks for these when it is loaded.
+const { install } = await import('../../npm/vendor/pipe/install.js');
 const server = await startPipeServer({ away: 2_000 });
 install({ broker: server.url, key: 'a key', token: async () => 'a token' });
 after(() => server.stop());
@@ -133,6 +136,30 @@ test('what an end sent to a socket that is gone does not reach the next one', op
   server.drop(1);
   await until('all messages', () => heard.length === 5);
   assert.deepEqual(heard, ['0', '1', '2', '3', '4']);
+});
+
+test('a page that is online again tries its pipe, and replaces the socket that says nothing', options, async () => {
+  const { mine, theirs } = await connect();
+  const before = server.openings;
+  page.dispatchEvent(new Event('online'));
+  mine.send('one');
+  assert.equal((await next(theirs, 'message')).data, 'one');
+  assert.equal(server.openings, before, 'a pipe that answers stays');
+
+  server.isSilent = true;
+  page.dispatchEvent(new Event('online'));
+  mine.send('two');
+  await until('other sockets', () => server.openings > before);
+  server.isSilent = false;
+  page.dispatchEvent(new Event('online'));
+  assert.equal((await next(theirs, 'message')).data, 'two');
+});
+
+test('a page that goes away says so', options, async () => {
+  const { mine, theirs } = await connect();
+  const closed = [mine, theirs].map((channel) => next(channel, 'close'));
+  page.dispatchEvent(new Event('pagehide'));
+  await Promise.all(closed);
 });
 
 const ATTACKS = {

@@ -38,7 +38,7 @@ async function exchange(one, other) {
   await one.ask('accept', await other.ask('accept', await one.ask('offer')));
 }
 
-async function connect([one, other], labels = ['x']) {
+async function connect([one, other], labels = /** @type {any[]} */ (['x'])) {
   await one.ask('make', labels);
   await other.ask('make');
   await exchange(one, other);

@@ -3,6 +3,7 @@
 import { DataChannel, descendFrom } from './data-channel.js';
 import { IceCandidate, SessionDescription } from './descriptions.js';
 import { DataChannelEvent, IceEvent } from './events.js';
+import { prepareKeys } from './keys.js';
 import { makeNativeFirst } from './native.js';
 import { makeStandIn } from './stand-in.js';
 
@@ -36,6 +37,7 @@ export function install({ broker, key = 'peerjs', token = undefined }) {
     if (!scope[name]) define(scope, name, Class);
   }
   define(scope, 'RTCPeerConnection', Connection);
+  prepareKeys();
   // Old libraries know Chromium by this name, and send it messages of a size that it takes.
   if (/Chrom(e|ium)\//.test(scope.navigator?.userAgent)) define(scope, 'webkitRTCPeerConnection', Connection);
 }

@@ -25,9 +25,32 @@ const x25519 = montgomery({
   },
 });
 
-/** A new pair, or the pair of this private key. */
+/** A pair, of this private key if there is one. */
 export function keyPair(secret = x25519.utils.randomSecretKey()) {
   return { secret, key: x25519.getPublicKey(secret) };
+}
+
+/** A pair that is made before it is needed: making one takes some milliseconds, which a connection would wait for. */
+let spare;
+
+/** In milliseconds. */
+const REFILL = 1_000;
+
+/** Makes a pair when the page has nothing else to do. */
+export function prepareKeys() {
+  const whenIdle = globalThis.requestIdleCallback ?? ((make) => setTimeout(make));
+  whenIdle(() => {
+    spare ??= keyPair();
+  });
+}
+
+/** A pair that no other connection has. */
+export function newKeys() {
+  const pair = spare ?? keyPair();
+  spare = undefined;
+  // The connection that is about to open has nothing to wait for.
+  setTimeout(prepareKeys, REFILL);
+  return pair;
 }
 
 /**

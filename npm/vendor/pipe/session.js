@@ -5,7 +5,7 @@ import { Channels, MOST_MESSAGE, readOptions } from './channels.js';
 import { present } from './data-channel.js';
 import { DataChannelEvent, IceEvent, nextTask } from './events.js';
 import { DECISION, END, readRecord, writeRecord } from './frames.js';
-import { deriveKeys, keyPair } from './keys.js';
+import { deriveKeys, newKeys } from './keys.js';
 import { readLine, writeLine } from './line.js';
 import { Pipe } from './pipe.js';
 import { Signalling } from './signalling.js';
@@ -59,7 +59,7 @@ export class Session {
 
   /** Made for the first description: pages that only look for WebRTC need no keys. */
   get line() {
-    this.#pair ??= keyPair();
+    this.#pair ??= newKeys();
     return writeLine({ id: this.#id, key: this.#pair.key, isOnly: this.#isOnly });
   }
 

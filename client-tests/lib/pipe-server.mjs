@@ -5,11 +5,7 @@ import http from 'node:http';
 import { WebSocketServer } from 'ws';
 
 /** Close codes of the endpoint. */
-const REPLACED = 4000;
-const THIRD = 4001;
-const NOBODY = 4002;
-const LEFT = 4003;
-const REFUSED = 4006;
+const [REPLACED, THIRD, NOBODY, LEFT, REFUSED] = [4000, 4001, 4002, 4003, 4006];
 
 /** Milliseconds for which an end may be away. */
 const AWAY = 30_000;
@@ -45,8 +41,7 @@ export async function startPipeServer({ away = AWAY, serve = (_, response) => re
   });
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
-  host.port = /** @type {import('node:net').AddressInfo} */ (server.address()).port;
-  host.url = `http://127.0.0.1:${host.port}/`;
+  host.url = `http://127.0.0.1:${server.address().port}/`;
   return host;
 }
 
@@ -60,7 +55,6 @@ class PipeServer {
   isSilent = false;
   /** How often both ends of a pipe were there. */
   openings = 0;
-  port = 0;
   url = '';
   #server;
   #sockets = new Set();
@@ -71,13 +65,13 @@ class PipeServer {
     this.pipes = pipes;
   }
 
-  /** Loses a socket, as when its network is gone: one in turn, or of all pipes. What waits for it is lost, too. */
-  drop(turn = 0) {
+  /** Loses a socket of each pipe, as when its network is gone, with what waits for it. */
+  drop(turn) {
     for (const pipe of this.pipes.values()) pipe.drop(turn);
   }
 
   async stop() {
-    for (const pipe of this.pipes.values()) pipe.clear();
+    for (const pipe of this.pipes.values()) clearTimeout(pipe.timer);
     this.#server.close();
     for (const socket of this.#sockets) socket.destroy();
     await once(this.#server, 'close');
@@ -90,7 +84,7 @@ class Pipe {
   #over;
   #ends = new Map();
   #turn = 0;
-  #timer;
+  timer;
 
   constructor(host, away, over) {
     this.#host = host;
@@ -109,7 +103,7 @@ class Pipe {
     socket.on('message', (data, isBinary) => isCurrent() && (isBinary ? this.#pass(end, socket, data) : socket.close(1003)));
     socket.on('close', (code) => isCurrent() && this.#lost(end, code));
     socket.on('error', () => {});
-    clearTimeout(this.#timer);
+    clearTimeout(this.timer);
     const here = [...this.#ends.values()].filter(Boolean);
     if (here.length === 2) {
       this.#turn += 1;
@@ -144,19 +138,15 @@ class Pipe {
   }
 
   #wait(code) {
-    clearTimeout(this.#timer);
-    this.#timer = setTimeout(() => this.#end([...this.#ends.values()].find(Boolean), code), this.#away);
+    clearTimeout(this.timer);
+    this.timer = setTimeout(() => this.#end([...this.#ends.values()].find(Boolean), code), this.#away);
   }
 
   #end(socket, code) {
-    this.clear();
+    clearTimeout(this.timer);
     this.#ends.clear();
     this.#over();
     socket?.close(code, code === LEFT ? 'the other end has left' : 'no other end came');
-  }
-
-  clear() {
-    clearTimeout(this.#timer);
   }
 
   drop(turn) {

@@ -3,19 +3,11 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { after, afterEach, test } from 'node:test';
-import { WebSocket } from 'ws';
 import { NEXT, nextFrame } from '../../npm/vendor/pipe/frames.js';
 import { withoutLine } from '../../npm/vendor/pipe/line.js';
+import { BrowserSocket } from '../lib/browser-socket.mjs';
 import { startPipeServer } from '../lib/pipe-server.mjs';
 import { LIMIT, until, within } from '../lib/within.mjs';
-
-/** Browsers do not throw if nobody listens to `error`. */
-class BrowserSocket extends WebSocket {
-  constructor(url) {
-    super(url);
-    this.on('error', () => {});
-  }
-}
 
 const page = new EventTarget();
 const [addEventListener, removeEventListener] = [page.addEventListener.bind(page), page.removeEventListener.bind(page)];

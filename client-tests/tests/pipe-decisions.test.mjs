@@ -3,16 +3,16 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { after, afterEach, test } from 'node:test';
-import { WebSocket } from 'ws';
 import { SessionDescription } from '../../npm/vendor/pipe/descriptions.js';
 import { DataChannelEvent } from '../../npm/vendor/pipe/events.js';
 import { withoutLine } from '../../npm/vendor/pipe/line.js';
 import { makeNativeFirst } from '../../npm/vendor/pipe/native.js';
+import { BrowserSocket } from '../lib/browser-socket.mjs';
 import { FakeNative, isNative } from '../lib/fake-native.mjs';
 import { startPipeServer } from '../lib/pipe-server.mjs';
 import { LIMIT, until, within } from '../lib/within.mjs';
 
-Object.assign(globalThis, { WebSocket, RTCSessionDescription: SessionDescription, RTCDataChannelEvent: DataChannelEvent });
+Object.assign(globalThis, { WebSocket: BrowserSocket, RTCSessionDescription: SessionDescription, RTCDataChannelEvent: DataChannelEvent });
 const server = await startPipeServer();
 after(() => server.stop());
 const Connection = makeNativeFirst(/** @type {any} */ (FakeNative), { broker: server.url, key: 'peerjs' }, isNative);
@@ -205,4 +205,86 @@ test('a page of native WebRTC whose other has none goes over the pipe at once', 
   const closed = within('the states', once(connection, 'connectionstatechange'));
   await closed.catch(() => {});
   assert.deepEqual(story.slice(0, 1), ['connecting']);
+});
+
+/** The native way between two pages: what one sends, the other hears once its channel is open, unless it has closed its connection. */
+class NativeWay {
+  #ends = new Map();
+
+  /** @param {any} connection @param {() => any} open opens the native channel of this end */
+  add(connection, open) {
+    this.#ends.set(connection, { open, channel: undefined, waiting: [] });
+  }
+
+  open(connection) {
+    const end = this.#ends.get(connection);
+    if (connection.isClosed || end.channel) return;
+    end.channel = end.open();
+    const [other] = [...this.#ends].filter(([key]) => key !== connection).map(([, value]) => value);
+    end.channel.send = (text) => {
+      end.sent = true;
+      if (other.channel) other.channel.hear(text);
+      else other.waiting.push(text);
+    };
+    end.waiting.splice(0).forEach((text) => end.channel.hear(text));
+  }
+}
+
+/** Numbers from a seed (mulberry32). */
+function chance(seed) {
+  let state = seed;
+  return () => {
+    state = (state + 0x6d2b79f5) | 0;
+    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
+    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
+    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
+  };
+}
+
+test('both pages take the same way, and each message arrives once, whatever comes first', { timeout: LIMIT }, async (t) => {
+  const seeds = process.env.PIPE_SEED ? [Number(process.env.PIPE_SEED)] : Array.from({ length: 100 }, (_, seed) => seed);
+  const ways = { pipe: 0, native: 0 };
+  for (const seed of seeds) {
+    const random = chance(seed);
+    const pages = await meet();
+    const { offerer, answerer, channel } = pages;
+    const way = new NativeWay();
+    way.add(offerer.connection, () => {
+      channel.tell('open', 'open');
+      return channel;
+    });
+    way.add(answerer.connection, () => answerer.connection.arrive('x'));
+    const theirs = new Promise((arrived) => {
+      answerer.connection.addEventListener('datachannel', (event) => arrived(event.channel));
+    });
+    const mine = new Promise((opened) => { channel.addEventListener('open', () => opened(channel)); });
+    const happen = [
+      () => offerer.connection.turn('failed'), () => answerer.connection.turn('failed'),
+      () => way.open(offerer.connection), () => way.open(answerer.connection),
+    ];
+    // A decision takes some 15 ms: native channels open before it, during it, or too late.
+    await Promise.all(happen.map(async (what, i) => {
+      await new Promise((done) => { setTimeout(done, random() * (i < 2 ? 10 : 70)); });
+      what();
+    }));
+    const [one, other] = await within(`both channels of seed ${seed}: ${offerer.story} | ${answerer.story}`, Promise.all([mine, theirs]));
+    if (other.readyState !== 'open') await within(`an open channel of seed ${seed}`, once(other, 'open'));
+    const texts = Array.from({ length: 5 }, (_, i) => `${seed} ${i}`);
+    const heard = [[], []];
+    [other, one].forEach((target, i) => target.addEventListener('message', ({ data }) => heard[i].push(data)));
+    for (const text of texts) {
+      one.send(text);
+      other.send(text);
+      await new Promise((done) => { setTimeout(done, random() * 2); });
+    }
+    await until(`all messages of seed ${seed}`, () => heard.every(({ length }) => length >= 5));
+    assert.deepEqual(heard, [texts, texts], `seed ${seed}`);
+    const overPipe = [offerer, answerer].map(({ story }) => story.includes('pipe'));
+    assert.equal(overPipe[0], overPipe[1], `seed ${seed}`);
+    ways[overPipe[0] ? 'pipe' : 'native'] += 1;
+    made.splice(0).forEach((connection) => connection.close());
+    await until('the pipes to end', () => server.pipes.size === 0);
+  }
+  t.diagnostic(JSON.stringify(ways));
+  if (seeds.length > 1) assert.ok(ways.pipe > 0 && ways.native > 0, JSON.stringify(ways));
 });

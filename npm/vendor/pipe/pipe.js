@@ -218,7 +218,9 @@ export class Pipe {
     for (const timer of Object.values(this.#timers)) clearTimeout(timer);
     const socket = this.#socket;
     this.#socket = undefined;
-    socket?.close(1000);
+    // A socket that closes while it connects says no code, and the other end would wait for this one.
+    if (socket?.readyState === WebSocket.CONNECTING) socket.onopen = () => socket.close(1000);
+    else socket?.close(1000);
     if (why) this.#events.ended(why);
   }
 }

@@ -7,17 +7,13 @@ import { WebSocketServer } from 'ws';
 /** Close codes of the endpoint. */
 const [REPLACED, THIRD, NOBODY, LEFT, REFUSED] = [4000, 4001, 4002, 4003, 4006];
 
-/** Milliseconds for which an end may be away. */
-const AWAY = 30_000;
-
-/** Bytes that wait for a reader before the other end is not read any more. */
+/** With so many bytes that wait for one end, the other is not read. */
 const FULL = 65_536;
 
-/** @param {{ away?: number, serve?: http.RequestListener }} options `serve` answers all other requests. */
-export async function startPipeServer({ away = AWAY, serve = (_, response) => response.writeHead(404).end() } = {}) {
+/** @param {{ away?: number, serve?: http.RequestListener }} options An end may be `away` for so many milliseconds. `serve` answers all other requests. */
+export async function startPipeServer({ away = 30_000, serve = (_, response) => response.writeHead(404).end() } = {}) {
   const server = http.createServer(serve);
   const sockets = new WebSocketServer({ noServer: true, maxPayload: 65_536 });
-  /** @type {Map<string, Pipe>} */
   const pipes = new Map();
   const host = new PipeServer(server, pipes);
 
@@ -47,7 +43,6 @@ export async function startPipeServer({ away = AWAY, serve = (_, response) => re
 
 class PipeServer {
   requests = [];
-  /** True if the endpoint is off. */
   refuses = false;
   /** What happens to frames on their way: gets a frame and returns those that arrive. @type {(frame: Buffer) => Buffer[]} */
   meddle = (frame) => [frame];

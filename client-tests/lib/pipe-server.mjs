@@ -10,8 +10,15 @@ const [REPLACED, THIRD, NOBODY, LEFT, REFUSED] = [4000, 4001, 4002, 4003, 4006];
 /** With so many bytes that wait for one end, the other is not read. */
 const FULL = 65_536;
 
-/** @param {{ away?: number, serve?: http.RequestListener }} options An end may be `away` for so many milliseconds. `serve` answers all other requests. */
-export async function startPipeServer({ away = 30_000, serve = (_, response) => response.writeHead(404).end() } = {}) {
+/**
+ * @param {{ away?: number, serve?: http.RequestListener, upgrade?: (request: http.IncomingMessage, socket: any) => void }} options
+ * An end may be `away` for so many milliseconds. `serve` and `upgrade` answer what is not for a pipe.
+ */
+export async function startPipeServer({
+  away = 30_000,
+  serve = (_, response) => response.writeHead(404).end(),
+  upgrade = (_, socket) => socket.end('HTTP/1.1 404 Not Found\r\n\r\n'),
+} = {}) {
   const server = http.createServer(serve);
   const sockets = new WebSocketServer({ noServer: true, maxPayload: 65_536 });
   const pipes = new Map();
@@ -21,8 +28,12 @@ export async function startPipeServer({ away = 30_000, serve = (_, response) => 
     const url = new URL(request.url, 'http://localhost');
     const id = url.pathname.match(/\/pipe\/([\w-]{22})$/)?.[1];
     const end = url.searchParams.get('end');
+    if (host.isClosed) {
+      socket.destroy();
+      return;
+    }
     if (!id || !end) {
-      socket.end('HTTP/1.1 404 Not Found\r\n\r\n');
+      upgrade(request, socket);
       return;
     }
     sockets.handleUpgrade(request, socket, head, (webSocket) => {
@@ -44,6 +55,8 @@ export async function startPipeServer({ away = 30_000, serve = (_, response) => 
 class PipeServer {
   requests = [];
   refuses = false;
+  /** True if no socket finds the server any more. */
+  isClosed = false;
   /** What happens to frames on their way: gets a frame and returns those that arrive. @type {(frame: Buffer) => Buffer[]} */
   meddle = (frame) => [frame];
   /** True if frames get lost without a word, as in a network that is gone. */

@@ -7,8 +7,11 @@ import { prepareKeys } from './keys.js';
 import { makeNativeFirst } from './native.js';
 import { makeStandIn } from './stand-in.js';
 
-/** Where a page keeps the settings, so that a second copy of this script finds those of the first. */
-const SETTINGS = Symbol.for('peerbroker.pipe');
+/**
+ * The settings of later connections of a page. With them, a second copy of this script finds the first, and the broker's other scripts
+ * name the broker of a Peer. They are not at RTCPeerConnection, which libraries wrap.
+ */
+const PIPES = Symbol.for('peerbroker.pipes');
 
 /**
  * @param {{ broker: string, key?: string, token?: string | (() => string | Promise<string>) }} options `broker` is the address of the
@@ -17,14 +20,14 @@ const SETTINGS = Symbol.for('peerbroker.pipe');
 export function install({ broker, key = 'peerjs', token = undefined }) {
   const scope = /** @type {any} */ (globalThis);
   const settings = { broker: addressOf(broker), key, token };
-  const known = scope.RTCPeerConnection?.[SETTINGS];
-  if (known) {
-    Object.assign(known, settings);
+  if (scope[PIPES]) {
+    scope[PIPES].use(settings);
     return;
   }
   const Native = scope.RTCPeerConnection;
   const Connection = Native ? makeNativeFirst(Native, settings) : makeStandIn(settings);
-  Object.defineProperty(Connection, SETTINGS, { value: settings });
+  const use = (others) => Object.assign(settings, others);
+  Object.defineProperty(scope, PIPES, { value: { use, useBrokerOf: ({ options }) => options && use(settingsOf(options)) } });
   if (Native) descendFrom(scope.RTCDataChannel);
   const missing = {
     RTCSessionDescription: SessionDescription,
@@ -43,6 +46,12 @@ export function install({ broker, key = 'peerjs', token = undefined }) {
 }
 
 const define = (scope, name, value) => Object.defineProperty(scope, name, { value, writable: true, configurable: true });
+
+/** The settings of a Peer of PeerJS, which writes its key and token into addresses as they are. */
+function settingsOf({ secure, host, port, path, key, token }) {
+  const read = (text) => new URLSearchParams(`it=${text}`).get('it');
+  return { broker: `${secure ? 'https' : 'http'}://${host}:${port}${path}`, key: read(key), token: token && read(token) };
+}
 
 function addressOf(broker) {
   if (typeof broker !== 'string') throw new TypeError(`install({ broker }) needs the address of a broker, not ${broker}`);

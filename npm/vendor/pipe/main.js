@@ -1,11 +1,14 @@
-// `<script src="https://broker.example/webrtc.js?key=…"></script>`: data goes over the broker that serves this file.
+// `<script src="https://broker.example/webrtc.js"></script>`: data goes over the broker that serves this file. Other scripts of the
+// broker have this in them. There, and where its built-in key has another name, it writes `{ src, dataset }` for `document.currentScript`.
 
 import { install } from './install.js';
 
-const { src } = /** @type {HTMLScriptElement} */ (document.currentScript);
-const { searchParams } = new URL(src);
-install({
-  broker: new URL('.', src).href,
-  key: searchParams.get('key') ?? undefined,
-  token: searchParams.get('token') ?? undefined,
-});
+const { src = '', dataset = {} } = /** @type {HTMLScriptElement} */ (document.currentScript ?? {});
+const isKnown = /^https?:/.test(src);
+// What the page or a script in front has installed stays: the page may have named its key there.
+if (isKnown && !(Symbol.for('peerbroker.pipes') in globalThis)) {
+  const { searchParams } = new URL(src);
+  const of = (name) => searchParams.get(name) ?? dataset[name];
+  install({ broker: new URL('.', src).href, key: of('key'), token: of('token') });
+}
+if (!isKnown) console.warn('This script cannot tell its own address, so no data goes over the broker: load it with <script src>, or call install of webrtc.mjs');

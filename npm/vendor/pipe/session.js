@@ -48,7 +48,8 @@ export class Session {
   /** @param {EventTarget} target */
   constructor(target, settings, isOnly) {
     this.#target = target;
-    this.#settings = settings;
+    // Later ones may be of another Peer.
+    this.#settings = { ...settings };
     this.#isOnly = isOnly;
     const Description = globalThis.RTCSessionDescription;
     this.signalling = new Signalling(() => this.line, Description);

@@ -126,6 +126,8 @@ class Room extends EventTarget {
     if (typeof name !== 'string') throw new TypeError(`The name of a room is a string, not ${shown(name)}`);
     textOf({ data });
     warnOfOther(peer, name, this);
+    // Where its connections find no path, their data goes over its broker.
+    globalThis[Symbol.for('peerbroker.pipes')]?.useBrokerOf(peer);
     this.name = name;
     this.#peer = peer;
     this.#data = data;

@@ -31,7 +31,7 @@ export async function startPages({ host = '127.0.0.1', port = 0 } = {}) {
     const file = fileFor(name);
     if (bundled.includes(name)) {
       response.setHeader('Content-Type', 'text/javascript; charset=utf-8');
-      response.end(await (bundles[name] ??= bundle(name)));
+      response.end(await bundleOf(name));
     } else if (file) {
       response.setHeader('Content-Type', 'text/javascript; charset=utf-8');
       response.end(await readFile(file));
@@ -59,6 +59,9 @@ export async function startPages({ host = '127.0.0.1', port = 0 } = {}) {
 
 /** Bundles that are made or being made. */
 const bundles = {};
+
+/** The script of a page with its libraries, such as `documents-page.js`. */
+export const bundleOf = (name) => (bundles[name] ??= bundle(name));
 
 /** A script with the libraries that it imports. Its pages hear each other over the network only: y-webrtc uses a BroadcastChannel, too. */
 async function bundle(name) {

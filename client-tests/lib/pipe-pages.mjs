@@ -1,9 +1,13 @@
 // Pages with webrtc.js for tests, from the server that has the endpoint of its pipes.
 
 import { readFile } from 'node:fs/promises';
+import http from 'node:http';
+import net from 'node:net';
 import { join } from 'node:path';
+import { bundleOf } from './pages.mjs';
 import { startPipeServer } from './pipe-server.mjs';
 import { releases } from './releases.mjs';
+import { headOf } from './reverse-proxy.mjs';
 
 const here = import.meta.dirname;
 const SCRIPT = join(here, '../../npm/vendor/dist/webrtc.js');
@@ -21,36 +25,77 @@ const BROWSERS = {
   }`,
 };
 
+const HARNESS = ['lib/log.js', 'lib/way.js', 'lib/harness.js'];
+const CLIENT = `clients/1.5.5/${releases['1.5.5'].script}`;
+
 const LIBRARIES = {
-  ...Object.fromEntries(Object.keys(releases).map((version) => [version, [`clients/${version}/${releases[version].script}`, 'lib/log.js', 'lib/way.js', 'lib/harness.js']])),
+  ...Object.fromEntries(Object.keys(releases).map((version) => [version, [`clients/${version}/${releases[version].script}`, ...HARNESS]])),
   'simple-peer': ['node_modules/simple-peer/simplepeer.min.js', 'lib/log.js', 'lib/pipe-page.js'],
   bare: ['lib/log.js', 'lib/pipe-page.js'],
+  // Of the broker.
+  ...Object.fromEntries(['peerjs.js', 'peerjs.min.js'].map((script) => [script, [script, ...HARNESS]])),
+  'rooms.js': ['rooms.js', CLIENT, ...HARNESS],
+  released: [CLIENT, ...HARNESS],
+  // The page imports it.
+  module: HARNESS,
+  // Libraries that find each other by other protocols of the broker.
+  ...Object.fromEntries(['documents', 'replica', 'trystero'].map((name) => [name, ['lib/log.js', `bundles/${name}-page.js`]])),
 };
 
 /** @typedef {{ browser?: 'native' | 'none' | 'blocked', library?: string, script?: boolean }} Kind */
 
-export async function startPipePages(options = {}) {
-  const server = await startPipeServer({ ...options, serve });
+/** @param {{ away?: number, broker?: { port: number } }} options The `broker` is behind this server, which has its pipes. */
+export async function startPipePages({ away, broker } = {}) {
+  const server = await startPipeServer({ away, serve: (request, response) => serve(request, response, broker), upgrade: broker && passOn(broker) });
+  const { hostname: host, port } = new URL(server.url);
   return Object.assign(server, {
+    host,
+    port: Number(port),
     /** @param {Kind} kind */
     page: ({ browser = 'native', library = 'bare', script = true }) => `${server.url}page/${browser}/${library}/${script}`,
   });
 }
 
-async function serve(request, response) {
+async function serve(request, response, broker) {
   const path = new URL(request.url, 'http://localhost').pathname.slice(1);
   if (path.startsWith('page/')) {
     response.setHeader('Content-Type', 'text/html; charset=utf-8');
     response.end(pageOf(path.split('/').slice(1)));
     return;
   }
+  if (broker && !/^(bundles|clients|lib|node_modules)\//.test(path)) {
+    forward(broker, request, response);
+    return;
+  }
   response.setHeader('Content-Type', 'text/javascript; charset=utf-8');
   try {
-    response.end(await readFile(path === 'webrtc.js' ? SCRIPT : join(here, '..', path)));
+    const bundle = path.startsWith('bundles/') && await bundleOf(path.slice('bundles/'.length));
+    response.end(bundle || await readFile(path === 'webrtc.js' ? SCRIPT : join(here, '..', path)));
   } catch {
     response.writeHead(404).end();
   }
 }
+
+function forward({ port }, request, response) {
+  const { method, url: path, headers } = request;
+  const onward = http.request({ host: '127.0.0.1', port, method, path, headers }, (answer) => {
+    response.writeHead(answer.statusCode, answer.headers);
+    answer.pipe(response);
+  });
+  onward.on('error', () => response.destroy());
+  request.pipe(onward);
+}
+
+/** Lets other WebSockets through to a broker. */
+const passOn = ({ port }) => (request, client) => {
+  const upstream = net.connect(port, '127.0.0.1');
+  upstream.write(headOf(request));
+  for (const [from, to] of [[client, upstream], [upstream, client]]) {
+    from.on('error', () => to.destroy());
+    from.on('close', () => to.destroy());
+    from.pipe(to);
+  }
+};
 
 /** @param {string[]} kind */
 const pageOf = ([browser, library, script]) => `<!doctype html>

@@ -105,6 +105,8 @@ for (const [version, express] of [['4', express4], ['5', express5]]) {
       ['rooms.js', 'Object.assign(window, { joinRoom'],
       ['rooms.mjs', 'export const joinRoom'],
       ['rooms.d.ts', 'export declare function joinRoom'],
+      ['webrtc.js', 'dataset:{key:"mine",'],
+      ['webrtc.mjs', 'as install}'],
     ]) {
       const answer = await fetched(`peers/deep/er/${name}`);
       assert.equal(answer.status, 200, name);

@@ -1,5 +1,6 @@
 /*! PeerJS {{version}} (MIT), preset to the broker that serves this file: `new Peer()` connects there.
  *  The build without a preset is beside it: {{plain}}, integrity {{integrity}} */
+{{pipes}}
 // A module sets no globals, but this build of PeerJS does.
 const { peerjs, Peer: global } = window;
 {{library}}

@@ -20,6 +20,8 @@ function presetPeer(Original, script, builtInKey, hasIceServers) {
   };
   const servers = iceServersOfPeers();
   const restarts = iceRestarts();
+  /** If data of the next connection goes over a broker, it is the one of this Peer. */
+  const useBrokerOf = (peer) => globalThis[Symbol.for('peerbroker.pipes')]?.useBrokerOf(peer);
   return class Peer extends Original {
     constructor(id, options) {
       // As in PeerJS: the id may be missing.
@@ -37,6 +39,7 @@ function presetPeer(Original, script, builtInKey, hasIceServers) {
     }
 
     connect(...args) {
+      useBrokerOf(this);
       return servers.awaitIn(super.connect(...args), this);
     }
 
@@ -69,8 +72,12 @@ function presetPeer(Original, script, builtInKey, hasIceServers) {
       if (restarts.take(this, message)) return;
       // Messages of other peers may lead to connections. Those of the server do not wait.
       const waiting = message.src === undefined ? undefined : servers.of(this)?.waiting();
-      if (!waiting) return super._handleMessage(message);
-      waiting.then(() => this.destroyed || super._handleMessage(message));
+      const handle = () => {
+        useBrokerOf(this);
+        super._handleMessage(message);
+      };
+      if (waiting) waiting.then(() => this.destroyed || handle());
+      else handle();
     }
   };
 }

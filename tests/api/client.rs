@@ -95,12 +95,65 @@ fn the_client_for_rooms_is_a_script_a_module_and_types() {
 }
 
 #[test]
-fn without_the_dialect_of_peerjs_there_is_no_client() {
+fn data_channels_over_the_broker_have_a_script_that_pages_can_pin_and_a_module() {
+    on_own_with(
+        |config| config.path = MountPath::parse("/app").unwrap(),
+        |server| {
+            for name in ["webrtc.js", "webrtc.mjs"] {
+                let response =
+                    server.request("GET", &format!("/app/{name}?key=other"), "Origin: http://page.test\r\n");
+                let header = |name| response.header(name);
+                assert_eq!((response.status, header("content-type").as_deref()), (200, JAVASCRIPT), "{name}");
+                assert_eq!(header("access-control-allow-origin").as_deref(), Some("http://page.test"));
+                assert_eq!(header("cross-origin-resource-policy").as_deref(), Some("cross-origin"));
+                assert_eq!(header("cache-control").as_deref(), Some("no-cache"));
+                let published = fs::read(format!("{}/npm/vendor/dist/{name}", env!("CARGO_MANIFEST_DIR")));
+                assert!(response.body == published.unwrap(), "{name} is not the published file");
+                let cached = format!("If-None-Match: {}\r\n", header("etag").unwrap());
+                assert_eq!(server.request("GET", &format!("/app/{name}"), &cached).status, 304);
+                assert_eq!(server.get(&format!("/{name}")).status, 404, "outside the path");
+            }
+        },
+    );
+}
+
+#[test]
+fn a_script_knows_the_built_in_key_and_a_module_its_address() {
+    on_own_with(
+        |config| config.key = ApiKey::parse("my \"key\"").unwrap(),
+        |server| {
+            let of_script = r#"{src:document.currentScript?.src,dataset:{key:"my \"key\"",...document.currentScript?.dataset}}??{}"#;
+            let of_module = r#"{src:import.meta.url,dataset:{key:"my \"key\""}}??{}"#;
+            for (name, expected) in [
+                ("webrtc.js", of_script),
+                ("peerjs.js", of_script),
+                ("peerjs.min.js", of_script),
+                ("rooms.js", of_script),
+                ("peerjs.mjs", of_module),
+                ("rooms.mjs", of_module),
+            ] {
+                assert_eq!(server.get(&format!("/{name}")).text().matches(expected).count(), 1, "{name}");
+            }
+            // The library looks for WebRTC when it is loaded.
+            let response = server.get("/peerjs.js");
+            let text = response.text();
+            assert!(text.find(of_script) < text.find("presetPeer"), "webrtc.js is in front");
+        },
+    );
+}
+
+#[test]
+fn without_the_dialect_of_peerjs_there_is_no_client_but_that_of_data_channels() {
     on_own_with(
         |config| config.dialects = Dialects::from_iter([Dialect::RoomCodes, Dialect::Calls]),
         |server| {
             for script in SCRIPTS.into_iter().chain(["rooms.js", "rooms.mjs", "rooms.d.ts", "share.js"]) {
                 assert_eq!(server.get(&format!("/{script}")).status, 404, "{script}");
+            }
+            for script in ["webrtc.js", "webrtc.mjs"] {
+                assert_eq!(server.get(&format!("/{script}")).status, 200, "{script}");
+                let wrong = server.get(&format!("/wrong/{script}"));
+                assert!(!wrong.text().contains("dialects"), "{}", wrong.text());
             }
         },
     );

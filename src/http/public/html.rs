@@ -54,6 +54,14 @@ pub(super) const SIMPLE_PEER: Library =
 pub(super) const YJS: Library =
     vendored!("yjs.min.js", "sha384-qm0g5BGIQVQa5tpz6h2C24IYcaqdZOnQe8tpiuWebIGxr+8cxLarlIl3W47gsPe8");
 
+/// Data channels over the broker, for `<script src>`. Its sources are in `npm/vendor/pipe`.
+pub(super) const PIPES: Library =
+    vendored!("webrtc.js", "sha384-28VSVR1maV6PJloOQbGXIVCpcxCdILEfzlvZfQrLz0vRHGutKNHWmUelA5jdXfp5");
+
+/// The same as a module, which a page installs itself.
+pub(super) const PIPES_MODULE: Library =
+    vendored!("webrtc.mjs", "sha384-9ijbirULbv83eBcegtjHqX4ERVeumM9zEXGNC8Kc15JLQ0JPLEK1QeR1kKkoJzVZ");
+
 const LIBRARIES: [Library; 5] = [PEERJS, PEERJS_READABLE, QRCODE, SIMPLE_PEER, YJS];
 
 impl Library {
@@ -72,6 +80,20 @@ labels! {
         RoomsModule = "rooms.mjs",
         RoomsTypes = "rooms.d.ts",
         Share = "share.js",
+        Pipes = "webrtc.js",
+        PipesModule = "webrtc.mjs",
+    }
+}
+
+impl ClientFile {
+    /// The file with this name. The published builds of PeerJS are not among these.
+    pub(super) fn find(name: &str) -> Option<Self> {
+        ClientFile::ALL.into_iter().find(|file| file.label() == name)
+    }
+
+    /// True if the file is for every protocol that exchanges descriptions of WebRTC.
+    pub(super) fn is_of_pipes(self) -> bool {
+        matches!(self, ClientFile::Pipes | ClientFile::PipesModule)
     }
 }
 
@@ -87,7 +109,7 @@ pub(super) fn published(name: &str) -> Option<Library> {
 
 /// True if the client has a file with this name.
 pub(super) fn is_of_client(name: &str) -> bool {
-    ClientFile::ALL.into_iter().any(|file| file.label() == name) || published(name).is_some()
+    ClientFile::find(name).is_some() || published(name).is_some()
 }
 
 /// A file that pages find below `vendor/`.
@@ -256,9 +278,17 @@ mod tests {
 
     #[test]
     fn the_integrity_of_a_library_is_that_of_its_file() {
-        for library in LIBRARIES {
+        for library in LIBRARIES.into_iter().chain([PIPES, PIPES_MODULE]) {
             let hash = STANDARD.encode(digest(&SHA384, library.text.as_bytes()));
             assert_eq!(format!("sha384-{hash}"), library.integrity, "{}", library.file);
+        }
+    }
+
+    #[test]
+    fn the_documentation_has_the_integrity_of_scripts_that_pages_pin() {
+        let protocol = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/PROTOCOL.md"));
+        for library in [PEERJS, PEERJS_READABLE, PIPES] {
+            assert!(protocol.contains(&format!("`{}`", library.integrity)), "{}", library.file);
         }
     }
 

@@ -211,6 +211,7 @@ fn turned_off(mounted: &Mounted, path: &str) -> Option<String> {
     let dialect = match last {
         // The address of most trackers.
         "announce" => Dialect::Tracker,
+        _ if html::ClientFile::find(last).is_some_and(html::ClientFile::is_of_pipes) => return None,
         _ if is_of_client(path) => Dialect::PeerJs,
         _ => return None,
     };

@@ -9,8 +9,8 @@ use actix_web::{HttpRequest, HttpResponse, http::StatusCode};
 
 use super::handler::{Mounted, NO_CACHE, NOSNIFF, with};
 use super::html::{
-    ClientFile, DASHBOARD, Library, PARTS, PEERJS, PEERJS_READABLE, PEERJS_VERSION, QRCODE, Static, Values,
-    vendored,
+    ClientFile, DASHBOARD, Library, PARTS, PEERJS, PEERJS_READABLE, PEERJS_VERSION, PIPES, PIPES_MODULE,
+    QRCODE, Static, Values, vendored,
 };
 use super::{docs, forwarded, html, key_signup, not_found, peerjs};
 use peerbroker_broker::config::Dialect;
@@ -112,18 +112,30 @@ pub(super) fn icon(request: &HttpRequest) -> HttpResponse {
 
 /// A file of the client, by its name below the mount path.
 pub(super) fn client(mounted: &Mounted, request: &HttpRequest, name: &str) -> Option<HttpResponse> {
-    if !mounted.runtime.config().dialects.has(Dialect::PeerJs) {
+    let file = ClientFile::find(name);
+    let is_on = match file {
+        Some(file) if file.is_of_pipes() => offers_pipes(mounted),
+        _ => mounted.runtime.config().dialects.has(Dialect::PeerJs),
+    };
+    if !is_on {
         return None;
     }
     let module = |name, text| with(cached(request, name, text), [NO_CACHE]);
-    let response = match ClientFile::ALL.into_iter().find(|file| file.label() == name) {
+    let response = match file {
         Some(ClientFile::PeerJs) => preset(mounted, request, &PEERJS_READABLE, "client.js"),
         Some(ClientFile::MinifiedPeerJs) => preset(mounted, request, &PEERJS, "client.js"),
         Some(ClientFile::PeerJsModule) => preset(mounted, request, &PEERJS, "client.mjs"),
         Some(ClientFile::Rooms) => rooms_script(mounted, request),
-        Some(ClientFile::RoomsModule) => module(name, rooms_module(mounted).into_bytes().into()),
+        Some(ClientFile::RoomsModule) => {
+            let text = format!("{}\n{}", pipes(mounted, Kind::Module), rooms_module(mounted));
+            module(name, text.into_bytes().into())
+        }
         Some(ClientFile::RoomsTypes) => module(name, Static::get(name)?.data),
         Some(ClientFile::Share) => share_script(mounted, request),
+        Some(ClientFile::Pipes) => {
+            module(name, pipes(mounted, Kind::Script).into_owned().into_bytes().into())
+        }
+        Some(ClientFile::PipesModule) => module(name, PIPES_MODULE.text.as_bytes().into()),
         None => {
             let Library { file, text, .. } = html::published(name)?;
             let for_ever = (header::CACHE_CONTROL, "public, max-age=31536000, immutable");
@@ -135,12 +147,52 @@ pub(super) fn client(mounted: &Mounted, request: &HttpRequest, name: &str) -> Op
     Some(with(response, [NOSNIFF, for_all]))
 }
 
+/// The kind of a file of the client: both have an expression for their own address.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Script,
+    Module,
+}
+
+/// The key of scripts that got no other one, as in PeerJS.
+const USUAL_KEY: &str = "peerjs";
+
+/// True if the scripts let data go over the broker.
+fn offers_pipes(_: &Mounted) -> bool {
+    true
+}
+
+/// The script of data channels over the broker, to be a file of the client or to stand in front of one. It takes its address
+/// and its key from `document.currentScript`, which modules do not have, and which does not know the built-in key.
+fn pipes(mounted: &Mounted, kind: Kind) -> Cow<'static, str> {
+    const CURRENT_SCRIPT: &str = "document.currentScript";
+    debug_assert_eq!(PIPES.text.matches(CURRENT_SCRIPT).count(), 1, "webrtc.js reads its address once");
+    if !offers_pipes(mounted) {
+        return Cow::Borrowed("");
+    }
+    let config = mounted.runtime.config();
+    let has_usual_key = !config.default_key || config.key.as_str() == USUAL_KEY;
+    let key = serde_json::json!(config.key.as_str());
+    let script = match kind {
+        // These bytes are the published ones, so pages can pin them.
+        Kind::Script if has_usual_key => return Cow::Borrowed(PIPES.text),
+        Kind::Script => {
+            format!("{{src:{CURRENT_SCRIPT}?.src,dataset:{{key:{key},...{CURRENT_SCRIPT}?.dataset}}}}")
+        }
+        Kind::Module if config.default_key => format!("{{src:import.meta.url,dataset:{{key:{key}}}}}"),
+        Kind::Module => "{src:import.meta.url}".to_owned(),
+    };
+    Cow::Owned(PIPES.text.replacen(CURRENT_SCRIPT, &script, 1))
+}
+
 fn preset(mounted: &Mounted, request: &HttpRequest, library: &Library, template: &str) -> HttpResponse {
     let has_key = mounted.runtime.config().default_key;
     let key = has_key.then(|| forwarded::client_options(mounted, request).key);
     let has_ice = peerjs::has_servers(mounted, request);
+    let kind = if template.ends_with(".mjs") { Kind::Module } else { Kind::Script };
     let values = Values::default()
         .with_html("version", PEERJS_VERSION.to_owned())
+        .with_html("pipes", pipes(mounted, kind).into_owned())
         .with_html("plain", html::plain_name(library))
         .with_html("integrity", library.integrity.to_owned())
         .with_html("key", serde_json::json!(key).to_string())
@@ -161,7 +213,8 @@ fn rooms_module(mounted: &Mounted) -> String {
 /// The module for rooms as a script, which sets globals.
 fn rooms_script(mounted: &Mounted, request: &HttpRequest) -> HttpResponse {
     let module = rooms_module(mounted).replace("\nexport ", "\n");
-    let text = Values::default().with_html("rooms", module).part("rooms.js");
+    let pipes = pipes(mounted, Kind::Script).into_owned();
+    let text = Values::default().with_html("pipes", pipes).with_html("rooms", module).part("rooms.js");
     with(cached(request, "rooms.js", text.into_bytes().into()), [NO_CACHE])
 }
 

@@ -1,0 +1,216 @@
+// The broker's own scripts, which have webrtc.js in them, in pages without WebRTC; and how each of them tells its pipes the broker and the key.
+
+import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import { test } from 'node:test';
+import { Client } from '../lib/client.mjs';
+import { Keys } from '../lib/keys.mjs';
+import { startPipePages } from '../lib/pipe-pages.mjs';
+import { startServer } from '../lib/server.mjs';
+import { takeDown } from '../lib/take-down.mjs';
+import { LIMIT } from '../lib/within.mjs';
+
+const KEY = 'ä b/c+d';
+/** PeerJS writes its key into addresses as it is. */
+const WRITTEN = encodeURIComponent(KEY);
+
+class Stage {
+  #all = { pages: [], proxies: [], servers: [] };
+  #keys = [];
+
+  /** A broker with pipes. */
+  async server(flags = []) {
+    const broker = await startServer(flags);
+    this.#all.servers.push(broker);
+    const server = await startPipePages({ broker });
+    this.#all.proxies.push(server);
+    return server;
+  }
+
+  async page(server, kind) {
+    const page = await Client.load('chromium', server.page({ browser: 'none', script: false, ...kind }));
+    this.#all.pages.push(page);
+    return page;
+  }
+
+  keys() {
+    const keys = new Keys();
+    this.#keys.push(keys);
+    return keys;
+  }
+
+  report = () => [...this.#all.servers.map((server) => server.transcript())];
+  stories = () => Promise.all(this.#all.pages.map((page) => page.story().catch(String)));
+
+  async clear() {
+    try {
+      await takeDown(this.#all);
+    } finally {
+      for (const keys of this.#keys) keys.remove();
+    }
+  }
+}
+
+function served(behaviour, run) {
+  test(behaviour, { timeout: LIMIT }, async (t) => {
+    const stage = new Stage();
+    t.after(() => stage.clear());
+    try {
+      await run(stage);
+    } catch (error) {
+      for (const line of [...stage.report(), ...await stage.stories()]) t.diagnostic(line);
+      throw error;
+    }
+  });
+}
+
+const settingsOf = ({ requests }) => requests.map(({ searchParams }) => [searchParams.get('key'), searchParams.get('token')]);
+
+/** Both pages have a Peer, and send. @param {any} server @param {any[]} pages @param {object} options */
+async function talk(server, [alice, bob], options = {}) {
+  await bob.open(server, 'bob', { token: 'token of bob', ...options });
+  await alice.open(server, 'alice', { token: 'token%20of+alice', ...options });
+  const line = await alice.connect('bob');
+  assert.equal(await line.echo('hello'), 'hello');
+  assert.equal((await alice.way()).local.type, 'relay');
+}
+
+/** What pages import. */
+const importPeer = async () => { window.Peer = (await import(/** @type {any} */ ('/peerjs.mjs'))).Peer; };
+
+for (const script of ['peerjs.js', 'peerjs.min.js', 'peerjs.mjs']) {
+  served(`pages without WebRTC that have ${script} of the broker need nothing else`, async (stage) => {
+    const server = await stage.server(['--key', KEY]);
+    const isModule = script.endsWith('.mjs');
+    const library = isModule ? 'module' : script;
+    const pages = [await stage.page(server, { library }), await stage.page(server, { library })];
+    if (isModule) for (const page of pages) await page.run(importPeer);
+
+    await talk(server, pages);
+
+    assert.deepEqual(settingsOf(server).sort(), [[KEY, 'token of alice'], [KEY, 'token of bob']]);
+  });
+}
+
+served('rooms.js of the broker in front of a released PeerJS lets its data go over the broker', async (stage) => {
+  const server = await stage.server(['--key', KEY]);
+  const pages = [await stage.page(server, { library: 'rooms.js' }), await stage.page(server, { library: 'rooms.js' })];
+
+  await talk(server, pages, { key: WRITTEN });
+
+  assert.deepEqual(settingsOf(server).map(([key]) => key), [KEY, KEY]);
+});
+
+served('a room says which broker, key and token its peer has', async (stage) => {
+  const keys = stage.keys();
+  await keys.add('mine');
+  const server = await stage.server(keys.flags);
+  const [alice, bob] = [await stage.page(server, { script: true, library: 'released' }), await stage.page(server, { script: true, library: 'released' })];
+  const options = { key: 'mine', token: 'mine too' };
+  for (const [page, id] of /** @type {const} */ ([[bob, 'bob'], [alice, 'alice']])) {
+    await page.open(server, id, options);
+    await page.run(async () => {
+      const { joinRoom } = await import(/** @type {any} */ ('/rooms.mjs'));
+      await joinRoom(window.harness.thePeer(), 'lobby');
+    });
+  }
+
+  const line = await alice.connect('bob');
+
+  assert.equal(await line.echo('hello'), 'hello');
+  assert.deepEqual(settingsOf(server), [['mine', 'mine too'], ['mine', 'mine too']]);
+});
+
+served('each of two Peers of a page uses the pipes of its own key', async (stage) => {
+  const keys = stage.keys();
+  for (const key of ['one', 'two']) await keys.add(key);
+  const server = await stage.server(keys.flags);
+  const bob = await stage.page(server, { library: 'peerjs.js' });
+  const alice = await stage.page(server, { library: 'peerjs.js' });
+  const both = async (page, id) => page.run(async ([id, port]) => {
+    window.both = {};
+    for (const key of ['one', 'two']) {
+      const peer = window.both[key] = new Peer(id, { key, port });
+      await new Promise((open) => { peer.on('open', open); });
+      peer.on('connection', (line) => line.on('data', (data) => line.send(`${data} of ${key}`)));
+    }
+  }, [id, server.port]);
+  await both(bob, 'bob');
+  await both(alice, 'alice');
+
+  const answers = await alice.run(() => Promise.all(['one', 'two'].map((key) => new Promise((done) => {
+    const line = window.both[key].connect('bob');
+    line.on('open', () => line.send('hello'));
+    line.on('data', done);
+  }))));
+
+  assert.deepEqual(answers, ['hello of one', 'hello of two']);
+  assert.deepEqual(settingsOf(server).map(([key]) => key).sort(), ['one', 'one', 'two', 'two']);
+});
+
+served('webrtc.js takes its key from the tag, its address, or the broker', async (stage) => {
+  const server = await stage.server(['--key', KEY]);
+  const page = await stage.page(server, { library: 'module' });
+  /** The key of the pipe that a page of its own opens with such a tag. */
+  const keyOf = async (attributes, number) => {
+    await page.run(async ([attributes]) => {
+      const frame = document.createElement('iframe');
+      frame.srcdoc = `<script>for (const name of Object.getOwnPropertyNames(window)) if (/^(webkit)?RTC/.test(name)) delete window[name];</script>
+        <script ${attributes}></script><script>(async () => {
+          const [one, other] = [new RTCPeerConnection(), new RTCPeerConnection()];
+          one.createDataChannel('x').onopen = () => parent.postMessage('open');
+          await one.setLocalDescription();
+          await other.setRemoteDescription(one.localDescription);
+          await other.setLocalDescription();
+          await one.setRemoteDescription(other.localDescription);
+        })();</script>`;
+      const opened = new Promise((open) => { window.onmessage = open; });
+      document.body.append(frame);
+      await opened;
+      frame.remove();
+    }, [attributes]);
+    return settingsOf(server).at(number);
+  };
+  assert.deepEqual(await keyOf(`src="${server.url}webrtc.js"`, -1), [KEY, null]);
+  assert.deepEqual(await keyOf(`src="${server.url}webrtc.js" data-key="mine" data-token="t"`, -1), ['mine', 't']);
+  assert.deepEqual(await keyOf(`src="${server.url}webrtc.js?key=my+own"`, -1), ['my own', null]);
+});
+
+served('what a page has installed stays when scripts of the broker load', async (stage) => {
+  const server = await stage.server();
+  const page = await stage.page(server, { library: 'module' });
+  const opened = page.run(async (broker) => {
+    const { install } = await import(/** @type {any} */ ('/webrtc.mjs'));
+    install({ broker, key: 'mine' });
+    await import(/** @type {any} */ ('/rooms.mjs'));
+    for (const src of ['/webrtc.js', '/rooms.js', '/peerjs.js']) {
+      await new Promise((onload) => { document.head.append(Object.assign(document.createElement('script'), { src, onload })); });
+    }
+    const [one, other] = [new RTCPeerConnection(), new RTCPeerConnection()];
+    const opened = new Promise((open) => { one.createDataChannel('x').onopen = open; });
+    await one.setLocalDescription();
+    await other.setRemoteDescription(one.localDescription);
+    await other.setLocalDescription();
+    await one.setRemoteDescription(other.localDescription);
+    return opened.then(() => 'open');
+  }, server.url);
+
+  assert.equal(await opened, 'open');
+  assert.deepEqual(settingsOf(server), [['mine', null], ['mine', null]]);
+});
+
+served('a page pins webrtc.js with the hash of the published file', async (stage) => {
+  const server = await stage.server();
+  const page = await stage.page(server, { library: 'module' });
+  const file = readFileSync(new URL('../../npm/vendor/dist/webrtc.js', import.meta.url));
+  const integrity = `sha384-${createHash('sha384').update(file).digest('base64')}`;
+  const load = (hash) => page.run(([src, integrity]) => new Promise((done) => {
+    const script = Object.assign(document.createElement('script'), { src, integrity, crossOrigin: 'anonymous' });
+    Object.assign(script, { onload: () => done(typeof RTCPeerConnection), onerror: () => done('refused') });
+    document.head.append(script);
+  }), [`${server.url}webrtc.js`, hash]);
+
+  assert.equal(await load(integrity.replace('sha384-', 'sha384-A')), 'refused');
+  assert.equal(await load(integrity), 'function');
+});

@@ -30,6 +30,7 @@ const folders = [stage('peerbroker', (folder) => {
   cpSync(main, folder, { recursive: true });
   // In a module, the same words import the types that other libraries have for modules.
   copyFileSync(join(folder, 'lib/index.d.ts'), join(folder, 'lib/index.d.mts'));
+  for (const file of ['webrtc.mjs', 'LICENSES.txt']) copyFileSync(join(root, 'npm/vendor/dist', file), join(folder, 'lib', file));
 })];
 for (const argument of positionals) {
   const [platform, program] = argument.split(/=(.*)/s);

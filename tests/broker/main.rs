@@ -3,6 +3,7 @@
 mod frozen;
 mod interleavings;
 mod model;
+mod pipes;
 mod rooms;
 mod socket;
 mod stories;

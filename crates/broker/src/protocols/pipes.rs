@@ -143,13 +143,16 @@ impl Pipes {
     }
 
     /// Ends a pipe, and the connections of both ends for the same reason.
-    fn end(&self, pipe: &Pipe, reason: CloseReason) {
+    fn end(&self, pipe: &Arc<Pipe>, reason: CloseReason) {
         self.remove(pipe, reason);
         pipe.end(&|_| reason);
     }
 
-    fn remove(&self, pipe: &Pipe, reason: CloseReason) {
-        if self.pipes.lock().remove(&pipe.id).is_some() {
+    fn remove(&self, pipe: &Arc<Pipe>, reason: CloseReason) {
+        let mut pipes = self.pipes.lock();
+        // A late connection of a pipe that is over must not remove the next one with its id.
+        if pipes.get(&pipe.id).is_some_and(|known| Arc::ptr_eq(known, pipe)) {
+            pipes.remove(&pipe.id);
             self.router.events().counters().add(Count::PipesClosed(reason), 1);
         }
     }

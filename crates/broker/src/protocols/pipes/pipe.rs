@@ -175,6 +175,10 @@ impl Pipe {
     ) -> PipeEnd {
         let line = Arc::new(Line::new(outbox, now));
         let mut state = self.state.lock();
+        if state.is_over {
+            // It ended between the reservation and now, so nobody would sweep this connection.
+            line.dismiss(CloseReason::PipeLeft);
+        }
         if let Some(Some(end)) = state.ends.get_mut(place) {
             if let Some(former) = end.line.replace(Arc::clone(&line)) {
                 former.dismiss(CloseReason::Replaced);

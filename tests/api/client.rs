@@ -143,6 +143,25 @@ fn a_script_knows_the_built_in_key_and_a_module_its_address() {
 }
 
 #[test]
+fn a_server_without_pipes_has_none_in_its_scripts() {
+    on_own(|server| {
+        for is_on in [true, false, true] {
+            server.reconfigure(|config| config.pipes.on = is_on);
+            for name in SCRIPTS.into_iter().chain(["rooms.js", "rooms.mjs"]) {
+                let response = server.get(&format!("/{name}"));
+                // The curve of its keys, of which nothing else here knows.
+                assert_eq!((response.status, response.text().contains("x25519")), (200, is_on), "{name}");
+            }
+            for name in ["webrtc.js", "webrtc.mjs"] {
+                let response = server.get(&format!("/{name}"));
+                assert_eq!(response.status, if is_on { 200 } else { 404 }, "{name}");
+                assert_eq!(response.text().contains("--pipes on"), !is_on, "{name}");
+            }
+        }
+    });
+}
+
+#[test]
 fn without_the_dialect_of_peerjs_there_is_no_client_but_that_of_data_channels() {
     on_own_with(
         |config| config.dialects = Dialects::from_iter([Dialect::RoomCodes, Dialect::Calls]),

@@ -97,6 +97,11 @@ impl ClientFile {
     }
 }
 
+/// True if the scripts let data go over the broker.
+pub(super) fn offers_pipes(mounted: &Mounted) -> bool {
+    mounted.runtime.config().pipes.on
+}
+
 /// `peerjs-1.5.5.min.js`: a name with the version, because the file never changes.
 pub(super) fn plain_name(library: &Library) -> String {
     library.file.replacen("peerjs", &format!("peerjs-{PEERJS_VERSION}"), 1)
@@ -196,12 +201,16 @@ impl Values {
         // In an address without other parameters, or behind them.
         let [key_query, and_key] = ["?", "&"]
             .map(|sign| if config.default_key { String::new() } else { format!("{sign}key={key}") });
+        let hidden = |is_shown: bool| if is_shown { "" } else { "hidden" };
         let mut values = Values::default();
         for dialect in Dialect::ALL {
-            let hidden = if config.dialects.has(dialect) { "" } else { "hidden" };
-            values = values.with(format!("{dialect}_hidden"), hidden);
+            values = values.with(format!("{dialect}_hidden"), hidden(config.dialects.has(dialect)));
         }
+        let has_pipes = offers_pipes(mounted);
+        let pipes = has_pipes.then(|| format!(r#"<script src="{}webrtc.js"></script>"#, escape(&path)));
         values
+            .with("pipes_hidden", hidden(has_pipes))
+            .with_html("pipes", pipes.unwrap_or_default())
             .with("base", &format!("{path}broker/"))
             .with("path", &path)
             .with("key", &key)

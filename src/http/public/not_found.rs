@@ -202,6 +202,8 @@ const SOCKET_IO: &str = "socket.io is another protocol, which this broker does n
 
 const Y_WEBSOCKET: &str = "that is another protocol. Use y-webrtc, or a server of y-websocket.";
 
+const PIPES_OFF: &str = "Data does not go over this broker: --pipes on turns that on.";
+
 const PAGES_OFF: &str = "The demos and the documentation are off: --pages=false.";
 
 /// The flag, if a path is one of a protocol that is off, and has no route of its own.
@@ -211,7 +213,9 @@ fn turned_off(mounted: &Mounted, path: &str) -> Option<String> {
     let dialect = match last {
         // The address of most trackers.
         "announce" => Dialect::Tracker,
-        _ if html::ClientFile::find(last).is_some_and(html::ClientFile::is_of_pipes) => return None,
+        _ if html::ClientFile::find(last).is_some_and(html::ClientFile::is_of_pipes) => {
+            return (!html::offers_pipes(mounted)).then(|| PIPES_OFF.to_owned());
+        }
         _ if is_of_client(path) => Dialect::PeerJs,
         _ => return None,
     };

@@ -10,7 +10,7 @@ use actix_web::{HttpRequest, HttpResponse, http::StatusCode};
 use super::handler::{Mounted, NO_CACHE, NOSNIFF, with};
 use super::html::{
     ClientFile, DASHBOARD, Library, PARTS, PEERJS, PEERJS_READABLE, PEERJS_VERSION, PIPES, PIPES_MODULE,
-    QRCODE, Static, Values, vendored,
+    QRCODE, Static, Values, offers_pipes, vendored,
 };
 use super::{docs, forwarded, html, key_signup, not_found, peerjs};
 use peerbroker_broker::config::Dialect;
@@ -156,11 +156,6 @@ enum Kind {
 
 /// The key of scripts that got no other one, as in PeerJS.
 const USUAL_KEY: &str = "peerjs";
-
-/// True if the scripts let data go over the broker.
-fn offers_pipes(_: &Mounted) -> bool {
-    true
-}
 
 /// The script of data channels over the broker, to be a file of the client or to stand in front of one. It takes its address
 /// and its key from `document.currentScript`, which modules do not have, and which does not know the built-in key.

@@ -12,10 +12,15 @@ import { headOf } from './reverse-proxy.mjs';
 const here = import.meta.dirname;
 const SCRIPT = join(here, '../../npm/vendor/dist/webrtc.js');
 
+/** Makes this browser one that has no WebRTC. It runs in the page. */
+export function withoutWebRtc() {
+  for (const name of Object.getOwnPropertyNames(window)) if (/^(webkit)?RTC/.test(name)) delete window[name];
+}
+
 /** What the browser has before any script of the page. */
 const BROWSERS = {
   native: '',
-  none: 'for (const name of Object.getOwnPropertyNames(window)) if (/^(webkit)?RTC/.test(name)) delete window[name];',
+  none: `(${withoutWebRtc})();`,
   // No candidates: native WebRTC finds no path.
   blocked: `{
     const Native = RTCPeerConnection;
@@ -44,9 +49,13 @@ const LIBRARIES = {
 
 /** @typedef {{ browser?: 'native' | 'none' | 'blocked', library?: string, script?: boolean }} Kind */
 
-/** @param {{ away?: number, broker?: { port: number } }} options The `broker` is behind this server, which has its pipes. */
-export async function startPipePages({ away, broker } = {}) {
-  const server = await startPipeServer({ away, serve: (request, response) => serve(request, response, broker), upgrade: broker && passOn(broker) });
+/** @param {{ broker?: { port: number } }} options The `broker` is behind this server, which has pipes of its own without one. Its port may change. */
+export async function startPipePages({ broker } = {}) {
+  const server = await startPipeServer({
+    isOwn: !broker,
+    serve: (request, response) => serve(request, response, broker, server),
+    upgrade: broker && ((request, client) => passOn(broker, request, client, server)),
+  });
   const { hostname: host, port } = new URL(server.url);
   return Object.assign(server, {
     host,
@@ -56,8 +65,12 @@ export async function startPipePages({ away, broker } = {}) {
   });
 }
 
-async function serve(request, response, broker) {
+async function serve(request, response, broker, server) {
   const path = new URL(request.url, 'http://localhost').pathname.slice(1);
+  if (path === 'hold') {
+    server.held.push(response);
+    return;
+  }
   if (path.startsWith('page/')) {
     response.setHeader('Content-Type', 'text/html; charset=utf-8');
     response.end(pageOf(path.split('/').slice(1)));
@@ -86,8 +99,8 @@ function forward({ port }, request, response) {
   request.pipe(onward);
 }
 
-/** Lets other WebSockets through to a broker. */
-const passOn = ({ port }) => (request, client) => {
+/** Lets WebSockets through to a broker. */
+function passOn({ port }, request, client, server) {
   const upstream = net.connect(port, '127.0.0.1');
   upstream.write(headOf(request));
   for (const [from, to] of [[client, upstream], [upstream, client]]) {
@@ -95,7 +108,8 @@ const passOn = ({ port }) => (request, client) => {
     from.on('close', () => to.destroy());
     from.pipe(to);
   }
-};
+  if (request.url.includes('/pipe/')) server.watch(client, upstream);
+}
 
 /** @param {string[]} kind */
 const pageOf = ([browser, library, script]) => `<!doctype html>
@@ -106,3 +120,17 @@ const pageOf = ([browser, library, script]) => `<!doctype html>
 ${script === 'true' ? '<script src="/webrtc.js"></script>' : ''}
 ${LIBRARIES[library].map((file) => `<script src="/${file}"></script>`).join('\n')}
 `;
+
+/** Exchanges descriptions; the first page offers. */
+export async function exchange(one, other) {
+  await one.ask('accept', await other.ask('accept', await one.ask('offer')));
+}
+
+/** Connects two pages with channels of these labels. */
+export async function connect([one, other], labels = /** @type {any[]} */ (['x'])) {
+  await one.ask('make', labels);
+  await other.ask('make');
+  await exchange(one, other);
+  await one.must('open 0');
+  await other.must('open 0');
+}

@@ -1,21 +1,23 @@
-// The broker's endpoint of pipes for tests of webrtc.js, with what a network or an attacker may do to frames.
+// The broker's endpoint of pipes for tests of webrtc.js, with what a network or an attacker may do to frames. It counts the pages that come
+// to the endpoint of a real broker, too.
 
 import { once } from 'node:events';
 import http from 'node:http';
 import { WebSocketServer } from 'ws';
 
 /** Close codes of the endpoint. */
-const [REPLACED, THIRD, NOBODY, LEFT, REFUSED] = [4000, 4001, 4002, 4003, 4006];
+const [REPLACED, NOBODY, LEFT, REFUSED] = [4001, 4010, 4011, 4014];
 
 /** With so many bytes that wait for one end, the other is not read. */
 const FULL = 65_536;
 
 /**
- * @param {{ away?: number, serve?: http.RequestListener, upgrade?: (request: http.IncomingMessage, socket: any) => void }} options
- * An end may be `away` for so many milliseconds. `serve` and `upgrade` answer what is not for a pipe.
+ * @param {{ away?: number, isOwn?: boolean, serve?: http.RequestListener, upgrade?: (request: http.IncomingMessage, socket: any) => void }} options
+ * An end may be `away` for so many milliseconds. `serve` and `upgrade` answer what is not for a pipe; with `isOwn` false, pipes too.
  */
 export async function startPipeServer({
   away = 30_000,
+  isOwn = true,
   serve = (_, response) => response.writeHead(404).end(),
   upgrade = (_, socket) => socket.end('HTTP/1.1 404 Not Found\r\n\r\n'),
 } = {}) {
@@ -32,14 +34,15 @@ export async function startPipeServer({
       socket.destroy();
       return;
     }
-    if (!id || !end) {
+    const isOfPipe = id && end;
+    if (isOfPipe) host.requests.push(url);
+    if (!isOfPipe || !isOwn) {
       upgrade(request, socket);
       return;
     }
     sockets.handleUpgrade(request, socket, head, (webSocket) => {
-      host.requests.push(url);
       if (host.refuses) {
-        webSocket.close(REFUSED, 'pipes are off');
+        webSocket.close(REFUSED, 'Pipes are off');
         return;
       }
       if (!pipes.has(id)) pipes.set(id, new Pipe(host, away, () => pipes.delete(id)));
@@ -66,6 +69,10 @@ class PipeServer {
   url = '';
   #server;
   #sockets = new Set();
+  /** Answers for which pages wait, and do nothing. @type {http.ServerResponse[]} */
+  held = [];
+  /** Sockets of pages at the endpoint of a broker. @type {Set<import('node:stream').Duplex>} */
+  #passed = new Set();
 
   constructor(server, pipes) {
     this.#server = server;
@@ -73,9 +80,19 @@ class PipeServer {
     this.pipes = pipes;
   }
 
+  /** Counts the openings of a broker's pipes, each of which it says to both ends. */
+  watch(page, broker) {
+    this.#passed.add(page);
+    page.on('close', () => this.#passed.delete(page));
+    broker.on('data', (bytes) => {
+      if (bytes.includes('{"type":"OPEN"')) this.openings += 1 / 2;
+    });
+  }
+
   /** Loses a socket of each pipe, as when its network is gone, with what waits for it. */
   drop(turn) {
     for (const pipe of this.pipes.values()) pipe.drop(turn);
+    [...this.#passed][turn % 2]?.destroy();
   }
 
   async stop() {
@@ -102,10 +119,10 @@ class Pipe {
 
   join(end, socket) {
     if (!this.#ends.has(end) && this.#ends.size === 2) {
-      socket.close(THIRD, 'this pipe has two ends');
+      socket.close(REFUSED, 'Two other ends have this pipe');
       return;
     }
-    this.#ends.get(end)?.close(REPLACED, 'replaced');
+    this.#ends.get(end)?.close(REPLACED, 'replaced by a newer connection');
     this.#ends.set(end, socket);
     const isCurrent = () => this.#ends.get(end) === socket;
     socket.on('message', (data, isBinary) => isCurrent() && (isBinary ? this.#pass(end, socket, data) : socket.close(1003)));

@@ -218,7 +218,7 @@ test('without a pipe the connection fails', options, async () => {
   const mine = one.connection.createDataChannel('x');
   const failed = next(mine, 'error');
   await exchange(one.connection, other.connection);
-  assert.match((await failed).error.message, /pipes are off/);
+  assert.match((await failed).error.message, /Pipes are off\. Its operator reads in its log/);
   assert.deepEqual([mine.readyState, one.connection.connectionState], ['closed', 'failed']);
 });
 

@@ -28,8 +28,8 @@ class Stage {
     return server;
   }
 
-  async page(server, kind) {
-    const page = await Client.load('chromium', server.page({ browser: 'none', script: false, ...kind }));
+  async page(server, kind, engine = 'chromium') {
+    const page = await Client.load(engine, server.page({ browser: 'none', script: false, ...kind }));
     this.#all.pages.push(page);
     return page;
   }
@@ -76,6 +76,21 @@ async function talk(server, [alice, bob], options = {}) {
   assert.equal((await alice.way()).local.type, 'relay');
 }
 
+/** Two connections of one page: the first channel is open, or this is the reason of its error. */
+const toItself = async () => {
+  const [one, other] = [new RTCPeerConnection(), new RTCPeerConnection()];
+  const channel = one.createDataChannel('x');
+  const ended = new Promise((end) => {
+    channel.onopen = () => end('open');
+    channel.onerror = ({ error }) => end(error.message);
+  });
+  await one.setLocalDescription();
+  await other.setRemoteDescription(one.localDescription);
+  await other.setLocalDescription();
+  await one.setRemoteDescription(other.localDescription);
+  return ended;
+};
+
 /** What pages import. */
 const importPeer = async () => { window.Peer = (await import(/** @type {any} */ ('/peerjs.mjs'))).Peer; };
 
@@ -90,6 +105,26 @@ for (const script of ['peerjs.js', 'peerjs.min.js', 'peerjs.mjs']) {
     await talk(server, pages);
 
     assert.deepEqual(settingsOf(server).sort(), [[KEY, 'token of alice'], [KEY, 'token of bob']]);
+  });
+}
+
+for (const engine of ['chromium', 'firefox']) {
+  served(`a page without WebRTC has connections to one that has it and to two without (${engine})`, async (stage) => {
+    const server = await stage.server();
+    const library = 'peerjs.js';
+    const alice = await stage.page(server, { library }, engine);
+    await alice.open(server, 'alice');
+    const others = { bob: 'native', carol: 'none', dave: 'none' };
+    for (const [id, browser] of Object.entries(others)) {
+      const page = await stage.page(server, { browser, library }, engine);
+      await page.open(server, id);
+    }
+    const lines = await Promise.all(Object.keys(others).map((id) => alice.connect(id)));
+    for (let round = 0; round < 3; round += 1) {
+      const answers = await Promise.all(lines.map((line, i) => line.echo(`round ${round} of ${i}`)));
+      assert.deepEqual(answers, lines.map((_, i) => `round ${round} of ${i}`));
+    }
+    assert.equal(server.requests.length, 6);
   });
 }
 
@@ -150,7 +185,9 @@ served('each of two Peers of a page uses the pipes of its own key', async (stage
 });
 
 served('webrtc.js takes its key from the tag, its address, or the broker', async (stage) => {
-  const server = await stage.server(['--key', KEY]);
+  const keys = stage.keys();
+  for (const key of ['mine', 'my own']) await keys.add(key);
+  const server = await stage.server(['--key', KEY, ...keys.flags.filter((flag) => flag !== '--no_default_key')]);
   const page = await stage.page(server, { library: 'module' });
   /** The key of the pipe that a page of its own opens with such a tag. */
   const keyOf = async (attributes, number) => {
@@ -178,26 +215,68 @@ served('webrtc.js takes its key from the tag, its address, or the broker', async
 });
 
 served('what a page has installed stays when scripts of the broker load', async (stage) => {
-  const server = await stage.server();
+  const keys = stage.keys();
+  await keys.add('mine');
+  const server = await stage.server(keys.flags);
   const page = await stage.page(server, { library: 'module' });
-  const opened = page.run(async (broker) => {
+  await page.run(async (broker) => {
     const { install } = await import(/** @type {any} */ ('/webrtc.mjs'));
     install({ broker, key: 'mine' });
     await import(/** @type {any} */ ('/rooms.mjs'));
     for (const src of ['/webrtc.js', '/rooms.js', '/peerjs.js']) {
       await new Promise((onload) => { document.head.append(Object.assign(document.createElement('script'), { src, onload })); });
     }
-    const [one, other] = [new RTCPeerConnection(), new RTCPeerConnection()];
-    const opened = new Promise((open) => { one.createDataChannel('x').onopen = open; });
-    await one.setLocalDescription();
-    await other.setRemoteDescription(one.localDescription);
-    await other.setLocalDescription();
-    await one.setRemoteDescription(other.localDescription);
-    return opened.then(() => 'open');
   }, server.url);
 
-  assert.equal(await opened, 'open');
+  assert.equal(await page.run(toItself), 'open');
   assert.deepEqual(settingsOf(server), [['mine', null], ['mine', null]]);
+});
+
+served('where a key wants proofs, pipes have the one of the Peer', async (stage) => {
+  const keys = stage.keys();
+  const tokenFor = await keys.addWithTokens('mine');
+  const server = await stage.server(keys.flags);
+  const pages = [await stage.page(server, { library: 'peerjs.js' }), await stage.page(server, { library: 'peerjs.js' })];
+  const [alice, bob] = pages;
+  const tokens = { alice: await tokenFor('alice'), bob: await tokenFor('bob') };
+  await bob.open(server, 'bob', { key: 'mine', token: tokens.bob });
+  await alice.open(server, 'alice', { key: 'mine', token: tokens.alice });
+
+  assert.equal(await (await alice.connect('bob')).echo('hello'), 'hello');
+
+  const sent = server.requests.map(({ searchParams }) => [searchParams.get('peer'), searchParams.get('token')]);
+  assert.deepEqual(sent.sort(), Object.entries(tokens));
+});
+
+served('where a key wants proofs, a page whose descriptions go another way proves its id, or reads why there is no data', async (stage) => {
+  const keys = stage.keys();
+  const tokenFor = await keys.addWithTokens('mine');
+  const server = await stage.server(keys.flags);
+  const page = await stage.page(server, { library: 'module' });
+  const token = await tokenFor('alice');
+  const as = async (peer, token) => {
+    await page.run(async ([broker, peer, token]) => {
+      const { install } = await import(/** @type {any} */ ('/webrtc.mjs'));
+      install({ broker, key: 'mine', peer, token: () => token });
+    }, [server.url, peer, token]);
+    return page.run(toItself);
+  };
+
+  assert.equal(await as('alice', token), 'open');
+  assert.match(await as('mallory', token), /does not carry the data of this page: Invalid token provided\. Its operator/);
+  assert.match(await as('alice', await tokenFor('alice', -60)), /The token has expired/);
+});
+
+served('where the pipes of a key are off, the page reads it', async (stage) => {
+  const keys = stage.keys();
+  await keys.add('mine', '--pipes=false');
+  const server = await stage.server(keys.flags);
+  const page = await stage.page(server, { library: 'module' });
+  await page.run(async (broker) => {
+    const { install } = await import(/** @type {any} */ ('/webrtc.mjs'));
+    install({ broker, key: 'mine' });
+  }, server.url);
+  assert.match(await page.run(toItself), /does not carry the data of this page: Pipes are off/);
 });
 
 served('a page pins webrtc.js with the hash of the published file', async (stage) => {

@@ -5,7 +5,9 @@ export interface PipeOptions {
   readonly broker: string;
   /** `peerjs` by default. */
   readonly key?: string | undefined;
-  /** A proof of identity, for keys that want one; a function is asked before each connection. */
+  /** The id of this page's peer, for keys that want a proof. */
+  readonly peer?: string | undefined;
+  /** The proof of that id; a function is asked before each connection. */
   readonly token?: string | (() => string | Promise<string>) | undefined;
 }
 

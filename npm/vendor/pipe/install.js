@@ -14,12 +14,12 @@ import { makeStandIn } from './stand-in.js';
 const PIPES = Symbol.for('peerbroker.pipes');
 
 /**
- * @param {{ broker: string, key?: string, token?: string | (() => string | Promise<string>) }} options `broker` is the address of the
- * broker with its path; `token` a proof of identity, for keys that want one.
+ * @param {{ broker: string, key?: string, peer?: string, token?: string | (() => string | Promise<string>) }} options `broker` is the address
+ * of the broker with its path; `token` proves that the page is the `peer`, for keys that want that.
  */
-export function install({ broker, key = 'peerjs', token = undefined }) {
+export function install({ broker, key = 'peerjs', peer = undefined, token = undefined }) {
   const scope = /** @type {any} */ (globalThis);
-  const settings = { broker: addressOf(broker), key, token };
+  const settings = { broker: addressOf(broker), key, peer, token };
   if (scope[PIPES]) {
     scope[PIPES].use(settings);
     return;
@@ -27,7 +27,7 @@ export function install({ broker, key = 'peerjs', token = undefined }) {
   const Native = scope.RTCPeerConnection;
   const Connection = Native ? makeNativeFirst(Native, settings) : makeStandIn(settings);
   const use = (others) => Object.assign(settings, others);
-  Object.defineProperty(scope, PIPES, { value: { use, useBrokerOf: ({ options }) => options && use(settingsOf(options)) } });
+  Object.defineProperty(scope, PIPES, { value: { use, useBrokerOf: ({ id, options }) => options && use(settingsOf(id, options)) } });
   if (Native) descendFrom(scope.RTCDataChannel);
   const missing = {
     RTCSessionDescription: SessionDescription,
@@ -47,10 +47,10 @@ export function install({ broker, key = 'peerjs', token = undefined }) {
 
 const define = (scope, name, value) => Object.defineProperty(scope, name, { value, writable: true, configurable: true });
 
-/** The settings of a Peer of PeerJS, which writes its key and token into addresses as they are. */
-function settingsOf({ secure, host, port, path, key, token }) {
-  const read = (text) => new URLSearchParams(`it=${text}`).get('it');
-  return { broker: `${secure ? 'https' : 'http'}://${host}:${port}${path}`, key: read(key), token: token && read(token) };
+/** The settings of a Peer of PeerJS, which writes its id, key and token into addresses as they are. */
+function settingsOf(id, { secure, host, port, path, key, token }) {
+  const read = (text) => text && new URLSearchParams(`it=${text}`).get('it');
+  return { broker: `${secure ? 'https' : 'http'}://${host}:${port}${path}`, key: read(key), peer: read(id), token: read(token) };
 }
 
 function addressOf(broker) {

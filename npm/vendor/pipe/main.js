@@ -9,6 +9,6 @@ const isKnown = /^https?:/.test(src);
 if (isKnown && !(Symbol.for('peerbroker.pipes') in globalThis)) {
   const { searchParams } = new URL(src);
   const of = (name) => searchParams.get(name) ?? dataset[name];
-  install({ broker: new URL('.', src).href, key: of('key'), token: of('token') });
+  install({ broker: new URL('.', src).href, key: of('key'), peer: of('peer'), token: of('token') });
 }
 if (!isKnown) console.warn('This script cannot tell its own address, so no data goes over the broker: load it with <script src>, or call install of webrtc.mjs');

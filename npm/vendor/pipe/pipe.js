@@ -15,8 +15,19 @@ const ACKNOWLEDGE_BYTES = 65_536;
 /** Pauses before attempts, in milliseconds; the last one is repeated. */
 const PAUSES = [0, 100, 300, 1000, 2000];
 
-/** Close codes after which this end comes back: the server or the network is gone. */
+/** Close codes after which this end comes back: the server or the network is gone, or a limit is reached. Without a code, it was silent. */
 const PASSING = new Set([1001, 1005, 1006, 1011, 1012, 1013, 1014]);
+
+/** The other end has left, or was away for too long. */
+export const LEFT = 4011;
+
+/** What the page hears of other close codes. */
+const ENDINGS = {
+  4010: () => 'the other page did not come to the broker: both pages need webrtc.js, of the same broker and with the same key',
+  [LEFT]: () => 'the other page has left, or was away for too long',
+  4012: () => 'one of the two pages read nothing for 30 s, so the broker gave their data up',
+  4014: (reason) => `the broker does not carry the data of this page: ${reason}. Its operator reads in its log what to change`,
+};
 
 /** @typedef {{ opened(): void, lost(): void, back(): void, room(): void, heard(plain: Uint8Array): void, ended(why: { code?: number, message: string }): void }} Events */
 
@@ -90,7 +101,8 @@ export class Pipe {
   }
 
   #write(frame) {
-    this.#socket?.send(frame);
+    // One that closes says so later. Until then browsers would complain about each frame; records are kept anyway.
+    if (this.#socket?.readyState === WebSocket.OPEN) this.#socket.send(frame);
   }
 
   #hear(data) {
@@ -194,15 +206,15 @@ export class Pipe {
   #closed({ code, reason }) {
     this.#socket = undefined;
     this.#unsync();
-    if (PASSING.has(code)) this.#retry();
-    else this.#end({ code, message: reason || `the broker closed the pipe with ${code}` });
+    if (PASSING.has(code)) this.#retry(reason);
+    else this.#end({ code, message: ENDINGS[code]?.(reason) ?? `the broker closed the connection: ${reason || code}` });
   }
 
-  #retry() {
+  #retry(reason = '') {
     clearTimeout(this.#timers.retry);
     if (this.#isEnded) return;
     if (Date.now() - this.#lostAt > AWAY) {
-      this.#end({ message: `there was no way to the broker for ${AWAY / 1000} s` });
+      this.#end({ message: `the broker took no data for ${AWAY / 1000} s: ${reason || 'is it reachable, and a peerbroker with pipes?'}` });
       return;
     }
     const pause = PAUSES[Math.min(this.#attempts, PAUSES.length - 1)];

@@ -7,7 +7,7 @@ import { DataChannelEvent, IceEvent, nextTask } from './events.js';
 import { DECISION, END, readRecord, writeRecord } from './frames.js';
 import { deriveKeys, newKeys } from './keys.js';
 import { readLine, writeLine } from './line.js';
-import { Pipe } from './pipe.js';
+import { LEFT, Pipe } from './pipe.js';
 import { Signalling } from './signalling.js';
 import { statsOf } from './stats.js';
 
@@ -16,6 +16,7 @@ const DISCONNECTED = 5_000;
 const FAILED = 10_000;
 
 const failure = (name, message) => new DOMException(message, name);
+const warn = (message) => console.warn(`webrtc.js: ${message}`);
 
 /** Sessions that say so when their page goes away, as native connections do. @type {Set<Session>} */
 const leaving = new Set();
@@ -223,10 +224,15 @@ export class Session {
       back: () => this.#back(),
       room: () => this.channels.pump(),
       heard: (plain) => this.#hear(readRecord(plain), decision),
-      ended: (why) => {
+      ended: ({ code, message }) => {
         this.#pipe = undefined;
-        if (this.isConnected || !decision) this.#lose(new Error(why.message));
-        else decision.ended();
+        if (this.isConnected || !decision) {
+          this.#lose(new Error(message));
+          return;
+        }
+        // A page whose native WebRTC has won leaves.
+        if (code !== LEFT) warn(message);
+        decision.ended();
       },
     });
   }
@@ -240,7 +246,7 @@ export class Session {
   }
 
   async #url() {
-    const { broker, key, token } = this.#settings;
+    const { broker, key, peer, token } = this.#settings;
     const other = /** @type {any} */ (this.#other);
     const url = new URL(`pipe/${toBase64Url(other.isOfferer ? this.#id : other.id)}`, broker);
     url.protocol = url.protocol.replace('http', 'ws');
@@ -248,6 +254,7 @@ export class Session {
     url.searchParams.set('end', this.#end);
     const proof = typeof token === 'function' ? await token() : token;
     if (proof) url.searchParams.set('token', proof);
+    if (proof && peer) url.searchParams.set('peer', peer);
     return url.href;
   }
 
@@ -297,7 +304,7 @@ export class Session {
 
   #lose(error) {
     clearTimeout(this.#timer);
-    console.warn(`webrtc.js: ${error.message}`);
+    warn(error.message);
     this.channels.end({ error: Object.assign(failure('OperationError', error.message), { errorDetail: 'data-channel-failure' }) });
     this.setState('failed', 'failed');
   }

@@ -56,11 +56,11 @@ pub(super) const YJS: Library =
 
 /// Data channels over the broker, for `<script src>`. Its sources are in `npm/vendor/pipe`.
 pub(super) const PIPES: Library =
-    vendored!("webrtc.js", "sha384-28VSVR1maV6PJloOQbGXIVCpcxCdILEfzlvZfQrLz0vRHGutKNHWmUelA5jdXfp5");
+    vendored!("webrtc.js", "sha384-Vq+kJ3rFRgF9npXl5qDzojLSrT2IzztVMPUh7js5uyo4MevyuNMtDDWXkLkm4It/");
 
 /// The same as a module, which a page installs itself.
 pub(super) const PIPES_MODULE: Library =
-    vendored!("webrtc.mjs", "sha384-9ijbirULbv83eBcegtjHqX4ERVeumM9zEXGNC8Kc15JLQ0JPLEK1QeR1kKkoJzVZ");
+    vendored!("webrtc.mjs", "sha384-uapesJdkH2ABhf3K8m63GV7TGqMSGhdjQ3HVNtKve4neA6G4OBZLmU/ZguO1NujB");
 
 const LIBRARIES: [Library; 5] = [PEERJS, PEERJS_READABLE, QRCODE, SIMPLE_PEER, YJS];
 

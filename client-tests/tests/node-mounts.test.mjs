@@ -1,6 +1,7 @@
 // Where apps of Node mount peerbroker, and what they add to it: it is an app of Express.
 
 import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { rmSync } from 'node:fs';
 import http from 'node:http';
@@ -39,6 +40,22 @@ async function reaches(base, prefix = '', options = {}) {
   one.send({ type: 'OFFER', dst: to, payload: 'hello' });
   assert.equal((await other.frame('OFFER')).payload, 'hello');
   return [one, other];
+}
+
+/** Data that WebRTC cannot carry goes from one end to the other. */
+async function carries(base) {
+  const [pipe, ...ends] = Array.from({ length: 3 }, () => randomBytes(16).toString('base64url'));
+  const sockets = ends.map((end) => new WebSocket(`${base.replace(/^http/, 'ws')}pipe/${pipe}?key=peerjs&end=${end}`));
+  const [one, other] = sockets;
+  const opened = await within('both ends', Promise.all(sockets.map((socket) => once(socket, 'message'))));
+  assert.deepEqual(opened.map(([text]) => JSON.parse(text)), [{ type: 'OPEN', turn: 1 }, { type: 'OPEN', turn: 1 }]);
+  const bytes = randomBytes(65_536);
+  one.send(bytes);
+  const [heard] = await within('the bytes', once(other, 'message'));
+  assert.ok(bytes.equals(heard));
+  const closed = once(other, 'close');
+  one.close(1000);
+  assert.equal((await within('the end', closed))[0], 4011);
 }
 
 /** The end of a handshake: its error, or open. */
@@ -83,8 +100,13 @@ for (const [version, express] of [['4', express4], ['5', express5]]) {
       await listen(server);
       if (order === 'after') mount();
       const paths = ['router/deep/er', 'of/app/inner', 'rooms/7', 'tenants/acme', 'one', 'two', 'expression'];
-      for (const path of paths) await reaches(`${base()}${path}/`, path.replaceAll('/', '-'));
-      assert.match(await handshake(`${base()}router/deep/peerjs?key=peerjs&id=a&token=t`), /404/);
+      for (const path of paths) {
+        await reaches(`${base()}${path}/`, path.replaceAll('/', '-'));
+        await carries(`${base()}${path}/`);
+      }
+      for (const socket of ['peerjs?key=peerjs&id=a&token=t', `pipe/${'A'.repeat(22)}?key=peerjs&end=${'A'.repeat(22)}`]) {
+        assert.match(await handshake(`${base()}router/deep/${socket}`), /404/);
+      }
     });
   }
 
@@ -225,6 +247,9 @@ for (const [library, Server] of [['ws 8', WebSocketServer], ['ws 7', ws7.Server]
     assert.ok(Date.now() - client.getLastPing() < 60_000);
     assert.equal(given.length, 1);
     assert.equal(await alice.close(), 1005);
+    // Data that WebRTC cannot carry does not come to the app's server.
+    app.use('/known', ExpressPeerServer(server, { createWebSocketServer }));
+    for (const path of ['/rooms/one', '/known']) await carries(baseOf(server, path));
   });
 }
 

@@ -9,11 +9,10 @@ const { inspect } = require('node:util');
 const { clientAddress, LOOPBACK } = require('./addresses.js');
 const { bridge } = require('./bridge.js');
 const { Client, Socket } = require('./client.js');
-const { joined, split } = require('./paths.js');
+const { joined, OF_CLIENTS, socketOf, split } = require('./paths.js');
 const { Program } = require('./program.js');
 const { LOG, warnOfError, warnOfEvent, warnOfOptions } = require('./warnings.js');
 
-const WEBSOCKET = 'peerjs';
 // The settings of the program among the options, with the unit of a number.
 const SETTINGS = { allow_discovery: '', concurrent_limit: '', expire_timeout: 'ms', alive_timeout: 'ms' };
 const IDS_TRIED = 100;
@@ -199,21 +198,15 @@ class Broker {
 
   // WebSockets.
 
-  /** The path of WebSockets below the app. */
-  get route() {
-    return this.path + WEBSOCKET;
-  }
-
-  /** Those of WebSockets on the server, as far as the mounts of Express apps tell them. */
-  get routes() {
+  /** The paths of clients on the server, as far as the mounts of Express apps tell them. */
+  get mounted() {
     const paths = this.mounts.flatMap(({ parent, paths }) => paths.map((path) => parent.path() + path));
-    return paths.map((path) => joined(path, this.path) + WEBSOCKET);
+    return paths.map((path) => joined(path, this.path));
   }
 
-  /** The paths of clients, as far as they are known. */
+  /** The same, with those of Connect as far as they are known. */
   get places() {
-    const routes = [...this.routes, ...this.connectPaths.map((path) => joined(path, this.path) + WEBSOCKET)];
-    return routes.map((route) => route.slice(0, -WEBSOCKET.length));
+    return [...this.mounted, ...this.connectPaths.map((path) => joined(path, this.path))];
   }
 
   /** An Express app has mounted it. */
@@ -221,7 +214,7 @@ class Broker {
     // The others are patterns.
     const paths = [mountpath].flat().filter((path) => typeof path === 'string');
     this.mounts.push({ parent, paths });
-    if (!this.sockets && paths.length > 0) this.createServer({ path: this.routes[0], server: this.server });
+    if (!this.sockets && paths.length > 0) this.createServer({ path: this.mounted[0] + OF_CLIENTS, server: this.server });
   }
 
   /** With an option of that name, an app has a server of its own for WebSockets. */
@@ -233,7 +226,7 @@ class Broker {
     this.sockets.on('connection', (socket, req) => {
       const heard = () => this.program.heard();
       const headers = this.proxyHeaders(req);
-      const url = async () => `ws://${LOOPBACK}:${await this.program.port()}/${WEBSOCKET}${split(req.url).search}`;
+      const url = async () => `ws://${LOOPBACK}:${await this.program.port()}/${OF_CLIENTS}${split(req.url).search}`;
       socket.on('message', this.lifeOf(req, socket));
       bridge(socket, url, headers, heard).catch((error) => {
         this.fail(error);
@@ -257,7 +250,7 @@ class Broker {
 
   /** Takes an upgrade that has come to the app. */
   take(req, socket, head) {
-    if (!this.options.createWebSocketServer) return this.upgrade(req, socket, head);
+    if (!this.options.createWebSocketServer || socketOf(req.url).name !== OF_CLIENTS) return this.upgrade(req, socket, head);
     // Its path was not known, so this server listens to none.
     if (!this.sockets) this.createServer({ noServer: true });
     this.sockets.handleUpgrade(req, socket, head, (one) => this.sockets.emit('connection', one, req));
@@ -303,7 +296,7 @@ class Broker {
   }
 
   head(req) {
-    const lines = [`GET /${WEBSOCKET}${split(req.url).search} HTTP/1.1`];
+    const lines = [`GET /${socketOf(req.url).name}${split(req.url).search} HTTP/1.1`];
     for (let at = 0; at < req.rawHeaders.length; at += 2) {
       if (!FORWARDED.test(req.rawHeaders[at])) lines.push(`${req.rawHeaders[at]}: ${req.rawHeaders[at + 1]}`);
     }

@@ -5,7 +5,7 @@
 const { once } = require('node:events');
 const { ServerResponse } = require('node:http');
 const tls = require('node:tls');
-const { split } = require('./paths.js');
+const { OF_CLIENTS, socketOf } = require('./paths.js');
 const { isOfPeerJs, warnOfAnswer, warnOfPath } = require('./warnings.js');
 
 /** @type {WeakMap<object, Set<any>>} */
@@ -65,7 +65,7 @@ function watch(server, brokers) {
   };
   const route = async (req, socket, head) => {
     const { url } = req;
-    const { pathname } = split(url);
+    const { place, name } = socketOf(url);
     const isPeerJs = isOfPeerJs(req);
     const others = () => {
       if (server.listenerCount('upgrade') === 1) return false;
@@ -74,13 +74,13 @@ function watch(server, brokers) {
       req.url = url;
       return emit.call(server, 'upgrade', req, socket, head);
     };
-    const own = [...brokers].find((broker) => broker.routes.includes(pathname));
+    const own = [...brokers].find((broker) => broker.mounted.includes(place));
     // The app has a server of its own for these.
-    if (own?.sockets) return others();
+    if (own?.sockets && name === OF_CLIENTS) return others();
     if (own) return own.take(req, socket, head);
     // Node leaves errors of upgrades to their listeners.
     socket.on('error', () => socket.destroy());
-    if (isWebSocket(req) && [...brokers].some((broker) => pathname.endsWith(broker.route))) {
+    if (isWebSocket(req) && [...brokers].some((broker) => place?.endsWith(broker.path))) {
       const { broker, response } = await seek(server, req, socket);
       if (broker) return broker.take(req, socket, head);
       if (others()) return;
@@ -184,7 +184,7 @@ function seek(server, req, socket) {
 
 /** True if the request is an upgrade that was sought for this broker, which takes it. */
 function isSought(req, broker) {
-  const found = split(req.url).pathname === broker.route ? SOUGHT.get(req) : undefined;
+  const found = socketOf(req.url).place === broker.path ? SOUGHT.get(req) : undefined;
   found?.(broker);
   return Boolean(found);
 }

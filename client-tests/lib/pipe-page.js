@@ -24,12 +24,17 @@ window.harness = (() => {
 
   function hear(number, channel, data) {
     if (answer === 'echo') channel.send(data);
-    else if (answer === 'hash') hashed.push(new Uint8Array(data));
-    else (received[number] ??= []).push(typeof data === 'string' ? data : data.byteLength);
+    else if (answer === 'hash') {
+      hashed.push(new Uint8Array(data));
+      arrived += data.byteLength;
+      hashMore();
+    } else (received[number] ??= []).push(typeof data === 'string' ? data : data.byteLength);
     record(`heard ${number}`, typeof data === 'string' ? data.slice(0, 100) : data.byteLength);
   }
 
   const hashed = [];
+  let arrived = 0;
+  let hashMore = () => {};
 
   /** A new connection with these channels, each a label or `[label, options]`. */
   function make(labels = []) {
@@ -91,8 +96,21 @@ window.harness = (() => {
 
   const hashOf = async (bytes) => btoa(String.fromCharCode(...new Uint8Array(await crypto.subtle.digest('SHA-256', bytes))));
 
+  let file;
+
+  function startFile(size) {
+    file = sendFile(size);
+  }
+
+  const sent = () => file;
+
+  /** The bytes of a file that have come, once they are more than these. */
+  async function more(than) {
+    while (arrived <= than) await new Promise((done) => { hashMore = () => done(undefined); });
+    return arrived;
+  }
+
   async function fileHash(size) {
-    while (hashed.reduce((sum, { length }) => sum + length, 0) < size) await new Promise((again) => { setTimeout(again, 5); });
     const all = new Uint8Array(size);
     let at = 0;
     for (const part of hashed) {
@@ -100,6 +118,34 @@ window.harness = (() => {
       at += part.length;
     }
     return hashOf(all);
+  }
+
+  /** The milliseconds in which each of so many pairs of connections of this page opens its channel. */
+  async function timeToOpen(pairs) {
+    const times = [];
+    for (let pair = 0; pair < pairs; pair += 1) {
+      const began = performance.now();
+      const [one, other] = [new RTCPeerConnection(), new RTCPeerConnection()];
+      for (const [from, to] of [[one, other], [other, one]]) from.onicecandidate = ({ candidate }) => candidate && to.addIceCandidate(candidate);
+      const channel = one.createDataChannel('x');
+      const opened = new Promise((open) => { channel.onopen = open; });
+      await one.setLocalDescription();
+      await other.setRemoteDescription(one.localDescription);
+      await other.setLocalDescription();
+      await one.setRemoteDescription(other.localDescription);
+      await opened;
+      times.push(performance.now() - began);
+      one.close();
+      other.close();
+    }
+    return times;
+  }
+
+  /** The page does nothing until the test's server answers. */
+  function hang() {
+    const request = new XMLHttpRequest();
+    request.open('GET', '/hold', false);
+    request.send();
   }
 
   const addSound = () => {
@@ -129,6 +175,6 @@ window.harness = (() => {
   const leave = () => peer.destroy();
 
   return {
-    next, must, count, story, make, addSound, offer, accept, send, act, sendFile, fileHash, states, list, kinds, heard, closeChannel, close, meet, signal, say, leave,
+    next, must, count, story, make, addSound, offer, accept, send, act, startFile, sent, more, fileHash, states, list, kinds, heard, closeChannel, close, timeToOpen, hang, meet, signal, say, leave,
   };
 })();

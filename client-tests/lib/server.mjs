@@ -104,6 +104,10 @@ class Server {
     return within(what, Promise.race([seen, died]));
   }
 
+  get pid() {
+    return this.#child.pid;
+  }
+
   signal(name) {
     this.#child.kill(name);
   }

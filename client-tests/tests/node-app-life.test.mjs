@@ -6,6 +6,7 @@ import { readdirSync, readFileSync, readlinkSync, writeFileSync } from 'node:fs'
 import http from 'node:http';
 import { join } from 'node:path';
 import { afterEach, test } from 'node:test';
+import { peakOf } from '../lib/memory.mjs';
 import { baseOf, endServer, text } from '../lib/node-api.mjs';
 import { installPackage, loadPackage } from '../lib/npm-package.mjs';
 import { endSockets, PeerSocket } from '../lib/peer-socket.mjs';
@@ -35,12 +36,6 @@ function isProgram(pid) {
   } catch {
     return false;
   }
-}
-
-/** The most memory that a process has had, in MiB. */
-function peakOf(pid) {
-  const [, kibibytes] = readFileSync(`/proc/${pid}/status`, 'utf8').match(/^VmHWM:\s+(\d+) kB$/m);
-  return Math.round(Number(kibibytes) / 1024);
 }
 
 /** The loopback port at which a process listens. */

@@ -132,10 +132,10 @@ const MEDIA = {
   reclaimed: ['Ended early', 'unused allocation', ', as all were taken'],
 };
 
-const mediaFacts = (part) => ({ 'Clients find it at': h('code', {}, part.addresses.join(' and ')), ...numbers(part) });
+const mediaFacts = ({ addresses, ...part }) => ({ 'Clients find it at': h('code', {}, addresses.join(' and ')), ...numbers(part) });
 
 /** The numbers of a part of the server with their units; reasons only if there were any. */
-function numbers({ addresses, ...part }) {
+function numbers(part) {
   const entries = Object.entries(part).map(([name, value]) => {
     const [label, unit, more = ''] = MEDIA[name] ?? [sentence(name.replaceAll('_', ' '))];
     if (typeof value === 'number') return [label, name.endsWith('bytes') ? bytes(value) : (unit ? plural(value, unit) : count(value)) + more];

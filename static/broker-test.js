@@ -13,6 +13,7 @@ export const WAYS = {
   direct: 'directly',
   relay: 'through the relay',
   turn: 'through a TURN server',
+  broker: 'over the broker, encrypted',
 };
 
 const NO_RELAYED_WAY =
@@ -23,15 +24,21 @@ const NO_DIRECT_WAY =
   'The broker works, but the peers found no direct connection. The cause is this browser or its ' +
   'network: look for extensions, a VPN or a policy that limits WebRTC.';
 
+const NO_WEBRTC = 'This browser has no WebRTC, so its data goes over the broker, and nothing of it through a relay.';
+
+/** True if `RTCPeerConnection` is that of webrtc.js, which has no sound. */
+const isWebRtcMissing = () => !('RTCRtpSender' in window);
+
 /**
  * Opens two peers with this key in this page and connects them through the broker.
  * Calls `report(step, state, detail)` for each step, with its name, `running`,
  * `ok` or `failed`, and a text for people. With `relayOnly` the peers can connect only through the server's relay.
- * Resolves to the way that the data took, `direct`, `relay` or `turn`; to undefined if a step failed.
+ * Resolves to the way that the data took, a name of `WAYS`; to undefined if a step failed.
  */
 export async function testBroker(report, key, { relayOnly = false } = {}) {
   const peers = [];
-  const noWay = relayOnly ? NO_RELAYED_WAY : NO_DIRECT_WAY;
+  const noRelayedWay = isWebRtcMissing() ? NO_WEBRTC : NO_RELAYED_WAY;
+  const noWay = relayOnly ? noRelayedWay : NO_DIRECT_WAY;
   let iceServers = [];
 
   async function step(name, work) {
@@ -47,7 +54,7 @@ export async function testBroker(report, key, { relayOnly = false } = {}) {
   }
 
   async function openPeer(id) {
-    const Peer = await loadPeer();
+    const Peer = await loadPeer(key);
     const started = performance.now();
     const peer = new Peer(id, { ...peerOptions, key, config: { iceServers } });
     peers.push(peer);
@@ -66,7 +73,7 @@ export async function testBroker(report, key, { relayOnly = false } = {}) {
 
   try {
     const id = await step('id', async () => {
-      await loadPeer();
+      await loadPeer(key);
       const result = await fetchId(key);
       if (!relayOnly) iceServers = await fetchIceServers(key);
       return { result, detail: `${result.slice(0, 8)}…` };

@@ -7,9 +7,9 @@ const ID_WAIT = 8_000;
 export const VALID_ID = /^[A-Za-z0-9]+(?:[ _-][A-Za-z0-9]+)*$/;
 
 /** Resolves to the `Peer` class once its script has loaded; rejects if this browser has no WebRTC. */
-export async function loadPeer() {
+export async function loadPeer(key = broker.key) {
   const Peer = await loadLibrary('Peer', 'PeerJS');
-  requireWebRtc();
+  requireWebRtc(key);
   return Peer;
 }
 

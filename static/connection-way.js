@@ -3,7 +3,7 @@
 
 const SERVERS_HIGHEST = 255;
 
-/** 'direct', 'relay' for the relay of the server, or 'turn' for a TURN server. `sender` and `recipient` are two ends of a connection. */
+/** 'direct', 'relay' for the relay of the server, 'turn' for a TURN server, or 'broker' without WebRTC. `sender` and `recipient` are two ends of a connection. */
 export async function wayOf(sender, recipient) {
   return wayWith(await sender.getStats(), addedCandidates(sender, recipient));
 }
@@ -14,8 +14,14 @@ export async function wayOfEnd(connection) {
   return wayWith(await connection.getStats(), added);
 }
 
+/** True if the data of a connection goes over the broker, for as long as the connection lasts. */
+export async function goesOverBroker(connection) {
+  return wayWith(await connection.getStats(), new Set()) === 'broker';
+}
+
 function wayWith(report, added) {
   const all = [...report.values()];
+  if (all.some(({ type }) => type === 'pipe')) return 'broker';
   // Firefox has no report of the transport, and marks the pair.
   const pair =
     report.get(all.find(({ type }) => type === 'transport')?.selectedCandidatePairId) ??

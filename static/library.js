@@ -1,3 +1,4 @@
+import { broker } from './settings.js';
 import { within } from './within.js';
 
 const LIBRARY_WAIT = 15_000;
@@ -20,7 +21,9 @@ export async function loadLibrary(name, title) {
   return window[name];
 }
 
-export function requireWebRtc() {
+/** With the broker's webrtc.js, every browser has it. Data that goes over the broker is of the key. */
+export function requireWebRtc(key = broker.key) {
+  window[Symbol.for('peerbroker.pipes')]?.use({ key: decodeURIComponent(String(key)) });
   if (window.RTCPeerConnection) return;
   throw new Error(
     'WebRTC is not available in this browser. It may be turned off in the settings ' +

@@ -4,6 +4,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { newPage } from './browser.mjs';
+import { withoutWebRtc } from './pipe-pages.mjs';
 import { Client } from './client.mjs';
 import { Keys } from './keys.mjs';
 import { startPages } from './pages.mjs';
@@ -128,10 +129,10 @@ class Visit {
   }
 
   /** A fresh page in its own browser context, like another person's. */
-  async page({ name, press, ...context }, { javaScript = true } = {}) {
+  async page({ name, press, ...context }, { javaScript = true, webRtc = true } = {}) {
     const page = await newPage('chromium', { ...context, javaScriptEnabled: javaScript });
     page.setDefaultTimeout(PATIENCE);
-    await page.context().addInitScript(complainAboutIceServers);
+    await page.context().addInitScript(webRtc ? complainAboutIceServers : withoutWebRtc);
     this.#watch(page, name);
     page.context().on('page', (popup) => this.#watch(popup, `${name}, second window`));
     return page;

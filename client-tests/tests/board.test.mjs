@@ -195,6 +195,29 @@ visit('a connection through the relay is not called a direct one', async (visit)
   await sees(ben, 1, LEFT);
 });
 
+visit('people without a direct way draw together over the broker, and read that they do', async (visit) => {
+  const server = await visit.server();
+  const proxy = await visit.proxy(server);
+  const anna = await open(visit, desktop, urlOf(proxy, BOARD));
+  const ben = await visit.open(phone, await localLink(anna), { webRtc: false });
+  for (const page of [anna, ben]) {
+    await says(page, 'connected', 'Connected to 1 person over the broker, encrypted');
+    await page.getByText('Some of you have no other way than over the broker').waitFor();
+  }
+  await draw(anna, LEFT);
+  await sees(ben, 1, LEFT);
+
+  const clara = await open(visit, desktop, ben.url());
+  await says(clara, 'connected', 'Connected to 2 people');
+  await clara.getByText('Some of you have no other way than over the broker').waitFor();
+
+  visit.tolerate(UNREACHABLE);
+  await server.stop();
+  await says(ben, 'retrying', 'The broker cannot be reached');
+  await says(anna, 'retrying', 'Connected to 1 person, without the broker');
+  await anna.getByText('You go on with those to whom you are connected directly').waitFor();
+});
+
 visitAtNight('a connection through a TURN server is not called a direct one', async (visit) => {
   const coturn = await visit.started(startCoturn());
   const url = `${urlOf(await visit.server(coturn.flags), BOARD)}#here`;

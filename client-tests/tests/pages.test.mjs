@@ -514,6 +514,25 @@ for (const device of screens) {
   });
 }
 
+visit('in a browser without WebRTC, the test says that the data went over the broker', async (visit) => {
+  const page = await visit.open(desktop, urlOf(await visit.server(RELAY), '/'), { webRtc: false });
+  await passTheTest(page, desktop);
+  assert.match(await page.locator('#test-summary').innerText(), /The data went over the broker, encrypted\.$/);
+  assert.equal(await page.locator('#test-picture .wire.direct:visible').count(), 1);
+  assert.equal(await page.locator('#test-picture .relayed').isVisible(), true);
+  await page.getByRole('button', { name: 'Test the relay' }).click();
+  await page.locator('#test-summary[data-state="failed"]').waitFor();
+  assert.match(await page.locator('#test-steps [data-step="direct"] .detail').innerText(), /^This browser has no WebRTC/);
+});
+
+visitAtNight('without pipes, no page says that data goes over the broker, and a browser without WebRTC is told so', async (visit) => {
+  const page = await visit.open(desktop, urlOf(await visit.server(['--pipes', 'off']), '/'), { webRtc: false });
+  assert.equal(await page.getByText('their data goes over').isVisible(), false);
+  await page.locator('#test-broker').click();
+  await page.locator('#test-summary[data-state="failed"]').waitFor();
+  assert.match(await page.locator('#test-steps [data-step="id"] .detail').innerText(), /WebRTC is not available in this browser/);
+});
+
 visit('with a key whose calls are always relayed, the test says so', async (visit) => {
   const page = await visit.open(desktop, urlOf(await visit.server([...RELAY, '--relay_mode', 'always']), '/'));
   await passTheTest(page, desktop);
@@ -570,7 +589,7 @@ async function passTheTest(page, device) {
   assert.deepEqual(await steps(page), {
     id: 'ok', 'peer-a': 'ok', 'peer-b': 'ok', introduce: 'ok', direct: 'ok',
   });
-  assert.match(await page.locator('[data-step="direct"] .detail').innerText(), /^(directly|through the relay|through a TURN server), [\d.]+ ms$/);
+  assert.match(await page.locator('[data-step="direct"] .detail').innerText(), /^(directly|through the relay|through a TURN server|over the broker, encrypted), [\d.]+ ms$/);
 }
 
 async function failTheTest(page, device, { at, after: passed, says }) {

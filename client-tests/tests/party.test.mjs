@@ -33,6 +33,14 @@ for (const { where, flags, path, tls } of isThorough ? places : places.slice(0, 
   });
 }
 
+visit('a phone without WebRTC plays over the broker, and says so', async (visit) => {
+  const host = await open(visit, urlOf(await visit.server(), LONG));
+  const player = await visit.open(phone, await localLink(host), { webRtc: false });
+  await enter(player, 'Anna');
+  await says(player, 'connected', 'You are red, over the broker, encrypted');
+  await says(host, 'connected', '1 player');
+});
+
 visit('three phones play a round, there is a winner, and they play again', async (visit) => {
   const host = await open(visit, urlOf(await visit.server(), SHORT));
   assert.equal(await host.locator('#start').getAttribute('aria-disabled'), 'true');

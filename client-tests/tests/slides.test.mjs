@@ -42,6 +42,31 @@ for (const { where, flags, path, tls } of isThorough ? places : places.slice(0, 
   });
 }
 
+visit('a phone without WebRTC turns the slides over the broker, and the slides say so', async (visit) => {
+  const server = await visit.server();
+  const presenter = await present(visit, urlOf(server, SLIDES));
+  const link = await localLink(presenter);
+  const remote = await visit.open(phone, link, { webRtc: false });
+  await says(remote, 'connected', 'Connected over the broker, encrypted');
+  await says(presenter, 'connected', '1 phone connected over the broker, encrypted');
+
+  for (const title of [...TITLES.slice(1, 4), 'The broker carries the data', TITLES[5]]) {
+    await remote.locator('#remote-next').tap();
+    for (const page of [presenter.locator('#slide-title'), remote.locator('#remote-title')]) await page.getByText(title, { exact: true }).waitFor();
+  }
+  await presenter.locator('#slide-text', { hasText: 'goes over the broker, encrypted' }).waitFor();
+  await presenter.locator('#live-facts', { hasText: 'went over the broker, encrypted' }).waitFor();
+  assert.equal(await presenter.locator('#stage [data-direct]:not(.off)').count(), 0);
+
+  await remote.close();
+  await says(presenter, 'ready', 'No phone connected');
+  await presenter.locator('#slide-text', { hasText: 'uses this direct connection' }).waitFor();
+  const direct = await join(visit, link);
+  await direct.locator('#remote-title', { hasText: TITLES[5] }).waitFor();
+  await says(presenter, 'connected', '1 phone connected');
+  await presenter.locator('#live-facts', { hasText: 'did not touch the broker' }).waitFor();
+});
+
 visitAtNight('the remote ends where the slides do', async (visit) => {
   const presenter = await present(visit, urlOf(await visit.server(), SLIDES));
   const remote = await join(visit, await localLink(presenter));

@@ -107,11 +107,20 @@ function showState(shared) {
   element('explanation').textContent = explanation;
 }
 
+/** What the ways of connections mean for the people. */
+function explanationOf(ways) {
+  if (ways.has('broker')) return 'Some of you have no other way than over the broker: when it stops, they wait until it is back.';
+  if ([...ways].some((way) => way !== 'direct')) return 'A relay connects some of you: when the broker stops, they may lose each other.';
+  return 'The broker only introduced you: it can be stopped now.';
+}
+
 /** What the page knows of its connections, in words. */
-function stateOf({ broker, others, isDirect, hasMissed }) {
+function stateOf({ broker, others, ways, hasMissed }) {
   const people = others === 1 ? '1 person' : `${others} people`;
+  const isDirect = ways.size === 1 && ways.has('direct');
+  const isOverBroker = ways.size === 1 && ways.has('broker');
   if (broker === 'lost' && others > 0) {
-    const rest = isDirect ? 'You go on with those who are here' : 'You go on with those whom its relay does not connect';
+    const rest = isDirect ? 'You go on with those who are here' : 'You go on with those to whom you are connected directly';
     return {
       state: 'retrying',
       text: `Connected to ${people}, without the broker`,
@@ -128,10 +137,8 @@ function stateOf({ broker, others, isDirect, hasMissed }) {
   if (others > 0) {
     return {
       state: 'connected',
-      text: `Connected to ${people}${isDirect ? ' directly' : ''}`,
-      explanation: isDirect
-        ? 'The broker only introduced you: it can be stopped now.'
-        : 'A relay connects some of you: when the broker stops, they may lose each other.',
+      text: `Connected to ${people}${isDirect ? ' directly' : ''}${isOverBroker ? ' over the broker, encrypted' : ''}`,
+      explanation: explanationOf(ways),
     };
   }
   if (broker === 'connecting') return { state: 'connecting', text: 'Connecting to the broker…', explanation: '' };
@@ -140,6 +147,6 @@ function stateOf({ broker, others, isDirect, hasMissed }) {
     text: 'Nobody else is connected',
     explanation: hasMissed
       ? 'Somebody came, but your devices found no way to each other. Put both on one network, or give the broker a relay.'
-      : 'Send somebody the whole link: without its part after #, a page starts another board. Drawings and notes go from browser to browser.',
+      : 'Send somebody the whole link: without its part after #, a page starts another board. Drawings and notes go from browser to browser, encrypted.',
   };
 }

@@ -54,14 +54,14 @@ export class SharedDocument extends EventTarget {
     return this.#provider.awareness;
   }
 
-  /** The number of connections to other pages that are open, and whose ways are known. */
+  /** The number of connections to other pages that are open, and whose ways are known. Without the broker, none goes over it. */
   get others() {
-    return this.#open.length;
+    return this.#open.filter((connection) => this.broker !== 'lost' || this.#ways.get(connection) !== 'broker').length;
   }
 
-  /** True if all of these connections go directly, and not through a relay or a TURN server. */
-  get isDirect() {
-    return this.#open.every((connection) => this.#ways.get(connection) === 'direct');
+  /** The ways of these connections: `direct`, and those that need a server. */
+  get ways() {
+    return new Set(this.#open.map((connection) => this.#ways.get(connection)));
   }
 
   /** The document as a text. */

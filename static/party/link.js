@@ -1,3 +1,4 @@
+import { goesOverBroker } from '../connection-way.js';
 import { peerOptions } from '../settings.js';
 
 /**
@@ -26,6 +27,12 @@ export class Link extends EventTarget {
     // The reason does not matter: a `close` follows.
     this.#peer.on('error', () => {});
     this.#peer.on('close', () => this.#tell('close'));
+  }
+
+  /** True if the data of an open link goes over the broker. */
+  async isOverBroker() {
+    // simple-peer has no public name for it. A link that ends meanwhile has no way.
+    return goesOverBroker(this.#peer._pc).catch(() => false);
   }
 
   signal(description) {

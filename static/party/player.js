@@ -95,6 +95,7 @@ class Player {
     this.#seat = seat;
     seat.addEventListener('joined', ({ detail }) => this.#joined(detail));
     seat.addEventListener('message', ({ detail }) => detail.type === 'state' && this.#showState(detail));
+    seat.addEventListener('overBroker', () => this.#tellColour(', over the broker, encrypted'));
     seat.addEventListener('lost', ({ detail }) => this.#lost(detail));
     seat.addEventListener('ended', ({ detail }) => {
       this.#seat = undefined;
@@ -112,8 +113,12 @@ class Player {
     element('renamed').hidden = name === this.#wantedName;
     element('renamed').textContent = `The name ${this.#wantedName} is taken, so you are ${name}.`;
     this.#wantedName = name;
-    setStatus('connected', `You are ${COLOURS[colour]}`);
+    this.#tellColour();
     keepAwake();
+  }
+
+  #tellColour(way = '') {
+    setStatus('connected', `You are ${COLOURS[Number(document.body.dataset.colour)]}${way}`);
   }
 
   /** Puts the room into the form and the address, for a reload. */

@@ -13,6 +13,7 @@ const FINAL = new Set(['wrong room', 'no player', 'room full']);
  * A place in a room that reconnects by itself. Its events:
  *
  * - `joined`: joined or rejoined. `detail` is the computer's welcome;
+ * - `overBroker`: the data of this place goes over the broker;
  * - `message`: `detail` is any other message of the computer;
  * - `lost`: disconnected and retrying. `detail` is the error of the last attempt, if there was one;
  * - `ended`: gave up. `detail` is the reason: one of `Refused`, `closed` or `replaced`.
@@ -82,6 +83,7 @@ export class Seat extends EventTarget {
     seat.link.addEventListener('close', ifCurrent(() => this.#lost()));
     seat.socketClosed.then(ifCurrent(() => this.#keepTheName(seat)));
     this.#tell('joined', seat.welcome);
+    seat.link.isOverBroker().then(ifCurrent((isOverBroker) => isOverBroker && this.#tell('overBroker')));
     if (seat.welcome.room !== this.#room) this.#move(seat.welcome.room);
   }
 

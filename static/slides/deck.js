@@ -33,10 +33,18 @@ const SLIDES = [
       'From now on data goes directly from one to the other, encrypted end to end.',
       'If you stop the broker now, the connection stays.',
     ],
+    overBroker: {
+      title: 'The broker carries the data',
+      text: [
+        'These two found no path, so their data goes over the broker, encrypted end to end.',
+        'If you stop the broker now, the connection waits until it is back.',
+      ],
+    },
   },
   {
     title: 'That was you, just now',
     text: ['Every tap on a phone that turns these slides uses this direct connection.'],
+    overBroker: { text: ['Every tap on a phone that turns these slides goes over the broker, encrypted.'] },
     isLive: true,
   },
 ];
@@ -50,12 +58,15 @@ export class Deck {
     this.#onChange = onChange;
   }
 
+  /** True if a phone has no other way than over the broker. */
+  isOverBroker = false;
+
   get slides() {
-    return SLIDES;
+    return SLIDES.map((slide) => (this.isOverBroker ? { ...slide, ...slide.overBroker } : slide));
   }
 
   get current() {
-    return SLIDES[this.#index];
+    return this.slides[this.#index];
   }
 
   /** The position for the remotes; `index` counts from 0. */
@@ -64,7 +75,7 @@ export class Deck {
       index: this.#index,
       count: SLIDES.length,
       title: this.current.title,
-      upcoming: SLIDES[this.#index + 1]?.title ?? '',
+      upcoming: this.slides[this.#index + 1]?.title ?? '',
     };
   }
 

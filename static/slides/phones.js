@@ -1,3 +1,5 @@
+import { goesOverBroker } from '../connection-way.js';
+
 /**
  * The phones that are connected to the presentation. Calls `onChange()` when one
  * connects or disconnects, and `onCommand(name)` with `next` or `previous`.
@@ -8,7 +10,7 @@ export class Phones {
   #onChange;
   #onCommand;
 
-  /** The last round-trip time in milliseconds that a phone reported. */
+  /** The last round-trip time in milliseconds that a phone reported, and whether it went over the broker. @type {{ time: number, isOverBroker: boolean } | undefined} */
   roundTrip;
 
   constructor({ position, onChange, onCommand }) {
@@ -22,21 +24,29 @@ export class Phones {
     return [...this.#connections.values()].filter((phone) => phone.reachable).length;
   }
 
+  /** True if the data of a reachable phone goes over the broker. */
+  get areOverBroker() {
+    return [...this.#connections.values()].some((phone) => phone.reachable && phone.isOverBroker);
+  }
+
   /** The id of one phone, if there is one. */
   get someId() {
     return this.#connections.keys().next().value;
   }
 
   add(connection) {
-    const phone = { connection, reachable: true };
+    const phone = { connection, reachable: true, isOverBroker: false };
 
-    connection.on('open', () => {
+    connection.on('open', async () => {
       // A phone that reconnects has its old id; its old connection is dead.
       this.#connections.get(connection.peer)?.connection.close();
       this.#connections.set(connection.peer, phone);
       this.#onChange();
+      // A connection that ends meanwhile has no way.
+      phone.isOverBroker = await goesOverBroker(connection.peerConnection).catch(() => false);
+      if (phone.isOverBroker) this.#onChange();
     });
-    connection.on('data', (message) => this.#receive(connection, message));
+    connection.on('data', (message) => this.#receive(phone, message));
     connection.on('iceStateChanged', (state) => {
       phone.reachable = state === 'connected' || state === 'completed';
       this.#onChange();
@@ -54,7 +64,7 @@ export class Phones {
     }
   }
 
-  #receive(connection, message) {
+  #receive({ connection, isOverBroker }, message) {
     switch (message?.type) {
       case 'next':
       case 'previous':
@@ -64,7 +74,7 @@ export class Phones {
         // Repeats the position, because a message sent as soon as the channel opens may be lost.
         connection.send({ type: 'pong', sentAt: message.sentAt, ...this.#position() });
         if (Number.isFinite(message.roundTrip)) {
-          this.roundTrip = message.roundTrip;
+          this.roundTrip = { time: message.roundTrip, isOverBroker };
           this.#onChange();
         }
         break;

@@ -36,11 +36,7 @@ export function startPresenter() {
   });
   link.addEventListener('connection', ({ detail }) => phones.add(detail));
 
-  for (const { title } of deck.slides) {
-    const dot = document.createElement('li');
-    dot.title = title;
-    element('dots').append(dot);
-  }
+  element('dots').append(...deck.slides.map(() => document.createElement('li')));
   element('slide-count').textContent = deck.slides.length;
   element('next').addEventListener('click', deck.next);
   element('previous').addEventListener('click', deck.previous);
@@ -60,8 +56,11 @@ export function startPresenter() {
     element('slide-text').replaceChildren(...deck.current.text.map(paragraph));
     element('previous').setAttribute('aria-disabled', index === 0);
     element('next').setAttribute('aria-disabled', index === count - 1);
-    [...element('dots').children].forEach((dot, at) => dot.classList.toggle('current', at === index));
-    setStage(index + 1);
+    [...element('dots').children].forEach((dot, at) => {
+      dot.title = deck.slides[at].title;
+      dot.classList.toggle('current', at === index);
+    });
+    setStage(index + 1, deck.isOverBroker);
     showFacts();
   }
 
@@ -71,9 +70,14 @@ export function startPresenter() {
   }
 
   function showConnections() {
-    const { count } = phones;
-    const phonesText = count === 1 ? '1 phone connected' : `${count} phones connected`;
-    if (lostBecause && count > 0) {
+    const { count, areOverBroker } = phones;
+    const phonesText = `${count === 1 ? '1 phone' : `${count} phones`} connected${areOverBroker ? ' over the broker, encrypted' : ''}`;
+    if (areOverBroker !== deck.isOverBroker) {
+      deck.isOverBroker = areOverBroker;
+      showSlide();
+      phones.sendPosition();
+    }
+    if (lostBecause && count > 0 && !areOverBroker) {
       setStatus('retrying', `${phonesText}. The broker is not reachable: new phones have to wait.`);
     } else if (lostBecause) {
       setStatus('retrying', `${lostBecause} Trying again…`);
@@ -114,19 +118,19 @@ function paragraph(text) {
 function liveFacts({ count, roundTrip }) {
   if (count === 0) return 'Connect a phone with the code to see it.';
   if (roundTrip === undefined) return '';
-  const time = roundTrip < 1 ? 'less than a millisecond' : `${Math.round(roundTrip)} ms`;
-  return `The last round trip took ${time} and did not touch the broker.`;
+  const time = roundTrip.time < 1 ? 'less than a millisecond' : `${Math.round(roundTrip.time)} ms`;
+  return `The last round trip took ${time} and ${roundTrip.isOverBroker ? 'went over the broker, encrypted' : 'did not touch the broker'}.`;
 }
 
-/** Each part of the picture lists the slides that show it, counted from 1. */
-function setStage(number) {
+/** Each part of the picture lists the slides that show it, counted from 1. Some are of a direct connection. */
+function setStage(number, isOverBroker) {
   element('stage').dataset.slide = number;
   const listed = (list) => list.split(' ').includes(String(number));
   for (const part of document.querySelectorAll('#stage [data-on]')) {
-    part.classList.toggle('off', !listed(part.dataset.on));
+    part.classList.toggle('off', !listed(part.dataset.on) || (isOverBroker && 'direct' in part.dataset));
   }
   for (const part of document.querySelectorAll('#stage [data-faint-on]')) {
-    part.classList.toggle('faint', listed(part.dataset.faintOn));
+    part.classList.toggle('faint', listed(part.dataset.faintOn) && !isOverBroker);
   }
 }
 

@@ -1,6 +1,7 @@
 import { keepAwake } from '../awake.js';
 import { BrokerLink } from '../broker-link.js';
 import { VALID_ID } from '../broker.js';
+import { goesOverBroker } from '../connection-way.js';
 import { setStatus } from '../status.js';
 
 const DIAL_WAIT = 15_000;
@@ -51,6 +52,8 @@ class Remote {
   #presenterId;
   #link = new BrokerLink('remote');
   #connection;
+  /** True if the data of the connection goes over the broker. */
+  #isOverBroker = false;
   #dialTimer;
   #redialTimer;
   #lastHeard = 0;
@@ -108,17 +111,23 @@ class Remote {
     connection?.close();
   }
 
-  #connected() {
+  async #connected() {
     clearTimeout(this.#dialTimer);
     this.#lastHeard = Date.now();
     this.#ping();
     hideProblem();
-    this.#tellConnected();
     keepAwake();
+    const connection = this.#connection;
+    const isOverBroker = await goesOverBroker(connection.peerConnection).catch(() => false);
+    if (connection !== this.#connection) return;
+    this.#isOverBroker = isOverBroker;
+    this.#tellConnected();
   }
 
   #tellConnected() {
-    setStatus('connected', this.#link.isOpen ? 'Connected' : 'Connected; the broker is not reachable');
+    if (this.#isOverBroker && !this.#link.isOpen) setStatus('retrying', 'Reconnecting…');
+    else if (this.#isOverBroker) setStatus('connected', 'Connected over the broker, encrypted');
+    else setStatus('connected', this.#link.isOpen ? 'Connected' : 'Connected; the broker is not reachable');
   }
 
   #connectionLost() {

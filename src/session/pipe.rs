@@ -16,7 +16,7 @@ use crate::transport::{self, Accepted, Socket, SocketEvent};
 use peerbroker_broker::events::Count;
 use peerbroker_broker::protocols::pipes::{PipeEnd, PipeTurn};
 use peerbroker_broker::router::{Disconnect, Outbox};
-use peerbroker_core::vocabulary::{CloseReason, Fragment, Frame, RealmKind, Refusal};
+use peerbroker_core::vocabulary::{CloseReason, ConnId, Fragment, Frame, RealmKind, Refusal};
 
 /// Most bytes of a message on a pipe.
 pub(crate) const MAX_PIPE_MESSAGE: usize = 64 << 10;
@@ -42,6 +42,8 @@ struct ActiveEnd<S> {
     end: PipeEnd,
     /// The pause of an end above a rate: nothing is read until it is over.
     pause: Option<Pin<Box<dyn Future<Output = ()>>>>,
+    /// The message that is not whole yet, and the connection that gets it; `None` behind it if nobody does.
+    unfinished: Option<Option<ConnId>>,
     socket: S,
     // Dropped last.
     session: OpenSession,
@@ -59,7 +61,7 @@ async fn open<A: Accepted>(
         Ok(Place::Here(reserved, attach)) => {
             let (socket, outbox) = begin(connection, &session);
             let end = reserved.connect(&attach, outbox);
-            return Some(ActiveEnd { end, pause: None, socket, session });
+            return Some(ActiveEnd { end, pause: None, unfinished: None, socket, session });
         }
         Ok(Place::There(crossing)) => match connection.into_bytes() {
             Ok(raw) => {
@@ -86,11 +88,11 @@ impl<S: Socket> ActiveEnd<S> {
     fn poll(&mut self, cx: &mut task::Context<'_>) -> Poll<Disconnect> {
         for _ in 0..READS_PER_TURN {
             let turn = self.end.turn(cx, |cx, outbox| self.socket.poll_send(cx, outbox));
-            let outlet = match turn {
+            let to = match turn {
                 PipeTurn::Over(end) => return Poll::Ready(end),
                 PipeTurn::Wait => return Poll::Pending,
                 PipeTurn::Alone => None,
-                PipeTurn::Pass(outlet) => Some(outlet),
+                PipeTurn::Pass(to) => Some(to),
             };
             if let Some(pause) = &mut self.pause {
                 ready!(pause.as_mut().poll(cx));
@@ -99,7 +101,9 @@ impl<S: Socket> ActiveEnd<S> {
                     continue;
                 }
             }
-            let mut read = Read::default();
+            // A connection that lacks the beginning of a message gets nothing of it.
+            let skips = self.unfinished.is_some_and(|begun_for| begun_for != to || to.is_none());
+            let mut read = Read { is_within: self.unfinished.is_some(), skips, ..Read::default() };
             let end = &self.end;
             let received = ready!(self.socket.poll_recv(cx, &mut |event| {
                 read.add(&event);
@@ -110,8 +114,9 @@ impl<S: Socket> ActiveEnd<S> {
             }));
             let now = self.session.clock().now();
             let pause = self.end.charge(read.bytes, read.events, now);
-            if let Some(outlet) = outlet.filter(|_| !read.frames.is_empty()) {
-                outlet.send(read.frames, now);
+            self.unfinished = read.is_within.then(|| to.filter(|_| !read.skips));
+            if let Some(to) = to.filter(|_| !read.frames.is_empty()) {
+                self.end.pass(to, read.frames, read.is_within && !read.skips, now);
             }
             if read.has_text {
                 return Poll::Ready(Disconnect::ByServer(CloseReason::WrongMessage));
@@ -151,6 +156,10 @@ struct Read {
     bytes: usize,
     events: usize,
     has_text: bool,
+    /// The last message is not whole.
+    is_within: bool,
+    /// The rest of the message is dropped.
+    skips: bool,
 }
 
 impl Read {
@@ -166,6 +175,11 @@ impl Read {
 
     fn append(&mut self, payload: &[u8], place: Fragment) {
         self.bytes += payload.len();
+        self.is_within = !place.is_last;
+        self.skips &= !place.is_first;
+        if self.skips {
+            return;
+        }
         self.frames.reserve(payload.len() + LONGEST_HEADER);
         Frame::append_fragment(&mut self.frames, payload, place);
     }

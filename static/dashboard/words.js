@@ -65,7 +65,7 @@ const CLOSED = {
   pipe_alone: 'waited for the other end of its pipe, which did not come',
   pipe_left: 'was closed: the other end of its pipe has left',
   pipe_stalled: 'was closed: an end of its pipe did not read',
-  pipe_idle: 'was closed: its end of a pipe fell silent',
+  pipe_broken: 'was closed: its end of a pipe fell silent, or got half a message',
 };
 
 /** Why clients are refused, by their labels. */

@@ -155,6 +155,63 @@ fn what_comes_while_the_other_end_is_away_is_dropped() {
 }
 
 #[test]
+fn a_message_that_is_cut_off_ends_the_connection_that_has_its_beginning() {
+    on_both(|server| {
+        let half = &wire::frame(FIN | opcode::BINARY, &[7; 1000])[..500];
+        // Its socket is lost, or replaced.
+        for is_replaced in [false, true] {
+            let (mut one, mut other) = ends(server);
+            one.send_raw(half);
+            let begun = other.next_frame("half a message").unwrap();
+            assert_eq!((begun.first, begun.payload.len() < 1000), (opcode::BINARY, true));
+            let mut newer = None;
+            if is_replaced {
+                newer = Some(end_of(server, PIPE, ONE));
+                one.expect_closed_with(CloseReason::Replaced.ending().code);
+            } else {
+                one.reset();
+            }
+            // No text comes within a message.
+            other.expect_closed_with(None);
+            let mut other = end_of(server, PIPE, OTHER);
+            let mut one = newer.unwrap_or_else(|| end_of(server, PIPE, ONE));
+            let next = |end: &mut RawClient| loop {
+                match end.expect_text() {
+                    text if text == WAITING => {}
+                    text => return text,
+                }
+            };
+            // The newer socket had a turn with the connection that was over.
+            let turn = next(&mut other);
+            while next(&mut one) != turn {}
+            one.send_binary(b"whole");
+            assert_eq!(message(&mut other), b"whole");
+            one.expect_closed_by_us(Some(1000));
+            other.expect_closed_with(CloseReason::PipeLeft.ending().code);
+            wait_until("the pipe is over", || pipes(server) == 0);
+        }
+    });
+}
+
+#[test]
+fn nobody_gets_the_end_of_a_message_without_its_beginning() {
+    on_both(|server| {
+        let begun = wire::frame(opcode::BINARY, b"too ");
+        let rest = wire::frame(FIN | opcode::CONTINUATION, b"early");
+        let mut one = end_of(server, PIPE, ONE);
+        one.send_raw(begun);
+        one.ping(b"");
+        one.expect_pong();
+        let mut other = end_of(server, PIPE, OTHER);
+        one.expect(opened(1));
+        other.expect(opened(1));
+        one.send_raw(rest);
+        one.send_binary(b"in time");
+        assert_eq!(message(&mut other), b"in time");
+    });
+}
+
+#[test]
 fn nobody_waits_for_longer_than_half_a_minute() {
     on_both(|server| {
         let mut alone = end_of(server, PIPE, ONE);

@@ -33,6 +33,10 @@ fn numbers_in_packets_never_change() {
         "banned",
         "no_place",
         "wrong_message",
+        "pipe_alone",
+        "pipe_left",
+        "pipe_stalled",
+        "pipe_broken",
     ];
     for (number, label) in (0..).zip(labels) {
         let why = CloseReason::of_number(number).expect("a reason");
@@ -54,7 +58,7 @@ fn numbers_in_packets_never_change() {
         assert_eq!((RoomCodeError::of_number(number), error.number()), (Some(error), number));
     }
     // Those of newer versions.
-    let unknown = (MessageKind::of_number(9), CloseReason::of_number(17), Posted::of_number(6));
+    let unknown = (MessageKind::of_number(9), CloseReason::of_number(21), Posted::of_number(6));
     assert_eq!((unknown, RoomCodeError::of_number(5)), ((None, None, None), None));
 }
 

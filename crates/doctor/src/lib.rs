@@ -252,10 +252,10 @@ async fn examine_peers(
     let mut first = report.take("websocket", Socket::open(server).await.map(|socket| (opened, socket)))?;
     if let Ok(mut second) = Socket::open(server).await {
         let is_good = report.add("peers", peers::exchange(&mut first, &mut second).await);
-        if is_peerbroker {
+        report.add("discovery", answers::discovery(server, [&first.id, &second.id]).await);
+        if is_good && is_peerbroker {
             report.add("pipes", pipes::exchange(server).await);
         }
-        report.add("discovery", answers::discovery(server, [&first.id, &second.id]).await);
         if is_good {
             let relay = relay::relay(&mut first, &mut second, server.address.ip(), relay_waits).await;
             report.add_all(relay.findings);

@@ -21,7 +21,12 @@ pub(super) async fn exchange(server: &Server) -> Finding {
     let opened = join!(open(server, &pipe), open(server, &pipe));
     let (mut one, mut other) = match opened {
         (Ok(one), Ok(other)) => (one, other),
-        (Err(finding), _) | (_, Err(finding)) => return finding,
+        _ => {
+            let path = &server.target.path;
+            return warning!("no pipe opens below {path}pipe/" =>
+                "Pages without WebRTC need one: have the proxy in front lead {path}pipe/ to the broker too, with the headers of the \
+                 upgrade as for {}.", server.target.socket_path());
+        }
     };
     // Bytes of which no proxy can guess the next.
     let record: Vec<u8> = (0..RECORD as u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 24) as u8).collect();

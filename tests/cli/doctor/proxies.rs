@@ -107,6 +107,19 @@ fn another_site_at_the_path_itself_is_no_fault() {
     let examined = examine(&[&nginx.address.to_string()]);
     examined.expect_failed(&[]);
     examined.expect("path", "ok", &["/ itself shows something else"]);
+    examined.expect("pipes", "warning", &["no pipe opens below /pipe/", "lead /pipe/ to the broker too"]);
+}
+
+#[test]
+fn a_pipe_goes_through_a_proxy_and_is_not_missed_where_pipes_are_off() {
+    let program = Program::start(&["--proxied"]);
+    let Some(nginx) = behind(&program, RIGHT) else { return };
+    examine(&[&nginx.address.to_string()]).expect("pipes", "ok", &["a pipe opens"]);
+    let program = Program::start(&["--proxied", "--pipes", "off"]);
+    let Some(nginx) = behind(&program, RIGHT) else { return };
+    let examined = examine(&[&nginx.address.to_string()]);
+    examined.expect_failed(&[]);
+    examined.expect("pipes", "skipped", &["pipes are off"]);
 }
 
 #[test]

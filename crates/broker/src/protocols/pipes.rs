@@ -30,7 +30,7 @@ use peerbroker_core::vocabulary::{ApiKey, CloseReason, EndId, Limit, PeerId, Pip
 pub use bridge::Bridge;
 use bridge::Bridges;
 use pipe::Pipe;
-pub use pipe::{Attach, PipeEnd, PipeOutlet, PipeReport, PipeTurn};
+pub use pipe::{Attach, PipeEnd, PipeReport, PipeTurn};
 use tickets::Tickets;
 pub use tickets::{Ticket, WayThere};
 

@@ -64,13 +64,14 @@ table! {
     /// A client of RxDB sent a message that its protocol does not have: RxDB's server closes the connection too.
     WrongMessage: "wrong_message", Some(4009), "the protocol has no such message", false;
     /// No other end of the pipe came in time.
-    PipeAlone: "pipe_alone", Some(4010), "no other end came", true;
+    PipeAlone: "pipe_alone", Some(4010), "no other end came", false;
     /// The other end of the pipe has left for good, or did not come back in time.
     PipeLeft: "pipe_left", Some(4011), "the other end has left", false;
     /// One end of the pipe has read nothing for too long.
-    PipeStalled: "pipe_stalled", Some(4012), "an end did not read", true;
-    /// Nothing came from the end of the pipe: its network may be gone.
-    PipeIdle: "pipe_idle", None, "", true;
+    PipeStalled: "pipe_stalled", Some(4012), "an end did not read", false;
+    /// The connection of an end of a pipe cannot go on: nothing came from it, so its network may be gone, or the message that it gets will
+    /// never be whole.
+    PipeBroken: "pipe_broken", None, "", true;
     /// The server stops.
     Shutdown: "shutdown", Some(1001), "server is stopping", true;
     /// The client broke RFC 6455.
@@ -86,7 +87,7 @@ table! {
 numbers! {
     CloseReason: Left = 0, Replaced = 1, Evicted = 2, TimedOut = 3, SlowReader = 4, KeyRevoked = 5, Kicked = 6,
     Outranked = 7, Shutdown = 8, ProtocolError = 9, NotUtf8 = 10, TooBig = 11, TryAgainLater = 12, RoomFull = 13,
-    Banned = 14, NoPlace = 15, WrongMessage = 16, PipeAlone = 17, PipeLeft = 18, PipeStalled = 19, PipeIdle = 20,
+    Banned = 14, NoPlace = 15, WrongMessage = 16, PipeAlone = 17, PipeLeft = 18, PipeStalled = 19, PipeBroken = 20,
 }
 
 impl Ending {

@@ -18,7 +18,7 @@ use crate::protocols::names::Hold;
 use crate::router::{Disconnect, Outbox};
 use peerbroker_core::clock::Instant;
 use peerbroker_core::rate_limit::RateLimit;
-use peerbroker_core::vocabulary::{CloseReason, EndId, Frame, Limit, NORMAL, PipeId};
+use peerbroker_core::vocabulary::{CloseReason, ConnId, EndId, Frame, Limit, NORMAL, PipeId};
 
 /// Time for which an end may be alone or away, and for which it may read nothing.
 pub(super) const PATIENCE: Duration = Duration::from_secs(30);
@@ -74,12 +74,9 @@ pub enum PipeTurn {
     Wait,
     /// It reads, and nobody hears it: what comes is dropped.
     Alone,
-    /// It reads for the other end.
-    Pass(PipeOutlet),
+    /// It reads for this connection of the other end.
+    Pass(ConnId),
 }
-
-/// The other end, for what one end reads.
-pub struct PipeOutlet(Arc<Line>);
 
 /// A connection's hold on its end of a pipe. Dropping it tells the other end that the connection is lost, and may come back.
 pub struct PipeEnd {
@@ -173,7 +170,7 @@ impl Pipe {
         outbox: Outbox,
         now: Instant,
     ) -> PipeEnd {
-        let line = Arc::new(Line::new(outbox, now));
+        let line = Arc::new(Line::new(pipes.router.next_connection(), outbox, now));
         let mut state = self.state.lock();
         if state.is_over {
             // It ended between the reservation and now, so nobody would sweep this connection.
@@ -192,11 +189,8 @@ impl Pipe {
             }
             state.turn = state.turn.wrapping_add(1);
             let opened = format!(r#"{{"type":"OPEN","turn":{}}}"#, state.turn);
-            for line in state.lines() {
-                line.push(Frame::of_text(&opened), now);
-                // What comes is not dropped any more.
-                line.wake();
-            }
+            // What comes from them is not dropped any more.
+            state.lines().for_each(|line| line.tell(&opened, now));
         }
         drop(state);
         PipeEnd { pipes: Arc::clone(pipes), pipe: Arc::clone(self), line }
@@ -252,7 +246,7 @@ impl Pipe {
             // Nothing is read from an end for which the other has no room.
             let is_read = state.other(line).is_none_or(|other| other.full_since().is_none());
             if is_read && now.saturating_since(line.heard()) >= idle_timeout {
-                line.dismiss(CloseReason::PipeIdle);
+                line.dismiss(CloseReason::PipeBroken);
             }
         }
         None
@@ -297,7 +291,7 @@ impl PipeEnd {
         match self.other() {
             None => PipeTurn::Alone,
             Some(other) if !other.has_room() => PipeTurn::Wait,
-            Some(other) => PipeTurn::Pass(PipeOutlet(other)),
+            Some(other) => PipeTurn::Pass(other.number),
         }
     }
 
@@ -328,6 +322,19 @@ impl PipeEnd {
         });
         let longest = pauses.into_iter().max_by_key(|pause| pause.time)?;
         (!longest.time.is_zero()).then_some(longest)
+    }
+
+    /// Sends frames that were made of what this end has read to a connection of the other one, at once as far as its socket takes them.
+    /// `is_within_message` if a message at their end is not whole. If one of the two connections is not that of its end any more, they are
+    /// dropped.
+    pub fn pass(&self, to: ConnId, frames: Vec<u8>, is_within_message: bool, now: Instant) {
+        // Under the lock: nothing may come between the parts of a message.
+        let mut state = self.pipe.state.lock();
+        if state.end_of(&self.line).is_some()
+            && let Some(other) = state.other(&self.line).filter(|other| other.number == to)
+        {
+            other.pass(Frame::raw(frames), is_within_message, now);
+        }
     }
 
     /// Answers a ping, unless something waits for the connection.
@@ -366,9 +373,8 @@ impl PipeEnd {
         end.line = None;
         end.since = now;
         if let Some(other) = state.lines().next().filter(|_| !state.is_over) {
-            other.push(Frame::of_text(r#"{"type":"WAITING"}"#), now);
-            // It reads again, and what comes is dropped.
-            other.wake();
+            // What comes from it is dropped.
+            other.tell(r#"{"type":"WAITING"}"#, now);
         }
     }
 }
@@ -378,12 +384,5 @@ impl Drop for PipeEnd {
         self.lose();
         // With the writer, which ends a plain connection. The other end may still have the line.
         self.line.end();
-    }
-}
-
-impl PipeOutlet {
-    /// Sends frames that were made of what the end has read, at once as far as the socket takes them.
-    pub fn send(&self, frames: Vec<u8>, now: Instant) {
-        self.0.push(Frame::raw(frames), now);
     }
 }

@@ -208,7 +208,7 @@ const ATTACKS: &[Attack] = &[
     .flags(MATCHBOX)
     .peak_mib(150),
     // Pipes.
-    attack!(pipes::ends_that_wait, "1,500 waiting ends of 15 addresses, and 300 more that are refused")
+    attack!(pipes::ends_that_wait, "900 waiting ends of 9 addresses, and 180 more that are refused")
         .peak_mib(100),
     attack!(pipes::ends_that_do_not_read, "1 MiB into each of 300 pipes whose other end does not read")
         .flags(FAST_PIPES)

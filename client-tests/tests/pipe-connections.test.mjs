@@ -100,7 +100,8 @@ test('no message is lost, doubled or out of order over 20 lost sockets', options
       mine.send(expected.at(-1));
     }
     // The socket is lost while some of these are on their way.
-    await until('both ends to be there', () => server.openings === before + loss);
+    // A page that the machine keeps waiting may take another socket by itself.
+    await until('both ends to be there', () => server.openings >= before + loss);
     server.drop(loss);
   }
   await until('all messages', () => echoed.length === expected.length);

@@ -85,30 +85,33 @@ impl SocketEndpoint {
         request: ConnectRequest,
     ) {
         let node = &mounted.runtime.node;
-        if self == SocketEndpoint::Pipe {
-            // It may go on to another node.
-            return drop(rt::spawn(session::serve_end(connection, node, request)));
-        }
-        let socket = connection.open();
         match self {
             #[cfg(test)]
             SocketEndpoint::Of(RealmKind::PeerJs) if request.query.ends_with("&echo") => {
-                drop(rt::spawn(session::serve::<_, session::Echo>(socket, node, request)));
+                drop(rt::spawn(session::serve::<_, session::Echo>(connection.open(), node, request)));
             }
             SocketEndpoint::Of(realm) => {
-                with_clients!(realm, C => drop(rt::spawn(session::serve::<_, C>(socket, node, request))));
+                with_clients!(realm, C => drop(rt::spawn(session::serve::<_, C>(connection.open(), node, request))));
             }
-            SocketEndpoint::CutPath | SocketEndpoint::Pipe => {
-                drop(rt::spawn(session::serve::<_, PeerJs>(socket, node, request)))
+            // Not open yet: it may go on to another node.
+            SocketEndpoint::Pipe => drop(rt::spawn(session::serve_end(connection, node, request))),
+            SocketEndpoint::CutPath => {
+                drop(rt::spawn(session::serve::<_, PeerJs>(connection.open(), node, request)))
             }
             SocketEndpoint::PeerJsOff => {
                 let refusal = Refusal::PeerJsOff;
-                drop(rt::spawn(session::turn_away(socket, node, request, refusal, &refusal.text())));
+                drop(rt::spawn(session::turn_away(
+                    connection.open(),
+                    node,
+                    request,
+                    refusal,
+                    &refusal.text(),
+                )));
             }
             SocketEndpoint::WrongPath => {
                 let refusal = Refusal::WrongPath;
                 let told = format!("{}: this broker is at {}", refusal.text(), mounted.path.shown());
-                drop(rt::spawn(session::turn_away(socket, node, request, refusal, &told)));
+                drop(rt::spawn(session::turn_away(connection.open(), node, request, refusal, &told)));
             }
         }
     }

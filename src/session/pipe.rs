@@ -147,7 +147,7 @@ impl<S: Socket> ActiveEnd<S> {
     }
 }
 
-/// What one read has brought.
+/// The messages of one read.
 #[derive(Default)]
 struct Read {
     /// The same messages, for the other end.

@@ -60,7 +60,7 @@ pub fn ends_that_wait(target: &mut Target) {
     target.expect_metric("peerbroker_pipes", 0);
 }
 
-/// What is sent into a pipe is read only while the other end reads.
+/// A sender is read only while the other end reads.
 pub fn ends_that_do_not_read(target: &mut Target) {
     const PIPES: usize = 300;
     let record = wire::frame(FIN | opcode::BINARY, &[b'x'; 64 << 10]).repeat(16);

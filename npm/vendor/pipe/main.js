@@ -5,7 +5,7 @@ import { install } from './install.js';
 
 const { src = '', dataset = {} } = /** @type {HTMLScriptElement} */ (document.currentScript ?? {});
 const isKnown = /^https?:/.test(src);
-// What the page or a script in front has installed stays: the page may have named its key there.
+// An earlier installation, by the page or a script in front, stays: the page may have named its key there.
 if (isKnown && !(Symbol.for('peerbroker.pipes') in globalThis)) {
   const { searchParams } = new URL(src);
   const of = (name) => searchParams.get(name) ?? dataset[name];

@@ -1,5 +1,5 @@
 // RTCPeerConnection where the browser has one: native first. If it finds no path, and the other page has this script, both pages agree
-// over a pipe to give native WebRTC up. What the page has made until then stays: the connection and its channels go over the pipe.
+// over a pipe to give native WebRTC up. The connection and the channels that the page has made stay, and go over the pipe.
 
 import { hasData } from './sdp.js';
 import { readOptions } from './channels.js';

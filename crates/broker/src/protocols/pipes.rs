@@ -52,7 +52,7 @@ pub struct Pipes {
     /// The pipes that are in descriptions of clients who have proved their ids, and the time of each.
     expected: Mutex<HashMap<PipeId, Instant>>,
     /// For ends that come through other nodes.
-    tickets: Arc<Tickets>,
+    tickets: Tickets,
     /// Ends of this node whose pipes are on other nodes.
     bridges: Arc<Bridges>,
     /// The bytes of all of them.
@@ -235,7 +235,7 @@ impl KeyPart for Pipes {
             others: key.others(),
             pipes: Mutex::default(),
             expected: Mutex::default(),
-            tickets: Arc::default(),
+            tickets: Tickets::default(),
             bridges: Arc::default(),
             rate: RateLimit::default(),
         }

@@ -33,7 +33,7 @@ struct State {
     heard: Instant,
 }
 
-/// What a connection has written.
+/// The result of a write to a connection.
 pub(super) enum Written {
     /// All. True if the other end waits for that.
     All(bool),

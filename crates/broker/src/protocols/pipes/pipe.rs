@@ -66,7 +66,7 @@ pub struct Attach {
     pub address: Option<IpAddr>,
 }
 
-/// What an end may do now.
+/// The next step of an end.
 pub enum PipeTurn {
     /// Its connection is over.
     Over(Disconnect),
@@ -189,7 +189,7 @@ impl Pipe {
             }
             state.turn = state.turn.wrapping_add(1);
             let opened = format!(r#"{{"type":"OPEN","turn":{}}}"#, state.turn);
-            // What comes from them is not dropped any more.
+            // From now on, their messages are passed on.
             state.lines().for_each(|line| line.tell(&opened, now));
         }
         drop(state);
@@ -373,7 +373,7 @@ impl PipeEnd {
         end.line = None;
         end.since = now;
         if let Some(other) = state.lines().next().filter(|_| !state.is_over) {
-            // What comes from it is dropped.
+            // From now on, its messages are dropped.
             other.tell(r#"{"type":"WAITING"}"#, now);
         }
     }

@@ -42,7 +42,7 @@ pub struct WayThere {
 pub(super) struct Tickets(Mutex<HashMap<String, (Ticket, Instant)>>);
 
 impl Ticket {
-    /// What another node wants, in words: the end, and its address.
+    /// The request of another node, in words: the end, and its address.
     pub fn wanted(&self) -> String {
         match self.address {
             Some(address) => format!("{} {address}", self.end),

@@ -1,5 +1,6 @@
 //! Answers HTTP requests from clients and browsers. Only this layer knows their URLs and status codes.
 
+mod arrival;
 mod docs;
 mod documents;
 pub(crate) mod endpoint;
@@ -153,8 +154,11 @@ fn nothing(mounted: &Mounted, request: &HttpRequest) -> HttpResponse {
     if config.pages && routes::is_icon(&mounted.path, request.path()) {
         pages::icon(request)
     } else if config.dialects.has(Dialect::PeerJs) && is_wrong() {
-        let record = if is_cut { not_found::record_cut } else { not_found::record };
-        record(mounted, request.head());
+        if is_cut {
+            not_found::record_cut(mounted, &endpoint::source(&mounted.runtime, request.head()));
+        } else {
+            not_found::record_request(mounted, request.head());
+        }
         peerjs::id_at_wrong_path(mounted)
     } else {
         not_found::page(mounted, request)

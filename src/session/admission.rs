@@ -97,7 +97,7 @@ impl Credentials {
 
 impl ClientSource {
     /// Tells the operator of a mistake of the client, unless that is the doctor.
-    fn record_mistake(&self, node: &Node, mistake: impl FnOnce() -> Mistake) {
+    pub(crate) fn record_mistake(&self, node: &Node, mistake: impl FnOnce() -> Mistake) {
         if self.is_doctor {
             return;
         }

@@ -132,9 +132,8 @@ pub(crate) fn count_connection(
     is_of_clients: bool,
 ) -> Result<Option<ConnectionPermit>, AddressRefused> {
     let address = peer.and_then(|peer| counted_address(&runtime.config(), peer));
-    if is_of_clients && runtime.node.bans.has(address, None) {
+    if is_of_clients && is_banned(runtime, "", address) {
         runtime.events.counters().add(Count::HandshakesRefused(HandshakeRefusal::Banned), 1);
-        turned_away(runtime, HandshakeRefusal::Banned, "", address);
         return Err(AddressRefused::Banned);
     }
     runtime.addresses.connect(address).map_err(|too_many| {
@@ -144,8 +143,17 @@ pub(crate) fn count_connection(
     })
 }
 
+/// True if an address is banned. Tells operators of its client.
+pub(super) fn is_banned(runtime: &Runtime, query: &str, address: Option<IpAddr>) -> bool {
+    let is_banned = runtime.node.bans.has(address, None);
+    if is_banned {
+        turned_away(runtime, HandshakeRefusal::Banned, query, address);
+    }
+    is_banned
+}
+
 /// Tells operators of a client whose address is refused, with the key and the id of its query if they are valid.
-pub(super) fn turned_away(runtime: &Runtime, why: HandshakeRefusal, query: &str, address: Option<IpAddr>) {
+fn turned_away(runtime: &Runtime, why: HandshakeRefusal, query: &str, address: Option<IpAddr>) {
     runtime.events.emit(|| {
         let [key, id] = values(query, ["key", "id"]);
         let key = ApiKey::parse(&key).ok();
@@ -201,10 +209,7 @@ pub(crate) fn names_doctor(bytes: &[u8]) -> bool {
 
 /// Tells the operator of a client's mistake in a request.
 pub(super) fn mistake(runtime: &Runtime, head: &RequestHead, mistake: Mistake) {
-    let ClientSource { origin, address, is_doctor } = source(runtime, head);
-    if !is_doctor {
-        runtime.client_mistake(mistake, origin, address);
-    }
+    source(runtime, head).record_mistake(&runtime.node, || mistake);
 }
 
 #[cfg(test)]

@@ -16,6 +16,7 @@ use actix_web::HttpResponse;
 use tokio::io::{AsyncWrite, AsyncWriteExt as _};
 use tokio::time::timeout;
 
+use super::arrival::Arrival;
 use super::endpoint::{self, AddressRefused, SocketEndpoint};
 use super::handler::Mounted;
 use super::routes::{self, Route};
@@ -25,10 +26,8 @@ use crate::session::ConnectRequest;
 use crate::transport::connection::ConnectionState;
 use crate::transport::upgrade::{Upgradable, Upgrade};
 use peerbroker_broker::config::Dialects;
-use peerbroker_broker::events::{Count, Mistake};
+use peerbroker_broker::events::Count;
 use peerbroker_broker::limits::LimitExceeded;
-use peerbroker_broker::protocols::client::Protocol as _;
-use peerbroker_broker::protocols::{query, with_clients};
 use peerbroker_core::vocabulary::{HandshakeRefusal, RealmKind};
 
 /// A handshake that opens a WebSocket.
@@ -50,42 +49,22 @@ pub(super) fn open(
     connection: Option<&Rc<ConnectionState>>,
 ) -> Option<Result<(AcceptedHandshake, ConnectRequest), RefusedHandshake>> {
     let runtime = &mounted.runtime;
+    let path = head.uri.path();
+    let query = head.uri.query().unwrap_or_default();
     // Every request comes here, so those of a trusted proxy too, whose connection tells nothing of the client.
-    if !runtime.node.bans.is_empty() {
-        let address = forwarded::client_address(runtime, head);
-        if runtime.node.bans.has(address, None) {
-            endpoint::turned_away(
-                runtime,
-                HandshakeRefusal::Banned,
-                head.uri.query().unwrap_or_default(),
-                address,
-            );
-            return Some(Err(RefusedHandshake::banned()));
-        }
+    if !runtime.node.bans.is_empty()
+        && endpoint::is_banned(runtime, query, forwarded::client_address(runtime, head))
+    {
+        return Some(Err(RefusedHandshake::banned()));
     }
-    let route = routes::find_socket(&mounted.path, head.uri.path());
+    let route = routes::find_socket(&mounted.path, path);
     let accepted = match decide(head, route, runtime.config().dialects)? {
         Ok(accepted) => accepted,
         Err(why) => return Some(Err(RefusedHandshake::new(why, mounted, head, is_secure))),
     };
-    match accepted.endpoint {
-        SocketEndpoint::WrongPath => not_found::record(mounted, head),
-        SocketEndpoint::CutPath => not_found::record_cut(mounted, head),
-        SocketEndpoint::Of(_) | SocketEndpoint::Pipe | SocketEndpoint::PeerJsOff => {}
-    }
-    let query = head.uri.query().unwrap_or_default();
-    let query = match route {
-        Route::Room(dialect, room) => {
-            if let Some((what, hint)) = with_clients!(dialect.realm(), C => C::odd_parameter(query)) {
-                endpoint::mistake(runtime, head, Mistake::OddParameter { what, hint });
-            }
-            query::with(query, query::ROOM, &path::decode(room).unwrap_or_default())
-        }
-        Route::Pipe(pipe) => query::with(query, query::PIPE, pipe),
-        _ => query.to_owned(),
-    };
-    let permit = connection.and_then(|connection| connection.permit());
-    let request = endpoint::connect_request(runtime, query, endpoint::source(runtime, head), permit);
+    let source = endpoint::source(runtime, head);
+    let connection = connection.and_then(|connection| connection.permit());
+    let request = Arrival { path, query, source, connection }.enter(mounted, route, accepted.endpoint);
     Some(request.map(|request| (accepted, request)).map_err(RefusedHandshake::too_many))
 }
 
@@ -239,7 +218,7 @@ impl RefusedHandshake {
                     not_found::record_socket(mounted, head);
                     not_found::socket_text(mounted, head, &options)
                 } else {
-                    not_found::record(mounted, head);
+                    not_found::record_request(mounted, head);
                     not_found::text(mounted, head.method.as_str(), head.uri.path(), &options)
                 };
                 text.into()

@@ -8,7 +8,7 @@ use super::handler::{Mounted, NO_STORE, NOSNIFF, plain, with};
 use super::html::Values;
 use super::routes::{self, Route};
 use super::{documents, endpoint, forwarded, html};
-use crate::session::Credentials;
+use crate::session::{ClientSource, Credentials};
 use peerbroker_broker::config::{ClientOptions, Dialect};
 use peerbroker_broker::events::Mistake;
 use peerbroker_broker::protocols::{mistakes, peerjs};
@@ -27,7 +27,8 @@ pub(super) fn page(mounted: &Mounted, request: &HttpRequest) -> HttpResponse {
     } else {
         advice(mounted, path)
     };
-    record_with(mounted, request.head(), advice.as_ref().map(|(text, _)| text.clone()));
+    let source = endpoint::source(&mounted.runtime, request.head());
+    record_with(mounted, method, path, &source, advice.as_ref().map(|(text, _)| text.clone()));
     let options = forwarded::client_options(mounted, request);
     if !mounted.runtime.config().pages || !html::prefers_html(request) {
         let hint = advice.map(|(hint, _)| format!("{hint}\n")).unwrap_or_default();
@@ -50,21 +51,24 @@ pub(super) fn page(mounted: &Mounted, request: &HttpRequest) -> HttpResponse {
 }
 
 /// Tells the operator that a client requests a path without content.
-pub(super) fn record(mounted: &Mounted, head: &RequestHead) {
-    record_with(mounted, head, advice(mounted, head.uri.path()).map(|(text, _)| text));
+pub(super) fn record(mounted: &Mounted, method: &str, path: &str, source: &ClientSource) {
+    record_with(mounted, method, path, source, advice(mounted, path).map(|(text, _)| text));
 }
 
-fn record_with(mounted: &Mounted, head: &RequestHead, advice: Option<String>) {
-    let path = head.uri.path();
-    let mistake = Mistake::NotFound {
-        method: head.method.to_string(),
+/// As [`record`].
+pub(super) fn record_request(mounted: &Mounted, head: &RequestHead) {
+    record(mounted, head.method.as_str(), head.uri.path(), &endpoint::source(&mounted.runtime, head));
+}
+
+fn record_with(mounted: &Mounted, method: &str, path: &str, source: &ClientSource, advice: Option<String>) {
+    source.record_mistake(&mounted.runtime.node, || Mistake::NotFound {
+        method: method.to_owned(),
         path: shown(path),
         mount: mounted.path.shown().to_owned(),
         // The log names the right path instead.
         hint: advice.filter(|text| text != OUTSIDE),
         is_of_client: is_of_client(path),
-    };
-    endpoint::mistake(&mounted.runtime, head, mistake);
+    });
 }
 
 /// True if PeerJS asks for this path below a wrong one, or a page for a script of ours.
@@ -141,13 +145,13 @@ fn sentence(text: &str) -> String {
 }
 
 /// Tells the operator once that a proxy in front cuts the path of PeerJS clients, which are served nevertheless.
-pub(super) fn record_cut(mounted: &Mounted, head: &RequestHead) {
-    if endpoint::is_of_doctor(head) {
+pub(super) fn record_cut(mounted: &Mounted, source: &ClientSource) {
+    if source.is_doctor {
         return;
     }
     mounted.runtime.cut_path.call_once(|| {
         let path = mounted.path.shown().to_owned();
-        endpoint::mistake(&mounted.runtime, head, Mistake::CutPath { path });
+        source.record_mistake(&mounted.runtime.node, || Mistake::CutPath { path });
     });
 }
 

@@ -1,0 +1,51 @@
+//! A client that asks for a connection: from its endpoint to the request of its session.
+
+use super::endpoint::{self, SocketEndpoint};
+use super::handler::Mounted;
+use super::not_found;
+use super::routes::Route;
+use crate::http::path;
+use crate::session::{ClientSource, ConnectRequest};
+use peerbroker_broker::events::Mistake;
+use peerbroker_broker::limits::{ConnectionPermit, LimitExceeded};
+use peerbroker_broker::protocols::client::Protocol as _;
+use peerbroker_broker::protocols::{query, with_clients};
+
+/// A client that asks for a connection, in whatever way it comes: everything that counts, whether its request is one of HTTP/1 or not.
+pub(super) struct Arrival<'a> {
+    /// Below which the endpoint was found.
+    pub(super) path: &'a str,
+    pub(super) query: &'a str,
+    pub(super) source: ClientSource,
+    /// That of the connection it comes over, if it was counted.
+    pub(super) connection: Option<&'a ConnectionPermit>,
+}
+
+impl Arrival<'_> {
+    /// Counts what the client opens, and tells the operator of its mistakes, unless its address is over a limit.
+    pub(super) fn enter(
+        self,
+        mounted: &Mounted,
+        route: Route<'_>,
+        endpoint: SocketEndpoint,
+    ) -> Result<ConnectRequest, LimitExceeded> {
+        let runtime = &mounted.runtime;
+        match endpoint {
+            SocketEndpoint::WrongPath => not_found::record(mounted, "GET", self.path, &self.source),
+            SocketEndpoint::CutPath => not_found::record_cut(mounted, &self.source),
+            SocketEndpoint::Of(_) | SocketEndpoint::Pipe | SocketEndpoint::PeerJsOff => {}
+        }
+        let query = match route {
+            Route::Room(dialect, room) => {
+                if let Some((what, hint)) = with_clients!(dialect.realm(), C => C::odd_parameter(self.query))
+                {
+                    self.source.record_mistake(&runtime.node, || Mistake::OddParameter { what, hint });
+                }
+                query::with(self.query, query::ROOM, &path::decode(room).unwrap_or_default())
+            }
+            Route::Pipe(pipe) => query::with(self.query, query::PIPE, pipe),
+            _ => self.query.to_owned(),
+        };
+        endpoint::connect_request(runtime, query, self.source, self.connection)
+    }
+}

@@ -16,44 +16,73 @@ use crate::descriptions::{browsers, without_addresses};
 use crate::http::public::{forwarded, handshake, routes};
 use crate::keys::{Origin, verifier};
 use crate::session::Credentials;
-use crate::transport::MessageLimits;
 use crate::transport::decoder::Decoder;
+use crate::transport::{MessageLimits, SocketEvent};
 use peerbroker_broker::config::{Config, Dialect, Dialects, MountPath};
 use peerbroker_broker::limits::Quota;
 use peerbroker_broker::protocols::json::{LONGEST_NAME, members};
 use peerbroker_broker::protocols::{calls, peerjs, room_codes, root};
 use peerbroker_broker::router::Disconnect;
-use peerbroker_core::vocabulary::Frame;
+use peerbroker_core::vocabulary::{CloseReason, Frame};
 
-/// Frames are decoded the same however reads split them. The first byte is the seed of the splits.
+/// Frames are decoded the same however reads split them, and parts of messages are the same messages. The first byte is the seed of the
+/// splits.
 pub fn decoder(input: &[u8]) {
     let Some((&seed, bytes)) = input.split_first() else { return };
-    let whole = decode(&mut bytes.to_vec(), |rest| rest);
-    let mut state = u32::from(seed) + 1;
-    let split = decode(&mut bytes.to_vec(), |rest| {
-        // Xorshift. Most splits are short, some are long.
-        state ^= state << 13;
-        state ^= state >> 17;
-        state ^= state << 5;
-        let longest = if state.is_multiple_of(8) { 300 } else { 4 };
-        rest.min(1 + (state >> 8) as usize % longest)
-    });
-    assert_eq!(whole, split);
+    let whole = decode(&mut bytes.to_vec(), |decoder| decoder, |rest| rest);
+    let split = || {
+        let mut state = u32::from(seed) + 1;
+        move |rest: usize| {
+            // Xorshift. Most splits are short, some are long.
+            state ^= state << 13;
+            state ^= state >> 17;
+            state ^= state << 5;
+            let longest = if state.is_multiple_of(8) { 300 } else { 4 };
+            rest.min(1 + (state >> 8) as usize % longest)
+        }
+    };
+    assert_eq!(whole, decode(&mut bytes.to_vec(), |decoder| decoder, split()));
+    let (messages, ended) = decode(&mut bytes.to_vec(), Decoder::in_parts, split());
+    let fragment = format!("{:?}", SocketEvent::Fragment);
+    let is_message = |event: &&String| **event != fragment;
+    let wanted: Vec<&String> = whole.0.iter().filter(is_message).collect();
+    if whole.1 == Err(Disconnect::ByServer(CloseReason::NotUtf8)) {
+        // Parts are not read.
+        assert!(messages.iter().take(wanted.len()).eq(wanted));
+    } else {
+        assert_eq!((messages.iter().collect(), ended), (wanted, whole.1));
+    }
 }
 
+/// The complete messages, and the end.
 fn decode(
     mut bytes: &mut [u8],
+    kind: fn(Decoder) -> Decoder,
     mut next: impl FnMut(usize) -> usize,
 ) -> (Vec<String>, Result<(), Disconnect>) {
     let unfinished = Quota::new(usize::MAX);
     let limits = MessageLimits { max_message_bytes: 1000, unfinished: Arc::clone(&unfinished), permit: None };
-    let mut decoder = Decoder::new(limits);
+    let mut decoder = kind(Decoder::new(limits));
     let mut events = Vec::new();
+    let mut parts = Vec::new();
     let mut ended = Ok(());
     while !bytes.is_empty() && ended.is_ok() {
         let (piece, rest) = bytes.split_at_mut(next(bytes.len()));
         ended = decoder.feed(piece, &mut |event| {
-            events.push(format!("{event:?}"));
+            let SocketEvent::Part { text, bytes, place } = event else {
+                events.push(format!("{event:?}"));
+                return ControlFlow::Continue(());
+            };
+            assert_eq!(place.is_first, parts.is_empty());
+            parts.push(bytes.to_vec());
+            if place.is_last {
+                let message = std::mem::take(&mut parts).concat();
+                let event = match std::str::from_utf8(&message) {
+                    Ok(message) if text => SocketEvent::Text(message),
+                    _ => SocketEvent::Binary(&message),
+                };
+                events.push(format!("{event:?}"));
+            }
             ControlFlow::Continue(())
         });
         bytes = rest;

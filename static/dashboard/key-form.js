@@ -5,7 +5,7 @@ import { h } from './dom.js';
 const SECRET_BYTES = 32;
 
 /** The notes of limits that a key may have of its own. */
-const CALLS_OF_SERVER = 'Empty: as the server has it';
+const OF_SERVER = 'Empty: as the server has it';
 const RATE_OF_SERVER = 'Empty: as the server has it. 0: no limit';
 
 const RELAY = [
@@ -28,11 +28,12 @@ const MORE = [
   ['allow_rooms', 'Clients may use rooms', 'check', true],
   ['private_rooms', 'Only rooms that the proof lists', 'check', false, 'Without a proof of ids, nobody enters a room.'],
   ['room_members', 'Members of one room', 'number', 500],
+  ['expire_timeout', 'Milliseconds for which a message waits for an absent peer', 'own', undefined, `${OF_SERVER}. At most 120000.`],
   ['pipes', 'Data that WebRTC cannot carry goes over the broker', 'check', true],
   ['ice_servers', 'Clients are told ICE servers', 'check', true],
   ['relay', 'Relay', RELAY, 'fallback'],
   [['relay_bytes_per_second', 'Bytes per second of a relayed call', 'own', undefined, RATE_OF_SERVER], ['relay_key_bytes_per_second', 'Of all relayed calls', 'own', undefined, RATE_OF_SERVER]],
-  ['relay_calls_per_key', 'Calls that the relay knows', 'own', undefined, CALLS_OF_SERVER],
+  ['relay_calls_per_key', 'Calls that the relay knows', 'own', undefined, OF_SERVER],
   ['id_style', 'Ids that the server gives', STYLES, 'uuid'],
 ];
 

@@ -249,6 +249,26 @@ fn joining_and_leaving_a_room_is_announced_by_name_and_coming_back_is_not() {
 }
 
 #[test]
+fn a_call_of_an_absent_peer_tells_who_wants_whom_to_those_who_ask_for_it() {
+    let receiver = Receiver::start();
+    let server = server_for(&receiver);
+    assert_eq!(receiver.next().event["type"], "server.started");
+    server.reconfigure(|config| config.webhooks.events = vec![WebhookEvent::PeerWanted]);
+    let mut alice = server.client("alice");
+    let offer = r#"{"type":"OFFER","dst":"bob","payload":{"sdp":"secret"}}"#;
+    alice.send(offer);
+    alice.send(offer);
+    let event = receiver.next().event;
+    let data = json!({"key": "peerjs", "realm": "peerjs", "id": "bob", "from": "alice", "kind": "offer"});
+    assert_eq!((&event["type"], &event["data"]), (&json!("peer.wanted"), &data));
+    let mut bob = server.client("bob");
+    let forwarded = r#"{"type":"OFFER","src":"alice","dst":"bob","payload":{"sdp":"secret"}}"#;
+    bob.expect(forwarded);
+    bob.expect(forwarded);
+    wait_until("both events to be delivered", || server.webhooks().delivered == 2);
+}
+
+#[test]
 fn a_key_gets_the_events_of_its_clients_only_and_the_operator_all() {
     let operator = Receiver::start();
     let owner = Receiver::start();

@@ -10,6 +10,7 @@ mod operator;
 mod room_codes;
 mod slow_reader;
 mod streams;
+mod wanted;
 mod writing;
 
 use peerbroker::config::Limits;

@@ -19,7 +19,8 @@ fn topics(clients: usize) -> (Arc<Realm>, Rooms) {
     let router = Arc::new(Router::new(config, Clock::manual(), Events::default(), None, expired));
     let key = ApiKey::parse("topics").unwrap();
     let quota = Arc::new(ClientQuota::new(clients));
-    let realm = Arc::new(Realm::new(key, RealmKind::Guests, Arc::clone(&router), quota));
+    let router_of = Arc::clone(&router);
+    let realm = Arc::new(Realm::new(key, RealmKind::Guests, router_of, quota, Arc::default()));
     (Arc::clone(&realm), Rooms::new(&Topics, realm, router, None))
 }
 

@@ -6,8 +6,8 @@ use std::collections::BTreeSet;
 
 use peerbroker::config::Ban;
 use peerbroker::keys::{
-    Auth, Change, IdStyle, JwtKey, Key, KeyError, KeyStore, KeyToken, Origin, RelayMode, Settings,
-    TokenChange, TokenScope, Webhook, WebhookSecret,
+    Auth, Change, ExpireTimeout, IdStyle, JwtKey, Key, KeyError, KeyStore, KeyToken, Origin, RelayMode,
+    Settings, TokenChange, TokenScope, Webhook, WebhookSecret,
 };
 use peerbroker::vocabulary::ApiKey;
 
@@ -89,6 +89,7 @@ fn odd_key() -> Key {
         room_members: 7,
         id_style: IdStyle::Words,
         relay: RelayMode::Always,
+        expire_timeout: ExpireTimeout::try_from(120_000).ok(),
         relay_calls_per_key: Some(0),
         relay_bytes_per_second: Some(u32::MAX),
         relay_key_bytes_per_second: Some(1),

@@ -740,8 +740,7 @@ impl Rooms {
 
     /// The time by which no message arrives any more that is sent now.
     fn late_until(&self) -> Instant {
-        let expire = self.router.live_config().load().limits.expire_timeout;
-        self.router.clock().now() + expire
+        self.router.clock().now() + self.peers.expire_timeout()
     }
 
     /// Sends an event about a member of this node, under the lock of its room, so that events have the order of the room.

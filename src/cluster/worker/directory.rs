@@ -304,8 +304,7 @@ impl<B: Backplane> Worker<B> {
         if asks.is_empty() {
             return;
         }
-        let node = self.node.upgrade();
-        let expire = node.map(|node| node.router().live_config().load().limits.expire_timeout);
+        let expire = asks.iter().filter_map(|(peer, _)| Some(self.realm(peer)?.expire_timeout())).max();
         let mark = expire.unwrap_or_default() * MARKED;
         // The second time over those that turn out to be gone.
         for is_last in [false, true] {

@@ -4,6 +4,7 @@ use std::sync::Mutex;
 
 use super::*;
 use crate::session::run::{FRAMES_PER_TURN, READS_PER_TURN};
+use peerbroker_broker::config::key::ExpireTimeout;
 use peerbroker_core::vocabulary::Frame;
 
 #[test]
@@ -287,6 +288,36 @@ fn a_client_that_leaves_while_it_is_not_read_is_noticed() {
             world.advance(SECOND / 4).await;
             a.expect_end().await;
             assert!(!world.is_here("a"));
+        },
+    );
+}
+
+#[test]
+fn a_key_may_let_messages_wait_for_longer_than_the_server_does() {
+    run(
+        |config| {
+            config.key_settings.expire_timeout = ExpireTimeout::try_from(120_000).ok();
+            config.limits.alive_timeout = 1000 * SECOND;
+            config.limits.ping_interval = 300 * SECOND;
+        },
+        async |world| {
+            let mut a = world.client("a").await;
+            a.send(offer("b"));
+            a.send(offer("c"));
+            world.advance(119 * SECOND).await;
+            let mut b = world.client("b").await;
+            b.expect_text(&forwarded_offer("a", "b")).await;
+            a.expect_nothing().await;
+            world.advance(SECOND).await;
+            a.expect_text(r#"{"type":"EXPIRE","src":"c","dst":"a"}"#).await;
+            // A change is for messages that wait already, too.
+            a.send(offer("c"));
+            idle().await;
+            let mut key = world.node.tenant("peerjs").unwrap().policy().key().clone();
+            key.settings.expire_timeout = None;
+            world.node.put_key(key);
+            world.advance(5 * SECOND).await;
+            a.expect_text(r#"{"type":"EXPIRE","src":"c","dst":"a"}"#).await;
         },
     );
 }

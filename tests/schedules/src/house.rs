@@ -63,7 +63,7 @@ impl Plan {
         let router = Arc::new(Router::new(config, clock.clone(), events, cluster, expire));
         let quota = Arc::new(ClientQuota::new(self.clients));
         let key = ApiKey::parse("key").unwrap();
-        let realm = Realm::new(key, RealmKind::PeerJs, router, Arc::clone(&quota));
+        let realm = Realm::new(key, RealmKind::PeerJs, router, Arc::clone(&quota), Arc::default());
         House { realm: Arc::new(realm), quota, clock }
     }
 }

@@ -1,5 +1,6 @@
 //! An API key and its settings.
 
+mod expire_timeout;
 mod origin;
 mod token;
 
@@ -17,6 +18,7 @@ use utoipa::ToSchema;
 use super::secret::Hidden;
 use peerbroker_core::vocabulary::{ApiKey, labels};
 
+pub use expire_timeout::{ExpireTimeout, InvalidExpireTimeout};
 pub use origin::{InvalidOrigin, MAX_ORIGIN_BYTES, Origin};
 pub use token::{KeyToken, MAX_TOKENS, TokenChange, TokenError, TokenScope};
 
@@ -207,6 +209,7 @@ pub enum SettingKind {
     OwnCount(fn(&mut Change) -> &mut Option<Option<usize>>),
     /// Bytes per second; 0 means no limit.
     OwnRate(fn(&mut Change) -> &mut Option<Option<u32>>),
+    OwnTime(fn(&mut Change) -> &mut Option<Option<ExpireTimeout>>),
 }
 
 settings! {
@@ -247,6 +250,8 @@ settings! {
     ice_servers: bool = true, Switch, "ICE";
 
     of the server, unless the key has its own:
+    /// Time for which a message waits for an absent peer, up to two minutes.
+    expire_timeout: ExpireTimeout, OwnTime, "Waiting";
     /// Maximum calls that the relay knows, and maximum allocations of TURN.
     relay_calls_per_key: usize, OwnCount, "Calls";
     /// Bytes per second of one relayed call, and of one allocation of TURN; 0 means no limit.

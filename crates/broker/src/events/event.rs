@@ -7,8 +7,8 @@ use std::time::Duration;
 use peerbroker_core::media_api::{CallFailure, RelayedOver};
 
 use peerbroker_core::vocabulary::{
-    ApiKey, ClientVersion, CloseReason, ConnId, ConnectionKind, HandshakeRefusal, Limit, NodeId, PeerId,
-    RealmKind, Refusal, RoomName, Token,
+    ApiKey, ClientVersion, CloseReason, ConnId, ConnectionKind, HandshakeRefusal, Limit, MessageKind, NodeId,
+    PeerId, RealmKind, Refusal, RoomName, Token,
 };
 
 /// An event. Strings in it come from strangers and may hold anything but control characters.
@@ -71,6 +71,15 @@ pub enum Event {
         to: PeerAddress,
         /// The sender.
         from: PeerId,
+    },
+    /// An offer waits for a peer that is absent: once for each sender, until its messages are delivered or expire.
+    PeerWanted {
+        /// The peer.
+        peer: PeerAddress,
+        /// The sender.
+        from: PeerId,
+        /// The kind of its message.
+        kind: MessageKind,
     },
     /// A peer has joined a room. It stays in the room on later connections of its client, so these are no event.
     RoomJoined {

@@ -17,6 +17,7 @@ labels! {
         PeerConnected = "peer.connected",
         PeerDisconnected = "peer.disconnected",
         PeerKicked = "peer.kicked",
+        PeerWanted = "peer.wanted",
         RoomJoined = "room.joined",
         RoomLeft = "room.left",
         CallRelayed = "call.relayed",
@@ -37,16 +38,16 @@ labels! {
 }
 
 impl WebhookEvent {
-    /// True if a webhook gets it unless its operator chooses. Rooms may have many more events than all else.
+    /// True if a webhook gets it unless its operator chooses. Rooms, and calls of absent peers, may have many more events than all else.
     pub fn is_default(&self) -> bool {
-        !matches!(self, WebhookEvent::RoomJoined | WebhookEvent::RoomLeft)
+        !matches!(self, WebhookEvent::RoomJoined | WebhookEvent::RoomLeft | WebhookEvent::PeerWanted)
     }
 
     /// True if the webhook of a key gets it as well.
     pub fn is_for_its_key(self) -> bool {
         use WebhookEvent::*;
         match self {
-            PeerConnected | PeerDisconnected | PeerKicked | KeyLimitReached => true,
+            PeerConnected | PeerDisconnected | PeerKicked | PeerWanted | KeyLimitReached => true,
             RoomJoined | RoomLeft | CallRelayed | CallEnded | CallFailed => false,
             KeyCreated | KeyChanged | KeyRemoved => false,
             ServerStarted | ServerStopping | CertificateLoaded => false,
@@ -275,6 +276,9 @@ table! {
     Event::Expired { to, from } => live "expired"
         log Debug("messages of {from:?} to {:?} of the key {:?} expired", to.id, to.key)
         with peer(to);
+    Event::PeerWanted { peer: who, from, kind } => webhook PeerWanted
+        log Debug("{from:?} wants the peer {:?} of the key {:?}, which is absent: {}", who.id, who.key, kind.label())
+        with peer(who), data: &[("from", from.as_str().into()), ("kind", kind.label().into())];
     Event::RoomJoined { peer: who, room } => live "room_joined" webhook RoomJoined
         log Debug("the peer {:?} of the key {:?} joined the room {room:?}", who.id, who.key)
         with peer(who), reason: Some(room), data: &[("room", room.as_str().into())];

@@ -8,10 +8,10 @@ use std::time::Duration;
 use parking_lot::Mutex;
 
 use super::hot_settings::HotSettings;
-use crate::config::key::Settings;
+use crate::config::key::{ExpireTimeout, Settings};
 use crate::limits::{GuessLimiter, PipeTotals};
 use crate::rooms::{OtherNodes, Parting, RoomFrames, Rooms};
-use crate::router::{ClientQuota, PeerHandle, Realm, Router};
+use crate::router::{ClientQuota, Patience, PeerHandle, Realm, Router};
 use peerbroker_core::clock::Instant;
 use peerbroker_core::vocabulary::{ApiKey, CloseReason, ConnId, Limit, RealmKind};
 
@@ -98,6 +98,7 @@ pub struct KeyState {
     /// Weak, because it holds the active keys.
     common: Weak<Common>,
     quota: Arc<ClientQuota>,
+    patience: Arc<Patience>,
     realms: Mutex<Realms>,
 }
 
@@ -134,6 +135,7 @@ impl KeyState {
             frames: common.frames,
             common: Arc::downgrade(common),
             quota: Arc::new(ClientQuota::new(settings.concurrent_limit)),
+            patience: Arc::default(),
             realms: Mutex::default(),
         };
         state.set_settings(settings);
@@ -143,6 +145,7 @@ impl KeyState {
     /// Replaces the settings. Clients that are here stay.
     pub fn set_settings(&self, settings: &Settings) {
         self.quota.set_limit(settings.concurrent_limit);
+        self.patience.set(settings.expire_timeout.map(ExpireTimeout::get));
         self.settings.set(settings);
     }
 
@@ -344,6 +347,7 @@ impl KeyState {
                 kind,
                 Arc::clone(&self.router),
                 Arc::clone(&self.quota),
+                Arc::clone(&self.patience),
             ));
             realms.realms.push(Arc::clone(&realm));
             realm

@@ -409,8 +409,9 @@ impl<'a> Guard<'a> {
         let kept = queue.enqueue(outgoing, end, now, &router.config().limits, &realm.budget, is_sought);
         self.record_queue();
         match kept {
-            Ok(()) => {
+            Ok(wanted) => {
                 self.count(kind, Outcome::Queued);
+                self.record_wanted(wanted);
                 Ok(())
             }
             Err(Overflow { reason, lost }) => {
@@ -459,9 +460,9 @@ impl<'a> Guard<'a> {
     }
 
     /// Takes out the batches that have waited too long at `now`.
-    fn expire(&mut self, now: Instant, limits: &Limits) {
-        let Some(began) = now.minus_millis(millis(limits.expire_timeout)) else { return };
+    fn expire(&mut self, now: Instant) {
         let realm = self.realm;
+        let Some(began) = now.minus_millis(millis(realm.expire_timeout())) else { return };
         let router = &realm.router;
         let Some(queue) = &mut self.queue else { return };
         let expired = queue.expire(began, &realm.budget);
@@ -472,6 +473,14 @@ impl<'a> Guard<'a> {
                 self.senders_to_notify.push(sender);
             }
             self.count_losses(messages, Outcome::Expired);
+        }
+    }
+
+    /// Emits an event for each of these senders, whose offers wait for a peer that is absent.
+    pub(super) fn record_wanted(&self, senders: impl IntoIterator<Item = (PeerId, MessageKind)>) {
+        for (from, kind) in senders {
+            let to = || self.realm.address(&self.slot.id);
+            self.realm.router.events.emit(|| Event::PeerWanted { peer: to(), from, kind });
         }
     }
 
@@ -698,7 +707,7 @@ impl<'a> Guard<'a> {
     // Periodic work.
 
     pub(super) fn sweep(&mut self, now: Instant, limits: &Limits) {
-        self.expire(now, limits);
+        self.expire(now);
         if let Some(why) = self.check_holder(now, limits) {
             self.dismiss(why);
         }

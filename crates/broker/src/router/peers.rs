@@ -89,7 +89,7 @@ impl Realm {
         // Computed once, for very many slots.
         let before = |timeout| now.minus_millis(timeout).map_or(Instant::default(), |at| at.plus_millis(1));
         let silent = before(ping_interval(limits));
-        let expired = before(millis(limits.expire_timeout));
+        let expired = before(millis(self.expire_timeout()));
         for slot in self.slots_that(|slot| slot.needs_sweep(silent, expired)) {
             self.with(&slot, |guard| guard.sweep(now, limits));
         }

@@ -31,6 +31,8 @@ pub(super) struct Queue {
 struct PendingBatch {
     since: Instant,
     messages: usize,
+    /// Somebody may call the recipient: an event has told that its sender wants it.
+    is_told: bool,
 }
 
 /// The position of a message in the order of delivery.
@@ -52,7 +54,8 @@ pub(super) struct Overflow {
 }
 
 impl Queue {
-    /// Keeps a message that arrives at `now`. The first one decides whether the recipient is sought.
+    /// Keeps a message that arrives at `now`. The first one decides whether the recipient is sought. Returns its sender if that is the first
+    /// to tell of: an offer waits for a recipient that is known to be absent.
     pub(super) fn enqueue(
         &mut self,
         outgoing: Outgoing,
@@ -61,7 +64,7 @@ impl Queue {
         limits: &Limits,
         budget: &QueueBudget,
         is_sought: bool,
-    ) -> Result<(), Overflow> {
+    ) -> Result<Option<(PeerId, MessageKind)>, Overflow> {
         let len = outgoing.frame.len();
         if self.is_empty() {
             self.is_sought = is_sought;
@@ -84,15 +87,30 @@ impl Queue {
             return Err(Overflow { reason, lost });
         }
         self.bytes += len;
+        let mut wanted = None;
         if let Some(from) = outgoing.from() {
-            let new = PendingBatch { since: now, messages: 0 };
-            self.batches.entry(from.clone()).or_insert(new).messages += 1;
+            let new = PendingBatch { since: now, messages: 0, is_told: false };
+            let batch = self.batches.entry(from.clone()).or_insert(new);
+            batch.messages += 1;
+            if !is_sought && is_offer(&outgoing) && !std::mem::replace(&mut batch.is_told, true) {
+                wanted.clone_from(&outgoing.message);
+            }
         }
         match end {
             QueueEnd::Front => self.messages.push_front(outgoing),
             QueueEnd::Back => self.messages.push_back(outgoing),
         }
-        Ok(())
+        Ok(wanted)
+    }
+
+    /// The senders of waiting offers that were not told of: the recipient was sought, and is absent.
+    pub(super) fn take_wanted(&mut self) -> Vec<(PeerId, MessageKind)> {
+        let batches = &mut self.batches;
+        let offers = self.messages.iter().filter(|outgoing| is_offer(outgoing));
+        let mut is_new = |from: &PeerId| {
+            batches.get_mut(from).is_some_and(|batch| !std::mem::replace(&mut batch.is_told, true))
+        };
+        offers.filter_map(|outgoing| outgoing.message.clone()).filter(|(from, _)| is_new(from)).collect()
     }
 
     /// Takes out the batches that began at `began` or before: their senders, and the messages of each.
@@ -239,6 +257,10 @@ fn give_back(outgoing: &Outgoing, is_sought: bool, budget: &QueueBudget) {
         Some(from) if is_sought => budget.give_back_sought(from, cost(outgoing)),
         _ => budget.waiting.give_back(outgoing.frame.leave_queue() + OVERHEAD),
     }
+}
+
+fn is_offer(outgoing: &Outgoing) -> bool {
+    outgoing.kind() == Some(MessageKind::Offer)
 }
 
 fn cost(outgoing: &Outgoing) -> usize {

@@ -8,7 +8,8 @@ use super::queue::QueueBudget;
 use super::shared::Router;
 use super::slot::Slot;
 use crate::events::{Event, KeyEvent, PeerAddress};
-use crate::sync::{AtomicBool, AtomicUsize, DashMap};
+use crate::sync::{AtomicBool, AtomicU64, AtomicUsize, DashMap};
+use peerbroker_core::clock::millis;
 use peerbroker_core::vocabulary::{ApiKey, ConnId, PeerId, RealmKind};
 
 /// Peers that can reach each other, and no others.
@@ -21,13 +22,22 @@ pub struct Realm {
     pub(super) budget: QueueBudget,
     /// Shared by all realms of the key.
     pub(super) quota: Arc<ClientQuota>,
+    /// As well.
+    patience: Arc<Patience>,
 }
 
 impl Realm {
-    /// An empty realm, whose clients count for `quota`.
-    pub fn new(key: ApiKey, kind: RealmKind, router: Arc<Router>, quota: Arc<ClientQuota>) -> Self {
+    /// An empty realm, whose clients count for `quota`, and wait for each other for `patience`.
+    pub fn new(
+        key: ApiKey,
+        kind: RealmKind,
+        router: Arc<Router>,
+        quota: Arc<ClientQuota>,
+        patience: Arc<Patience>,
+    ) -> Self {
         let budget = QueueBudget::new(&router.queued, &router.sought, router.cluster.is_some());
-        Realm { key, kind, router, slots: DashMap::new(), registered: AtomicUsize::default(), budget, quota }
+        let registered = AtomicUsize::default();
+        Realm { key, kind, router, slots: DashMap::new(), registered, budget, quota, patience }
     }
 
     /// The key that its clients use.
@@ -63,6 +73,11 @@ impl Realm {
     /// Time limit for the answer of a holder to a probe.
     pub fn probe_timeout(&self) -> Duration {
         self.router.config().limits.probe_timeout
+    }
+
+    /// Time for which a message waits for an absent peer.
+    pub fn expire_timeout(&self) -> Duration {
+        self.patience.or(self.router.config().limits.expire_timeout)
     }
 
     /// True if the id is registered now.
@@ -121,6 +136,28 @@ impl Realm {
     // Collected first: no map guard is held while a slot is locked.
     pub(super) fn slots_that(&self, fits: impl Fn(&Slot) -> bool) -> Vec<Arc<Slot>> {
         self.slots.iter().filter(|slot| fits(slot)).map(|slot| Arc::clone(&slot)).collect()
+    }
+}
+
+/// The time for which messages wait for absent peers, in all realms of a key.
+#[derive(Debug, Default)]
+pub struct Patience {
+    /// In milliseconds; 0 is the time of the server.
+    own: AtomicU64,
+}
+
+impl Patience {
+    /// Changes it, also for messages that wait already. `None` is the time of the server.
+    pub fn set(&self, own: Option<Duration>) {
+        self.own.store(own.map_or(0, millis), Ordering::Relaxed);
+    }
+
+    /// It, or that of the server.
+    fn or(&self, of_server: Duration) -> Duration {
+        match self.own.load(Ordering::Relaxed) {
+            0 => of_server,
+            own => Duration::from_millis(own),
+        }
     }
 }
 

@@ -61,7 +61,7 @@ impl Guard<'_> {
             self.record_sent(ticket, owner, message, now);
             return Routed::Delivered(None);
         }
-        let expire = millis(self.realm.router.config().limits.expire_timeout);
+        let expire = millis(self.realm.expire_timeout());
         let reported = matches!(place, Place::Nowhere { until } if now.plus_millis(expire) <= until);
         if reported && !kind.waits() {
             return drop_message(self.realm, &self.named(from, kind), DropReason::Absent);
@@ -193,6 +193,8 @@ impl Guard<'_> {
         self.count_losses(dropped, Outcome::Dropped(DropReason::Absent));
         let Some(queue) = &mut self.queue else { return };
         if queue.end_search(total, &realm.budget) {
+            let wanted = queue.take_wanted();
+            self.record_wanted(wanted);
             return;
         }
         let reason = DropReason::QueueTotalBytes;

@@ -1,12 +1,13 @@
 //! The arguments of `peerbroker keys`, and the table of the settings of a key.
 
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf, absolute};
 use std::sync::LazyLock;
 
 use clap::{Arg, ArgMatches, Args, Command as ClapCommand, Error, FromArgMatches, Subcommand};
 use peerbroker::keys::{
-    Auth, Change, IdStyle, JwtKey, Origin, PlainSetting, RANDOM_KEY_CHARS, RelayMode, SettingKind, Settings,
-    TokenScope, Webhook, WebhookSecret, check_name,
+    Auth, Change, ExpireTimeout, IdStyle, JwtKey, Origin, PlainSetting, RANDOM_KEY_CHARS, RelayMode,
+    SettingKind, Settings, TokenScope, Webhook, WebhookSecret, check_name,
 };
 use peerbroker::vocabulary::ApiKey;
 use peerbroker::{check_auth, check_webhook};
@@ -16,7 +17,7 @@ use super::odd::quotes;
 use super::row::{RowOf, plain};
 use super::secret_file;
 use super::values::{
-    ANY, BYTE_RATE, COUNT, Kind, Unit, choice, key, kind, number, parsed, path, switch, text,
+    ANY, BYTE_RATE, COUNT, Kind, MILLIS, Unit, choice, key, kind, number, parsed, path, switch, text,
 };
 use crate::failure::{Failure, failed, wrong};
 
@@ -226,8 +227,17 @@ fn plain_row(&PlainSetting { name, help, kind, .. }: &PlainSetting) -> Row {
         SettingKind::Rate(at) => Row::new(name, inside(at), number::<u32>(&COUNT, ANY), help, ""),
         SettingKind::Ids(at) => Row::new(name, inside(at), style(), help, ""),
         SettingKind::Relay(at) => Row::new(name, inside(at), mode(), help, ""),
-        SettingKind::OwnCount(at) => Row::new(name, inside(at), limit::<usize>(&COUNT), help, OF_SERVER),
-        SettingKind::OwnRate(at) => Row::new(name, inside(at), limit::<u32>(&BYTE_RATE), help, OF_SERVER),
+        SettingKind::OwnCount(at) => Row::new(name, inside(at), limit::<usize>(&COUNT, ANY), help, OF_SERVER),
+        SettingKind::OwnRate(at) => {
+            Row::new(name, inside(at), limit::<u32>(&BYTE_RATE, ANY), help, OF_SERVER)
+        }
+        SettingKind::OwnTime(at) => Row::new(
+            name,
+            inside(at),
+            limit::<ExpireTimeout>(&MILLIS, ExpireTimeout::MILLIS),
+            help,
+            OF_SERVER,
+        ),
     };
     // As peerjs-server has it.
     if name == "concurrent_limit" { row.short('c') } else { row }
@@ -248,6 +258,7 @@ fn words(kind: SettingKind, text: String) -> String {
         (SettingKind::Rate(_) | SettingKind::OwnRate(_), "0") => "no limit".to_owned(),
         (SettingKind::Rate(_), _) => text + " per second and client",
         (SettingKind::OwnRate(_), _) => text + " bytes per second",
+        (SettingKind::OwnTime(_), _) => text + " milliseconds",
         (SettingKind::Count(_) | SettingKind::OwnCount(_), _) => text + " at most",
         (SettingKind::Ids(_) | SettingKind::Relay(_), _) => text,
     }
@@ -258,8 +269,11 @@ const SERVER: &str = "server";
 const OF_SERVER: &str = "`server` means the limit of the server.";
 
 /// A number, or the word for the server's limit.
-fn limit<T: TryFrom<u64> + ToString + 'static>(unit: &'static Unit) -> Kind<Option<T>> {
-    let Kind { value_name, parse, show, .. } = number::<T>(unit, ANY);
+fn limit<T: TryFrom<u64> + ToString + 'static>(
+    unit: &'static Unit,
+    range: RangeInclusive<u64>,
+) -> Kind<Option<T>> {
+    let Kind { value_name, parse, show, .. } = number::<T>(unit, range);
     let parse = move |text: &str| if text == SERVER { Ok(None) } else { parse(text.as_ref()).map(Some) };
     kind(value_name, parse, move |limit| limit.as_ref().map_or_else(|| SERVER.to_owned(), &show))
 }

@@ -225,7 +225,7 @@ pub static ROWS: LazyLock<Vec<Row>> = LazyLock::new(|| {
             Row::new("webhook_secret_file", |d| &mut d.webhook_secret_file, path(FILE),
                 "File with --webhook_secret, one on each line", "").live().of(NODE),
             Row::new("webhook_events", |d| &mut d.config.webhooks.events, choice("LIST", WebhookEvent::ALL.map(|event| (event.label(), event))),
-                "Types of [events](WEBHOOKS.md#events) that --webhook gets, as in peer.connected,peer.disconnected", "").commas().unset("all but room.joined and room.left").needs(&WEBHOOK).live(),
+                "Types of [events](WEBHOOKS.md#events) that --webhook gets, as in peer.connected,peer.disconnected", "").commas().unset("all but peer.wanted, room.joined and room.left").needs(&WEBHOOK).live(),
             Row::new("webhook_messages", |d| &mut d.config.webhooks.operator.messages, switch(),
                 "Send [messages of clients](WEBHOOKS.md#messages-of-clients) to --webhook too, and its answers back", "").needs(&WEBHOOK).live(),
             Row::new("webhook_private", |d| &mut d.config.webhooks.private, switch(),

@@ -1,0 +1,71 @@
+//! Absent peers that somebody calls: events tell who wants whom.
+
+use std::sync::{Arc, Mutex};
+
+use peerbroker::config::Limits;
+use peerbroker::events::Event;
+use peerbroker::router::Located;
+use peerbroker::vocabulary::MessageKind;
+
+use super::house;
+use crate::socket::Socket;
+use crate::{House, offer, peer, send, text};
+
+/// The events so far, as "who kind whom".
+fn wanted(house: &House) -> impl FnMut() -> Vec<String> + use<> {
+    let told: Arc<Mutex<Vec<String>>> = Arc::default();
+    let heard = Arc::clone(&told);
+    house.broker.events().witness(move |event| {
+        if let Event::PeerWanted { peer, from, kind } = &**event {
+            heard.lock().unwrap().push(format!("{from} {} {}", kind.label(), peer.id));
+        }
+    });
+    move || std::mem::take(&mut *told.lock().unwrap())
+}
+
+#[test]
+fn each_caller_of_an_absent_peer_is_told_of_once_until_its_messages_are_over() {
+    let house = house();
+    let mut wanted = wanted(&house);
+    let a = house.connect("a", "s", &Socket::open());
+    let c = house.connect("c", "s", &Socket::open());
+    let candidate = || a.route("b", MessageKind::Candidate, text("x"));
+    candidate();
+    assert_eq!(wanted(), [""; 0], "nothing but an offer calls");
+    offer(&a, "b", "x");
+    offer(&a, "b", "x");
+    candidate();
+    assert_eq!(wanted(), ["a offer b"]);
+    offer(&c, "b", "x");
+    offer(&a, "d", "x");
+    assert_eq!(wanted(), ["c offer b", "a offer d"]);
+    let b = house.connect("b", "s", &Socket::open());
+    offer(&a, "b", "x");
+    assert_eq!(wanted(), [""; 0], "it is here");
+    drop(b);
+    offer(&a, "b", "x");
+    assert_eq!(wanted(), ["a offer b"]);
+    house.pass(5000);
+    offer(&a, "b", "x");
+    assert_eq!(wanted(), ["a offer b"], "the first call has expired");
+    send(&c, "gone", text("x"), false);
+    assert_eq!(wanted(), [""; 0], "LEAVE does not wait");
+}
+
+#[test]
+fn in_a_cluster_a_peer_is_wanted_once_no_node_has_it() {
+    let house = House::in_cluster(Limits::default());
+    let mut wanted = wanted(&house);
+    let a = house.connect("a", "s", &Socket::open());
+    let c = house.connect("c", "s", &Socket::open());
+    offer(&a, "b", "x");
+    offer(&a, "b", "x");
+    offer(&c, "b", "x");
+    assert_eq!(wanted(), [""; 0], "it is sought");
+    house.realm.located(&peer("b"), Located::Nowhere(20_000));
+    assert_eq!(wanted(), ["a offer b", "c offer b"]);
+    offer(&a, "b", "x");
+    let d = house.connect("d", "s", &Socket::open());
+    offer(&d, "b", "x");
+    assert_eq!(wanted(), ["d offer b"]);
+}

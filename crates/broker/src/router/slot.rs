@@ -58,7 +58,8 @@ impl Slot {
         }
     }
 
-    /// For reading only. Changes go through a guard, see `guard.rs`.
+    /// For reading, and for changes that neither add nor remove a holder or a message, such as a flush. All others go through a guard, see
+    /// `guard.rs`.
     pub(super) fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }

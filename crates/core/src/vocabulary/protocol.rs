@@ -108,8 +108,16 @@ labels! {
     }
 }
 
-// Nodes number them together with the realms.
 numbers!(NameKind: RoomCode = 2, Alias = 3, Group = 6, Pipe = 7);
+
+// Nodes number them together with the realms.
+const _: () = {
+    let mut kinds = NameKind::ALL.as_slice();
+    while let [kind, rest @ ..] = kinds {
+        assert!(RealmKind::of_number(kind.number()).is_none(), "a realm has this number");
+        kinds = rest;
+    }
+};
 
 impl NameKind {
     /// The realm of the clients that hold such names, whether they use them before the other nodes can be asked, and whether others send

@@ -115,7 +115,7 @@ struct Asked {
 impl<S: Socket, C: Protocol> ActiveSession<S, C> {
     fn new(socket: S, session: OpenSession, key: Arc<KeyState>, lease: IdLease, client: C) -> Self {
         // A client that reconnects during its rate-limit pause keeps waiting.
-        let pause = wait(key.charge(&lease, 0), &session);
+        let pause = wait(key.charge(&lease, &Spent::default()), &session);
         let waits = pause.map(|pause| Box::new(Waits { pause: Some(pause), asked: None }));
         let present = Some((lease, client));
         let mut active =
@@ -230,7 +230,7 @@ impl<S: Socket, C: Protocol> ActiveSession<S, C> {
             }
             // We stopped reading, so silence proves nothing.
             lease.mark_alive();
-            let pause = wait(self.key.charge(lease, 0), &self.session);
+            let pause = wait(self.key.charge(lease, &Spent::default()), &self.session);
             if let Some(waits) = &mut self.waits {
                 waits.pause = pause;
             }

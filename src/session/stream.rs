@@ -140,7 +140,7 @@ pub(crate) fn hold(node: &Node, address: Option<IpAddr>, bytes: usize) -> Result
 
 /// Waits while the client is above a rate. The error is the rate, if that would take too long.
 async fn wait_for_turn(node: &Node, peer: &PeerHandle, key: &KeyState) -> Result<(), Limit> {
-    let Some(pause) = key.charge(peer, 0) else { return Ok(()) };
+    let Some(pause) = key.charge(peer, &Spent::default()) else { return Ok(()) };
     if pause.time > CLIENT_TIMEOUT {
         return Err(pause.limit);
     }

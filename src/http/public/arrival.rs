@@ -1,13 +1,13 @@
 //! A client that asks for a connection: from its endpoint to the request of its session.
 
-use super::endpoint::{self, SocketEndpoint};
+use super::endpoint::{self, AddressRefused, SocketEndpoint};
 use super::handler::Mounted;
 use super::not_found;
 use super::routes::Route;
 use crate::http::path;
 use crate::session::{ClientSource, ConnectRequest};
 use peerbroker_broker::events::Mistake;
-use peerbroker_broker::limits::{ConnectionPermit, LimitExceeded};
+use peerbroker_broker::limits::ConnectionPermit;
 use peerbroker_broker::protocols::client::Protocol as _;
 use peerbroker_broker::protocols::{query, with_clients};
 
@@ -22,14 +22,17 @@ pub(super) struct Arrival<'a> {
 }
 
 impl Arrival<'_> {
-    /// Counts what the client opens, and tells the operator of its mistakes, unless its address is over a limit.
+    /// Counts what the client opens, and tells the operator of its mistakes, unless its address is banned or over a limit.
     pub(super) fn enter(
         self,
         mounted: &Mounted,
         route: Route<'_>,
         endpoint: SocketEndpoint,
-    ) -> Result<ConnectRequest, LimitExceeded> {
+    ) -> Result<ConnectRequest, AddressRefused> {
         let runtime = &mounted.runtime;
+        if endpoint::is_banned(runtime, self.query, self.source.address) {
+            return Err(AddressRefused::Banned);
+        }
         match endpoint {
             SocketEndpoint::WrongPath => not_found::record(mounted, "GET", self.path, &self.source),
             SocketEndpoint::CutPath => not_found::record_cut(mounted, &self.source),
@@ -46,6 +49,7 @@ impl Arrival<'_> {
             Route::Pipe(pipe) => query::with(self.query, query::PIPE, pipe),
             _ => self.query.to_owned(),
         };
-        endpoint::connect_request(runtime, query, self.source, self.connection)
+        let request = endpoint::connect_request(runtime, query, self.source, self.connection);
+        request.map_err(AddressRefused::TooMany)
     }
 }

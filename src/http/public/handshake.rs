@@ -51,7 +51,7 @@ pub(super) fn open(
     let runtime = &mounted.runtime;
     let path = head.uri.path();
     let query = head.uri.query().unwrap_or_default();
-    // Every request comes here, so those of a trusted proxy too, whose connection tells nothing of the client.
+    // Of every request, so of those of a trusted proxy too, whose connection tells nothing of the client.
     if !runtime.node.bans.is_empty()
         && endpoint::is_banned(runtime, query, forwarded::client_address(runtime, head))
     {
@@ -65,7 +65,7 @@ pub(super) fn open(
     let source = endpoint::source(runtime, head);
     let connection = connection.and_then(|connection| connection.permit());
     let request = Arrival { path, query, source, connection }.enter(mounted, route, accepted.endpoint);
-    Some(request.map(|request| (accepted, request)).map_err(RefusedHandshake::too_many))
+    Some(request.map(|request| (accepted, request)).map_err(RefusedHandshake::from))
 }
 
 /// Accepts or refuses a handshake. `None` if the request is not a handshake.

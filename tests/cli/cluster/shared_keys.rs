@@ -150,7 +150,7 @@ fn a_redis_that_forgets_is_warned_of_and_the_keys_that_it_loses_are_lost_and_not
     nodes.redis.kill();
     nodes.redis.start_again();
     nodes.programs[0]
-        .expect_log("Redis has lost all keys, 2: it was emptied, or restarted without `appendonly yes`");
+        .expect_log("the store has lost all keys, 2: it was emptied, or is a Redis that was restarted without `appendonly yes`");
     let log = nodes.programs[0].stop().stderr;
     assert!(!log.contains("removed the key"), "{log}");
 }

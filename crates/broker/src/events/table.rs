@@ -340,9 +340,9 @@ table! {
         with audit("keys_expired"), reason: Some(&format_args!("{} not used and removed", keys(*count))),
         fields: &[("count", count.into()), ("days", days.into())];
     Event::Keys { what: KeysEvent::Lost(count) } => live "keys_changed"
-        log Error("Redis has lost all keys, {count}: it was emptied, or restarted without `appendonly yes`. `peerbroker keys import` \
-            restores an export")
-        with audit("keys_lost"), reason: Some(&format_args!("Redis has lost all keys, {count}")),
+        log Error("the store has lost all keys, {count}: it was emptied, or is a Redis that was restarted without `appendonly yes`. \
+            `peerbroker keys import` restores an export")
+        with audit("keys_lost"), reason: Some(&format_args!("the store has lost all keys, {count}")),
         fields: &[("count", count.into())];
 
     Event::Cluster { what: ClusterEvent::Joined { name, life, others } } => live "cluster"

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
 use super::frozen::Frozen;
-use super::key_state::KeyState;
+use super::key_state::{KeyState, Spent};
 use super::names::{Claimed, Hold, SeatState, Seated};
 use super::signal::SignalKind;
 use crate::events::{ClientMistake, Event, Mistake};
@@ -371,7 +371,8 @@ impl<'t> Context<'_, 't> {
 
     /// Charges the elements of a list as messages. The message that has the list is charged already.
     pub fn charge_list(&self, elements: usize) {
-        self.key.charge(self.peer, u32::try_from(elements).unwrap_or(u32::MAX));
+        let frames = u32::try_from(elements).unwrap_or(u32::MAX);
+        self.key.charge(self.peer, &Spent { frames, ..Spent::default() });
     }
 
     /// Tells the operator that the client is at a limit. A refusal may have no limit.

@@ -54,6 +54,14 @@ pub struct Pause {
     pub per_second: u32,
 }
 
+impl Pause {
+    /// The longest of those that a client has to make by each of its rates. `None` if it is above none of them.
+    #[inline]
+    pub(super) fn longest<const N: usize>(of_rates: [Pause; N]) -> Option<Pause> {
+        of_rates.into_iter().filter(|pause| !pause.time.is_zero()).max_by_key(|pause| pause.time)
+    }
+}
+
 /// A part of the state of a key that belongs to one protocol, or to several that share clients.
 pub trait KeyPart: Any + Send + Sync {
     /// The part of a key. It may have to give way to one that another thread has made.
@@ -165,15 +173,15 @@ impl KeyState {
     #[inline]
     pub fn spend(&self, peer: &PeerHandle, spent: &Spent) -> Option<Pause> {
         peer.count_messages(spent.messages, spent.bytes);
-        self.charge(peer, spent.frames)
+        self.charge(peer, spent)
     }
 
-    /// Charges frames, or what counts as much, to the rates of a client.
+    /// Charges what a client has sent, or what counts as much, to each of its rates.
     #[inline]
-    pub fn charge(&self, peer: &PeerHandle, frames: u32) -> Option<Pause> {
+    pub fn charge(&self, peer: &PeerHandle, spent: &Spent) -> Option<Pause> {
         let per_second = self.settings.messages_per_second();
-        let time = peer.charge(frames, per_second);
-        if time.is_zero() { None } else { Some(Pause { time, limit: Limit::MessagesPerSecond, per_second }) }
+        let time = peer.charge(spent.frames, per_second);
+        Pause::longest([Pause { time, limit: Limit::MessagesPerSecond, per_second }])
     }
 
     /// The router.

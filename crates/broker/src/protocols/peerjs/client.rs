@@ -10,7 +10,7 @@ use crate::protocols::client::{
     AppRequest, Ask, Context, Description, Effect, FirstInVain, Lost, Message, Protocol,
 };
 use crate::protocols::frozen::Frozen;
-use crate::protocols::key_state::KeyState;
+use crate::protocols::key_state::{KeyState, Spent};
 use crate::protocols::signal::SignalKind;
 use crate::rooms::{MAX_DATA_BYTES, MAX_WATCHED, Parting, RoomFrames};
 use crate::router::{Departure, Disconnect};
@@ -208,7 +208,8 @@ fn handle_request(
     // Each id is a question of its own, so it counts as a message.
     let ids = || {
         let ids = request.ids(MAX_WATCHED)?;
-        key.charge(peer, u32::try_from(ids.len()).unwrap_or(u32::MAX));
+        let frames = u32::try_from(ids.len()).unwrap_or(u32::MAX);
+        key.charge(peer, &Spent { frames, ..Spent::default() });
         Ok(ids)
     };
     let requester = &mut context.requester(request.id(RoomRefusal::InvalidRequest)?);

@@ -315,13 +315,10 @@ impl PipeEnd {
             (&self.pipes.rate, limits.key_bytes_per_second, Limit::PipeKeyBytes),
             (&self.pipes.totals.rate, limits.total_bytes_per_second, Limit::PipeTotalBytes),
         ];
-        let pauses = rates.map(|(rate, per_second, limit)| Pause {
-            time: rate.charge(count, per_second, now),
-            limit,
-            per_second,
-        });
-        let longest = pauses.into_iter().max_by_key(|pause| pause.time)?;
-        (!longest.time.is_zero()).then_some(longest)
+        Pause::longest(rates.map(|(rate, per_second, limit)| {
+            let time = rate.charge(count, per_second, now);
+            Pause { time, limit, per_second }
+        }))
     }
 
     /// Sends frames that were made of what this end has read to a connection of the other one, at once as far as its socket takes them.

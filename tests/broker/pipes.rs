@@ -60,3 +60,19 @@ fn a_connection_that_learns_late_of_the_end_of_its_pipe_leaves_the_next_one_alon
     house.pass(30_000);
     assert_eq!(ended(&again), Some(CloseReason::PipeAlone));
 }
+
+#[test]
+fn an_end_whose_pipe_turns_out_to_be_on_another_node_is_nowhere_twice() {
+    let house = House::new(Limits::default());
+    let (_, seeks) = reserve(&house, ONE);
+    assert!(seeks.is_new());
+    // Its client has waited long enough, and opens another connection; and another one.
+    let again = connect(&house, ONE);
+    let (attach, late) = reserve(&house, ONE);
+    assert!(seeks.give_back().is_ok(), "the other end has not come here");
+    let late = late.connect(&attach, Outbox::default());
+    assert_eq!([ended(&again), ended(&late)], [Some(CloseReason::PipeBroken); 2], "they come back");
+    assert_eq!(pipes(&house).reports(2).len(), 0);
+    let (_, seeks) = reserve(&house, ONE);
+    assert!(seeks.is_new(), "to be sought once more");
+}

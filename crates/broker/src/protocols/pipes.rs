@@ -185,6 +185,9 @@ impl Reserved {
         if pipes.get(&self.pipe.id).is_some_and(|known| Arc::ptr_eq(known, &self.pipe)) {
             pipes.remove(&self.pipe.id);
         }
+        drop(pipes);
+        // The same end may have another connection by now, which its client opened because this one took long.
+        self.pipe.move_away();
         Ok(())
     }
 }

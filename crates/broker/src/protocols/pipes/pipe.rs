@@ -40,8 +40,8 @@ struct State {
     ends: [Option<End>; 2],
     /// The number of times that both ends were there.
     turn: u32,
-    /// Its connections are being closed.
-    is_over: bool,
+    /// It is over: the reason for a connection that comes too late.
+    over: Option<CloseReason>,
     /// Of its name among all nodes.
     hold: Option<Hold>,
 }
@@ -172,9 +172,9 @@ impl Pipe {
     ) -> PipeEnd {
         let line = Arc::new(Line::new(pipes.router.next_connection(), outbox, now));
         let mut state = self.state.lock();
-        if state.is_over {
+        if let Some(reason) = state.over {
             // It ended between the reservation and now, so nobody would sweep this connection.
-            line.dismiss(CloseReason::PipeLeft);
+            line.dismiss(reason);
         }
         if let Some(Some(end)) = state.ends.get_mut(place) {
             if let Some(former) = end.line.replace(Arc::clone(&line)) {
@@ -211,10 +211,19 @@ impl Pipe {
         self.state.lock().ends.iter().flatten().any(|end| fits(end.address))
     }
 
-    /// Ends the connections of both ends, and gives the pipe's name back.
+    /// Ends the connections of both ends, and gives the pipe's name back. A connection that comes later hears that the other end has left.
     pub(super) fn end(&self, reason: &dyn Fn(Option<IpAddr>) -> CloseReason) {
+        self.end_with(CloseReason::PipeLeft, reason);
+    }
+
+    /// The pipe is on another node. Connections that have come here meanwhile end, and come back.
+    pub(super) fn move_away(&self) {
+        self.end_with(CloseReason::PipeBroken, &|_| CloseReason::PipeBroken);
+    }
+
+    fn end_with(&self, late: CloseReason, reason: &dyn Fn(Option<IpAddr>) -> CloseReason) {
         let mut state = self.state.lock();
-        state.is_over = true;
+        state.over = Some(late);
         for end in state.ends.iter().flatten() {
             if let Some(line) = &end.line {
                 line.dismiss(reason(end.address));
@@ -369,7 +378,7 @@ impl PipeEnd {
         let Some(Some(end)) = state.end_of(&self.line) else { return };
         end.line = None;
         end.since = now;
-        if let Some(other) = state.lines().next().filter(|_| !state.is_over) {
+        if let Some(other) = state.lines().next().filter(|_| state.over.is_none()) {
             // From now on, its messages are dropped.
             other.tell(r#"{"type":"WAITING"}"#, now);
         }

@@ -44,8 +44,11 @@ function listen(channel, story) {
   channel.addEventListener('message', ({ data }) => story.push(data));
 }
 
-/** Two pages whose descriptions are exchanged, with a channel of the offerer. */
-async function meet({ change = (sdp) => sdp } = {}) {
+/**
+ * Two pages whose descriptions are exchanged, with a channel of the offerer.
+ * @param {{ change?: (sdp: string) => string, beforeAnswer?: (offerer: any) => void }} how
+ */
+async function meet({ change = (sdp) => sdp, beforeAnswer = () => {} } = {}) {
   const [offerer, answerer] = [make(), make()];
   const channel = offerer.connection.createDataChannel('x');
   listen(channel, offerer.story);
@@ -53,6 +56,7 @@ async function meet({ change = (sdp) => sdp } = {}) {
   await offerer.connection.setLocalDescription(await offerer.connection.createOffer());
   await answerer.connection.setRemoteDescription(send(offerer.connection.localDescription));
   await answerer.connection.setLocalDescription(await answerer.connection.createAnswer());
+  beforeAnswer(offerer);
   await offerer.connection.setRemoteDescription(send(answerer.connection.localDescription));
   return { offerer, answerer, channel };
 }
@@ -107,6 +111,29 @@ test('if native WebRTC fails at both, data goes over the pipe, on the objects th
   offerer.connection.turn('connected');
   answerer.connection.arrive('y');
   assert.deepEqual([offerer.story.length, answerer.story.length, channel.readyState], [4, 5, 'open']);
+});
+
+/** As Firefox does without a candidate of its own, as behind a proxy that WebRTC has to use. */
+const failEarly = ({ connection, story }) => {
+  connection.turn('failed');
+  assert.deepEqual([story, connection.connectionState], [[], 'new']);
+};
+
+test('if native WebRTC fails before the answer, data goes over the pipe', options, async () => {
+  const { offerer, answerer, channel } = await meet({ beforeAnswer: failEarly });
+  answerer.connection.turn('failed');
+  await until('the channel', () => channel.readyState === 'open');
+  assert.deepEqual(offerer.story, ['connected', 'pipe', 'open open']);
+});
+
+test('if native WebRTC fails before the answer, and the other page has no line, the page hears it with the answer', options, async () => {
+  const { offerer } = await meet({ beforeAnswer: failEarly, change: withoutLine });
+  assert.deepEqual([offerer.story, server.requests.length], [['failed'], 0]);
+});
+
+test('if native WebRTC fails before an answer without data, the page hears it with the answer', options, async () => {
+  const { offerer } = await meet({ beforeAnswer: failEarly, change: (sdp) => sdp.replace(/^m=application 9/m, 'm=application 0') });
+  assert.deepEqual([offerer.story, server.requests.length], [['failed'], 0]);
 });
 
 test('what native WebRTC says while the offerer asks is told if the other page has it open', options, async () => {

@@ -67,9 +67,15 @@ export function makeNativeFirst(Native, settings, isNative = ({ isTrusted }) => 
       else if (STATES.includes(event.type)) this.#hearState(event);
     };
 
+    get #nativeStates() {
+      return [super.connectionState, super.iceConnectionState];
+    }
+
     #hearState(event) {
-      const states = [super.connectionState, super.iceConnectionState];
-      if (this.#mode === 'native' && !(this.#hasHope && states.some(isBad))) {
+      const states = this.#nativeStates;
+      // Firefox without candidates has failed before the other description says whether a pipe may come.
+      const mayHope = this.#hasHope || !super.remoteDescription;
+      if (this.#mode === 'native' && !(mayHope && states.some(isBad))) {
         this.#show();
         return;
       }
@@ -137,14 +143,18 @@ export function makeNativeFirst(Native, settings, isNative = ({ isTrusted }) => 
     #check() {
       if (this.#mode !== 'native' || this.#hasHope || super.signalingState !== 'stable') return;
       const descriptions = [super.currentLocalDescription, super.currentRemoteDescription];
-      if (!descriptions.every((description) => description && hasData(description.sdp))) return;
+      if (!descriptions.every((description) => description && hasData(description.sdp))) {
+        this.#catchUp();
+        return;
+      }
       if (!this.#remoteLine) {
         this.#win();
         return;
       }
       this.#hasHope = true;
       this.#session.agree(this.#remoteLine, descriptions[0]?.type === 'offer');
-      this.#timer = Number(setTimeout(() => this.#openPipe(), NATIVE_FIRST));
+      if (this.#nativeStates.includes('failed')) this.#openPipe();
+      else this.#timer = Number(setTimeout(() => this.#openPipe(), NATIVE_FIRST));
     }
 
     #openPipe() {

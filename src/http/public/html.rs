@@ -56,11 +56,11 @@ pub(super) const YJS: Library =
 
 /// Data channels over the broker, for `<script src>`. Its sources are in `npm/vendor/pipe`.
 pub(super) const PIPES: Library =
-    vendored!("webrtc.js", "sha384-Vq+kJ3rFRgF9npXl5qDzojLSrT2IzztVMPUh7js5uyo4MevyuNMtDDWXkLkm4It/");
+    vendored!("webrtc.js", "sha384-2/Eyn0SMSxLjZD3VfuSI8+j03cH645APQyAgUQjer2LvUOHgqOuAnDcXnldUdPaU");
 
 /// The same as a module, which a page installs itself.
 pub(super) const PIPES_MODULE: Library =
-    vendored!("webrtc.mjs", "sha384-uapesJdkH2ABhf3K8m63GV7TGqMSGhdjQ3HVNtKve4neA6G4OBZLmU/ZguO1NujB");
+    vendored!("webrtc.mjs", "sha384-8tTreWJz6uxUWP8INP+0iBEMOVjfhW2r208AVYOlo9G2BmvT7Ortf5XyX7QEbmiw");
 
 const LIBRARIES: [Library; 5] = [PEERJS, PEERJS_READABLE, QRCODE, SIMPLE_PEER, YJS];
 

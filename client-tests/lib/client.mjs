@@ -87,6 +87,10 @@ export class Client extends Page {
       echo: (value) => this.ask('echo', { number, value }),
       /** Resolves to true if that many bytes came back unharmed. */
       echoBytes: (size) => this.ask('echoBytes', { number, size }),
+      /** Sends values without a pause; resolves with the echoes up to that of the last one. */
+      stream: (values) => this.ask('stream', { number, values }),
+      /** Sends random bytes; resolves with their hash. The other side tells 'file' with its own, after `hashFiles`. */
+      sendFile: (size) => this.ask('sendFile', { number, size }),
     };
   }
 
@@ -108,6 +112,16 @@ export class Client extends Page {
   /** The way of the latest data connection or call: `{local, remote}`, each with `type`, `address`, `port` and `protocol`. */
   way() {
     return this.ask('way');
+  }
+
+  /** The types of what `getStats` says of the latest data connection. */
+  stats() {
+    return this.ask('stats');
+  }
+
+  /** From now on tells 'file', with its hash, for each file that comes over the latest data connection. */
+  hashFiles() {
+    return this.ask('hashFiles');
   }
 
   /** From now on tells each message of the broker that has no meaning for PeerJS, by its type. */

@@ -21,6 +21,7 @@ window.harness = (() => {
     peer.on('connection', (line) => {
       record('connection', line.peer);
       latest = line;
+      watchPipe(line);
       line.on('data', (value) => line.send(value));
     });
     peer.on('call', async (call) => {
@@ -72,11 +73,15 @@ window.harness = (() => {
   function dial({ to, options = undefined }) {
     const line = latest = peer.connect(to, options);
     const number = lines.push(line) - 1;
+    watchPipe(line);
     line.on('open', () => record(opened(number)));
     line.on('data', (value) => record(heard(number), value));
     line.on('close', () => record('line close'));
     return number;
   }
+
+  /** Records that a connection goes over the broker: webrtc.js says so. */
+  const watchPipe = (line) => line.peerConnection?.addEventListener('pipe', () => record('pipe'));
 
   // Each data connection has events of its own: one that a test has given up may still open.
   const opened = (number) => `line ${number} open`;
@@ -103,6 +108,29 @@ window.harness = (() => {
     const { bytes } = await echo({ number, value: { bytes: sent.buffer } });
     const back = new Uint8Array(bytes.buffer ?? bytes, bytes.byteOffset ?? 0, bytes.byteLength);
     return back.length === sent.length && back.every((byte, i) => byte === sent[i]);
+  }
+
+  /** Sends values without a pause, and returns the echoes up to that of the last one. */
+  async function stream({ number, values }) {
+    for (const value of values) lines[number].send(value);
+    const echoes = [];
+    do echoes.push(await must(heard(number))); while (echoes.at(-1) !== values.at(-1));
+    return echoes;
+  }
+
+  const hashOf = async (bytes) => Array.from(new Uint8Array(await crypto.subtle.digest('SHA-256', bytes)));
+
+  /** From now on records the hash of each file that comes over the latest connection. */
+  function hashFiles() {
+    latest.on('data', async ({ file }) => file && record('file', await hashOf(file)));
+  }
+
+  /** Sends random bytes, and returns their hash. */
+  async function sendFile({ number, size }) {
+    const file = new Uint8Array(size);
+    for (let at = 0; at < size; at += 65_536) crypto.getRandomValues(file.subarray(at, at + 65_536));
+    lines[number].send({ file: file.buffer });
+    return hashOf(file);
   }
 
   const pulses = [];
@@ -168,6 +196,9 @@ window.harness = (() => {
   /** The way of the latest connection. 0.3 calls it `pc`. */
   const way = () => window.wayOf(latest.peerConnection ?? latest.pc);
 
+  /** The types of what `getStats` says of it. */
+  const stats = async () => [...(await latest.peerConnection.getStats()).values()].map(({ type }) => type);
+
   /** From now on tells each message of the broker that has no meaning for PeerJS, by its type. */
   function hear() {
     let heard;
@@ -198,6 +229,6 @@ window.harness = (() => {
 
   return {
     next, must, count, story, start, startAndDial, insist, reconnect, renew, stay,
-    connect, dial, gathered, echo, echoBytes, pulse, pulsed, call, follow, way, hear, send, list, thePeer,
+    connect, dial, gathered, echo, echoBytes, stream, hashFiles, sendFile, pulse, pulsed, call, follow, way, stats, hear, send, list, thePeer,
   };
 })();

@@ -11,6 +11,7 @@ import { launchOn } from './network/browsers.mjs';
 import { originOn, startPagesOn } from './network/programs.mjs';
 import { Page } from './page.mjs';
 import { startServer } from './server.mjs';
+import { startShippedProxy } from './shipped-proxy.mjs';
 import { takeDown } from './take-down.mjs';
 import { LIMIT, within } from './within.mjs';
 
@@ -45,6 +46,7 @@ class NetworkStage {
   #clients = [];
   /** Failed requests and errors of pages, which their scripts may not live to tell. */
   #faults = [];
+  #proxies = [];
   #servers = [];
   #stores = [];
   #site;
@@ -75,6 +77,13 @@ class NetworkStage {
     return nodes;
   }
 
+  /** Starts a proxy of deploy/ on the network's server, in front of the server under test. */
+  async proxy(kind, server, options = {}) {
+    const proxy = await startShippedProxy(kind, server, { network: this.network, ...options });
+    this.#proxies.push(proxy);
+    return proxy;
+  }
+
   /** A server as a host reaches it. */
   seenFrom(host, { port, secure }) {
     return { host: this.network.addressFor(host), port, secure };
@@ -83,6 +92,11 @@ class NetworkStage {
   /** A page with a PeerJS release, on host `a` or `b`, in a browser of its own. See `launchOn` for further options. */
   async client(host, { version = '1.5.5', ...options } = {}) {
     return this.#open(Client, host, version, options);
+  }
+
+  /** The same with the page at this address. */
+  async clientAt(host, url, { browser = 'chromium', ...options } = {}) {
+    return this.#load(Client, url, await this.#newPage(host, browser, { origin: new URL(url).origin, ...options }));
   }
 
   /** The same for a page without PeerJS: `rooms` or `calls`. */
@@ -132,7 +146,7 @@ class NetworkStage {
 
   async clear() {
     try {
-      await takeDown({ clients: this.#clients, browsers: this.#browsers, servers: this.#servers, stores: this.#stores });
+      await takeDown({ clients: this.#clients, browsers: this.#browsers, proxies: this.#proxies, servers: this.#servers, stores: this.#stores });
     } finally {
       this.network.stop();
     }

@@ -22,11 +22,11 @@ const commandOfNginx = (file, folder) => ['nginx', '-e', 'stderr', '-p', folder,
 const KINDS = {
   nginx: {
     example: 'nginx.conf',
-    changes: ({ port, plainPort, target, key, cert }) => [
+    changes: ({ host, port, plainPort, target, key, cert }) => [
       ['server 127.0.0.1:9000;', `server 127.0.0.1:${target};`],
-      ['listen 443 ssl;', `listen 127.0.0.1:${port} ssl;`],
+      ['listen 443 ssl;', `listen ${host}:${port} ssl;`],
       ['listen [::]:443 ssl;', ''],
-      ['listen 80;', `listen 127.0.0.1:${plainPort};`],
+      ['listen 80;', `listen ${host}:${plainPort};`],
       ['listen [::]:80;', ''],
       ['/etc/letsencrypt/live/broker.example.com/fullchain.pem', cert],
       ['/etc/letsencrypt/live/broker.example.com/privkey.pem', key],
@@ -85,16 +85,18 @@ export const SHIPPED_FOR_TCP = Object.keys(KINDS).filter((kind) => KINDS[kind].p
 /**
  * Starts a proxy in front of a server, and waits until it listens. With `outer`, it believes the
  * `clientHeader` of this machine, as behind a CDN, so that a test can come from any address. `edit` makes a mistake in the file.
- * On a `network`, it runs on the server there, at port 443.
+ * On a `network`, it runs on the server there, at port 443. nginx for HTTP and Caddy have the `certificate`.
  */
-export async function startShippedProxy(kind, server, { outer = false, edit = (config) => config, network = undefined } = {}) {
+export async function startShippedProxy(
+  kind, server, { outer = false, edit = (config) => config, network = undefined, certificate = selfSigned() } = {},
+) {
   const { example, changes, around, behindAnother, clientHeader, command } = KINDS[kind];
   const folder = mkdtempSync(join(tmpdir(), `peerbroker-${kind}-`));
   const host = network?.address ?? '127.0.0.1';
   const port = network ? 443 : await freePort();
   const plainPort = network ? 80 : await freePort();
   let config = readFileSync(join(root, 'deploy', example), 'utf8');
-  for (const [shipped, other] of changes({ host, port, plainPort, target: server.port, ...selfSigned() })) {
+  for (const [shipped, other] of changes({ host, port, plainPort, target: server.port, ...certificate })) {
     if (!config.includes(shipped)) throw new Error(`deploy/${example} has no ${shipped}`);
     config = config.replace(shipped, other);
   }

@@ -33,8 +33,12 @@ export const quiet = [
   '--no-first-run',
 ];
 
-/** Starts Chromium with playwright's further options. `names` maps host names, or hosts with ports, to addresses of this machine. */
-export function launchChromium(names = {}, options = {}) {
+/**
+ * Starts Chromium with playwright's further options. `names` maps host names, or hosts with ports, to addresses of this machine.
+ * @param {Record<string, string>} names
+ * @param {import('playwright-core').LaunchOptions} options
+ */
+export function launchChromium(names = {}, { args = [], ...options } = {}) {
   const ours = Object.entries(names).map(([name, target]) => `MAP ${name} ${target}, `);
   return chromium.launch({
     ...options,
@@ -45,6 +49,7 @@ export function launchChromium(names = {}, options = {}) {
       '--allow-loopback-in-peer-connection',
       // Nothing leaves the machine.
       `--host-resolver-rules=${ours.join('')}MAP * ~NOTFOUND, EXCLUDE localhost, EXCLUDE 127.0.0.1`,
+      ...args,
     ],
   });
 }

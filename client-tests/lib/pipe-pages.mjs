@@ -40,6 +40,7 @@ const LIBRARIES = {
   // Of the broker.
   ...Object.fromEntries(['peerjs.js', 'peerjs.min.js'].map((script) => [script, [script, ...HARNESS]])),
   'rooms.js': ['rooms.js', CLIENT, ...HARNESS],
+  'rooms.js-last': [CLIENT, 'rooms.js', ...HARNESS],
   released: [CLIENT, ...HARNESS],
   // The page imports it.
   module: HARNESS,

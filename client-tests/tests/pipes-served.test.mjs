@@ -128,14 +128,18 @@ for (const engine of ['chromium', 'firefox']) {
   });
 }
 
-served('rooms.js of the broker in front of a released PeerJS lets its data go over the broker', async (stage) => {
-  const server = await stage.server(['--key', KEY]);
-  const pages = [await stage.page(server, { library: 'rooms.js' }), await stage.page(server, { library: 'rooms.js' })];
+for (const [place, library] of [['in front of', 'rooms.js'], ['behind', 'rooms.js-last']]) {
+  for (const browser of ['none', 'blocked']) {
+    served(`rooms.js of the broker ${place} a released PeerJS lets its data go over the broker (${browser})`, async (stage) => {
+      const server = await stage.server(['--key', KEY]);
+      const pages = [await stage.page(server, { library, browser }), await stage.page(server, { library, browser })];
 
-  await talk(server, pages, { key: WRITTEN });
+      await talk(server, pages, { key: WRITTEN });
 
-  assert.deepEqual(settingsOf(server).map(([key]) => key), [KEY, KEY]);
-});
+      assert.deepEqual(settingsOf(server).map(([key]) => key), [KEY, KEY]);
+    });
+  }
+}
 
 served('a room says which broker, key and token its peer has', async (stage) => {
   const keys = stage.keys();

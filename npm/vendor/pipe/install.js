@@ -40,12 +40,18 @@ export function install({ broker, key = 'peerjs', peer = undefined, token = unde
     if (!scope[name]) define(scope, name, Class);
   }
   define(scope, 'RTCPeerConnection', Connection);
+  tellPeerJs(scope.peerjs?.util?.supports);
   prepareKeys();
   // Old libraries know Chromium by this name, and send it messages of a size that it takes.
   if (/Chrom(e|ium)\//.test(scope.navigator?.userAgent)) define(scope, 'webkitRTCPeerConnection', Connection);
 }
 
 const define = (scope, name, value) => Object.defineProperty(scope, name, { value, writable: true, configurable: true });
+
+/** PeerJS looks for WebRTC when it loads, which may have been before this script. Releases before 1.1 keep what they find there. */
+function tellPeerJs(supports) {
+  if (supports?.webRTC === false) Object.assign(supports, { webRTC: true, data: true, reliable: true });
+}
 
 /** The settings of a Peer of PeerJS, which writes its id, key and token into addresses as they are. */
 function settingsOf(id, { secure, host, port, path, key, token }) {

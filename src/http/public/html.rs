@@ -56,11 +56,11 @@ pub(super) const YJS: Library =
 
 /// Data channels over the broker, for `<script src>`. Its sources are in `npm/vendor/pipe`.
 pub(super) const PIPES: Library =
-    vendored!("webrtc.js", "sha384-2/Eyn0SMSxLjZD3VfuSI8+j03cH645APQyAgUQjer2LvUOHgqOuAnDcXnldUdPaU");
+    vendored!("webrtc.js", "sha384-4nneVcGueXPiuiS1+/RKr7FDyy08xLiBOkVyhLuScHCTmy5hcx/33lljXIMeIWxr");
 
 /// The same as a module, which a page installs itself.
 pub(super) const PIPES_MODULE: Library =
-    vendored!("webrtc.mjs", "sha384-8tTreWJz6uxUWP8INP+0iBEMOVjfhW2r208AVYOlo9G2BmvT7Ortf5XyX7QEbmiw");
+    vendored!("webrtc.mjs", "sha384-c4yXcLTz31mAsmx7yiug54YwwNkV4q5it+cW7h/yrCSF5fZtjAToNnNJ5iT5zGWm");
 
 const LIBRARIES: [Library; 5] = [PEERJS, PEERJS_READABLE, QRCODE, SIMPLE_PEER, YJS];
 

@@ -9,6 +9,9 @@ const ACKNOWLEDGE = 100;
 const TRY = 10_000;
 const ANSWER = 5_000;
 
+/** A socket may take this long to open. In a cluster, the broker waits up to 12 s for the lease of a dead node to end. */
+const OPENING = 15_000;
+
 /** Bytes of records before an acknowledgement. */
 const ACKNOWLEDGE_BYTES = 65_536;
 
@@ -93,7 +96,7 @@ export class Pipe {
     if (this.#isEnded || this.#dialled !== dialled) return;
     const socket = new WebSocket(/** @type {string} */ (url));
     socket.binaryType = 'arraybuffer';
-    this.#timers.alive = Number(setTimeout(() => this.#replace(), TRY));
+    this.#timers.alive = Number(setTimeout(() => this.#replace(), OPENING));
     socket.onopen = () => this.#socket === socket && clearTimeout(this.#timers.alive);
     socket.onmessage = ({ data }) => this.#socket === socket && this.#hear(data);
     socket.onclose = (event) => this.#socket === socket && this.#closed(event);

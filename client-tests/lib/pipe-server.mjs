@@ -31,6 +31,7 @@ export async function startPipeServer({
     const id = url.pathname.match(/\/pipe\/([\w-]{22})$/)?.[1];
     const end = url.searchParams.get('end');
     if (host.isClosed) {
+      host.turnedAway += 1;
       socket.destroy();
       return;
     }
@@ -60,6 +61,8 @@ class PipeServer {
   refuses = false;
   /** True if no socket finds the server any more. */
   isClosed = false;
+  /** Sockets that found it closed. */
+  turnedAway = 0;
   /** What happens to frames on their way: gets a frame and returns those that arrive. @type {(frame: Buffer) => Buffer[]} */
   meddle = (frame) => [frame];
   /** True if frames get lost without a word, as in a network that is gone. */

@@ -283,6 +283,22 @@ served('where the pipes of a key are off, the page reads it', async (stage) => {
   assert.match(await page.run(toItself), /does not carry the data of this page: Pipes are off/);
 });
 
+for (const engine of ['chromium', 'firefox']) {
+  served(`where there is no broker, the page reads it, also of another site (${engine})`, async (stage) => {
+    const server = await stage.server();
+    const page = await stage.page(server, { library: 'module' }, engine);
+    for (const site of [server.url, server.url.replace('127.0.0.1', 'localhost')]) {
+      const broker = `${site}elsewhere/`;
+      await page.run(async (broker) => {
+        const { install } = await import(/** @type {any} */ ('/webrtc.mjs'));
+        install({ broker });
+      }, broker);
+      assert.equal(await page.run(toItself), `there is no broker at ${broker}`);
+    }
+    assert.equal(server.requests.length, 4, 'each end has tried once');
+  });
+}
+
 served('a page pins webrtc.js with the hash of the published file', async (stage) => {
   const server = await stage.server();
   const page = await stage.page(server, { library: 'module' });

@@ -2,6 +2,7 @@
 
 import { NEXT, PING, RECORD, nextFrame, readFrame } from './frames.js';
 import { Receiver, Sender } from './flow.js';
+import { askWhy } from './refusal.js';
 
 // In milliseconds: the other end may be away for this long; an acknowledgement may wait; an idle pipe is tried; its answer may take.
 const AWAY = 30_000;
@@ -51,6 +52,8 @@ export class Pipe {
   #attempts = 0;
   /** Sockets so far, of which only the last one counts. */
   #dialled = 0;
+  /** True until a socket has opened, or the page has asked for the reason. */
+  #isUnknown = true;
   #unacknowledged = 0;
   #hasHeard = false;
   #timers = { retry: 0, acknowledge: 0, alive: 0 };
@@ -97,10 +100,15 @@ export class Pipe {
     const socket = new WebSocket(/** @type {string} */ (url));
     socket.binaryType = 'arraybuffer';
     this.#timers.alive = Number(setTimeout(() => this.#replace(), OPENING));
-    socket.onopen = () => this.#socket === socket && clearTimeout(this.#timers.alive);
+    socket.onopen = () => this.#socket === socket && this.#reached();
     socket.onmessage = ({ data }) => this.#socket === socket && this.#hear(data);
-    socket.onclose = (event) => this.#socket === socket && this.#closed(event);
+    socket.onclose = (event) => this.#socket === socket && this.#closed(event, url);
     this.#socket = socket;
+  }
+
+  #reached() {
+    this.#isUnknown = false;
+    clearTimeout(this.#timers.alive);
   }
 
   #write(frame) {
@@ -206,21 +214,33 @@ export class Pipe {
     this.#retry();
   }
 
-  #closed({ code, reason }) {
+  #closed({ code, reason }, url) {
     this.#socket = undefined;
     this.#unsync();
-    if (PASSING.has(code)) this.#retry(reason);
-    else this.#end({ code, message: ENDINGS[code]?.(reason) ?? `the broker closed the connection: ${reason || code}` });
+    if (!PASSING.has(code)) this.#end({ code, message: ENDINGS[code]?.(reason) ?? `the broker closed the connection: ${reason || code}` });
+    else if (this.#isUnknown) this.#askWhy(url);
+    else this.#retry(reason);
   }
 
-  #retry(reason = '') {
+  /** The first socket did not open. Once is enough: a broker that has answered is there. */
+  async #askWhy(url) {
+    this.#isUnknown = false;
+    const dialled = this.#dialled;
+    const { final, wait } = await askWhy(url);
+    if (this.#isEnded || this.#dialled !== dialled) return;
+    if (final) this.#end({ message: final });
+    else if (wait > AWAY) this.#end({ message: `the broker is busy, and takes this page in ${wait / 1000} s at the earliest` });
+    else this.#retry('', wait);
+  }
+
+  #retry(reason = '', wait = 0) {
     clearTimeout(this.#timers.retry);
     if (this.#isEnded) return;
     if (Date.now() - this.#lostAt > AWAY) {
       this.#end({ message: `the broker took no data for ${AWAY / 1000} s: ${reason || 'is it reachable, and a peerbroker with pipes?'}` });
       return;
     }
-    const pause = PAUSES[Math.min(this.#attempts, PAUSES.length - 1)];
+    const pause = Math.max(wait, PAUSES[Math.min(this.#attempts, PAUSES.length - 1)]);
     this.#attempts += 1;
     this.#timers.retry = Number(setTimeout(() => this.#connect(), pause));
   }

@@ -56,11 +56,11 @@ pub(super) const YJS: Library =
 
 /// Data channels over the broker, for `<script src>`. Its sources are in `npm/vendor/pipe`.
 pub(super) const PIPES: Library =
-    vendored!("webrtc.js", "sha384-ol9u37eTnJL+VZW09/qtjsOBjVpBN31Ku2DtuFNs0y2Z0epj7PMG74fmAX0+MLp/");
+    vendored!("webrtc.js", "sha384-pdD70NvNhTBLovDMqnk7FjtKSJ0vMHL9KIFX9oGW9RPMCLi1VjOp+khm9yzzZyan");
 
 /// The same as a module, which a page installs itself.
 pub(super) const PIPES_MODULE: Library =
-    vendored!("webrtc.mjs", "sha384-aQexZ5EfWNA9coqMjmJMgI49T3W1XKnq6LeQJ6QBEIuBWMIVs+yk1dV2vCBnLvXc");
+    vendored!("webrtc.mjs", "sha384-oKtHGrTVspdUk2V04/jtY8UQ2dnU98Jr1e6c4AAKnbKslCmbGgMCGrdxHWuBu1qv");
 
 const LIBRARIES: [Library; 5] = [PEERJS, PEERJS_READABLE, QRCODE, SIMPLE_PEER, YJS];
 

@@ -2,6 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
+import net from 'node:net';
 import { afterEach, test } from 'node:test';
 import { BrowserSocket } from '../lib/browser-socket.mjs';
 import { Keys } from '../lib/keys.mjs';
@@ -118,4 +119,34 @@ test('a page that loses its socket does not ask', options, async (t) => {
   channels[0].send('hello');
   const [[{ data }]] = await all([channels[1]], 'message');
   assert.deepEqual([data, counts.asked], ['hello', 0]);
+});
+
+test('a page gives a socket up only after the time that a broker may wait for the end of a dead node', options, async (t) => {
+  let dialled = 0;
+  globalThis.WebSocket = /** @type {any} */ (class extends BrowserSocket {
+    constructor(url) {
+      super(url);
+      dialled += 1;
+    }
+  });
+  t.after(() => { globalThis.WebSocket = /** @type {any} */ (BrowserSocket); });
+  const sockets = [];
+  const silent = net.createServer((socket) => sockets.push(socket)).listen(0, '127.0.0.1');
+  t.after(() => {
+    sockets.forEach((socket) => socket.destroy());
+    silent.close();
+  });
+  await once(silent, 'listening');
+  t.mock.timers.enable({ apis: ['setTimeout'] });
+  await meet(`http://127.0.0.1:${silent.address().port}/`);
+  const turn = () => new Promise((later) => { setImmediate(later); });
+  while (dialled < 2) await turn();
+
+  // See PATIENCE in src/session/pipe_place.rs.
+  t.mock.timers.tick(12_000);
+  await turn();
+  assert.equal(dialled, 2);
+  t.mock.timers.tick(12_000);
+  await turn();
+  assert.equal(dialled, 4);
 });

@@ -1,17 +1,19 @@
 // The browsers, each started when a file first asks for it and closed when the file is done.
 
 import { after } from 'node:test';
-import { launchChromium } from './chromium.mjs';
+import { CHROMIUM, launchChromium } from './chromium.mjs';
 import { START, launchFirefox } from './firefox.mjs';
 import { useSmallCameras } from './video.mjs';
 import { within } from './within.mjs';
 
 const launchers = {
-  chromium: startChromium,
+  chromium: () => startChromium(),
+  // With windows, for notifications.
+  'whole chromium': () => startChromium({ executablePath: CHROMIUM }),
   firefox: startFirefox,
 };
 const running = new Map();
-const idle = { chromium: [], firefox: [] };
+const idle = { chromium: [], 'whole chromium': [], firefox: [] };
 
 /** A new blank page of the named browser; in its own context if one is given (Chromium only). */
 export async function newPage(name, context) {
@@ -42,9 +44,9 @@ after(async () => {
   }
 });
 
-async function startChromium() {
+async function startChromium(options = {}) {
   // Another name for this machine that is not a secure context, as on a LAN.
-  const browser = await launchChromium({ 'lan.test': '127.0.0.1' });
+  const browser = await launchChromium({ 'lan.test': '127.0.0.1' }, options);
   const newContext = async (options) => {
     const context = await browser.newContext({ ignoreHTTPSErrors: true, ...options });
     await context.addInitScript(useSmallCameras);

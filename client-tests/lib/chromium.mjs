@@ -41,8 +41,8 @@ export const quiet = [
 export function launchChromium(names = {}, { args = [], ...options } = {}) {
   const ours = Object.entries(names).map(([name, target]) => `MAP ${name} ${target}, `);
   return chromium.launch({
-    ...options,
     executablePath: HEADLESS,
+    ...options,
     args: [
       ...quiet,
       `--disable-features=${UNWANTED.join()}`,

@@ -129,8 +129,8 @@ class Visit {
   }
 
   /** A fresh page in its own browser context, like another person's. */
-  async page({ name, press, ...context }, { javaScript = true, webRtc = true } = {}) {
-    const page = await newPage('chromium', { ...context, javaScriptEnabled: javaScript });
+  async page({ name, press, ...context }, { javaScript = true, webRtc = true, browser = 'chromium' } = {}) {
+    const page = await newPage(browser, { ...context, javaScriptEnabled: javaScript });
     page.setDefaultTimeout(PATIENCE);
     await page.context().addInitScript(webRtc ? complainAboutIceServers : withoutWebRtc);
     this.#watch(page, name);

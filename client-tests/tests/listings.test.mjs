@@ -154,11 +154,17 @@ declare global {
   const show: (id: string, stream: MediaStream) => void;
   const hide: (id: string) => void;
   const files: FileList;
+  const button: HTMLButtonElement;
 }
 `;
 /** @type {[RegExp, string][]} */
 const OF_LISTINGS = [
   [/appId/, "declare const joinRoom: (config: { appId: string; relayConfig: { urls: string[] }; rtcConfig?: RTCConfiguration }, name: string) => unknown;\n"],
+  // Its types take each header as one text, and leave the event unknown.
+  [/standardwebhooks/, "declare module 'standardwebhooks' { interface Webhook { verify(body: string, headers: import('node:http').IncomingHttpHeaders): any } }\n"],
+  // The types of pages exclude those of workers.
+  [/notificationclick/, `declare const self: { registration: ServiceWorkerRegistration; addEventListener(type: string, listener: (event: any) => void): void };
+    declare const clients: { matchAll(options: { includeUncontrolled: boolean }): Promise<{ focus(): Promise<unknown> }[]>; openWindow(url: string): Promise<unknown> };\n`],
   [/replicateWebRTC/, "declare const collection: import('rxdb').RxCollection<any>;\n"],
 ];
 

@@ -100,14 +100,14 @@ pub(crate) trait Socket {
 }
 
 /// A connection whose handshake is accepted, and not answered yet.
-pub(crate) trait Accepted: Sized {
+pub(crate) trait Accepted {
     type Socket: Socket + 'static;
 
     /// Begins the WebSocket. The outbox of the socket has the answer.
     fn open(self) -> Self::Socket;
 
-    /// The connection as bytes, for another server that goes on with it. It comes back if that is not possible.
-    fn into_bytes(self) -> Result<RawConnection, Self>;
+    /// The connection as bytes, for another server that goes on with it.
+    fn into_bytes(self) -> RawConnection;
 }
 
 /// The bytes of a connection, in both directions.

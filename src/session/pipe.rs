@@ -16,7 +16,7 @@ use crate::transport::{self, Accepted, Socket, SocketEvent};
 use peerbroker_broker::events::Count;
 use peerbroker_broker::protocols::pipes::{PipeEnd, PipeTurn};
 use peerbroker_broker::router::{Disconnect, Outbox};
-use peerbroker_core::vocabulary::{CloseReason, ConnId, Fragment, Frame, RealmKind, Refusal};
+use peerbroker_core::vocabulary::{CloseReason, ConnId, Fragment, Frame, RealmKind};
 
 /// Most bytes of a message on a pipe.
 pub(crate) const MAX_PIPE_MESSAGE: usize = 64 << 10;
@@ -56,21 +56,17 @@ async fn open<A: Accepted>(
     query: String,
     source: ClientSource,
 ) -> Option<ActiveEnd<A::Socket>> {
-    let found = find(&session, &query, &source).await;
-    let (connection, refusal) = match found {
+    let refusal = match find(&session, &query, &source).await {
         Ok(Place::Here(reserved, attach)) => {
             let (socket, outbox) = begin(connection, &session);
             let end = reserved.connect(&attach, outbox);
             return Some(ActiveEnd { end, pause: None, unfinished: None, socket, session });
         }
-        Ok(Place::There(crossing)) => match connection.into_bytes() {
-            Ok(raw) => {
-                crossing.carry(raw, session.config().load().close_timeout).await;
-                return None;
-            }
-            Err(connection) => (connection, Refusal::Unavailable),
-        },
-        Err(refusal) => (connection, refusal),
+        Ok(Place::There(crossing)) => {
+            crossing.carry(connection.into_bytes(), session.config().load().close_timeout).await;
+            return None;
+        }
+        Err(refusal) => refusal,
     };
     Rejection { id: None, ..Rejection::of(refusal, &query, RealmKind::PeerJs) }.record(&session, &source);
     let (mut socket, outbox) = begin(connection, &session);

@@ -1,27 +1,30 @@
 //! The transport of a broker that is embedded in an actix-web app: actix-ws answers the handshake and writes frames. Frames are
 //! read by our own decoder, because that of actix-ws keeps whole messages in memory and confuses close codes.
 
+mod as_bytes;
+
 use std::collections::VecDeque;
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use actix_http::ws::{self, CloseCode, Item, Message};
+use actix_http::ws::Message;
 use actix_web::dev::Payload;
 use actix_web::http::header;
 use actix_web::test::TestRequest;
 use actix_web::{FromRequest as _, HttpRequest, HttpResponse, web};
 use actix_ws::{Closed, Session};
 use bytes::{Bytes, BytesMut};
-use bytestring::ByteString;
 use futures_core::Stream as _;
 use futures_sink::Sink as _;
+
+use as_bytes::ActixBytes;
 
 use super::decoder::Decoder;
 use super::{Accepted, OnEvent, RawConnection, Socket};
 use peerbroker_broker::router::Disconnect;
 use peerbroker_broker::router::Outbox;
-use peerbroker_core::vocabulary::{Fragment, Frame, Opcode};
+use peerbroker_core::vocabulary::{Frame, Opcode};
 
 /// A WebSocket that uses actix-ws.
 pub(crate) struct ActixSocket {
@@ -64,9 +67,9 @@ impl Accepted for ActixSocket {
         self
     }
 
-    /// actix has the connection.
-    fn into_bytes(self) -> Result<RawConnection, Self> {
-        Err(self)
+    fn into_bytes(self) -> RawConnection {
+        let io = Box::new(ActixBytes::new(self.session, self.payload));
+        RawConnection { io, read: Vec::new(), unwritten: Vec::new() }
     }
 }
 
@@ -114,8 +117,8 @@ impl Socket for ActixSocket {
 
 impl ActixSocket {
     /// Sends the frames that raw bytes consist of.
-    fn poll_send_raw(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<Result<(), Closed>> {
-        let raw = self.raw.get_or_insert_with(|| fragments(bytes));
+    fn poll_send_raw(&mut self, cx: &mut Context<'_>, raw: &[u8]) -> Poll<Result<(), Closed>> {
+        let raw = self.raw.get_or_insert_with(|| as_bytes::messages(raw).0);
         while !raw.is_empty() {
             ready!(Pin::new(&mut self.session).poll_ready(cx))?;
             if let Some(message) = raw.pop_front() {
@@ -127,41 +130,14 @@ impl ActixSocket {
     }
 }
 
-/// The fragments of binary messages in raw bytes, which [`Frame::append_fragment`] has written.
-fn fragments(mut bytes: &[u8]) -> VecDeque<Message> {
-    let mut fragments = VecDeque::new();
-    while let Some((place, payload, rest)) = Frame::split_fragment(bytes) {
-        let payload = Bytes::copy_from_slice(payload);
-        fragments.push_back(match place {
-            Fragment { is_first: true, is_last: true } => Message::Binary(payload),
-            Fragment { is_first: true, is_last: false } => Message::Continuation(Item::FirstBinary(payload)),
-            Fragment { is_first: false, is_last: false } => Message::Continuation(Item::Continue(payload)),
-            Fragment { is_first: false, is_last: true } => Message::Continuation(Item::Last(payload)),
-        });
-        bytes = rest;
-    }
-    fragments
-}
-
 fn message(frame: &Frame) -> Message {
     let payload = Bytes::copy_from_slice(frame.payload());
     match frame.opcode() {
-        Some(Opcode::Text) => {
-            let text = ByteString::try_from(payload);
-            debug_assert!(text.is_ok(), "a text is in UTF-8");
-            Message::Text(text.unwrap_or_default())
-        }
+        Some(Opcode::Text) => Message::Text(as_bytes::text(payload)),
         Some(Opcode::Ping) => Message::Ping(payload),
         Some(Opcode::Pong) => Message::Pong(payload),
-        Some(Opcode::Close) => Message::Close(close_reason(&payload)),
+        Some(Opcode::Close) => Message::Close(as_bytes::close_reason(&payload)),
         // They are not sent as one message.
         None => Message::Nop,
     }
-}
-
-fn close_reason(payload: &[u8]) -> Option<ws::CloseReason> {
-    let [high, low, reason @ ..] = payload else { return None };
-    let code = CloseCode::from(u16::from_be_bytes([*high, *low]));
-    let description = String::from_utf8_lossy(reason).into_owned();
-    Some(ws::CloseReason { code, description: Some(description).filter(|text| !text.is_empty()) })
 }

@@ -132,10 +132,10 @@ impl<T: Upgradable + 'static> Accepted for Upgrade<T> {
         UpgradedSocket { io, handshake: Some(Box::new(HandshakeData { response, writer })), decoder }
     }
 
-    fn into_bytes(self) -> Result<RawConnection, Self> {
+    fn into_bytes(self) -> RawConnection {
         let unwritten = self.unwritten();
         let FramedParts { io, read_buf, .. } = self.parts;
-        Ok(RawConnection { io: io.into_duplex(), read: read_buf.to_vec(), unwritten })
+        RawConnection { io: io.into_duplex(), read: read_buf.to_vec(), unwritten }
     }
 }
 

@@ -164,9 +164,13 @@ impl TestServer {
     }
 
     pub fn start_node_of(builder: Builder, cluster: ClusterConfig) -> Self {
+        Self::start_node_on(Transport::Own, builder, cluster)
+    }
+
+    pub fn start_node_on(transport: Transport, builder: Builder, cluster: ClusterConfig) -> Self {
         let clock = Clock::system();
         let broker = builder.clock(clock.clone()).cluster(cluster).build();
-        Self::serve(broker, clock, Transport::Own, Listen::default())
+        Self::serve(broker, clock, transport, Listen::default())
     }
 
     pub fn turn_urls(&self) -> Option<TurnUrls> {

@@ -1,12 +1,12 @@
 //! Pipes whose ends are on different nodes.
 
-use peerbroker::Config;
 use peerbroker::config::{Ban, Degraded};
 use peerbroker::vocabulary::CloseReason;
+use peerbroker::{Config, PeerBroker};
 use testkit::wire::{self, FIN, opcode};
 
 use super::Nodes;
-use crate::harness::{RawClient, TestServer, wait_until};
+use crate::harness::{RawClient, TestServer, Transport, wait_until};
 use crate::pipes::{ONE, OTHER, PIPE, end_of, message, opened, target, unlimited};
 
 const WAITING: &str = r#"{"type":"WAITING"}"#;
@@ -40,6 +40,33 @@ fn two_ends_meet_whichever_nodes_they_are_on() {
     let (mut other, mut one) = ends(&nodes[1], &nodes[0]);
     one.send_binary(b"again");
     assert_eq!(message(&mut other), b"again");
+}
+
+#[test]
+fn an_end_at_a_broker_in_an_app_has_its_pipe_on_another_node() {
+    let mut nodes = Nodes::start(1);
+    let app = TestServer::start_node_on(Transport::Actix, PeerBroker::builder(), nodes.cluster());
+    nodes.push(app);
+    let (mut one, mut other) = ends(&nodes[0], &nodes[1]);
+    let sent: Vec<u8> = (0..65_536).map(|n| (n * 7) as u8).collect();
+    for _ in 0..20 {
+        one.send_binary(&sent);
+        other.send_binary(&sent);
+    }
+    for _ in 0..20 {
+        assert!(message(&mut other) == sent, "to the app");
+        assert!(message(&mut one) == sent, "from the app");
+    }
+    one.reset();
+    other.expect(WAITING);
+    let mut one = end_of(&nodes[1], PIPE, ONE);
+    one.expect(opened(2));
+    other.expect(opened(2));
+    one.ping(b"hi");
+    one.expect_pong();
+    one.expect_closed_by_us(Some(1000));
+    other.expect_closed_with(CloseReason::PipeLeft.ending().code);
+    wait_until("the pipe is over", || nodes.nodes.iter().all(|node| node.node().pipes() == 0));
 }
 
 #[test]

@@ -257,8 +257,8 @@ fn a_refusal_says_how_long_to_wait() {
     };
     assert_eq!(
         String::from_utf8(RefusedHandshake::too_many(too_many).into_bytes()).unwrap(),
-        "HTTP/1.1 429 Too Many Requests\r\nRetry-After: 10\r\nContent-Type: text/plain; charset=utf-8\r\n\
-         X-Content-Type-Options: nosniff\r\nContent-Length: 39\r\nConnection: close\r\n\r\n\
+        "HTTP/1.1 429 Too Many Requests\r\nRetry-After: 10\r\nAccess-Control-Allow-Origin: *\r\n\
+         Content-Type: text/plain; charset=utf-8\r\nX-Content-Type-Options: nosniff\r\nContent-Length: 39\r\nConnection: close\r\n\r\n\
          Too many connections from this address\n"
     );
 }

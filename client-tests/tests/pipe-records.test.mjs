@@ -120,12 +120,10 @@ test('a record that is changed, cut, repeated, left out or of another direction 
 test('a sender keeps what is not acknowledged, says it again from there, and is full at the window', () => {
   const key = bytes(vectors.offerer.key);
   const sender = new Sender(key);
-  const done = [];
-  const frames = [0, 1, 2, 3].map((i) => sender.seal(writeRecord(TEXT, 0, Uint8Array.of(i)), () => done.push(i)));
+  const frames = [0, 1, 2, 3].map((i) => sender.seal(writeRecord(TEXT, 0, Uint8Array.of(i))));
   sender.acknowledge(0);
-  assert.deepEqual(done, []);
+  assert.deepEqual(sender.unacknowledged, frames);
   sender.acknowledge(3);
-  assert.deepEqual(done, [0, 1, 2]);
   assert.deepEqual(sender.unacknowledged, [frames[3]]);
   assert.throws(() => sender.acknowledge(2), PipeError);
   assert.throws(() => sender.acknowledge(5), PipeError);

@@ -76,6 +76,8 @@ export class Channel {
   #partBytes = 0;
   #hasSaidClose = false;
   #hasHeardClose = false;
+  /** Bytes that have gone to the transport in this task. */
+  #sent = 0;
   /** Events that wait until the page has heard of the channel. @type {Event[] | undefined} */
   #held;
 
@@ -154,7 +156,7 @@ export class Channel {
     }
   }
 
-  /** The next record, with what to do once the other side has it. */
+  /** The next record, for the transport. */
   take() {
     const message = this.#queue[0];
     const { kind, at } = message;
@@ -163,16 +165,20 @@ export class Channel {
     message.at += payload.length;
     const isLast = message.at === bytes.length;
     if (isLast) this.#queue.shift();
-    const size = message.size > 0 ? payload.length : 0;
-    return {
-      plain: writeRecord(isLast ? kind : PART, /** @type {number} */ (this.id), payload),
-      acknowledged: size > 0 ? () => this.#acknowledge(size) : undefined,
-    };
+    if (message.size > 0) this.#note(payload.length);
+    return writeRecord(isLast ? kind : PART, /** @type {number} */ (this.id), payload);
   }
 
-  #acknowledge(size) {
+  /** W3C: `bufferedAmount` grows in the task that sends, and shrinks in a later one. */
+  #note(size) {
+    if (this.#sent === 0) nextTask(() => this.#shrink());
+    this.#sent += size;
+  }
+
+  #shrink() {
     const before = this.bufferedAmount;
-    this.bufferedAmount -= size;
+    this.bufferedAmount -= this.#sent;
+    this.#sent = 0;
     if (this.state !== 'closed' && before > this.threshold && this.bufferedAmount <= this.threshold) this.tell(new Event('bufferedamountlow'));
   }
 
@@ -257,7 +263,7 @@ export class Channel {
   }
 }
 
-/** All channels of a connection. `pipe` has `hasRoom` and `send(plain, acknowledged)`; `present(channel)` shows the page one of the other side. */
+/** All channels of a connection. `pipe` has `hasRoom` and `send(plain)`; `present(channel)` shows the page one of the other side. */
 export class Channels {
   /** @type {Map<number, Channel>} */
   #byId = new Map();
@@ -266,7 +272,7 @@ export class Channels {
   /** Channels with records that wait, in turns. @type {Set<Channel>} */
   #waiting = new Set();
   #present;
-  /** @type {{ hasRoom: boolean, send(plain: Uint8Array, acknowledged?: () => void): void } | undefined} */
+  /** @type {{ hasRoom: boolean, send(plain: Uint8Array): void } | undefined} */
   #pipe;
   /** @type {0 | 1 | undefined} */
   #parity;
@@ -331,9 +337,9 @@ export class Channels {
       const [channel] = this.#waiting;
       this.#waiting.delete(channel);
       if (!channel.hasWaiting) continue;
-      const { plain, acknowledged } = channel.take();
+      const plain = channel.take();
       if (channel.hasWaiting) this.#waiting.add(channel);
-      this.#pipe.send(plain, acknowledged);
+      this.#pipe.send(plain);
       this.#forgetIfOver(channel);
     }
   }

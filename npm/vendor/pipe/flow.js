@@ -10,7 +10,7 @@ export const WINDOW = 1_048_576;
 export class Sender {
   #key;
   #counter = 0;
-  /** Records from the first that is not acknowledged. @type {{ frame: Uint8Array, acknowledged?: () => void }[]} */
+  /** Frames from the first that is not acknowledged. @type {Uint8Array[]} */
   #kept = [];
   #bytes = 0;
 
@@ -23,11 +23,11 @@ export class Sender {
   }
 
   /** The frame of a record, which is kept until the other end has it. */
-  seal(plain, acknowledged) {
+  seal(plain) {
     const header = headerOf(this.#counter);
     const frame = concat(header, seal(this.#key, header, plain));
     this.#counter += 1;
-    this.#kept.push({ frame, acknowledged });
+    this.#kept.push(frame);
     this.#bytes += frame.length;
     return frame;
   }
@@ -36,15 +36,12 @@ export class Sender {
   acknowledge(next) {
     const first = this.#counter - this.#kept.length;
     if (next < first || next > this.#counter) throw new PipeError(`record ${next} is expected, but ${first} to ${this.#counter} can be`);
-    for (const { frame, acknowledged } of this.#kept.splice(0, next - first)) {
-      this.#bytes -= frame.length;
-      acknowledged?.();
-    }
+    for (const { length } of this.#kept.splice(0, next - first)) this.#bytes -= length;
   }
 
   /** The frames that the other end does not have. */
   get unacknowledged() {
-    return this.#kept.map(({ frame }) => frame);
+    return this.#kept;
   }
 }
 

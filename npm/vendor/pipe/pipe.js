@@ -77,8 +77,8 @@ export class Pipe {
   }
 
   /** Sends a record, or keeps it until both ends are there. */
-  send(plain, acknowledged = undefined) {
-    const frame = this.#sender.seal(plain, acknowledged);
+  send(plain) {
+    const frame = this.#sender.seal(plain);
     if (this.#isSynced) this.#write(frame);
   }
 

@@ -56,11 +56,11 @@ pub(super) const YJS: Library =
 
 /// Data channels over the broker, for `<script src>`. Its sources are in `npm/vendor/pipe`.
 pub(super) const PIPES: Library =
-    vendored!("webrtc.js", "sha384-pdD70NvNhTBLovDMqnk7FjtKSJ0vMHL9KIFX9oGW9RPMCLi1VjOp+khm9yzzZyan");
+    vendored!("webrtc.js", "sha384-+OelplNDAIaaaOahm5byKjhwT5K7eCO+xYrdRGtFuK2R/Ug9ZPRogqRZyQHSviGo");
 
 /// The same as a module, which a page installs itself.
 pub(super) const PIPES_MODULE: Library =
-    vendored!("webrtc.mjs", "sha384-oKtHGrTVspdUk2V04/jtY8UQ2dnU98Jr1e6c4AAKnbKslCmbGgMCGrdxHWuBu1qv");
+    vendored!("webrtc.mjs", "sha384-mHNs9vQg8my72lq43m3Fg4na3QdAuS9NJET7vqdQKKlpM6vGH4qCfFX7PY1KHwY/");
 
 const LIBRARIES: [Library; 5] = [PEERJS, PEERJS_READABLE, QRCODE, SIMPLE_PEER, YJS];
 

@@ -240,8 +240,8 @@ test('what a page asks for wrongly is the error of browsers', () => {
     ['x', { negotiated: true, id: -1 }], ['x', { maxRetransmits: 65_536 }], ['ä'.repeat(32_768)], ['x', { protocol: 'y'.repeat(65_536) }],
   ];
   for (const [label, options] of wrong) assert.throws(() => readOptions(label, options), TypeError, JSON.stringify(options));
-  const lone = readOptions('\ud800', { id: 5 });
-  assert.deepEqual([lone.label, lone.id], ['\ufffd', null]);
+  const odd = readOptions('\ud800', { id: 5, protocol: null });
+  assert.deepEqual([odd.label, odd.id, odd.protocol], ['\ufffd', null, 'null']);
 
   const both = new Both();
   const mine = both.create(0, 'x');

@@ -195,13 +195,46 @@ test('a connection that one page closes ends at the other', options, async () =>
   const { one, other, mine, theirs } = await connect();
   const events = [];
   for (const channel of [mine, theirs]) channel.addEventListener('close', () => events.push('close'));
+  const failed = next(theirs, 'error');
   theirs.send('last words');
   one.connection.close();
   assert.deepEqual([mine.readyState, one.connection.signalingState, one.connection.connectionState], ['closed', 'closed', 'closed']);
   await next(other.connection, 'connectionstatechange');
   assert.deepEqual([events, theirs.readyState, other.connection.connectionState], [['close', 'close'], 'closed', 'disconnected']);
+  const event = await failed;
+  assert.ok(event instanceof RTCErrorEvent && event.error instanceof RTCError);
+  const { name, errorDetail, sctpCauseCode } = event.error;
+  assert.deepEqual([name, errorDetail, sctpCauseCode], ['OperationError', 'sctp-failure', 12]);
   await assert.rejects(one.connection.createOffer(), { name: 'InvalidStateError' });
   assert.throws(() => one.connection.createDataChannel('y'), { name: 'InvalidStateError' });
+});
+
+test('a page that closes a channel as it arrives does not hear that it is open', options, async () => {
+  const [{ connection: one }, { connection: other }] = [make(), make()];
+  const heard = [];
+  const closed = new Promise((done) => {
+    other.addEventListener('datachannel', ({ channel }) => {
+      for (const type of ['open', 'close']) channel.addEventListener(type, () => heard.push(type));
+      channel.addEventListener('close', done);
+      channel.close();
+    });
+  });
+  one.createDataChannel('x');
+  await exchange(one, other);
+  await within('the channel to close', closed);
+  assert.deepEqual(heard, ['close']);
+});
+
+test('channels have their ids when both descriptions are set', options, async () => {
+  const [{ connection: one }, { connection: other }] = [make(), make()];
+  const [before, theirs] = [one.createDataChannel('x'), other.createDataChannel('y')];
+  await exchange(one, other);
+  const ids = [before, one.createDataChannel('z'), theirs].map(({ id }) => id);
+  assert.deepEqual(ids, [0, 2, 1]);
+});
+
+test('the event of a channel has a channel', () => {
+  assert.throws(() => new RTCDataChannelEvent('datachannel', /** @type {any} */ ({ channel: null })), TypeError);
 });
 
 test('an end that does not come back is gone: the channels of the other fail', options, async () => {

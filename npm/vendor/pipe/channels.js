@@ -2,7 +2,7 @@
 
 import { fromUtf8, toUtf8 } from './bytes.js';
 import { BINARY, CLOSE, MOST_PAYLOAD, OPEN, PART, PipeError, TEXT, writeRecord } from './frames.js';
-import { nextTask } from './events.js';
+import { RtcErrorEvent, nextTask } from './events.js';
 
 /** The largest message, as in Chromium. */
 export const MOST_MESSAGE = 262_144;
@@ -26,7 +26,7 @@ export function readOptions(label, options = {}) {
   const number = (name) => (options?.[name] === undefined || options[name] === null ? null : toUnsignedShort(name, options[name]));
   const read = {
     label: toScalars(label),
-    protocol: toScalars(options?.protocol ?? ''),
+    protocol: toScalars(options?.protocol === undefined ? '' : options.protocol),
     ordered: options?.ordered === undefined ? true : Boolean(options.ordered),
     maxRetransmits: number('maxRetransmits'),
     maxPacketLifeTime: number('maxPacketLifeTime'),
@@ -115,8 +115,8 @@ export class Channel {
   /** The other side has opened it. The page gets a task to listen before it hears more. */
   arrive(present) {
     this.state = 'open';
-    present();
     this.#held = [new Event('open')];
+    present();
     nextTask(() => {
       const held = this.#held ?? [];
       this.#held = undefined;
@@ -187,6 +187,8 @@ export class Channel {
     if (this.state === 'closing' || this.state === 'closed') return;
     const isOpen = this.state === 'open';
     this.state = 'closing';
+    // A page that closes it at once does not hear that it is open.
+    this.#held = this.#held?.filter(({ type }) => type !== 'open');
     if (isOpen) this.#sayClose();
     else nextTask(() => this.ended());
   }
@@ -258,7 +260,7 @@ export class Channel {
   fail(error) {
     if (this.state === 'closed') return;
     this.state = 'closing';
-    this.tell(Object.assign(new Event('error'), { error }));
+    this.tell(new RtcErrorEvent('error', { error }));
     this.ended();
   }
 }

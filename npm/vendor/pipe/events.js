@@ -42,6 +42,7 @@ function listen(target, type, handler) {
 export class DataChannelEvent extends Event {
   constructor(type, options) {
     super(type, options);
+    if (!options.channel) throw new TypeError('An event of a channel needs its channel');
     this.channel = options.channel;
   }
 }
@@ -51,5 +52,27 @@ export class IceEvent extends Event {
     super(type, options);
     this.candidate = options.candidate ?? null;
     this.url = options.url ?? null;
+  }
+}
+
+export class RtcErrorEvent extends Event {
+  constructor(type, options) {
+    super(type, options);
+    this.error = options.error;
+  }
+}
+
+/** RTCError: an OperationError with its cause. */
+export class RtcError extends DOMException {
+  sdpLineNumber = null;
+  httpRequestStatusCode = null;
+  receivedAlert = null;
+  sentAlert = null;
+
+  /** @param {{ errorDetail: string, sctpCauseCode?: number | null }} init */
+  constructor({ errorDetail, sctpCauseCode = null }, message = '') {
+    super(message, 'OperationError');
+    this.errorDetail = errorDetail;
+    this.sctpCauseCode = sctpCauseCode;
   }
 }

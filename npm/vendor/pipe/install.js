@@ -2,7 +2,7 @@
 
 import { DataChannel, descendFrom } from './data-channel.js';
 import { IceCandidate, SessionDescription } from './descriptions.js';
-import { DataChannelEvent, IceEvent } from './events.js';
+import { DataChannelEvent, IceEvent, RtcError, RtcErrorEvent } from './events.js';
 import { prepareKeys } from './keys.js';
 import { makeNativeFirst } from './native.js';
 import { makeStandIn } from './stand-in.js';
@@ -35,6 +35,8 @@ export function install({ broker, key = 'peerjs', peer = undefined, token = unde
     RTCDataChannel: DataChannel,
     RTCDataChannelEvent: DataChannelEvent,
     RTCPeerConnectionIceEvent: IceEvent,
+    RTCError: RtcError,
+    RTCErrorEvent: RtcErrorEvent,
   };
   for (const [name, Class] of Object.entries(missing)) {
     if (!scope[name]) define(scope, name, Class);

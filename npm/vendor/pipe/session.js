@@ -3,7 +3,7 @@
 import { random, toBase64Url, fromUtf8, toUtf8 } from './bytes.js';
 import { Channels, MOST_MESSAGE, readOptions } from './channels.js';
 import { present } from './data-channel.js';
-import { DataChannelEvent, IceEvent, nextTask } from './events.js';
+import { DataChannelEvent, IceEvent, RtcError, nextTask } from './events.js';
 import { DECISION, END, readRecord, writeRecord } from './frames.js';
 import { deriveKeys, newKeys } from './keys.js';
 import { readLine, writeLine } from './line.js';
@@ -14,6 +14,10 @@ import { statsOf } from './stats.js';
 // In milliseconds. Browsers say `disconnected` after about five seconds, and `failed` some time later.
 const DISCONNECTED = 5_000;
 const FAILED = 10_000;
+
+/** RFC 9260, section 3.3.10.12, with the text of Chromium. */
+const ABORT = { errorDetail: 'sctp-failure', sctpCauseCode: 12 };
+const ABORTED = 'User-Initiated Abort, reason=Close called';
 
 const failure = (name, message) => new DOMException(message, name);
 const warn = (message) => console.warn(`webrtc.js: ${message}`);
@@ -190,13 +194,14 @@ export class Session {
     if (this.#other || !hasData) return;
     const isOfferer = current.local.type === 'offer';
     const line = readLine(current.remote.sdp);
+    // Channels have their numbers when the page hears that the descriptions are set.
+    if (line) this.agree(line, isOfferer);
     nextTask(() => {
       this.setState('checking', 'connecting');
       if (!line) {
         this.#lose(new Error('this browser has no WebRTC, and the other page has no webrtc.js: both pages need webrtc.js'));
         return;
       }
-      this.agree(line, isOfferer);
       this.start();
     });
   }
@@ -297,7 +302,7 @@ export class Session {
   #ended() {
     this.leave();
     clearTimeout(this.#timer);
-    this.channels.end();
+    this.channels.end({ error: new RtcError(ABORT, ABORTED) });
     this.setState('disconnected', 'disconnected');
     this.#timer = Number(setTimeout(() => this.setState('failed', 'failed'), FAILED));
   }
@@ -305,7 +310,7 @@ export class Session {
   #lose(error) {
     clearTimeout(this.#timer);
     warn(error.message);
-    this.channels.end({ error: Object.assign(failure('OperationError', error.message), { errorDetail: 'data-channel-failure' }) });
+    this.channels.end({ error: new RtcError({ errorDetail: 'data-channel-failure' }, error.message) });
     this.setState('failed', 'failed');
   }
 

@@ -56,11 +56,11 @@ pub(super) const YJS: Library =
 
 /// Data channels over the broker, for `<script src>`. Its sources are in `npm/vendor/pipe`.
 pub(super) const PIPES: Library =
-    vendored!("webrtc.js", "sha384-+OelplNDAIaaaOahm5byKjhwT5K7eCO+xYrdRGtFuK2R/Ug9ZPRogqRZyQHSviGo");
+    vendored!("webrtc.js", "sha384-QiuM1xGsGmmk/Xy+6LwMdQ7SvoziFnDDNMODfXoyISI6VH1AH2FXpoHaMwkVJ6qT");
 
 /// The same as a module, which a page installs itself.
 pub(super) const PIPES_MODULE: Library =
-    vendored!("webrtc.mjs", "sha384-mHNs9vQg8my72lq43m3Fg4na3QdAuS9NJET7vqdQKKlpM6vGH4qCfFX7PY1KHwY/");
+    vendored!("webrtc.mjs", "sha384-BBp4WVIxel9meX/RyUlnF8m95VrmI0Yc6vmkcX/dxUT4t4OZAuvEySoQ+uHRrThc");
 
 const LIBRARIES: [Library; 5] = [PEERJS, PEERJS_READABLE, QRCODE, SIMPLE_PEER, YJS];
 

@@ -70,7 +70,7 @@ test('a channel opens with what its page has asked for, and the other page gets 
     label, protocol, ordered, maxRetransmits, maxPacketLifeTime, negotiated, id, readyState,
   });
   assert.deepEqual(described(theirs), {
-    label: 'chat', protocol: 'words', ordered: false, maxRetransmits: 3, maxPacketLifeTime: null, negotiated: false, id: 0, readyState: 'open',
+    label: 'chat', protocol: 'words', ordered: false, maxRetransmits: 3, maxPacketLifeTime: null, negotiated: false, id: 1, readyState: 'open',
   });
   assert.deepEqual(described(mine), described(theirs));
   assert.equal(heard[0], 'open');
@@ -82,16 +82,16 @@ test('a channel opens with what its page has asked for, and the other page gets 
 test('channels of both sides have numbers of their own, and negotiated ones theirs', async () => {
   const both = new Both();
   const [a, b, c] = [both.create(0, 'a'), both.create(1, 'b'), both.create(0, 'c')];
-  const [mine, theirs] = [both.create(0, 'n', { negotiated: true, id: 2 }), both.create(1, 'm', { negotiated: true, id: 2 })];
+  const [mine, theirs] = [both.create(0, 'n', { negotiated: true, id: 3 }), both.create(1, 'm', { negotiated: true, id: 3 })];
   assert.equal(a.id, null);
   both.connect();
-  assert.deepEqual([a.id, b.id, c.id, mine.id], [0, 1, 4, 2]);
+  assert.deepEqual([a.id, b.id, c.id, mine.id], [1, 0, 5, 3]);
   assert.deepEqual(both.sides.map(({ arrived }) => arrived.map(({ label }) => label)), [['b'], ['a', 'c']]);
   const heard = listen(theirs);
   mine.send('over a negotiated one');
   both.run();
   assert.deepEqual(heard, ['over a negotiated one']);
-  assert.throws(() => both.create(0, 'again', { negotiated: true, id: 4 }), { name: 'OperationError' });
+  assert.throws(() => both.create(0, 'again', { negotiated: true, id: 5 }), { name: 'OperationError' });
 });
 
 test('messages of all sizes and kinds arrive whole, in order, as they were when they were sent', async () => {
@@ -184,7 +184,7 @@ test('a channel that closes sends what waits first, and both sides hear of it on
   const next = both.create(0, 'y');
   await new Promise((done) => { setTimeout(done, 10); });
   both.run();
-  assert.deepEqual([next.id, next.readyState, both.sides[1].arrived.length], [0, 'open', 2], 'its number is free again');
+  assert.deepEqual([next.id, next.readyState, both.sides[1].arrived.length], [1, 'open', 2], 'its number is free again');
 });
 
 test('a channel that both sides close at once closes', async () => {

@@ -230,7 +230,7 @@ test('channels have their ids when both descriptions are set', options, async ()
   const [before, theirs] = [one.createDataChannel('x'), other.createDataChannel('y')];
   await exchange(one, other);
   const ids = [before, one.createDataChannel('z'), theirs].map(({ id }) => id);
-  assert.deepEqual(ids, [0, 2, 1]);
+  assert.deepEqual(ids, [1, 3, 0]);
 });
 
 test('the event of a channel has a channel', () => {
@@ -295,7 +295,7 @@ test('an offer in the middle of an own one takes that back, and both agree', opt
   await one.setLocalDescription();
   await other.setRemoteDescription(one.localDescription);
   await Promise.all([next(mine, 'open'), next(theirs, 'open')]);
-  assert.deepEqual([theirs.id, mine.id], [0, 1]);
+  assert.deepEqual([theirs.id, mine.id], [1, 0]);
 });
 
 test('a renegotiation keeps the line and the channels', options, async () => {

@@ -300,9 +300,9 @@ export class Channels {
     return channel;
   }
 
-  /** The side that has offered takes even numbers. */
+  /** RFC 8832, section 6: odd numbers are those of the DTLS server, and by default, the side that has offered is that. */
   setRole(isOfferer) {
-    this.#parity = isOfferer ? 0 : 1;
+    this.#parity = isOfferer ? 1 : 0;
     for (const channel of this.#unnumbered) this.#number(channel);
   }
 

@@ -56,11 +56,11 @@ pub(super) const YJS: Library =
 
 /// Data channels over the broker, for `<script src>`. Its sources are in `npm/vendor/pipe`.
 pub(super) const PIPES: Library =
-    vendored!("webrtc.js", "sha384-QiuM1xGsGmmk/Xy+6LwMdQ7SvoziFnDDNMODfXoyISI6VH1AH2FXpoHaMwkVJ6qT");
+    vendored!("webrtc.js", "sha384-Owe4sBIeA3f29+e5VGbf8xRuYdHlRPJrWeGZd1OrUzOQxTh1/ZPn8AvVZzYUgNZj");
 
 /// The same as a module, which a page installs itself.
 pub(super) const PIPES_MODULE: Library =
-    vendored!("webrtc.mjs", "sha384-BBp4WVIxel9meX/RyUlnF8m95VrmI0Yc6vmkcX/dxUT4t4OZAuvEySoQ+uHRrThc");
+    vendored!("webrtc.mjs", "sha384-Tje40jzimZng4ZSQgOV0shod3P7OORqZdEmy+9ydnypgHukQ07770/WHWPsKVj8a");
 
 const LIBRARIES: [Library; 5] = [PEERJS, PEERJS_READABLE, QRCODE, SIMPLE_PEER, YJS];
 

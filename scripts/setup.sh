@@ -17,7 +17,7 @@ if [ "$purpose" = systems ]; then
 elif [ "$purpose" = package ]; then
   needs+=(systemd-nspawn:systemd-container mmdebstrap:mmdebstrap)
 elif [ "$purpose" = conformance ]; then
-  needs+=(chromedriver:chromium-driver)
+  needs+=(chromedriver:chromium-driver WebKitWebDriver:webkit2gtk-driver Xvfb:xvfb)
 fi
 # Installed packages of these would start services on this machine. So they are only unpacked.
 services=(nginx caddy redis-server turnserver:coturn haproxy)

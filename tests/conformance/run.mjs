@@ -17,10 +17,11 @@ import { trackerClient } from './tracker-client.mjs';
 import { tracker } from './tracker.mjs';
 import { trystero } from './trystero.mjs';
 import { aioice, coturn, pion, werift } from './turn.mjs';
+import { webkit } from './webkit.mjs';
 
 const SUITES = {
   autobahn, schemathesis, coturn, aioice, pion, werift, libjuice, libnice, relay, 'peerjs-e2e': peerjsE2e, boardgame, 'peerjs-py': peerjsPy,
-  trystero, 'ws-relay': wsRelay, 'y-webrtc': yWebrtc, rxdb, tracker, 'tracker-client': trackerClient, matchbox, 'matchbox-server': matchboxServer,
+  webkit, trystero, 'ws-relay': wsRelay, 'y-webrtc': yWebrtc, rxdb, tracker, 'tracker-client': trackerClient, matchbox, 'matchbox-server': matchboxServer,
 };
 
 const wanted = process.argv.slice(2);

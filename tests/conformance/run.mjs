@@ -18,10 +18,11 @@ import { tracker } from './tracker.mjs';
 import { trystero } from './trystero.mjs';
 import { aioice, coturn, pion, werift } from './turn.mjs';
 import { webkit } from './webkit.mjs';
+import { wpt } from './wpt.mjs';
 
 const SUITES = {
   autobahn, schemathesis, coturn, aioice, pion, werift, libjuice, libnice, relay, 'peerjs-e2e': peerjsE2e, boardgame, 'peerjs-py': peerjsPy,
-  webkit, trystero, 'ws-relay': wsRelay, 'y-webrtc': yWebrtc, rxdb, tracker, 'tracker-client': trackerClient, matchbox, 'matchbox-server': matchboxServer,
+  webkit, wpt, trystero, 'ws-relay': wsRelay, 'y-webrtc': yWebrtc, rxdb, tracker, 'tracker-client': trackerClient, matchbox, 'matchbox-server': matchboxServer,
 };
 
 const wanted = process.argv.slice(2);

@@ -14,8 +14,18 @@ window.harness = (() => {
     if (!transaction.local) keysChanged.forEach((key) => record('heard', `${key}: ${shared.get(key)}`));
   });
 
-  /** Opens the document of a room, on the way of these servers. */
-  function open({ urls, room, name, password }) {
+  /** Resolves when a server has announced a page to all that are there, and to itself. */
+  const announced = (server) => new Promise((done) => {
+    server.on('message', ({ type }) => {
+      if (type === 'publish') done(undefined);
+    });
+  });
+
+  /**
+   * Opens the document of a room, on the way of these servers, and waits until it is announced: of pages that hear of each other at once
+   * both offer, and y-webrtc then loses what they say, with WebRTC too.
+   */
+  async function open({ urls, room, name, password }) {
     provider = new WebrtcProvider(room, doc, { signaling: urls, password, filterBcConns: false, peerOpts: { config: { iceServers: [] } } });
     provider.on('status', () => record('opened'));
     // Of others it hears only over the connections between pages.
@@ -26,6 +36,7 @@ window.harness = (() => {
       for (const id of removed) if (id !== doc.clientID) record('lost', names.get(id));
     });
     provider.awareness.setLocalStateField('name', name);
+    await Promise.all(provider.signalingConns.map(announced));
   }
 
   /** Leaves the room as an app does. */

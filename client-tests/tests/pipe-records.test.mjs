@@ -7,8 +7,9 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { Receiver, Sender, WINDOW } from '../../npm/vendor/pipe/flow.js';
 import { BINARY, MOST_FRAME, MOST_PAYLOAD, NEXT, PING, PipeError, TEXT, nextFrame, readFrame, readRecord, writeRecord } from '../../npm/vendor/pipe/frames.js';
-import { deriveKeys, keyPair } from '../../npm/vendor/pipe/keys.js';
+import { currentKeys, deriveKeys, keyPair, prepareKeys } from '../../npm/vendor/pipe/keys.js';
 import { readLine, withLine, withoutLine, writeLine } from '../../npm/vendor/pipe/line.js';
+import { until } from '../lib/within.mjs';
 
 const vectors = JSON.parse(await readFile(join(import.meta.dirname, '../../tests/fixtures/pipe.json'), 'utf8'));
 const bytes = (hex) => new Uint8Array(Buffer.from(hex, 'hex'));
@@ -73,6 +74,33 @@ const base64Url = (data) => Buffer.from(data).toString('base64url');
 const publicKey = (key) => createPublicKey({ key: { kty: 'OKP', crv: 'X25519', x: base64Url(key) }, format: 'jwk' });
 const privateKey = (secret) => createPrivateKey({
   key: { kty: 'OKP', crv: 'X25519', d: base64Url(secret), x: base64Url(keyPair(secret).key) }, format: 'jwk',
+});
+
+test('pairs of the browser and of the page are of the same kind', async (t) => {
+  await prepareKeys();
+  const ofBrowser = currentKeys();
+  assert.deepEqual(keyPair(ofBrowser.secret), ofBrowser);
+  const { generateKey } = crypto.subtle;
+  t.mock.method(crypto.subtle, 'generateKey', (kind, ...more) => (kind.name === 'X25519'
+    ? Promise.reject(new DOMException('no X25519', 'NotSupportedError'))
+    : generateKey.call(crypto.subtle, kind, ...more)));
+  await prepareKeys();
+  const ofPage = currentKeys();
+  assert.notDeepEqual(ofPage, ofBrowser);
+  assert.deepEqual(keyPair(ofPage.secret), ofPage);
+});
+
+test('connections that begin together share a pair but no key, and later ones have another pair', async (t) => {
+  await prepareKeys();
+  t.mock.timers.enable({ apis: ['setTimeout'] });
+  const pair = currentKeys();
+  assert.equal(currentKeys(), pair);
+  const other = keyPair();
+  const keysOf = (id) => deriveKeys(pair.secret, other.key, { id: new Uint8Array(16).fill(id), key: pair.key }, { id: new Uint8Array(16), key: other.key });
+  assert.notDeepEqual(keysOf(1), keysOf(2));
+  t.mock.timers.tick(1_000);
+  t.mock.timers.reset();
+  await until('another pair', () => currentKeys() !== pair);
 });
 
 test('a public key that makes every secret the same is refused', () => {

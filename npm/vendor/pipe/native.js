@@ -13,6 +13,8 @@ import { EVENTS, answerOldPages } from './stand-in.js';
 const NATIVE_FIRST = 5_000;
 
 const STATES = ['connectionstatechange', 'iceconnectionstatechange'];
+/** Events that say how native WebRTC gets on. */
+const PROGRESS = [...STATES, 'datachannel'];
 const CHANNEL_EVENTS = ['open', 'message', 'bufferedamountlow', 'error', 'closing', 'close'];
 /** Listeners that are called before the page's. */
 const FIRST = { capture: true };
@@ -55,7 +57,11 @@ export function makeNativeFirst(Native, settings, isNative = ({ isTrusted }) => 
     /** @param {any[]} given */
     constructor(...given) {
       super(...given);
-      for (const type of EVENTS) addEventListener.call(this, type, this.#trap, FIRST);
+      this.#listen(PROGRESS);
+    }
+
+    #listen(types) {
+      for (const type of types) addEventListener.call(this, type, this.#trap, FIRST);
     }
 
     // What native WebRTC says. These listeners are the first ones, so they can keep events from the page.
@@ -191,7 +197,7 @@ export function makeNativeFirst(Native, settings, isNative = ({ isTrusted }) => 
       this.#mode = 'won';
       clearTimeout(this.#timer);
       this.#session.leave();
-      for (const type of EVENTS) removeEventListener.call(this, type, this.#trap, FIRST);
+      for (const type of PROGRESS) removeEventListener.call(this, type, this.#trap, FIRST);
       for (const channel of this.#channels.keys()) this.#unwatch(channel);
       this.#channels.clear();
       this.#catchUp();
@@ -213,6 +219,7 @@ export function makeNativeFirst(Native, settings, isNative = ({ isTrusted }) => 
       this.#held = [];
       for (const [channel, options] of this.#channels) this.#moveChannel(channel, options);
       this.#channels.clear();
+      this.#listen(EVENTS);
       super.close();
       this.#session.takeOver(states, descriptions);
     }

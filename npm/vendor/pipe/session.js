@@ -5,7 +5,7 @@ import { Channels, MOST_MESSAGE, readOptions } from './channels.js';
 import { present } from './data-channel.js';
 import { DataChannelEvent, IceEvent, RtcError, nextTask } from './events.js';
 import { DECISION, END, readRecord, writeRecord } from './frames.js';
-import { deriveKeys, newKeys } from './keys.js';
+import { deriveKeys, currentKeys } from './keys.js';
 import { readLine, writeLine } from './line.js';
 import { LEFT, Pipe } from './pipe.js';
 import { Signalling } from './signalling.js';
@@ -65,7 +65,7 @@ export class Session {
 
   /** Made for the first description: pages that only look for WebRTC need no keys. */
   get line() {
-    this.#pair ??= newKeys();
+    this.#pair ??= currentKeys();
     return writeLine({ id: this.#id, key: this.#pair.key, isOnly: this.#isOnly });
   }
 

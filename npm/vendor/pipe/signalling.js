@@ -30,7 +30,8 @@ export class Signalling {
   pending = /** @type {Descriptions} */ ({ local: null, remote: null });
   /** True if the page has made a channel. */
   wantsData = false;
-  #sdp = new Sdp();
+  /** @type {Sdp | undefined} */
+  #made;
   #lineOf;
   #Description;
   #mid = FIRST_MID;
@@ -51,6 +52,12 @@ export class Signalling {
     const known = (this.local ?? this.remote)?.sdp ?? '';
     this.#mid = /^m=application[^]*?^a=mid:(\S+)/m.exec(known)?.[1] ?? FIRST_MID;
     this.wantsData ||= hasData(known);
+  }
+
+  /** Made when it is needed: most connections are native ones. */
+  get #sdp() {
+    this.#made ??= new Sdp();
+    return this.#made;
   }
 
   get local() {

@@ -180,21 +180,24 @@ impl Recorded {
         let marks = "-:|".repeat(self.columns.len() + 1);
         let mut table = format!("\n{}\n\n|measure|unit|{columns}|limits|\n|-|{marks}-|\n", self.about);
         for Row { measure, unit, values, must, aim } in &self.rows {
-            let values: Vec<String> =
-                values.iter().map(|value| value.map_or_else(String::new, number)).collect();
+            let own = values.first().copied().flatten();
             // Mostly, both are for the same value.
             let is_same =
                 must.iter().zip(aim).any(|(must, aim)| must.value == aim.value && must.of == aim.of);
             let limits = match (must, aim) {
                 (Some(must), Some(aim)) if is_same => {
-                    format!("{} must {}, aim {}", must.subject(), must.limit(), aim.limit())
+                    format!("{}{}, aim {}", must.subject(own, unit), must.limit(), aim.limit())
                 }
                 _ => {
-                    let must = must.iter().map(|must| format!("{} must {}", must.subject(), must.limit()));
-                    let aim = aim.iter().map(|aim| format!("{} aim {}", aim.subject(), aim.limit()));
+                    let told =
+                        |claim: &Claim, kind| format!("{}{kind}{}", claim.subject(own, unit), claim.limit());
+                    let must = must.iter().map(|must| told(must, ""));
+                    let aim = aim.iter().map(|aim| told(aim, "aim "));
                     must.chain(aim).collect::<Vec<_>>().join("; ")
                 }
             };
+            let values: Vec<String> =
+                values.iter().map(|value| value.map_or_else(String::new, number)).collect();
             table += &format!("|{measure}|{unit}|{}|{limits}|\n", values.join("|"));
         }
         table + "\n"
@@ -202,8 +205,13 @@ impl Recorded {
 }
 
 impl Claim {
-    fn subject(&self) -> String {
-        format!("{} {}:", number(self.value), self.of)
+    /// Without the number and the unit that the row has in front.
+    fn subject(&self, own: Option<f64>, unit: &str) -> String {
+        match own == Some(self.value) {
+            true if self.of == unit => String::new(),
+            true => format!("{}: ", self.of),
+            false => format!("{} {}: ", number(self.value), self.of),
+        }
     }
 
     fn limit(&self) -> String {

@@ -3,7 +3,6 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::Instant;
 
 use anyhow::{Context as _, Result};
 use clap::{Parser, ValueEnum};
@@ -76,13 +75,12 @@ fn main() -> Result<()> {
         tracker: root.join("tests/bench/tracker/server.mjs"),
     };
     rlimit::increase_nofile_limit(u64::MAX).context("cannot raise the limit of open files")?;
-    let about =
-        Command::new(root.join("tests/bench/machine.sh")).output().context("cannot start machine.sh")?;
-    let start = Instant::now();
+    let about = Command::new(root.join("tests/bench/machine.sh")).arg(file).output();
+    let about = about.context("cannot start machine.sh")?;
     let about = String::from_utf8(about.stdout)?;
     pin(LOAD_CORE)?;
     let run = plan.run(&places)?;
-    let recorded = rows(&run, format!("{about} It took {} s.", start.elapsed().as_secs()));
+    let recorded = rows(&run, about);
     println!("{}", recorded.table());
     if is_whole {
         fs::write(root.join("docs/benchmarks").join(file), json(&recorded)?)?;

@@ -2,7 +2,7 @@
 # Flags for the server: `make run ARGS='--port 9001 --allow_discovery'`.
 
 .DEFAULT_GOAL := build
-.PHONY: run build dist vendor setup check test test-all build-tests test-rust test-random test-simulation test-schedules mutants test-hostile test-instructions soak conformance test-browser browser-libraries package test-package test-systems npm lint lint-fast lint-features lint-bench lint-scripts pictures fuzz bench bench-cluster bench-protocols bench-relays bench-report
+.PHONY: run build dist vendor setup check test test-all build-tests test-rust test-random test-simulation test-schedules mutants test-hostile test-instructions soak conformance test-browser browser-libraries package test-package test-systems npm lint lint-fast lint-features lint-bench lint-scripts pictures fuzz bench bench-cluster bench-protocols bench-relays bench-pipes bench-report
 
 # Where scripts/setup.sh puts tools of cargo.
 export PATH := $(CURDIR)/target/tools/bin:$(PATH)
@@ -200,6 +200,10 @@ bench-protocols: dist tests/bench/node/node_modules/.package-lock.json tests/ben
 # Calls through the relay, beside coturn and a bare loop: some 14 minutes. Another coturn beside it: COTURN=path/of/turnserver.
 bench-relays: setup dist
 	$(COMPARE) relays $(if $(COTURN),--coturn '$(abspath $(COTURN))') $(ARGS)
+
+# Pipes, beside nginx and TURN over TCP: a minute and a half.
+bench-pipes: setup dist
+	$(COMPARE) pipes $(ARGS)
 
 # Writes the figures of the last runs into README and docs again.
 bench-report:

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Prints what affects the numbers of a run: the date, the machine and the versions. $1 is the file of the run.
 cd "$(dirname "$0")" || exit 1
-PATH="$PATH:../../target/proxies/usr/bin"
+PATH="$PATH:../../target/proxies/usr/bin:../../target/proxies/usr/sbin"
 
 commit=$(git rev-parse --short HEAD)
 [ -z "$(git status --porcelain -- ../../src ../../crates ../../Cargo.lock)" ] || commit="$commit with changes"
@@ -10,6 +10,7 @@ node() { printf ', node %s' "$(command node --version || echo 'not installed')";
 version() { printf '%s' "${2:+, $1 $2}"; }
 redis() { version redis "$(redis-server --version 2>/dev/null | sed 's/.* v=\([^ ]*\).*/\1/')"; }
 coturn() { version coturn "$(turnserver --version 2>/dev/null | head -1)"; }
+nginx() { version nginx "$(command nginx -v 2>&1 | sed -n 's/.*nginx\/\([^ ]*\).*/\1/p')"; }
 locked() { version "$1" "$(grep -A1 "^name = \"$1\"\$" Cargo.lock | sed -n 's/^version = "\(.*\)"/\1/p' | tail -1)"; }
 
 printf '%s: %s, %s cores, %s GB, %s, load average %s before. ' "$(date -u +%F)" \
@@ -27,6 +28,9 @@ protocols.json)
   npm node/node_modules/y-webrtc
   npm tracker/node_modules/bittorrent-tracker ;;
 relays.json) coturn ;;
+pipes.json)
+  nginx
+  coturn ;;
 esac
 for name in tokio rustls; do locked $name; done
 printf '.'

@@ -39,6 +39,8 @@ const USERNAME: &str = "2000000000:peerjs";
 
 /// The channel that `TurnClient` binds.
 const CHANNEL: u16 = 0x4001;
+/// Bytes in front of data in it.
+pub const CHANNEL_HEADER: usize = 4;
 /// The first byte of SRTP (RFC 7983).
 const SRTP: u8 = 0x80;
 
@@ -69,8 +71,8 @@ pub struct Calls {
 }
 
 /// One side of a call.
-struct Side {
-    socket: Socket,
+pub struct Side {
+    pub socket: Socket,
     over: Type,
     /// The destination of its datagrams.
     to: SocketAddr,
@@ -82,7 +84,7 @@ struct Side {
 
 impl Way {
     /// The sides of calls that have begun, two of each. `numbers` are those of the calls.
-    fn begin(self, numbers: Range<usize>) -> Result<Vec<Side>> {
+    pub fn begin(self, numbers: Range<usize>) -> Result<Vec<Side>> {
         let mut sides = Vec::with_capacity(numbers.len() * 2);
         match self {
             Way::Relay { broker } => {
@@ -179,6 +181,11 @@ fn allocated(number: usize, server: SocketAddr, over: Type) -> Result<(Socket, T
     };
     let client = TurnClient::allocate_as(USERNAME, line);
     Ok((socket, client.map_err(|code| anyhow!("no allocation: {code}"))?))
+}
+
+/// Data as clients of TURN send it.
+pub fn in_channel(payload: &[u8]) -> Vec<u8> {
+    [&CHANNEL.to_be_bytes()[..], &(payload.len() as u16).to_be_bytes(), payload].concat()
 }
 
 impl Calls {
@@ -319,15 +326,14 @@ impl Side {
         }
         // ChannelData needs no padding over TCP, because all sizes are multiples of four.
         let bytes = self.partial + read;
-        let datagram = size + 4;
+        let datagram = size + CHANNEL_HEADER;
         self.partial = bytes % datagram;
         (read > 0).then_some((bytes / datagram) as u64)
     }
 
     /// Sends datagrams in a row. A full buffer loses them, as a network would.
     fn send(&self, offload: &UdpSocketState, payload: &[u8], count: usize) {
-        let header = [CHANNEL.to_be_bytes(), (payload.len() as u16).to_be_bytes()].concat();
-        let datagram = if self.in_channel { &*[&header, payload].concat() } else { payload };
+        let datagram = if self.in_channel { &*in_channel(payload) } else { payload };
         if count == 1 {
             let sent = self.socket.send(datagram).ok();
             assert!(self.over == Type::DGRAM || sent == Some(datagram.len()), "a stream has a full buffer");

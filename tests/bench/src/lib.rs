@@ -8,6 +8,7 @@ pub mod figures;
 pub mod fleet;
 pub mod link;
 pub mod payload;
+pub mod pipes;
 pub mod plan;
 pub mod relays;
 pub mod report;

@@ -9,6 +9,7 @@ use anyhow::{Context as _, Result, ensure};
 
 use crate::Pace;
 use crate::figures::{Record, Run};
+use crate::pipes::Carrier;
 use crate::relays::{Relay, VIDEO, VOICE};
 use crate::scenario::exchange::STEADY;
 use crate::scenario::{cluster, crowd, exchange, handshakes, room, stalled, storm, topic, tracker};
@@ -109,6 +110,20 @@ impl Plan {
             if !matches!(relay, Relay::Forwarder | Relay::OneByOne) {
                 add("memory", Relay::memory);
             }
+        }
+        plan
+    }
+
+    /// Data through pipes.
+    pub fn pipes() -> Self {
+        let mut plan = Plan::default();
+        for carrier in Carrier::ALL.repeat(3) {
+            let mut add = |scenario: &str, run: fn(Carrier, &Places, &mut Record) -> Result<()>| {
+                let run = move |places: &Places, record: &mut Record| run(carrier, places, record);
+                plan.step(carrier.name(), scenario, Box::new(run));
+            };
+            add("records", Carrier::records);
+            add("memory", Carrier::memory);
         }
         plan
     }

@@ -110,7 +110,7 @@ impl Relay {
     }
 
     /// Starts one, and says how calls go through it.
-    fn start(self, places: &Places, over: Type) -> Result<(Running, Way)> {
+    pub fn start(self, places: &Places, over: Type) -> Result<(Running, Way)> {
         let broker = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()));
         let port = free_port();
         let at = SocketAddr::from((Ipv4Addr::LOCALHOST, port));

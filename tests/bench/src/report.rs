@@ -81,6 +81,7 @@ fn figures(root: &Path) -> Result<BTreeMap<&'static str, String>> {
     let cluster = recorded("cluster.json")?;
     let relays = recorded("relays.json")?;
     let protocols = recorded("protocols.json")?;
+    let pipes = recorded("pipes.json")?;
 
     let ours = |measure: &str| run.value(measure, "peerbroker");
     let peerjs = |measure: &str| run.value(measure, "peerjs-server");
@@ -109,6 +110,7 @@ fn figures(root: &Path) -> Result<BTreeMap<&'static str, String>> {
         ("cluster.json", cluster.table()),
         ("protocols.json", protocols.table()),
         ("relays.json", relays.table()),
+        ("pipes.json", pipes.table()),
         // Clients.
         ("idle client", kilobytes(ours(idle)?)),
         ("idle client, TLS", kilobytes(idle_tls)),

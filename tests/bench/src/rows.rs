@@ -1,6 +1,7 @@
 //! The rows of the tables, with their required limits and their goals.
 
 use crate::figures::{Rounds, Run};
+use crate::pipes::{self, Carrier};
 use crate::relays::{self, Relay};
 use crate::report::Limit::{self, AtLeast, AtMost};
 use crate::report::{Claim, Recorded, Row};
@@ -284,5 +285,16 @@ pub fn relays(run: &Run, about: String) -> Recorded {
     let of_one = |relay: Relay| Some(table.of(relay.name(), relays::MEMORY).median()? / relay.allocations()?);
     let memory = Relay::all().into_iter().map(of_one).collect();
     table.add("memory per further allocation of TURN", "B", memory);
+    table.recorded(about)
+}
+
+/// Pipes beside a TCP proxy and TURN.
+pub fn pipes(run: &Run, about: String) -> Recorded {
+    let mut table = Table::new(run, Carrier::ALL.map(Carrier::name).to_vec());
+    let times = table.ours(pipes::CPU).ratio(&table.of(Carrier::Nginx.name(), pipes::CPU));
+    table.row(pipes::CPU, "µs").aim(times, "× nginx", AtMost(1.2));
+    table.scaled(pipes::RATE, "MB/s", pipes::RATE, 1e6);
+    let memory = table.ours(pipes::MEMORY).median();
+    table.row(pipes::MEMORY, "B").aim(memory, "B", AtMost(3000.0));
     table.recorded(about)
 }

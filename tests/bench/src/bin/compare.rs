@@ -40,6 +40,8 @@ enum Task {
     Protocols,
     /// Measure calls through the relay, and write docs/benchmarks/relays.json and the documents
     Relays,
+    /// Measure pipes, and write docs/benchmarks/pipes.json and the documents
+    Pipes,
     /// Write the figures of the last runs into the documents again
     Report,
 }
@@ -58,6 +60,7 @@ fn main() -> Result<()> {
         Task::Cluster => (Plan::cluster(), "cluster.json", rows::cluster),
         Task::Protocols => (Plan::protocols(), "protocols.json", rows::protocols),
         Task::Relays => (Plan::relays(), "relays.json", rows::relays),
+        Task::Pipes => (Plan::pipes(), "pipes.json", rows::pipes),
         Task::Report => return write_documents(root),
     };
     let is_whole = cli.only.is_none() && !cli.once;

@@ -6,6 +6,8 @@ const ANSWER_WAIT = 5_000;
 const PAUSE = 2_000;
 const CALLEE_WAIT = 6_000;
 const CONNECT_WAIT = 15_000;
+/** As long as the server keeps a member that is away. */
+const RETURN_WAIT = 10_000;
 
 /** A member that comes back is refused only because many do so at once. */
 const PASSING = new Set(['too_fast', 'key_too_fast']);
@@ -114,6 +116,11 @@ class Room extends EventTarget {
   /** The latest error of the peer, which may be the end of it. */
   #why;
   #requests = new Map();
+  /** The server still knew this member when it came back. */
+  #isKept = false;
+  /** Members that a server has forgotten with this one, as in a restart. They may only come back later. */
+  #absent = new Set();
+  #absentTimer;
   /** Messages that came before the list or the news that names their sender. */
   #held = [];
   /** The page has had the time to listen. */
@@ -221,6 +228,8 @@ class Room extends EventTarget {
 
   #lost = () => {
     this.#isOpen = false;
+    this.#isKept = false;
+    clearTimeout(this.#absentTimer);
     const error = new RoomError('disconnected', 'The connection to the server was lost before it answered');
     for (const request of this.#requests.keys()) this.#answer(request, error);
   };
@@ -270,6 +279,7 @@ class Room extends EventTarget {
     this.#peer.off('close', this.#ended);
     this.#peer.off('error', this.#failed);
     this.#socket?.off('message', this.#hear);
+    clearTimeout(this.#absentTimer);
     this.members.clear();
     this.#held = [];
     this.tell('closed', { error });
@@ -314,7 +324,7 @@ class Room extends EventTarget {
     const { type, room, request, payload } = message;
     if (type === 'ROOM-REFUSED') this.#answer(request, new RoomError(payload.type, payload.msg));
     if (room !== this.name) return;
-    if (type === 'ROOM-MEMBERS') this.#list(message.members);
+    if (type === 'ROOM-MEMBERS') this.#list(message);
     else if (type === 'ROOM-JOINED' || type === 'ROOM-UPDATED') this.#put(message);
     else if (type === 'ROOM-LEFT') this.#drop(message.id);
     else if (type === 'ROOM-MESSAGE') this.#tellMessage({ from: message.src, payload, isPrivate: 'dst' in message });
@@ -335,13 +345,24 @@ class Room extends EventTarget {
   }
 
   /** Tells the differences to the members before: after a reconnect these are the changes meanwhile. */
-  #list(members) {
+  #list({ members, request }) {
+    // A server that knows this member lists the others unasked.
+    if (request === undefined) this.#isKept = true;
     const ids = new Set(members.map(({ id }) => id));
-    for (const id of [...this.members.keys()]) if (!ids.has(id)) this.#drop(id);
+    const missing = [...this.members.keys()].filter((id) => !ids.has(id));
+    if (this.#isKept) missing.forEach((id) => this.#drop(id));
+    else this.#await(missing);
     members.forEach((member) => this.#put(member));
   }
 
+  #await(missing) {
+    this.#absent = new Set(missing);
+    clearTimeout(this.#absentTimer);
+    this.#absentTimer = setTimeout(() => this.#absent.forEach((id) => this.#drop(id)), RETURN_WAIT);
+  }
+
   #put({ id, data }) {
+    this.#absent.delete(id);
     const isNew = !this.members.has(id);
     const isOther = JSON.stringify(this.members.get(id)) !== JSON.stringify(data);
     this.members.set(id, data);
@@ -350,6 +371,7 @@ class Room extends EventTarget {
   }
 
   #drop(id) {
+    this.#absent.delete(id);
     const data = this.members.get(id);
     if (this.members.delete(id)) this.tell('left', { id, data });
   }

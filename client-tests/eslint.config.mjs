@@ -45,11 +45,13 @@ export default [
     languageOptions: { sourceType: 'commonjs', globals: globals.node },
   },
   {
-    // The server joins these into one script: `{{ice.js}}` and `{{restart.js}}` are the places of the others.
+    // The server joins these into one script: `{{ice.js}}` and the like are the places of the others.
     files: ['static/parts/*.js'],
     languageOptions: {
       sourceType: 'script',
-      globals: { ice: 'readonly', iceServersOfPeers: 'readonly', restart: 'readonly', iceRestarts: 'readonly' },
+      globals: {
+        ice: 'readonly', iceServersOfPeers: 'readonly', restart: 'readonly', iceRestarts: 'readonly', reconnect: 'readonly', reconnects: 'readonly',
+      },
     },
     rules: { 'no-redeclare': 'off', 'no-unused-expressions': 'off', 'no-unused-vars': ['error', { vars: 'local' }] },
   },

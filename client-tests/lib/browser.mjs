@@ -12,6 +12,8 @@ const launchers = {
   'whole chromium': () => startChromium({ executablePath: CHROMIUM }),
   firefox: startFirefox,
 };
+/** Further preferences of Firefox, which a file sets before its first page. */
+export const firefoxPreferences = {};
 const running = new Map();
 const idle = { chromium: [], 'whole chromium': [], firefox: [] };
 
@@ -62,7 +64,7 @@ async function startChromium(options = {}) {
 
 function startFirefox() {
   return launchFirefox(
-    { 'media.peerconnection.ice.loopback': true, 'media.peerconnection.ice.obfuscate_host_addresses': false },
+    { 'media.peerconnection.ice.loopback': true, 'media.peerconnection.ice.obfuscate_host_addresses': false, ...firefoxPreferences },
     { acceptInsecureCerts: true },
   );
 }

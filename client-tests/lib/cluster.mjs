@@ -13,9 +13,9 @@ import { until, within } from './within.mjs';
 
 const COUNT = 3;
 
-/** `sockets: false` leaves WebSockets without an answer. */
-export async function startCluster({ sockets = true } = {}) {
-  const cluster = new Cluster(await startRedis());
+/** `sockets: false` leaves WebSockets without an answer. With `flags`, each node has these. With `ports`, each has its own for ever. */
+export async function startCluster({ sockets = true, flags = [], ports = Array(COUNT).fill(0) } = {}) {
+  const cluster = new Cluster(await startRedis(), flags, ports);
   try {
     cluster.nodes = await Promise.all(Array.from({ length: COUNT }, (_, number) => cluster.startNode(number)));
     cluster.balancer = await startBalancer(cluster.nodes, sockets);
@@ -36,9 +36,13 @@ class Cluster {
   started = [];
   balancer;
   #redis;
+  #flags;
+  #ports;
 
-  constructor(redis) {
+  constructor(redis, flags, ports) {
     this.#redis = redis;
+    this.#flags = flags;
+    this.#ports = ports;
   }
 
   get socketUrl() {
@@ -55,7 +59,8 @@ class Cluster {
   }
 
   async startNode(number) {
-    const node = await startServer(['--redis', this.#redis.url, '--node_name', `node-${number}`, '--drain_timeout', '1000']);
+    const own = ['--port', String(this.#ports[number]), '--node_name', `node-${number}`];
+    const node = await startServer(['--redis', this.#redis.url, '--drain_timeout', '1000', ...own, ...this.#flags]);
     this.started.push(node);
     await joined(node);
     return node;

@@ -38,6 +38,11 @@ export async function startProxy(targetPort) {
       pairs.forEach(silence);
     },
 
+    /** Forwards new connections again; those that it has frozen stay dead. */
+    thaw() {
+      frozen = false;
+    },
+
     async stop() {
       cut();
       listener.close();

@@ -9,7 +9,8 @@ import { after, test } from 'node:test';
 import { promisify } from 'node:util';
 import { scan } from '../lib/demos.mjs';
 import { source } from '../lib/npm-package.mjs';
-import { desktop, phone, urlOf, visit } from '../lib/visit.mjs';
+import { freePort } from '../lib/shipped-proxy.mjs';
+import { UNREACHABLE, desktop, phone, urlOf, visit } from '../lib/visit.mjs';
 import { until, within } from '../lib/within.mjs';
 
 const clientTests = resolve(import.meta.dirname, '..');
@@ -45,6 +46,35 @@ visit('a page keeps its id over a reload, and a duplicated tab gets one of its o
   await copy.reload();
   assert.equal(await idOf(copy), other);
   assert.equal(await page.evaluate(() => window.peer.open && window.peer.id), id);
+});
+
+visit('the first page says hello, and again when it is back after a restart of the broker', async (visit) => {
+  const [html] = blocks('docs/USE.md', 'html');
+  const [listing] = blocks('docs/USE.md', 'js');
+  const app = folder();
+  writeFileSync(join(app, 'index.html'), `<!doctype html><title>mine</title><link rel="icon" href="data:,">${html}<script>${listing}</script>`);
+  // Otherwise PeerJS would ask public servers.
+  const flags = ['--static_dir', app, '--stun_url', 'stun:127.0.0.1:9', '--port', String(await freePort())];
+  const server = await visit.server(flags);
+  visit.tolerate(UNREACHABLE);
+  visit.tolerate(/network Lost connection to server/);
+  const says = async (page, what) => within(what, page.waitForEvent('console', (message) => what.test(message.text())));
+  const page = await visit.page(desktop);
+  const opened = says(page, /^open this page with #/);
+  await page.goto(urlOf(server, '/'));
+  const [, hash] = (await opened).text().match(/(#.+)$/);
+  const heard = says(page, /^heard: hello$/);
+  const other = await visit.open(desktop, urlOf(server, `/${hash}`));
+  await heard;
+
+  const openedAgain = says(page, /^open this page with #/);
+  const heardAgain = says(page, /^heard: hello$/);
+  await server.stop();
+  await visit.server(flags);
+
+  assert.ok((await openedAgain).text().endsWith(hash));
+  await heardAgain;
+  assert.equal(await other.evaluate('peer.open'), true);
 });
 
 visit('my slides, my phone: a phone scans the code and turns the slides', async (visit) => {

@@ -1,5 +1,6 @@
 {{ice.js}}
 {{restart.js}}
+{{reconnect.js}}
 // Presets PeerJS's Peer to the broker that serves this script. What the page passes wins.
 function presetPeer(Original, script, builtInKey, hasIceServers) {
   if (!script) {
@@ -20,6 +21,7 @@ function presetPeer(Original, script, builtInKey, hasIceServers) {
   };
   const servers = iceServersOfPeers();
   const restarts = iceRestarts();
+  const returns = reconnects();
   /** If data of the next connection goes over a broker, it is the one of this Peer. */
   const useBrokerOf = (peer) => globalThis[Symbol.for('peerbroker.pipes')]?.useBrokerOf(peer);
   return class Peer extends Original {
@@ -31,11 +33,34 @@ function presetPeer(Original, script, builtInKey, hasIceServers) {
       const isHere = host === undefined || host === preset.host;
       super(id, isHere ? { ...preset, ...options } : options);
       restarts.announceIn(this);
+      returns.replaceBy(this);
       if (isHere && !key && !options?.key) {
         console.warn('this broker has no built-in key: load peerjs.js?key=…, or pass a key to Peer');
       } else if (isHere && hasIceServers && !options?.config?.iceServers) {
         servers.presetIn(this);
       }
+    }
+
+    _createServerConnection() {
+      const socket = super._createServerConnection();
+      returns.watch(this, socket);
+      return socket;
+    }
+
+    disconnect() {
+      const returning = returns.of(this);
+      if (returning) returning.left(() => super.disconnect());
+      else super.disconnect();
+    }
+
+    /** Does nothing for a Peer that is back already. PeerJS would throw an error. */
+    reconnect() {
+      if (!this.open || !returns.of(this)?.wasLost) super.reconnect();
+    }
+
+    _abort(type, error) {
+      super._abort(type, error);
+      returns.of(this)?.goOn();
     }
 
     connect(...args) {
@@ -49,15 +74,21 @@ function presetPeer(Original, script, builtInKey, hasIceServers) {
 
     /** PeerJS takes over no text from an error: `server-error` of a failed request has an empty message there. */
     emitError(type, error) {
-      if (!(error instanceof Error)) return super.emitError(type, error);
       const { secure, host, port, path } = this.options;
       const at = type === 'server-error' ? ` It was asked at ${secure ? 'https' : 'http'}://${host}:${port}${path}` : '';
-      super.emitError(type, error.message + at);
+      const text = error instanceof Error ? error.message + at : error;
+      const returning = returns.of(this);
+      if (returning) returning.tell(type, text, (told) => super.emitError(type, told));
+      else super.emitError(type, text);
     }
 
     /** A dev server without a proxy for the broker answers with its page, and PeerJS would take that as its id and wait for ever. */
     _initialize(id) {
-      if (!/^\s*</.test(id)) return super._initialize(id);
+      if (!/^\s*</.test(id)) {
+        this._id = id;
+        if (!returns.of(this)?.wanted()) super._initialize(id);
+        return;
+      }
       const { secure, host, port, path, key } = this.options;
       this._abort('server-error', `The answer of ${secure ? 'https' : 'http'}://${host}:${port}${path}${key}/id is a page, not an id: `
         + `${JSON.stringify(id.trim().slice(0, 40))}. No broker is there: have the server pass ${path} on, or pass the broker's host, port and path to Peer`);
@@ -69,7 +100,9 @@ function presetPeer(Original, script, builtInKey, hasIceServers) {
     }
 
     _handleMessage(message) {
-      if (restarts.take(this, message)) return;
+      const returning = returns.of(this);
+      if (message.type === 'OPEN') returning?.opened();
+      if (returning?.heard(message) || restarts.take(this, message)) return;
       // Messages of other peers may lead to connections. Those of the server do not wait.
       const waiting = message.src === undefined ? undefined : servers.of(this)?.waiting();
       const handle = () => {

@@ -51,6 +51,7 @@ export default [
       sourceType: 'script',
       globals: {
         ice: 'readonly', iceServersOfPeers: 'readonly', restart: 'readonly', iceRestarts: 'readonly', reconnect: 'readonly', reconnects: 'readonly',
+        safety_number: 'readonly', safetyNumber: 'readonly',
       },
     },
     rules: { 'no-redeclare': 'off', 'no-unused-expressions': 'off', 'no-unused-vars': ['error', { vars: 'local' }] },

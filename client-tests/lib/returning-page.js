@@ -116,6 +116,37 @@ window.harness = (() => {
     await new Promise((seen) => { call.on('stream', seen); });
   }
 
+  /** The safety number of a connection, or the reason why there is none. */
+  async function number({ from, to, type }) {
+    const connection = peers.get(from).connections[to].find((one) => one.type === type);
+    return connection.safetyNumber().catch(String);
+  }
+
+  /** The public keys of a pipe that carries the connection. */
+  const pipeKeys = ({ from, to }) => peers.get(from).connections[to][0].peerConnection[Symbol.for('peerbroker.pipeKeys')]?.map((key) => [...key]);
+
+  /** The call is not yet answered when the page asks for its number. */
+  function callAndAsk({ from, to }) {
+    return peers.get(from).call(to, picture()).safetyNumber();
+  }
+
+  /** A Peer to which the broker sends what alice and bob say to each other: it passes all on. */
+  function makeMallory() {
+    const peer = new Peer('mallory', { config: { iceServers: [] } });
+    peer.on('open', () => record('mallory open'));
+    peer.on('connection', (one) => {
+      const other = peer.connect('bob');
+      const opened = new Promise((open) => { other.on('open', open); });
+      for (const [from, to] of [[one, other], [other, one]]) {
+        from.on('data', async (value) => {
+          record('overheard', value);
+          await opened;
+          to.send(value);
+        });
+      }
+    });
+  }
+
   /** Everybody in this page enters; the room tells of changes from then on. */
   async function enter({ name, ids }) {
     for (const id of ids) {
@@ -143,7 +174,7 @@ window.harness = (() => {
   const times = () => [...openedAt.values()];
 
   return {
-    next, must, count, story, make, connect, echo, echoAll, call, enter, members, say, areOpen, times,
+    next, must, count, story, make, connect, echo, echoAll, call, enter, members, say, number, pipeKeys, callAndAsk, makeMallory, areOpen, times,
     heard: () => heard,
     details: window.log.details,
     /** Messages that PeerJS keeps for connections that it does not know. */

@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { startCluster } from './cluster.mjs';
 import { Page } from './page.mjs';
+import { withoutWebRtc } from './pipe-pages.mjs';
 import { startServer } from './server.mjs';
 import { freePort, startShippedProxy } from './shipped-proxy.mjs';
 import { takeDown } from './take-down.mjs';
@@ -42,7 +43,10 @@ class Stage {
     /** Adds a line to the test's output. */
     this.note = note;
     const scripts = [...['/peerjs.js', '/rooms.js'].map((url) => `<script src="${url}"></script>`), ...inPage.map((text) => `<script>${text}</script>`)];
-    writeFileSync(join(this.#folder, 'index.html'), `<!doctype html><title>returning</title><link rel="icon" href="data:,">${scripts.join('\n')}`);
+    const none = `<script>(${withoutWebRtc})();</script>`;
+    for (const [name, first] of [['index.html', ''], ['none.html', none]]) {
+      writeFileSync(join(this.#folder, name), `<!doctype html><title>returning</title><link rel="icon" href="data:,">${first}${scripts.join('\n')}`);
+    }
   }
 
   get server() {
@@ -76,8 +80,9 @@ class Stage {
     await within('the server to end', this.server.exited);
   }
 
-  async page(url = `http://127.0.0.1:${this.port}/`) {
-    const page = await Page.load(this.browser, url);
+  /** A page at this URL, or with this name; that of `none.html` has no WebRTC. */
+  async page(url = '') {
+    const page = await Page.load(this.browser, new URL(url, `http://127.0.0.1:${this.port}/`).href);
     this.pages.push(page);
     return page;
   }

@@ -24,6 +24,9 @@ visit('a phone scans the code, calls, and both see and hear each other', async (
 
   await talking(anna);
   await talking(ben);
+  const numbers = await Promise.all([anna, ben].map((page) => page.locator('#safety-number:visible').innerText()));
+  assert.match(numbers[0], /^\d{4} \d{4} \d{4}$/);
+  assert.equal(numbers[0], numbers[1]);
 });
 
 for (const [form, linkOf] of /** @type {any[][]} */ ([

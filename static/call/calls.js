@@ -277,8 +277,14 @@ class Calls {
       // Not “Hang up”, which a second press of the same key would press.
       hidePrompt(['mute', 'camera', 'fullscreen', 'hang-up'].map(element));
       keepAwake();
+      this.#showSafetyNumber(call);
     }
     this.#showStatus();
+  }
+
+  async #showSafetyNumber(call) {
+    const number = await call.talk.safetyNumber().catch(() => undefined);
+    if (number && call === this.#call) this.#stage.safetyNumber = number;
   }
 
   #hangUp() {

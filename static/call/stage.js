@@ -44,8 +44,14 @@ export class Stage {
     video.hidden = !stream;
     video.muted = false;
     video.srcObject = stream ?? null;
+    element('safety').hidden = true;
     if (stream) this.#play(video);
     else this.showTheirs({ camera: true, microphone: true });
+  }
+
+  set safetyNumber(number) {
+    element('safety-number').textContent = number;
+    element('safety').hidden = false;
   }
 
   /** Shows what the other side has turned off. Until it tells, everything counts as on. */

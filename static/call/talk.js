@@ -1,3 +1,4 @@
+import { safetyNumber } from '../safety-number.js';
 import { peerOptions } from '../settings.js';
 
 /**
@@ -68,6 +69,11 @@ export class Talk extends EventTarget {
   set media(media) {
     this.#media = media;
     this.#tellMedia();
+  }
+
+  /** Resolves once there is a connection. */
+  safetyNumber() {
+    return safetyNumber(this.#connection);
   }
 
   /** Closes the connection without an `ended` event. */

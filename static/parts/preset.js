@@ -1,6 +1,7 @@
 {{ice.js}}
 {{restart.js}}
 {{reconnect.js}}
+{{safety_number}}
 // Presets PeerJS's Peer to the broker that serves this script. What the page passes wins.
 function presetPeer(Original, script, builtInKey, hasIceServers) {
   if (!script) {
@@ -22,6 +23,12 @@ function presetPeer(Original, script, builtInKey, hasIceServers) {
   const servers = iceServersOfPeers();
   const restarts = iceRestarts();
   const returns = reconnects();
+  /** Of a data connection only once it is open: before, its way may still change to a pipe. */
+  const safetyNumberOf = async (connection) => {
+    if (connection.type === 'data' && !connection.open) await new Promise((open) => { connection.once('open', open); });
+    if (!connection.peerConnection) throw new Error('There is no safety number: the connection is not answered, or closed');
+    return safetyNumber(connection.peerConnection);
+  };
   /** If data of the next connection goes over a broker, it is the one of this Peer. */
   const useBrokerOf = (peer) => globalThis[Symbol.for('peerbroker.pipes')]?.useBrokerOf(peer);
   return class Peer extends Original {
@@ -97,6 +104,7 @@ function presetPeer(Original, script, builtInKey, hasIceServers) {
     _addConnection(id, connection) {
       super._addConnection(id, connection);
       restarts.watch(this, connection);
+      connection.safetyNumber = () => safetyNumberOf(connection);
     }
 
     _handleMessage(message) {

@@ -6,7 +6,7 @@ import { readOptions } from './channels.js';
 import { adopt } from './data-channel.js';
 import { addHandlers } from './events.js';
 import { readLine, withLine, withoutLine } from './line.js';
-import { Session } from './session.js';
+import { PIPE_KEYS, Session } from './session.js';
 import { EVENTS, answerOldPages } from './stand-in.js';
 
 /** Native WebRTC has so many milliseconds until this page asks over a pipe. */
@@ -335,6 +335,9 @@ export function makeNativeFirst(Native, settings, isNative = ({ isTrusted }) => 
     setConfiguration(configuration) {
       if (!this.#isPipe) super.setConfiguration(configuration);
     }
+
+    /** For the safety number. */
+    get [PIPE_KEYS]() { return this.#isPipe ? this.#session.publicKeys : undefined; }
 
     restartIce() {
       if (this.#isPipe) this.#session.restartIce();

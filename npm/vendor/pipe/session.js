@@ -19,6 +19,9 @@ const FAILED = 10_000;
 const ABORT = { errorDetail: 'sctp-failure', sctpCauseCode: 12 };
 const ABORTED = 'User-Initiated Abort, reason=Close called';
 
+/** Under this name, a connection over a pipe has the public keys of both ends. */
+export const PIPE_KEYS = Symbol.for('peerbroker.pipeKeys');
+
 const failure = (name, message) => new DOMException(message, name);
 const warn = (message) => console.warn(`webrtc.js: ${message}`);
 
@@ -67,6 +70,11 @@ export class Session {
   get line() {
     this.#pair ??= currentKeys();
     return writeLine({ id: this.#id, key: this.#pair.key, isOnly: this.#isOnly });
+  }
+
+  /** The public keys of both ends, this one first, for the safety number. */
+  get publicKeys() {
+    return this.#other && this.#pair && [this.#pair.key, this.#other.key];
   }
 
   get isOfferer() {

@@ -1,7 +1,7 @@
 // RTCPeerConnection where the browser has none: the part of W3C's interface that data needs.
 
 import { addHandlers } from './events.js';
-import { Session } from './session.js';
+import { PIPE_KEYS, Session } from './session.js';
 
 const DEFAULTS = { bundlePolicy: 'balanced', iceCandidatePoolSize: 0, iceServers: [], iceTransportPolicy: 'all', rtcpMuxPolicy: 'require' };
 
@@ -90,6 +90,9 @@ export function makeStandIn(settings) {
       const succeeded = given.find((value) => typeof value === 'function');
       return answerOldPages(Promise.resolve(this.#session.getStats()), succeeded, undefined);
     }
+
+    /** For the safety number. */
+    get [PIPE_KEYS]() { return this.#session.publicKeys; }
 
     getConfiguration() { return structuredClone(this.#configuration); }
     setConfiguration(configuration) { this.#configuration = checked(configuration); }

@@ -56,11 +56,11 @@ pub(super) const YJS: Library =
 
 /// Data channels over the broker, for `<script src>`. Its sources are in `npm/vendor/pipe`.
 pub(super) const PIPES: Library =
-    vendored!("webrtc.js", "sha384-lw+FIqravC+bOlDmULHjBxSnidxnh3Z1z2VSK0VIcb9P5Lxi3L7ToiFSxq6s8G4D");
+    vendored!("webrtc.js", "sha384-QMTyZTrT/YJ4NsMYMww0jy86J2kUFMMufpnesyWJWmvDW4Akiqofv7FG9OQ4X3tX");
 
 /// The same as a module, which a page installs itself.
 pub(super) const PIPES_MODULE: Library =
-    vendored!("webrtc.mjs", "sha384-oh76AdniYy+KYX+IhmUyqn6wSdLAzAA838nZ8F+U1f4xyt2LoZzrUe8s9KDleYy7");
+    vendored!("webrtc.mjs", "sha384-ijYkRCO5TZ+M+b6u5jVDTBV8MReFVh2JhBJnTj5u/tszI/+nkwJRyqXBOZxFK301");
 
 const LIBRARIES: [Library; 5] = [PEERJS, PEERJS_READABLE, QRCODE, SIMPLE_PEER, YJS];
 

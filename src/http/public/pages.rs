@@ -192,6 +192,7 @@ fn preset(mounted: &Mounted, request: &HttpRequest, library: &Library, template:
         .with_html("integrity", library.integrity.to_owned())
         .with_html("key", serde_json::json!(key).to_string())
         .with_html("has_ice_servers", has_ice.to_string())
+        .with_html("safety_number", script_of("safety-number.js"))
         .with_html("library", library.text.to_owned());
     let text = values.part(template).into_bytes();
     with(cached(request, template, text.into()), [NO_CACHE])
@@ -213,13 +214,19 @@ fn rooms_script(mounted: &Mounted, request: &HttpRequest) -> HttpResponse {
     with(cached(request, "rooms.js", text.into_bytes().into()), [NO_CACHE])
 }
 
+/// A module of the pages as a script.
+fn script_of(module: &str) -> String {
+    let text = Static::get(module).map(|file| String::from_utf8_lossy(&file.data).into_owned());
+    debug_assert!(text.is_some(), "no {module} is embedded");
+    text.unwrap_or_default().replace("\nexport ", "\n")
+}
+
 /// A script with the address of a page for other devices, which only the server knows if the page is at `localhost`.
 fn share_script(mounted: &Mounted, request: &HttpRequest) -> HttpResponse {
-    let script = Static::get("share-link.js").map(|file| String::from_utf8_lossy(&file.data).into_owned());
     let lan_host = mounted.lan_host.map(|host| host.to_string());
     let values = Values::default()
         .with_html("library", QRCODE.text.to_owned())
-        .with_html("script", script.unwrap_or_default().replace("\nexport ", "\n"))
+        .with_html("script", script_of("share-link.js"))
         .with_html("lan_host", serde_json::json!(lan_host).to_string());
     with(cached(request, "share.js", values.part("share.js").into_bytes().into()), [NO_CACHE])
 }

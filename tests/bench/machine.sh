@@ -1,5 +1,6 @@
 #!/bin/sh
-# Prints what affects the numbers of a run: the date, the machine and the versions. $1 is the file of the run.
+# Prints what affects the numbers of a run: the date, the machine and the versions of other programs, because our commit has those of
+# our packages. $1 is the file of the run.
 cd "$(dirname "$0")" || exit 1
 PATH="$PATH:../../target/proxies/usr/bin:../../target/proxies/usr/sbin"
 
@@ -11,17 +12,15 @@ version() { printf '%s' "${2:+, $1 $2}"; }
 redis() { version redis "$(redis-server --version 2>/dev/null | sed 's/.* v=\([^ ]*\).*/\1/')"; }
 coturn() { version coturn "$(turnserver --version 2>/dev/null | head -1)"; }
 nginx() { version nginx "$(command nginx -v 2>&1 | sed -n 's/.*nginx\/\([^ ]*\).*/\1/p')"; }
-locked() { version "$1" "$(grep -A1 "^name = \"$1\"\$" Cargo.lock | sed -n 's/^version = "\(.*\)"/\1/p' | tail -1)"; }
 
-printf '%s: %s, %s cores, %s GB, %s, load average %s before. ' "$(date -u +%F)" \
+printf '%s: %s, %s cores, %s GB, load average %s before. ' "$(date -u +%F)" \
   "$(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -1)" "$(grep -c ^processor /proc/cpuinfo)" \
-  "$(awk '/^MemTotal/ { printf "%.0f", $2 * 1024 / 1e9 }' /proc/meminfo)" "$(uname -sr)" "$(cut -d' ' -f1 /proc/loadavg)"
-printf 'peerbroker %s, %s' "$commit" "$(rustc --version | cut -d' ' -f1,2)"
+  "$(awk '/^MemTotal/ { printf "%.0f", $2 * 1024 / 1e9 }' /proc/meminfo)" "$(cut -d' ' -f1 /proc/loadavg)"
+printf 'peerbroker %s' "$commit"
 case $1 in
 run.json)
   node
-  npm node/node_modules/peer
-  for name in actix-web actix-http actix-ws; do locked $name; done ;;
+  npm node/node_modules/peer ;;
 cluster.json) redis ;;
 protocols.json)
   node
@@ -32,5 +31,4 @@ pipes.json)
   nginx
   coturn ;;
 esac
-for name in tokio rustls; do locked $name; done
 printf '.'

@@ -42,8 +42,8 @@ export class Session {
   #settings;
   #isOnly;
   #id = random(16);
-  /** Which of the two ends the sockets of this connection are. */
-  #end = toBase64Url(random(16));
+  /** Which of the two ends the sockets of this connection are, from the first one on. */
+  #end = '';
   #pair;
   /** The line of the other side, with the role of this one. @type {{ isOfferer: boolean, id: Uint8Array, key: Uint8Array, isOnly: boolean } | undefined} */
   #other;
@@ -264,6 +264,7 @@ export class Session {
     const url = new URL(`pipe/${toBase64Url(other.isOfferer ? this.#id : other.id)}`, broker);
     url.protocol = url.protocol.replace('http', 'ws');
     url.searchParams.set('key', key);
+    this.#end ||= toBase64Url(random(16));
     url.searchParams.set('end', this.#end);
     const proof = typeof token === 'function' ? await token() : token;
     if (proof) url.searchParams.set('token', proof);

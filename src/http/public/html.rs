@@ -56,11 +56,11 @@ pub(super) const YJS: Library =
 
 /// Data channels over the broker, for `<script src>`. Its sources are in `npm/vendor/pipe`.
 pub(super) const PIPES: Library =
-    vendored!("webrtc.js", "sha384-QMTyZTrT/YJ4NsMYMww0jy86J2kUFMMufpnesyWJWmvDW4Akiqofv7FG9OQ4X3tX");
+    vendored!("webrtc.js", "sha384-Bpg+o+GepyrOuVp+FiM7alnwQzv/npT+Hvilmsu39y6Xqp+TrVit3QdKSWu06NWk");
 
 /// The same as a module, which a page installs itself.
 pub(super) const PIPES_MODULE: Library =
-    vendored!("webrtc.mjs", "sha384-ijYkRCO5TZ+M+b6u5jVDTBV8MReFVh2JhBJnTj5u/tszI/+nkwJRyqXBOZxFK301");
+    vendored!("webrtc.mjs", "sha384-e/DhOVhhpZ6wL0exa3LKFzUH8TisP1SsR9ON2ZCi7B0VoCkzMRzfIyVmLI3RRVhY");
 
 const LIBRARIES: [Library; 5] = [PEERJS, PEERJS_READABLE, QRCODE, SIMPLE_PEER, YJS];
 

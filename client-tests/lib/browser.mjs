@@ -64,7 +64,13 @@ async function startChromium(options = {}) {
 
 function startFirefox() {
   return launchFirefox(
-    { 'media.peerconnection.ice.loopback': true, 'media.peerconnection.ice.obfuscate_host_addresses': false, ...firefoxPreferences },
+    {
+      'media.peerconnection.ice.loopback': true,
+      'media.peerconnection.ice.obfuscate_host_addresses': false,
+      // Otherwise, clocks of pages tell whole milliseconds.
+      'privacy.reduceTimerPrecision': false,
+      ...firefoxPreferences,
+    },
     { acceptInsecureCerts: true },
   );
 }

@@ -21,7 +21,8 @@ export function returning(behaviour, browser, run, timeout = LIMIT) {
       await run(stage);
     } catch (error) {
       for (const page of stage.pages) t.diagnostic(await page.story().catch(String));
-      for (const server of stage.servers) t.diagnostic(server.transcript());
+      const nodes = stage.clusters.flatMap(({ started }) => started);
+      for (const server of [...stage.servers, ...nodes]) t.diagnostic(server.transcript());
       throw error;
     }
   });
@@ -65,14 +66,12 @@ class Stage {
     return cluster;
   }
 
-  /** The shipped nginx before these servers. */
-  async nginx(servers) {
-    const [{ port }] = servers;
-    const one = `server 127.0.0.1:${port};`;
-    const edit = (config) => config.replace(one, servers.map((server) => `server 127.0.0.1:${server.port};`).join(' '));
-    const proxy = await startShippedProxy('nginx', servers[0], { edit });
+  /** The shipped nginx in front of a server, or of several nodes. */
+  async nginx(...servers) {
+    const isOne = servers.length === 1;
+    const proxy = await startShippedProxy(isOne ? 'nginx' : 'nginx-nodes', servers[0], { nodes: servers });
     this.proxies.push(proxy);
-    return `https://127.0.0.1:${proxy.port}/`;
+    return `${isOne ? 'https' : 'http'}://127.0.0.1:${proxy.port}/`;
   }
 
   async kill() {

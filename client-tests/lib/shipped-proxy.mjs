@@ -6,7 +6,7 @@ import { once } from 'node:events';
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import net from 'node:net';
 import { tmpdir } from 'node:os';
-import { join, resolve } from 'node:path';
+import { basename, join, resolve } from 'node:path';
 import { listensOn } from './network/programs.mjs';
 import { selfSigned } from './server.mjs';
 import { until, within } from './within.mjs';
@@ -41,6 +41,17 @@ const KINDS = {
     // As behind Cloudflare.
     clientHeader: 'CF-Connecting-IP',
     behindAnother: (config) => `set_real_ip_from 127.0.0.0/8; real_ip_header CF-Connecting-IP;\n${config}`,
+    command: commandOfNginx,
+  },
+  // Without TLS, in front of several nodes.
+  'nginx-nodes': {
+    example: 'cluster/nginx.conf',
+    hasNodes: true,
+    changes: ({ port, nodes }) => [
+      ['server broker:9000 max_fails=0;', nodes.map((node) => `server 127.0.0.1:${node.port} max_fails=0;`).join(' ')],
+      ['listen 80;', `listen 127.0.0.1:${port};`],
+    ],
+    around: (config, folder) => KINDS.nginx.around(config, folder),
     command: commandOfNginx,
   },
   caddy: {
@@ -79,7 +90,7 @@ const KINDS = {
 };
 
 /** Those that end TLS and pass HTTP on, and those that pass TCP on. */
-export const SHIPPED = Object.keys(KINDS).filter((kind) => !KINDS[kind].passesTcp);
+export const SHIPPED = Object.keys(KINDS).filter((kind) => !KINDS[kind].passesTcp && !KINDS[kind].hasNodes);
 export const SHIPPED_FOR_TCP = Object.keys(KINDS).filter((kind) => KINDS[kind].passesTcp);
 
 /**
@@ -88,7 +99,7 @@ export const SHIPPED_FOR_TCP = Object.keys(KINDS).filter((kind) => KINDS[kind].p
  * On a `network`, it runs on the server there, at port 443. nginx for HTTP and Caddy have the `certificate`.
  */
 export async function startShippedProxy(
-  kind, server, { outer = false, edit = (config) => config, network = undefined, certificate = selfSigned() } = {},
+  kind, server, { nodes = [server], outer = false, edit = (config) => config, network = undefined, certificate = selfSigned() } = {},
 ) {
   const { example, changes, around, behindAnother, clientHeader, command } = KINDS[kind];
   const folder = mkdtempSync(join(tmpdir(), `peerbroker-${kind}-`));
@@ -96,13 +107,13 @@ export async function startShippedProxy(
   const port = network ? 443 : await freePort();
   const plainPort = network ? 80 : await freePort();
   let config = readFileSync(join(root, 'deploy', example), 'utf8');
-  for (const [shipped, other] of changes({ host, port, plainPort, target: server.port, ...certificate })) {
+  for (const [shipped, other] of changes({ host, port, plainPort, target: server.port, nodes, ...certificate })) {
     if (!config.includes(shipped)) throw new Error(`deploy/${example} has no ${shipped}`);
     config = config.replace(shipped, other);
   }
   config = edit(config);
   if (outer) config = behindAnother(config);
-  const file = join(folder, example);
+  const file = join(folder, basename(example));
   mkdirSync(folder, { recursive: true });
   writeFileSync(file, around(config, folder));
 

@@ -29,7 +29,7 @@ const BROKERS = {
   },
   'one node behind nginx is killed': async (stage) => {
     await stage.start();
-    return { url: await stage.nginx([stage.server]), restart: () => killed(stage) };
+    return { url: await stage.nginx(stage.server), restart: () => killed(stage) };
   },
   'one node is stopped and started': async (stage) => {
     await stage.start();
@@ -37,7 +37,7 @@ const BROKERS = {
   },
   'one node behind nginx is stopped and started': async (stage) => {
     await stage.start();
-    return { url: await stage.nginx([stage.server]), restart: () => restarted(stage) };
+    return { url: await stage.nginx(stage.server), restart: () => restarted(stage) };
   },
   'one node hands over to the next while it drains': async (stage) => {
     stage.flags = ['--reuse_port', '--drain_timeout', '1000'];
@@ -78,7 +78,7 @@ async function ofCluster(stage, end) {
     cluster.nodes[number] = await cluster.startNode(number);
     return ended;
   };
-  return { url: await stage.nginx(cluster.nodes), restart };
+  return { url: await stage.nginx(...cluster.nodes), restart };
 }
 
 for (const [restart, start] of Object.entries(BROKERS)) {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use actix_web::{App, HttpResponse, HttpServer, web};
 use peerbroker::config::ListenOps;
 use peerbroker::events::{Event, Notice};
-use peerbroker::vocabulary::{CloseReason, PeerId, Refusal};
+use peerbroker::vocabulary::{CloseReason, MessageKind, PeerId, Refusal};
 use peerbroker::{Config, Listen, LogControl, PeerBroker, Server};
 use serde_json::json;
 
@@ -171,13 +171,18 @@ fn an_event_tells_what_a_client_was_and_did() {
     drop(a);
     let _refused = begin(address, "/peerjs?key=wrong&id=c&token=t");
     let mut seen = Vec::new();
-    wait_until("three events", || {
+    wait_until("four events", || {
         seen.extend(std::iter::from_fn(|| events.try_next()).filter_map(|notice| match notice {
             Notice::Event(event) => Some(event),
             Notice::Missed(_) => None,
         }));
-        seen.iter().filter(|event| !matches!(***event, Event::Started { .. })).count() == 3
+        seen.iter().filter(|event| !matches!(***event, Event::Started { .. })).count() == 4
     });
+    let wanted = seen.iter().find_map(|event| match &**event {
+        Event::PeerWanted { peer, from, kind } => Some((peer.id.as_str(), from.as_str(), *kind)),
+        _ => None,
+    });
+    assert_eq!(wanted, Some(("b", "a", MessageKind::Offer)));
     let connected = seen.iter().find_map(|event| match &**event {
         Event::PeerConnected(connected) => Some(connected),
         _ => None,

@@ -30,8 +30,11 @@ function visit(name, engine, kinds, run, { hasTricks = false, Kind = Page } = {}
       for (const page of pages) t.diagnostic(await page.story().catch(String));
       throw error;
     } finally {
-      for (const page of pages) await page.stop();
-      await server.stop();
+      try {
+        for (const page of pages) await page.stop();
+      } finally {
+        await server.stop();
+      }
     }
   });
 }
@@ -145,7 +148,8 @@ visit('no message is lost or out of order over 20 lost sockets', 'chromium', NON
     const more = Array.from({ length: 20 }, (_, i) => `${texts.length + i} ${'x'.repeat(i * 1000)}`);
     texts.push(...more);
     await one.ask('send', { texts: more });
-    await until('both ends to be there', () => server.openings === loss + 1);
+    // Under load, a page takes one more socket by itself.
+    await until('both ends to be there', () => server.openings > loss);
     server.drop(loss);
   }
   for (let i = 0; i < texts.length; i += 1) await other.next('heard 0');
@@ -188,11 +192,15 @@ visit('256 channels', 'chromium', NONE, async (pages) => {
   assert.deepEqual(all.map(({ label }) => label), Array.from({ length: 256 }, (_, i) => `channel ${i}`));
 });
 
-visit('a page that goes away ends the connection of the other', 'chromium', NONE, async (pages) => {
+visit('a page that goes away ends the connection of the other', 'chromium', NONE, async (pages, server) => {
   await connect(pages);
   const [one, other] = pages;
-  await one.run(() => { location.href = 'about:blank'; });
+  const next = server.page({ script: false });
+  await one.run((url) => { location.href = url; }, next);
   await other.must('closed 0');
+  // Chromium does not close a page that is on its way.
+  const place = () => one.run(() => document.readyState === 'complete' && location.href).catch(() => false);
+  await until('the next page to be there', async () => await place() === next);
 });
 
 visit('where pipes are off, the page hears that WebRTC found no path', 'chromium', PAIRS['two pages whose WebRTC finds no path'], async (pages, server) => {

@@ -182,9 +182,7 @@ fn headers_of(why: HandshakeRefusal) -> &'static [(&'static str, &'static str)] 
         HandshakeRefusal::NotFound => &[("Cache-Control", "no-store")],
         HandshakeRefusal::BadMethod => &[("Allow", "GET")],
         HandshakeRefusal::BadVersion => &[("Sec-WebSocket-Version", "13, 8")],
-        HandshakeRefusal::NoUpgrade
-        | HandshakeRefusal::BadBody
-        | HandshakeRefusal::BadKey => &[],
+        HandshakeRefusal::NoUpgrade | HandshakeRefusal::BadBody | HandshakeRefusal::BadKey => &[],
         // Told before a request is read, so to pages of any origin. A page whose socket does not open asks for the reason.
         HandshakeRefusal::Banned | HandshakeRefusal::TooManyConnections => {
             &[("Access-Control-Allow-Origin", "*")]

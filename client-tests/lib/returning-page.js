@@ -34,7 +34,7 @@ window.harness = (() => {
     held.clear();
   }
 
-  /** What pages do about a lost connection. */
+  /** The usual ways of pages to answer a lost connection. */
   const habits = {
     none() {},
     'in the event': (peer) => peer.on('disconnected', () => peer.reconnect()),

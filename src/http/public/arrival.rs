@@ -13,11 +13,11 @@ use peerbroker_broker::protocols::{query, with_clients};
 
 /// A client that asks for a connection, in whatever way it comes: everything that counts, whether its request is one of HTTP/1 or not.
 pub(super) struct Arrival<'a> {
-    /// Below which the endpoint was found.
+    /// The path of its request, which has led to the endpoint.
     pub(super) path: &'a str,
     pub(super) query: &'a str,
     pub(super) source: ClientSource,
-    /// That of the connection it comes over, if it was counted.
+    /// The permit of the connection that it comes over, if that connection was counted.
     pub(super) connection: Option<&'a ConnectionPermit>,
 }
 

@@ -1,5 +1,5 @@
-//! The places of stored keys, and all that the program does with each of them: another place is a variant of both enums, and
-//! a word of `--keys`.
+//! The places of stored keys, and all that the program does with each of them. Another place is a word of `--keys` with its
+//! variant, a variant of [`StoredKeys`], and the flag of its address in [`NamedPlaces`].
 
 use std::path::{Path, PathBuf, absolute};
 use std::sync::Arc;
@@ -23,8 +23,19 @@ pub enum KeysIn {
 }
 
 impl KeysIn {
-    /// All kinds, each with its word of `--keys`.
-    pub const ALL: [(&str, KeysIn); 2] = [("sqlite", KeysIn::Sqlite), ("redis", KeysIn::Redis)];
+    /// All kinds.
+    pub const ALL: [KeysIn; 2] = [KeysIn::Sqlite, KeysIn::Redis];
+
+    /// The words of all, as `--help` shows them.
+    pub const WORDS: &str = "sqlite|redis";
+
+    /// Its word of `--keys`.
+    pub fn word(self) -> &'static str {
+        match self {
+            KeysIn::Sqlite => "sqlite",
+            KeysIn::Redis => "redis",
+        }
+    }
 
     /// True if the keys are on this machine, in `--data_dir`.
     pub fn is_local(self) -> bool {
@@ -46,16 +57,20 @@ pub enum StoredKeys {
     Redis(RedisAddress),
 }
 
+/// The places that settings name, whether or not keys are stored there.
+pub struct NamedPlaces {
+    pub data_dir: Option<PathBuf>,
+    pub redis: Option<RedisAddress>,
+    /// True if the URL of that Redis is on the command line.
+    pub redis_is_of_command: bool,
+}
+
 /// A store of keys for a server, and the flag that names its place.
 type OpenKeys = (Arc<dyn KeyStore>, String);
 
 impl StoredKeys {
-    /// Those of a server with these settings.
-    pub fn of_server(
-        kind: KeysIn,
-        data_dir: Option<PathBuf>,
-        redis: Option<RedisAddress>,
-    ) -> Result<Self, Failure> {
+    /// Those of a server.
+    pub fn of_server(kind: KeysIn, NamedPlaces { data_dir, redis, .. }: NamedPlaces) -> Result<Self, Failure> {
         match (kind, data_dir, redis) {
             (KeysIn::Sqlite, None, _) => Ok(StoredKeys::InMemory),
             (KeysIn::Sqlite, Some(dir), _) => Ok(StoredKeys::Directory(dir)),
@@ -67,6 +82,17 @@ impl StoredKeys {
                 "--keys redis needs --redis: keys are stored in the Redis that all nodes of the cluster share",
             )),
             (KeysIn::Redis, None, Some(redis)) => Ok(StoredKeys::Redis(redis)),
+        }
+    }
+
+    /// Those that `peerbroker keys` edits. A URL on the command line wins.
+    pub fn to_edit(kind: KeysIn, places: NamedPlaces) -> Self {
+        let NamedPlaces { data_dir, redis, redis_is_of_command } = places;
+        match (kind, data_dir, redis) {
+            (KeysIn::Redis, _, Some(redis)) => StoredKeys::Redis(redis),
+            (KeysIn::Sqlite, _, Some(redis)) if redis_is_of_command => StoredKeys::Redis(redis),
+            (_, Some(dir), _) => StoredKeys::Directory(dir),
+            (_, None, _) => StoredKeys::InMemory,
         }
     }
 

@@ -24,7 +24,7 @@ use super::secret_file;
 use super::values::{MediaAddress, place_of};
 use crate::calls::CallSettings;
 use crate::failure::{Failure, ensure, failed, wrong};
-use crate::stored_keys::{KeysIn, StoredKeys};
+use crate::stored_keys::{NamedPlaces, StoredKeys};
 
 /// The settings of the server.
 #[derive(Clone)]
@@ -113,22 +113,22 @@ impl Cli {
             )));
         }
         let listen = Listen { tls, acme, ops, ..draft.listen.clone() };
-        let redis = (!draft.redis.url.is_empty()).then(|| draft.redis());
-        let stored_keys = StoredKeys::of_server(draft.keys, draft.data_dir.clone(), redis)?;
+        let stored_keys = StoredKeys::of_server(draft.keys, self.places_of_keys())?;
         let calls = draft.calls(listen.acme.as_ref())?;
         Ok(Settings { config, listen, cluster, calls, stored_keys, secret_stamps })
     }
 
-    /// The place of the keys that `peerbroker keys` edits. A URL on the command line wins.
+    /// The place of the keys that `peerbroker keys` edits.
     pub fn keys_to_edit(&self) -> StoredKeys {
-        let is_in_redis = match self.draft.keys {
-            KeysIn::Redis => self.given.has("redis"),
-            KeysIn::Sqlite => self.given.source("redis") == Some(&Source::Flag),
-        };
-        match &self.draft.data_dir {
-            _ if is_in_redis => StoredKeys::Redis(self.draft.redis()),
-            Some(dir) => StoredKeys::Directory(dir.clone()),
-            None => StoredKeys::InMemory,
+        StoredKeys::to_edit(self.draft.keys, self.places_of_keys())
+    }
+
+    fn places_of_keys(&self) -> NamedPlaces {
+        let draft = &self.draft;
+        NamedPlaces {
+            data_dir: draft.data_dir.clone(),
+            redis: (!draft.redis.url.is_empty()).then(|| draft.redis()),
+            redis_is_of_command: self.given.source("redis") == Some(&Source::Flag),
         }
     }
 
@@ -186,11 +186,10 @@ impl Draft {
             Degraded::Allow => "allow",
             Degraded::Refuse => "refuse",
         };
-        let keys = KeysIn::ALL.iter().find(|(_, kind)| *kind == self.keys).map_or("", |(word, _)| word);
         let shared = [
             ("--path", config.path.shown().to_owned()),
             ("--key", if config.default_key { config.key.to_string() } else { "none".to_owned() }),
-            ("--keys", keys.to_owned()),
+            ("--keys", self.keys.word().to_owned()),
             ("--cluster_lease", self.cluster.lease.as_millis().to_string()),
             ("--cluster_degraded", degraded.to_owned()),
         ];

@@ -138,7 +138,7 @@ pub static ROWS: LazyLock<Vec<Row>> = LazyLock::new(|| {
                 "Certificate and chain for the Redis (PEM), with --redis_key", "").with("redis_key").needs(&REDIS).commands(&["keys"]).of(NODE),
             Row::new("redis_key", |d| &mut d.redis_key, path(FILE),
                 "Private key of --redis_cert (PEM), without a passphrase", "").with("redis_cert").commands(&["keys"]).of(NODE),
-            Row::new("keys", |d| &mut d.keys, choice("sqlite|redis", KeysIn::ALL),
+            Row::new("keys", |d| &mut d.keys, choice(KeysIn::WORDS, KeysIn::ALL.map(|kind| (kind.word(), kind))),
                 "Where stored keys are: in --data_dir, or in the Redis", "").commands(&["keys"]),
             Row::new("node_name", |d| &mut d.cluster.node_name, text_if("NAME", is_node_name, "1 to 100 bytes of text"),
                 "Name of this node", "").unset("the host's name and four random characters").needs(&CLUSTER).of(NODE),

@@ -70,7 +70,10 @@ type OpenKeys = (Arc<dyn KeyStore>, String);
 
 impl StoredKeys {
     /// Those of a server.
-    pub fn of_server(kind: KeysIn, NamedPlaces { data_dir, redis, .. }: NamedPlaces) -> Result<Self, Failure> {
+    pub fn of_server(
+        kind: KeysIn,
+        NamedPlaces { data_dir, redis, .. }: NamedPlaces,
+    ) -> Result<Self, Failure> {
         match (kind, data_dir, redis) {
             (KeysIn::Sqlite, None, _) => Ok(StoredKeys::InMemory),
             (KeysIn::Sqlite, Some(dir), _) => Ok(StoredKeys::Directory(dir)),

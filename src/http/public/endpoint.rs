@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use actix_http::RequestHead;
-use actix_http::header::USER_AGENT;
+use actix_http::header::{HeaderMap, USER_AGENT};
 use actix_web::{HttpRequest, rt};
 use memchr::memmem;
 
@@ -192,14 +192,18 @@ pub(super) fn count_open(runtime: &Runtime, request: &HttpRequest) -> Result<(),
 
 /// The page and the address that a request comes from.
 pub(super) fn source(runtime: &Runtime, head: &RequestHead) -> ClientSource {
-    let origin = origin(head.headers());
-    let address = forwarded::client_address(runtime, head);
-    ClientSource { origin, address, is_doctor: is_of_doctor(head) }
+    source_of(runtime, head.peer_addr, head.headers())
 }
 
-/// True if `peerbroker doctor` sent this request.
-pub(super) fn is_of_doctor(head: &RequestHead) -> bool {
-    head.headers().get(USER_AGENT).is_some_and(|agent| agent.as_bytes().starts_with(DOCTOR))
+/// As [`source`], of a request that came over a connection from `peer`, by whatever transport.
+pub(super) fn source_of(runtime: &Runtime, peer: Option<SocketAddr>, headers: &HeaderMap) -> ClientSource {
+    let address = forwarded::client_address(runtime, peer, headers);
+    ClientSource { origin: origin(headers), address, is_doctor: is_of_doctor(headers) }
+}
+
+/// True if `peerbroker doctor` sent the request with these headers.
+pub(super) fn is_of_doctor(headers: &HeaderMap) -> bool {
+    headers.get(USER_AGENT).is_some_and(|agent| agent.as_bytes().starts_with(DOCTOR))
 }
 
 /// True if `peerbroker doctor` sent these bytes. It also tries what must fail, so the operator needs no advice about it.

@@ -57,9 +57,12 @@ fn forwarded_value<'a>(headers: &'a HeaderMap, name: &'static str, proxies: usiz
 }
 
 /// The client's address: that of its connection, or the one that trusted proxies name.
-pub(super) fn client_address(runtime: &Runtime, head: &RequestHead) -> Option<IpAddr> {
-    let peer = head.peer_addr?;
-    let headers = head.headers();
+pub(super) fn client_address(
+    runtime: &Runtime,
+    peer: Option<SocketAddr>,
+    headers: &HeaderMap,
+) -> Option<IpAddr> {
+    let peer = peer?;
     let config = runtime.config();
     let ProxyChain { client, proxies, is_client_named } = proxy_chain(&config, headers, peer);
     if proxies > 0 && !is_client_named {

@@ -53,7 +53,11 @@ pub(super) fn open(
     let query = head.uri.query().unwrap_or_default();
     // Of every request, so of those of a trusted proxy too, whose connection tells nothing of the client.
     if !runtime.node.bans.is_empty()
-        && endpoint::is_banned(runtime, query, forwarded::client_address(runtime, head))
+        && endpoint::is_banned(
+            runtime,
+            query,
+            forwarded::client_address(runtime, head.peer_addr, head.headers()),
+        )
     {
         return Some(Err(RefusedHandshake::banned()));
     }

@@ -85,7 +85,7 @@ pub(super) async fn answer(mounted: &Mounted, request: &HttpRequest, payload: we
         }
     };
     let runtime = Arc::clone(&mounted.runtime);
-    let address = forwarded::client_address(&runtime, request.head());
+    let address = forwarded::client_address(&runtime, request.peer_addr(), request.headers());
     let registered = web::block(move || runtime.control.register(address, app)).await;
     let no_key = |status, why: &str| form.again(mounted, request, status, why);
     match registered {

@@ -101,7 +101,7 @@ pub(super) async fn new_id(
     if policy.is_none() {
         response.insert_header(UNKNOWN_KEY);
     }
-    if endpoint::is_of_doctor(request.head()) && runtime.waits_for_relay() {
+    if endpoint::is_of_doctor(request.headers()) && runtime.waits_for_relay() {
         response.insert_header(RELAY_WAITS);
     }
     answer_with_id(&mut response, id)

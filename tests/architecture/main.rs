@@ -3,6 +3,7 @@
 
 mod circles;
 mod habits;
+mod unused;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,6 +11,7 @@ use std::path::{Path, PathBuf};
 use proc_macro2::TokenStream;
 
 use circles::Modules;
+use unused::Word;
 
 /// The modules of a crate, from high to low: each may use those below it, and other crates.
 struct Layers {
@@ -284,6 +286,18 @@ fn habits_that_cost_readers_are_not_taken_up_again() {
     ] {
         assert_eq!(habits(other), 0, "{other}");
     }
+}
+
+#[test]
+fn each_word_of_the_vocabulary_is_said_by_somebody() {
+    let sources = sources();
+    let is_said = |word: &Word| {
+        let mut others = sources.iter().filter(|source| source.path != word.table);
+        others.any(|source| !source.naming(&word.name).is_empty())
+    };
+    let unsaid = unused::words().into_iter().filter(|word| !is_said(word));
+    let unsaid: Vec<String> = unsaid.map(|word| word.name).collect();
+    assert!(unsaid.is_empty(), "remove these words: {unsaid:?}");
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! One connected client, from admission to goodbye.
 
 mod admission;
+mod crossing;
 mod effects;
 mod farewell;
 mod flusher;
@@ -17,7 +18,7 @@ pub(crate) use crate::cluster::Posted;
 pub(crate) use admission::{ClientSource, ConnectRequest, Credentials};
 pub use effects::Turn;
 pub(crate) use farewell::turn_away;
-pub(crate) use pipe::{MAX_PIPE_MESSAGE, serve_end};
+pub(crate) use pipe::serve_end;
 pub(crate) use run::serve;
 pub(crate) use stream::{hold, open_stream, sender, take_posts_of_others};
 #[cfg(test)]

@@ -18,7 +18,6 @@ use std::pin::pin;
 use std::task::{Context, Poll};
 
 use actix_web::rt::task::yield_now;
-use tokio::io::{AsyncRead, AsyncWrite};
 
 use peerbroker_broker::router::{Disconnect, Outbox, PeerHandle};
 use peerbroker_core::vocabulary::{CloseReason, ConnectionKind, Fragment};
@@ -98,31 +97,6 @@ pub(crate) trait Socket {
     /// Shuts the sending direction down. The outbox must be dropped before.
     fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
 }
-
-/// A connection whose handshake is accepted, and not answered yet.
-pub(crate) trait Accepted {
-    type Socket: Socket + 'static;
-
-    /// Begins the WebSocket. The outbox of the socket has the answer.
-    fn open(self) -> Self::Socket;
-
-    /// The connection as bytes, for another server that goes on with it.
-    fn into_bytes(self) -> RawConnection;
-}
-
-/// The bytes of a connection, in both directions.
-pub(crate) struct RawConnection {
-    pub(crate) io: Box<dyn Duplex>,
-    /// Those that were read.
-    pub(crate) read: Vec<u8>,
-    /// Those that are to be written first: the answer to the handshake is the last of them.
-    pub(crate) unwritten: Vec<u8>,
-}
-
-/// Both directions of a connection.
-pub(crate) trait Duplex: AsyncRead + AsyncWrite + Unpin {}
-
-impl<T: AsyncRead + AsyncWrite + Unpin> Duplex for T {}
 
 /// Passes a complete message to `on_event`.
 fn message(text: bool, payload: &[u8], on_event: OnEvent<'_>) -> Result<Flow, Disconnect> {

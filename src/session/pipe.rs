@@ -12,24 +12,21 @@ use super::open::OpenSession;
 use super::pipe_place::{Place, find};
 use super::run::{READS_PER_TURN, wait};
 use crate::node::Node;
-use crate::transport::{self, Accepted, Socket, SocketEvent};
+use crate::transport::{self, Socket, SocketEvent};
 use peerbroker_broker::events::Count;
 use peerbroker_broker::protocols::pipes::{PipeEnd, PipeTurn};
-use peerbroker_broker::router::{Disconnect, Outbox};
+use peerbroker_broker::router::Disconnect;
 use peerbroker_core::vocabulary::{CloseReason, ConnId, Fragment, Frame, RealmKind};
 
-/// Most bytes of a message on a pipe.
-pub(crate) const MAX_PIPE_MESSAGE: usize = 64 << 10;
-
 /// Serves one end of a pipe until it is gone.
-pub(crate) fn serve_end<A: Accepted + 'static>(
-    connection: A,
+pub(crate) fn serve_end<S: Socket + 'static>(
+    socket: S,
     node: &Arc<Node>,
     ConnectRequest { query, source, permit }: ConnectRequest,
-) -> impl Future<Output = ()> + use<A> {
+) -> impl Future<Output = ()> + use<S> {
     let session = OpenSession::new(node, permit);
     // Boxed, so that the future of an idle end stays small.
-    let opening = Box::pin(open(connection, session, query, source));
+    let opening = Box::pin(open(socket, session, query, source));
     async move {
         let Some(mut end) = opening.await else { return };
         let over = poll_fn(|cx| end.poll(cx)).await;
@@ -50,34 +47,27 @@ struct ActiveEnd<S> {
 }
 
 /// Connects an end, or tells it the reason of the refusal. `None` once it is gone.
-async fn open<A: Accepted>(
-    connection: A,
+async fn open<S: Socket>(
+    mut socket: S,
     session: OpenSession,
     query: String,
     source: ClientSource,
-) -> Option<ActiveEnd<A::Socket>> {
-    let refusal = match find(&session, &query, &source).await {
+) -> Option<ActiveEnd<S>> {
+    let place = find(&session, &query, &source).await;
+    let outbox = socket.open_outbox(session.config().load().limits.outbox_bytes);
+    match place {
         Ok(Place::Here(reserved, attach)) => {
-            let (socket, outbox) = begin(connection, &session);
             let end = reserved.connect(&attach, outbox);
             return Some(ActiveEnd { end, pause: None, unfinished: None, socket, session });
         }
-        Ok(Place::There(crossing)) => {
-            crossing.carry(connection.into_bytes(), session.config().load().close_timeout).await;
-            return None;
+        Ok(Place::There(crossing)) => crossing.carry(socket, outbox, &session).await,
+        Err(refusal) => {
+            let rejection = Rejection::of(refusal, &query, RealmKind::PeerJs);
+            Rejection { id: None, ..rejection }.record(&session, &source);
+            close(&mut socket, outbox, &session, [refused_end(refusal)]).await;
         }
-        Err(refusal) => refusal,
-    };
-    Rejection { id: None, ..Rejection::of(refusal, &query, RealmKind::PeerJs) }.record(&session, &source);
-    let (mut socket, outbox) = begin(connection, &session);
-    close(&mut socket, outbox, &session, [refused_end(refusal)]).await;
+    }
     None
-}
-
-fn begin<A: Accepted>(connection: A, session: &OpenSession) -> (A::Socket, Outbox) {
-    let mut socket = connection.open();
-    let outbox = socket.open_outbox(session.config().load().limits.outbox_bytes);
-    (socket, outbox)
 }
 
 impl<S: Socket> ActiveEnd<S> {

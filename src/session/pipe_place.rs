@@ -1,24 +1,18 @@
-//! The node of a pipe: this one, or another one that has it already. Then the connection goes on there, as bytes.
+//! The node of a pipe: this one, or another one that has it already.
 
-use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hyper::{Request, header};
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, BufReader, copy_buf, split};
-use tokio::sync::watch;
 use tokio::time::timeout;
 
 use super::admission::{ClientSource, admit_end, tenant_of_end};
-use super::farewell::refused_end;
+use super::crossing::Crossing;
 use super::open::OpenSession;
 use crate::cluster::{Holding, Membership};
-use crate::outbound::{Bounds, HttpClient, Reach};
-use crate::transport::RawConnection;
 use peerbroker_broker::protocols::client::unguessable;
 use peerbroker_broker::protocols::key_state::KeyState;
-use peerbroker_broker::protocols::names::{Seat, SeatState, Seated};
-use peerbroker_broker::protocols::pipes::{Attach, Bridge, NO_WAY, Pipes, Reserved, Ticket, WayThere};
+use peerbroker_broker::protocols::names::Seated;
+use peerbroker_broker::protocols::pipes::{Attach, NO_WAY, Pipes, Reserved, Ticket, WayThere};
 use peerbroker_broker::protocols::query::{PIPE, values};
 use peerbroker_core::vocabulary::{EndId, NameKind, PeerId, PipeId, Refusal};
 
@@ -31,28 +25,10 @@ const PATIENCE: Duration = Duration::from_secs(12);
 /// Pause before it is sought again.
 const RETRY: Duration = Duration::from_millis(200);
 
-/// Time for another node to take an end.
-const CROSSING_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// Bytes of each direction of a crossing that this node keeps.
-const KEPT: usize = 16 << 10;
-
 /// Where an end goes on.
 pub(super) enum Place {
     Here(Reserved, Attach),
     There(Crossing),
-}
-
-/// The way of an end to its pipe on another node.
-pub(super) struct Crossing {
-    way: WayThere,
-    key: String,
-    pipe: PipeId,
-    end: EndId,
-    bridge: Bridge,
-    /// That node gives it up when this ends.
-    _seat: Box<dyn Seat>,
-    state: watch::Receiver<SeatState>,
 }
 
 /// Finds the place of an end whose handshake has this query.
@@ -133,86 +109,4 @@ async fn cross(
         Seated::Refused(NO_WAY) => Err(Refusal::Unavailable),
         _ => Ok(None),
     }
-}
-
-impl Crossing {
-    /// Connects to the other node, and passes on bytes until one side ends.
-    pub(super) async fn carry(self, raw: RawConnection, close_timeout: Duration) {
-        let RawConnection { io: mut client, read, unwritten } = raw;
-        let Crossing { way, key, pipe, end, mut bridge, _seat, mut state } = self;
-        let there = timeout(CROSSING_TIMEOUT, connect(&way, &key, pipe, end)).await;
-        let mut there = match there.map_err(|_| "it takes too long".to_owned()) {
-            Ok(Ok(there)) => there,
-            Ok(Err(why)) | Err(why) => {
-                let url = &way.url;
-                log::warn!(
-                    "a pipe is on the node at {url}, which cannot be reached: {why}. --node_url sets the URL of a node"
-                );
-                let refusal = refused_end(Refusal::Unavailable);
-                // The client may be gone.
-                let _ = client.write_all(&[&unwritten, refusal.as_bytes()].concat()).await;
-                let _ = client.shutdown().await;
-                return;
-            }
-        };
-        let is_over = |state: &SeatState| *state == SeatState::Lost;
-        let first = async {
-            client.write_all(&unwritten).await?;
-            there.write_all(&read).await
-        };
-        if !matches!(timeout(CROSSING_TIMEOUT, first).await, Ok(Ok(()))) {
-            return;
-        }
-        tokio::select! {
-            () = exchange(client, there, close_timeout) => {}
-            () = bridge.ended() => {}
-            // The other node is dead.
-            _ = state.wait_for(is_over) => {}
-        }
-    }
-}
-
-/// Passes on bytes in both directions. Once one has ended, the other has a bounded time.
-async fn exchange(
-    client: impl AsyncRead + AsyncWrite,
-    there: impl AsyncRead + AsyncWrite,
-    close_timeout: Duration,
-) {
-    let (from_client, to_client) = split(client);
-    let (from_there, to_there) = split(there);
-    let mut out = pin!(pass(from_client, to_there));
-    let mut back = pin!(pass(from_there, to_client));
-    tokio::select! {
-        () = &mut out => drop(timeout(close_timeout, back).await),
-        () = &mut back => drop(timeout(close_timeout, out).await),
-    }
-}
-
-/// Passes on bytes until the end, and ends the other direction too.
-async fn pass(from: impl AsyncRead + Unpin, mut to: impl AsyncWrite + Unpin) {
-    // A broken connection is an end.
-    let _ = copy_buf(&mut BufReader::with_capacity(KEPT, from), &mut to).await;
-    let _ = to.shutdown().await;
-}
-
-async fn connect(
-    way: &WayThere,
-    key: &str,
-    pipe: PipeId,
-    end: EndId,
-) -> Result<impl AsyncRead + AsyncWrite + Unpin + use<>, String> {
-    let query = form_urlencoded::Serializer::new(String::new())
-        .extend_pairs([("key", key), ("end", &end.to_string()), ("ticket", &way.ticket)])
-        .finish();
-    let request = Request::get(format!("{}pipe/{pipe}?{query}", way.url))
-        .header(header::CONNECTION, "Upgrade")
-        .header(header::UPGRADE, "websocket")
-        .header(header::SEC_WEBSOCKET_VERSION, "13")
-        // Nobody caches what is between two nodes.
-        .header(header::SEC_WEBSOCKET_KEY, "AAAAAAAAAAAAAAAAAAAAAA==")
-        .body(())
-        .map_err(|error| error.to_string())?;
-    let bounds = Bounds { reach: Reach::Anywhere, idle: 0, timeout: CROSSING_TIMEOUT, max_body: 0 };
-    let client = HttpClient::trusting_anybody(bounds).map_err(|error| error.to_string())?;
-    client.upgrade(request).await.map_err(|error| error.to_string())
 }

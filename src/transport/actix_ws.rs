@@ -1,30 +1,27 @@
 //! The transport of a broker that is embedded in an actix-web app: actix-ws answers the handshake and writes frames. Frames are
 //! read by our own decoder, because that of actix-ws keeps whole messages in memory and confuses close codes.
 
-mod as_bytes;
-
 use std::collections::VecDeque;
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use actix_http::ws::Message;
+use actix_http::ws::{self, CloseCode, Item, Message};
 use actix_web::dev::Payload;
 use actix_web::http::header;
 use actix_web::test::TestRequest;
 use actix_web::{FromRequest as _, HttpRequest, HttpResponse, web};
 use actix_ws::{Closed, Session};
 use bytes::{Bytes, BytesMut};
+use bytestring::ByteString;
 use futures_core::Stream as _;
 use futures_sink::Sink as _;
 
-use as_bytes::ActixBytes;
-
 use super::decoder::Decoder;
-use super::{Accepted, OnEvent, RawConnection, Socket};
+use super::{OnEvent, Socket};
 use peerbroker_broker::router::Disconnect;
 use peerbroker_broker::router::Outbox;
-use peerbroker_core::vocabulary::{Frame, Opcode};
+use peerbroker_core::vocabulary::{Fragment, Frame, Opcode};
 
 /// A WebSocket that uses actix-ws.
 pub(crate) struct ActixSocket {
@@ -58,19 +55,6 @@ fn valid_handshake() -> HttpRequest {
         .insert_header((header::SEC_WEBSOCKET_VERSION, "13"))
         .insert_header((header::SEC_WEBSOCKET_KEY, "AAAAAAAAAAAAAAAAAAAAAA=="))
         .to_http_request()
-}
-
-impl Accepted for ActixSocket {
-    type Socket = Self;
-
-    fn open(self) -> Self {
-        self
-    }
-
-    fn into_bytes(self) -> RawConnection {
-        let io = Box::new(ActixBytes::new(self.session, self.payload));
-        RawConnection { io, read: Vec::new(), unwritten: Vec::new() }
-    }
 }
 
 impl Socket for ActixSocket {
@@ -118,7 +102,7 @@ impl Socket for ActixSocket {
 impl ActixSocket {
     /// Sends the frames that raw bytes consist of.
     fn poll_send_raw(&mut self, cx: &mut Context<'_>, raw: &[u8]) -> Poll<Result<(), Closed>> {
-        let raw = self.raw.get_or_insert_with(|| as_bytes::messages(raw).0);
+        let raw = self.raw.get_or_insert_with(|| messages(raw).0);
         while !raw.is_empty() {
             ready!(Pin::new(&mut self.session).poll_ready(cx))?;
             if let Some(message) = raw.pop_front() {
@@ -133,11 +117,51 @@ impl ActixSocket {
 fn message(frame: &Frame) -> Message {
     let payload = Bytes::copy_from_slice(frame.payload());
     match frame.opcode() {
-        Some(Opcode::Text) => Message::Text(as_bytes::text(payload)),
+        Some(Opcode::Text) => Message::Text(text(payload)),
         Some(Opcode::Ping) => Message::Ping(payload),
         Some(Opcode::Pong) => Message::Pong(payload),
-        Some(Opcode::Close) => Message::Close(as_bytes::close_reason(&payload)),
+        Some(Opcode::Close) => Message::Close(close_reason(&payload)),
         // They are not sent as one message.
         None => Message::Nop,
     }
+}
+
+/// The messages of whole frames from a server, and the bytes behind them.
+fn messages(mut bytes: &[u8]) -> (VecDeque<Message>, &[u8]) {
+    let mut messages = VecDeque::new();
+    while let Some((place, payload, rest)) = Frame::split_fragment(bytes) {
+        let opcode = bytes.first().map_or(0, |first| first & 0xF);
+        let payload = Bytes::copy_from_slice(payload);
+        messages.push_back(match (opcode, place) {
+            (0x1, _) => Message::Text(text(payload)),
+            (0x8, _) => Message::Close(close_reason(&payload)),
+            (0x9, _) => Message::Ping(payload),
+            (0xA, _) => Message::Pong(payload),
+            (_, Fragment { is_first: true, is_last: true }) => Message::Binary(payload),
+            (_, Fragment { is_first: true, is_last: false }) => {
+                Message::Continuation(Item::FirstBinary(payload))
+            }
+            (_, Fragment { is_first: false, is_last: false }) => {
+                Message::Continuation(Item::Continue(payload))
+            }
+            (_, Fragment { is_first: false, is_last: true }) => Message::Continuation(Item::Last(payload)),
+        });
+        bytes = rest;
+    }
+    (messages, bytes)
+}
+
+/// The text of a payload, which a server has written.
+fn text(payload: Bytes) -> ByteString {
+    let text = ByteString::try_from(payload);
+    debug_assert!(text.is_ok(), "a text is in UTF-8");
+    text.unwrap_or_default()
+}
+
+/// The payload of a close frame.
+fn close_reason(payload: &[u8]) -> Option<ws::CloseReason> {
+    let [high, low, reason @ ..] = payload else { return None };
+    let code = CloseCode::from(u16::from_be_bytes([*high, *low]));
+    let description = String::from_utf8_lossy(reason).into_owned();
+    Some(ws::CloseReason { code, description: Some(description).filter(|text| !text.is_empty()) })
 }

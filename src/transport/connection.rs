@@ -20,9 +20,9 @@ use futures_util::stream::{StreamExt as _, poll_fn};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep};
 
+use super::TakeOver;
 use super::client_stream::ClientStream;
 use super::upgrade::{Io, Upgradable};
-use super::{Duplex, TakeOver};
 use peerbroker_broker::limits::ConnectionPermit;
 use peerbroker_broker::router::Writer;
 
@@ -121,10 +121,6 @@ pub(crate) fn is_tls(bytes: &[u8]) -> bool {
 impl<T: Upgradable> Upgradable for Connection<T> {
     fn stream(&self) -> &ClientStream {
         self.io.stream()
-    }
-
-    fn into_duplex(self) -> Box<dyn Duplex> {
-        self.io.into_duplex()
     }
 
     fn into_halves(self) -> (Io, Option<Box<dyn Writer>>) {

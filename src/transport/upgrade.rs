@@ -16,7 +16,7 @@ use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use super::client_stream::{ClientStream, ReadHalf};
 use super::decoder::Decoder;
 use super::tls_stream::TlsStream;
-use super::{Accepted, Duplex, OnEvent, RawConnection, Socket};
+use super::{OnEvent, Socket};
 use peerbroker_broker::router::Disconnect;
 use peerbroker_broker::router::{Outbox, Writer};
 use peerbroker_core::vocabulary::Frame;
@@ -56,9 +56,6 @@ pub(crate) trait Upgradable: Sized {
     /// The connection below, as the kernel has it.
     fn stream(&self) -> &ClientStream;
 
-    /// Both directions as one.
-    fn into_duplex(self) -> Box<dyn Duplex>;
-
     /// The two directions. Without a writer, only the session's own task can write.
     fn into_halves(self) -> (Io, Option<Box<dyn Writer>>);
 }
@@ -76,10 +73,6 @@ impl Upgradable for ClientStream {
         self
     }
 
-    fn into_duplex(self) -> Box<dyn Duplex> {
-        Box::new(self)
-    }
-
     fn into_halves(self) -> (Io, Option<Box<dyn Writer>>) {
         let (read, write) = ClientStream::into_halves(self);
         (Io::Plain(read), Some(write))
@@ -89,10 +82,6 @@ impl Upgradable for ClientStream {
 impl Upgradable for Box<TlsStream<ClientStream>> {
     fn stream(&self) -> &ClientStream {
         self.get_ref()
-    }
-
-    fn into_duplex(self) -> Box<dyn Duplex> {
-        Box::new(self)
     }
 
     fn into_halves(self) -> (Io, Option<Box<dyn Writer>>) {
@@ -108,20 +97,12 @@ pub(crate) struct Upgrade<T> {
     pub(crate) decoder: Decoder,
 }
 
-impl<T> Upgrade<T> {
-    /// Responses to earlier requests on this connection, which may still be unwritten, and to the handshake.
-    fn unwritten(&self) -> Vec<u8> {
-        [&self.parts.write_buf[..], &self.response].concat()
-    }
-}
-
-impl<T: Upgradable + 'static> Accepted for Upgrade<T> {
-    type Socket = UpgradedSocket;
-
-    /// Drops the buffers of HTTP.
-    fn open(self) -> UpgradedSocket {
-        let response = self.unwritten();
-        let Upgrade { parts, decoder, .. } = self;
+impl<T: Upgradable> Upgrade<T> {
+    /// Begins the WebSocket, and drops the buffers of HTTP. The outbox of the socket has the answer to the handshake.
+    pub(crate) fn open(self) -> UpgradedSocket {
+        let Upgrade { parts, response, decoder } = self;
+        // Behind responses to earlier requests on this connection, which may still be unwritten.
+        let response = [&parts.write_buf[..], &response].concat();
         // Of messages that are passed on in parts, the kernel may keep as much unsent as the way needs.
         if !decoder.is_in_parts() {
             shorten_send_queue(parts.io.stream());
@@ -130,12 +111,6 @@ impl<T: Upgradable + 'static> Accepted for Upgrade<T> {
         // The client may have sent something before it got the response.
         let decoder = decoder.with_input(&parts.read_buf);
         UpgradedSocket { io, handshake: Some(Box::new(HandshakeData { response, writer })), decoder }
-    }
-
-    fn into_bytes(self) -> RawConnection {
-        let unwritten = self.unwritten();
-        let FramedParts { io, read_buf, .. } = self.parts;
-        RawConnection { io: io.into_duplex(), read: read_buf.to_vec(), unwritten }
     }
 }
 

@@ -17,12 +17,13 @@ use crate::runtime::Runtime;
 use crate::session::{self, ClientSource, ConnectRequest, Credentials};
 use crate::transport::connection::ConnectionState;
 use crate::transport::decoder::Decoder;
-use crate::transport::{Accepted, MessageLimits};
+use crate::transport::{MessageLimits, Socket};
 use peerbroker_broker::config::{Config, Dialect, Dialects};
 use peerbroker_broker::events::{Count, Event, Mistake, TurnedAway};
 use peerbroker_broker::limits::{ConnectionPermit, LimitExceeded};
 use peerbroker_broker::protocols::client::Protocol as _;
 use peerbroker_broker::protocols::peerjs::PeerJs;
+use peerbroker_broker::protocols::pipes;
 use peerbroker_broker::protocols::query::values;
 use peerbroker_broker::protocols::with_clients;
 use peerbroker_core::vocabulary::{ApiKey, HandshakeRefusal, PeerId, RealmKind, Refusal};
@@ -72,46 +73,32 @@ impl SocketEndpoint {
             MessageLimits { max_message_bytes, unfinished, permit: request.permit.clone() }
         };
         match self {
-            SocketEndpoint::Pipe => Decoder::new(limits(session::MAX_PIPE_MESSAGE)).in_parts(),
+            SocketEndpoint::Pipe => Decoder::new(limits(pipes::MAX_MESSAGE)).in_parts(),
             _ => Decoder::new(limits(runtime.config().max_message_bytes)),
         }
     }
 
     /// Runs the session as a separate task. The task of HTTP is four times as large, and can end now.
-    pub(super) fn serve<A: Accepted + 'static>(
-        self,
-        connection: A,
-        mounted: &Mounted,
-        request: ConnectRequest,
-    ) {
+    pub(super) fn serve(self, socket: impl Socket + 'static, mounted: &Mounted, request: ConnectRequest) {
         let node = &mounted.runtime.node;
         match self {
             #[cfg(test)]
             SocketEndpoint::Of(RealmKind::PeerJs) if request.query.ends_with("&echo") => {
-                drop(rt::spawn(session::serve::<_, session::Echo>(connection.open(), node, request)));
+                drop(rt::spawn(session::serve::<_, session::Echo>(socket, node, request)));
             }
             SocketEndpoint::Of(realm) => {
-                with_clients!(realm, C => drop(rt::spawn(session::serve::<_, C>(connection.open(), node, request))));
+                with_clients!(realm, C => drop(rt::spawn(session::serve::<_, C>(socket, node, request))));
             }
-            // Not open yet: it may go on to another node.
-            SocketEndpoint::Pipe => drop(rt::spawn(session::serve_end(connection, node, request))),
-            SocketEndpoint::CutPath => {
-                drop(rt::spawn(session::serve::<_, PeerJs>(connection.open(), node, request)))
-            }
+            SocketEndpoint::Pipe => drop(rt::spawn(session::serve_end(socket, node, request))),
+            SocketEndpoint::CutPath => drop(rt::spawn(session::serve::<_, PeerJs>(socket, node, request))),
             SocketEndpoint::PeerJsOff => {
                 let refusal = Refusal::PeerJsOff;
-                drop(rt::spawn(session::turn_away(
-                    connection.open(),
-                    node,
-                    request,
-                    refusal,
-                    &refusal.text(),
-                )));
+                drop(rt::spawn(session::turn_away(socket, node, request, refusal, &refusal.text())));
             }
             SocketEndpoint::WrongPath => {
                 let refusal = Refusal::WrongPath;
                 let told = format!("{}: this broker is at {}", refusal.text(), mounted.path.shown());
-                drop(rt::spawn(session::turn_away(connection.open(), node, request, refusal, &told)));
+                drop(rt::spawn(session::turn_away(socket, node, request, refusal, &told)));
             }
         }
     }

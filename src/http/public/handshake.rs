@@ -305,7 +305,7 @@ where
     let runtime = &mounted.runtime;
     let decoder = accepted.endpoint.decoder(runtime, &request);
     let connection = Upgrade { parts: framed.into_parts(), response: accepted.to_bytes(), decoder };
-    accepted.endpoint.serve(connection, &mounted, request);
+    accepted.endpoint.serve(connection.open(), &mounted, request);
 }
 
 async fn refuse<T: AsyncWrite + Unpin>(framed: Framed<T, h1::Codec>, refused: RefusedHandshake) {

@@ -34,6 +34,9 @@ pub use pipe::{Attach, PipeEnd, PipeReport, PipeTurn};
 use tickets::Tickets;
 pub use tickets::{Ticket, WayThere};
 
+/// Most bytes of a message on a pipe.
+pub const MAX_MESSAGE: usize = 64 << 10;
+
 /// A place in a pipe, for an end that is not connected yet.
 pub struct Reserved {
     pipes: Arc<Pipes>,

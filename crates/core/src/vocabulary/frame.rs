@@ -76,6 +76,24 @@ const HEADROOM: usize = 10;
 const FIN: u8 = 0x80;
 const CONTINUATION: u8 = 0x0;
 const BINARY: u8 = 0x2;
+/// In the second byte, beside the length.
+const MASKED: u8 = 0x80;
+
+/// Appends the header of a frame, without the key of its mask.
+fn append_header(raw: &mut Vec<u8>, first: u8, len: usize, masked: u8) {
+    raw.push(first);
+    match len {
+        len @ 0..126 => raw.push(masked | len as u8),
+        len @ 126..0x1_0000 => {
+            raw.push(masked | 126);
+            raw.extend_from_slice(&(len as u16).to_be_bytes());
+        }
+        len => {
+            raw.push(masked | 127);
+            raw.extend_from_slice(&(len as u64).to_be_bytes());
+        }
+    }
+}
 
 impl Frame {
     /// A text message. `write` appends it to the buffer; `capacity` is its approximate length in bytes.
@@ -147,19 +165,41 @@ impl Frame {
     /// to know the message's length (RFC 6455, section 5.4).
     pub fn append_fragment(raw: &mut Vec<u8>, payload: &[u8], place: Fragment) {
         let first = if place.is_first { BINARY } else { CONTINUATION };
-        raw.push(if place.is_last { FIN | first } else { first });
-        match payload.len() {
-            len @ 0..126 => raw.push(len as u8),
-            len @ 126..0x1_0000 => {
-                raw.push(126);
-                raw.extend_from_slice(&(len as u16).to_be_bytes());
-            }
-            len => {
-                raw.push(127);
-                raw.extend_from_slice(&(len as u64).to_be_bytes());
+        append_header(raw, if place.is_last { FIN | first } else { first }, payload.len(), 0);
+        raw.extend_from_slice(payload);
+    }
+
+    /// The same, as a client sends it to a server, and of a text too. The key of the mask is zeros: it is for two nodes, between which
+    /// nobody looks for HTTP (RFC 6455, section 10.3).
+    pub fn append_masked_fragment(raw: &mut Vec<u8>, is_text: bool, payload: &[u8], place: Fragment) {
+        let first = match (place.is_first, is_text) {
+            (true, true) => Opcode::Text as u8,
+            (true, false) => BINARY,
+            (false, _) => CONTINUATION,
+        };
+        append_header(raw, if place.is_last { FIN | first } else { first }, payload.len(), MASKED);
+        raw.extend_from_slice(&[0; 4]);
+        raw.extend_from_slice(payload);
+    }
+
+    /// As [`append_masked_fragment`](Self::append_masked_fragment), a control frame.
+    pub fn append_masked(raw: &mut Vec<u8>, opcode: Opcode, payload: &[u8]) {
+        append_header(raw, FIN | opcode as u8, payload.len(), MASKED);
+        raw.extend_from_slice(&[0; 4]);
+        raw.extend_from_slice(payload);
+    }
+
+    /// The bytes of the whole frames at the beginning of raw ones. True if the last of them is a close frame: nothing counts behind it.
+    pub fn whole_frames(raw: &[u8]) -> (usize, bool) {
+        let mut rest = raw;
+        while let Some((_, _, behind)) = Frame::split_fragment(rest) {
+            let is_close = rest.first().is_some_and(|first| first & !FIN == Opcode::Close as u8);
+            rest = behind;
+            if is_close {
+                return (raw.len() - rest.len(), true);
             }
         }
-        raw.extend_from_slice(payload);
+        (raw.len() - rest.len(), false)
     }
 
     /// The first of the fragments in raw bytes, and the bytes behind it: the reverse of [`append_fragment`](Self::append_fragment).

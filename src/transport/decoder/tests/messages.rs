@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use peerbroker_core::vocabulary::{Fragment, Frame as Written, Opcode};
 
 #[test]
 fn messages_of_every_length_are_decoded_in_every_encoding_of_the_length() {
@@ -48,6 +49,33 @@ fn each_frame_has_a_mask_of_its_own() {
     ];
     let events = vec![Got::Fragment, Got::Ping(b"ping".to_vec()), text("fragmented"), text("whole")];
     assert_eq!(decode(&bytes.concat()), (events, Ok(())));
+}
+
+#[test]
+fn frames_of_a_node_that_is_a_client_are_decoded() {
+    for len in [0, 1, 125, 126, 65_535, 65_536] {
+        let payload = vec![b'a'; len];
+        let mut bytes = Vec::new();
+        for (is_first, is_last) in [(true, false), (false, false), (false, true)] {
+            Written::append_masked_fragment(
+                &mut bytes,
+                false,
+                &payload[..len / 3],
+                Fragment { is_first, is_last },
+            );
+        }
+        Written::append_masked(&mut bytes, Opcode::Ping, b"ping");
+        let whole = Fragment { is_first: true, is_last: true };
+        Written::append_masked_fragment(&mut bytes, true, &payload, whole);
+        let text = text(str::from_utf8(&payload).unwrap());
+        let ping = Got::Ping(b"ping".to_vec());
+        let events =
+            vec![Got::Fragment, Got::Fragment, Got::Binary(payload[..len / 3].repeat(3)), ping, text];
+        assert!(decode(&bytes) == (events, Ok(())), "{len} bytes");
+    }
+    let mut close = Vec::new();
+    Written::append_masked(&mut close, Opcode::Close, Written::close(Some((4001, "why"))).payload());
+    assert_eq!(decode(&close).1, Err(Disconnect::Closed(Some(4001))));
 }
 
 #[test]

@@ -8,6 +8,7 @@ pub(crate) mod actix_ws;
 pub(crate) mod client_stream;
 pub(crate) mod connection;
 pub(crate) mod decoder;
+mod message_buffer;
 pub(crate) mod stream;
 pub(crate) mod tls_stream;
 pub(crate) mod upgrade;
@@ -22,7 +23,7 @@ use actix_web::rt::task::yield_now;
 use peerbroker_broker::router::{Disconnect, Outbox, PeerHandle};
 use peerbroker_core::vocabulary::{CloseReason, ConnectionKind, Fragment};
 
-pub(crate) use decoder::MessageLimits;
+pub(crate) use message_buffer::MessageLimits;
 
 /// Gets a connection and the first bytes that were read from it. True if it has taken both over: then the connection is over for
 /// its reader.

@@ -7,8 +7,8 @@ pub struct Advice {
     pub clients: &'static [&'static str],
     /// The place in a message that names its command.
     pub named_by: NamedBy,
-    /// The names of commands.
-    pub commands: &'static [&'static str],
+    /// The names of commands, in lists.
+    pub commands: &'static [&'static [&'static str]],
     /// The advice for a message with one of these names that has no effect.
     pub lacks: fn(command: &str, text: &str) -> String,
     /// The meaning of other names, if they have one.
@@ -17,6 +17,18 @@ pub struct Advice {
     pub elsewhere: &'static str,
     /// The advice for a WebSocket below the address of the protocol.
     pub below: &'static str,
+}
+
+impl Advice {
+    /// The names of all its commands.
+    pub fn commands(&self) -> impl Iterator<Item = &'static str> + use<> {
+        self.commands.iter().copied().flatten().copied()
+    }
+
+    /// True if a name is one of a command.
+    pub fn has(&self, command: &str) -> bool {
+        self.commands().any(|known| known == command)
+    }
 }
 
 /// The place in a message that names its command.

@@ -179,7 +179,7 @@ pub fn lost_ping(dialects: Dialects) -> (String, String) {
 fn hint(address: Address, dialects: Dialects, by: NamedBy, command: &str, text: &str) -> String {
     let is_here = |dialect: &Dialect| dialect.address() == address;
     let is_on = |dialect: &Dialect| dialects.has(*dialect);
-    let has = |dialect: &Dialect| advice(*dialect).commands.contains(&command);
+    let has = |dialect: &Dialect| advice(*dialect).has(command);
     let is_named = |dialect: &Dialect| advice(*dialect).named_by == by;
     let find = |wanted: &dyn Fn(&Dialect) -> bool| Dialect::ALL.into_iter().find(|dialect| wanted(dialect));
     if let Some(dialect) =
@@ -291,7 +291,7 @@ fn similar(by: NamedBy, command: &str, is_meant: impl Fn(&Dialect) -> bool) -> O
     // A comparison costs far more.
     let length = command.chars().count();
     let is_near = |known: &&str| known.len().abs_diff(length) <= MAX_EDITS;
-    let commands = all.flat_map(|advice| advice.commands.iter().copied()).filter(is_near);
+    let commands = all.flat_map(|advice| advice.commands()).filter(is_near);
     commands.min_by_key(edits).filter(|known| edits(known) <= MAX_EDITS)
 }
 

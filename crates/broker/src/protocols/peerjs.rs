@@ -140,9 +140,8 @@ impl<'a> Members<'a> {
 
 /// True if clients of PeerJS 0.3.x without a WebSocket post messages to paths with this last word: the type in small letters.
 pub fn is_posted_to(word: &str) -> bool {
-    let forwarded = Kind::ALL.into_iter().map(Kind::as_str);
-    let others = rooms::Kind::ALL.into_iter().map(rooms::Kind::label).chain([app::MESSAGE]);
-    forwarded.chain(others).any(|kind| kind.to_ascii_lowercase() == word)
+    let all = Kind::LABELS.into_iter().chain(rooms::Kind::LABELS).chain([app::MESSAGE]);
+    all.into_iter().any(|kind| kind.to_ascii_lowercase() == word)
 }
 
 /// True if a member is missing or falsy in JavaScript.

@@ -20,6 +20,9 @@ macro_rules! labels {
             /// All of them, in the order of their numbers.
             $vis const ALL: [$enum; [$($label),*].len()] = [$($enum::$variant),*];
 
+            /// The names of all of them.
+            $vis const LABELS: [&str; [$($label),*].len()] = [$($label),*];
+
             /// The name in metrics, flags and settings.
             $vis const fn label(self) -> &'static str {
                 match self {

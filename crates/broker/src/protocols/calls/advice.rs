@@ -6,7 +6,7 @@ use crate::protocols::advice::{Advice, NamedBy};
 pub(crate) const ADVICE: Advice = Advice {
     clients: &["calls"],
     named_by: NamedBy::Member("action"),
-    commands: super::ACTIONS,
+    commands: &[super::ACTIONS],
     lacks: |_, _| "messages of calls need data.remoteId".to_owned(),
     other_commands: "Messages of calls need data.remoteId",
     elsewhere: "",

@@ -48,7 +48,7 @@ const FULL_MESH: &str = "full_mesh";
 pub(crate) const ADVICE: Advice = Advice {
     clients: &["Matchbox"],
     named_by: NamedBy::OnlyMember,
-    commands: &["Signal"],
+    commands: &[&["Signal"]],
     lacks: |_, _| "a signal needs `receiver`, which is the UUID of a peer, and `data`".to_owned(),
     other_commands: "",
     elsewhere: "",

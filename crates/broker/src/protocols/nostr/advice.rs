@@ -6,7 +6,7 @@ use crate::protocols::advice::{Advice, NamedBy};
 pub(crate) const ADVICE: Advice = Advice {
     clients: &["Nostr"],
     named_by: NamedBy::FirstOfList,
-    commands: &["EVENT", "REQ", "CLOSE"],
+    commands: &[&["EVENT", "REQ", "CLOSE"]],
     // Each has an answer that says what is wrong.
     lacks: |_, _| "the answer says why".to_owned(),
     other_commands: "",

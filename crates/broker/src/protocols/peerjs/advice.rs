@@ -1,5 +1,6 @@
 //! Advice about mistakes of PeerJS clients.
 
+use super::{Kind, app, rooms};
 use crate::protocols::advice::{Advice, NamedBy};
 
 /// The advice for an offer to nobody.
@@ -10,20 +11,7 @@ pub const NO_ID: &str =
 pub(crate) const ADVICE: Advice = Advice {
     clients: &["PeerJS"],
     named_by: NamedBy::Member("type"),
-    commands: &[
-        "OFFER",
-        "ANSWER",
-        "CANDIDATE",
-        "LEAVE",
-        "HEARTBEAT",
-        "ROOM-JOIN",
-        "ROOM-UPDATE",
-        "ROOM-LEAVE",
-        "ROOM-SEND",
-        "PRESENCE-WATCH",
-        "PRESENCE-UNWATCH",
-        "SERVER-MESSAGE",
-    ],
+    commands: &[&Kind::LABELS, &rooms::Kind::LABELS, &["HEARTBEAT", app::MESSAGE]],
     lacks: |command, _| match command {
         "OFFER" => NO_ID.to_owned(),
         _ => "it needs the id of its recipient as `dst`".to_owned(),

@@ -13,7 +13,7 @@ pub(super) fn nameless_answer() -> (String, String) {
 pub(crate) const ADVICE: Advice = Advice {
     clients: &["room codes"],
     named_by: NamedBy::Member("action"),
-    commands: super::ACTIONS,
+    commands: &[super::ACTIONS],
     // Each has an answer that says what is wrong.
     lacks: |_, _| "the answer says why".to_owned(),
     other_commands: "",

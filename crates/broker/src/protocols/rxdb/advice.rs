@@ -8,7 +8,7 @@ use crate::protocols::json::Object;
 pub(crate) const ADVICE: Advice = Advice {
     clients: &["RxDB"],
     named_by: NamedBy::Member("type"),
-    commands: &["join", "signal", "ping"],
+    commands: &[&["join", "signal", "ping"]],
     lacks,
     other_commands: "",
     elsewhere: OWN_APP,

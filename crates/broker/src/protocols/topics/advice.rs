@@ -9,7 +9,7 @@ use peerbroker_core::vocabulary::{InvalidName, RoomRefusal};
 pub(crate) const ADVICE: Advice = Advice {
     clients: &["y-webrtc", "Trystero"],
     named_by: NamedBy::Member("type"),
-    commands: &["subscribe", "unsubscribe", "publish", "ping"],
+    commands: &[&["subscribe", "unsubscribe", "publish", "ping"]],
     lacks,
     other_commands: OWN_APP,
     elsewhere: "",

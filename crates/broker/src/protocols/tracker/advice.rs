@@ -6,7 +6,7 @@ use crate::protocols::advice::{Advice, NamedBy};
 pub(crate) const ADVICE: Advice = Advice {
     clients: &["WebTorrent"],
     named_by: NamedBy::Member("action"),
-    commands: super::ACTIONS,
+    commands: &[super::ACTIONS],
     // Each has an answer that says what is wrong.
     lacks: |_, _| "the answer says why".to_owned(),
     other_commands: "",

@@ -1,6 +1,8 @@
-//! Tells addresses of the Internet from others, so that nobody has this machine send into its own network.
+//! Tells addresses of the Internet from others, so that nobody has this machine send into its own network; and which clients are in
+//! one network.
 
-use std::net::IpAddr;
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// True if an address may be that of a client somewhere in the Internet. Documentation's addresses may: nobody has them.
 pub fn is_public(address: IpAddr) -> bool {
@@ -34,9 +36,171 @@ pub fn is_of_machine(address: IpAddr) -> bool {
     }
 }
 
+/// What the address of a client tells of its network.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Locality {
+    /// Nothing: there is none, or it is that of a proxy, behind which may be anybody.
+    #[default]
+    Unknown,
+    /// The client is in the network of this machine.
+    Lan,
+    /// The client comes over the Internet.
+    Internet,
+}
+
+/// The first half of an IPv6 address: that of one network.
+pub type Prefix = [u16; 4];
+
+/// The network of a client. Clients of one network may see each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Network {
+    /// That of this machine.
+    Lan,
+    /// The network behind a public IPv4 address.
+    V4(Ipv4Addr),
+    /// The /64 of a public IPv6 address.
+    V6(Prefix),
+}
+
+impl Locality {
+    /// That of an address from which a client comes. `is_own` tells if this machine has an address with a prefix.
+    pub fn of(address: IpAddr, is_own: impl FnOnce(Prefix) -> bool) -> Self {
+        let is_lan = match address.to_canonical() {
+            IpAddr::V4(address) => {
+                // RFC 6598: a tunnel such as Tailscale, or the provider of this machine.
+                let is_shared = matches!(address.octets(), [100, 64..128, ..]);
+                is_shared || address.is_loopback() || address.is_private() || address.is_link_local()
+            }
+            IpAddr::V6(address) => {
+                let is_local =
+                    address.is_loopback() || address.is_unique_local() || address.is_unicast_link_local();
+                is_local || embedded(address).is_none() && is_own(prefix(address))
+            }
+        };
+        if is_lan { Locality::Lan } else { Locality::Internet }
+    }
+}
+
+impl Network {
+    /// The network of a client. `None` if it is unknown.
+    pub fn of(address: Option<IpAddr>, locality: Locality) -> Option<Self> {
+        match (locality, address?.to_canonical()) {
+            (Locality::Unknown, _) => None,
+            (Locality::Lan, _) => Some(Network::Lan),
+            (Locality::Internet, IpAddr::V4(address)) => Some(Network::V4(address)),
+            (Locality::Internet, IpAddr::V6(address)) => {
+                Some(embedded(address).map_or(Network::V6(prefix(address)), Network::V4))
+            }
+        }
+    }
+}
+
+impl fmt::Display for Network {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Network::Lan => f.write_str("lan"),
+            Network::V4(address) => address.fmt(f),
+            Network::V6([a, b, c, d]) => Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0).fmt(f),
+        }
+    }
+}
+
+fn prefix(address: Ipv6Addr) -> Prefix {
+    let [a, b, c, d, ..] = address.segments();
+    [a, b, c, d]
+}
+
+/// The IPv4 address that a translator has put into one of IPv6 (RFC 6052): all of them share a prefix.
+fn embedded(address: Ipv6Addr) -> Option<Ipv4Addr> {
+    match address.segments() {
+        [0x64, 0xff9b, 0, 0, 0, 0, high, low] => {
+            Some(Ipv4Addr::from_bits(u32::from(high) << 16 | u32::from(low)))
+        }
+        _ => None,
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    fn network(address: IpAddr) -> Network {
+        let own = |prefix| prefix == [0x2001, 0xdb8, 0, 0xa];
+        Network::of(Some(address), Locality::of(address, own)).unwrap()
+    }
+
+    #[test]
+    fn clients_of_one_lan_are_in_one_network_whatever_their_kind_of_address() {
+        for address in [
+            "127.0.0.1",
+            "::1",
+            "10.1.2.3",
+            "172.16.0.1",
+            "192.168.178.20",
+            "169.254.7.7",
+            "100.64.0.9",
+            "fe80::1",
+            "fd00::5",
+            "::ffff:192.168.1.1",
+            // Of the network in which this machine is.
+            "2001:db8:0:a::5",
+        ] {
+            assert_eq!(network(address.parse().unwrap()), Network::Lan, "{address}");
+        }
+    }
+
+    #[test]
+    fn clients_over_the_internet_are_in_the_network_of_their_address() {
+        for (address, expected) in [
+            ("203.0.113.5", "203.0.113.5"),
+            ("::ffff:203.0.113.5", "203.0.113.5"),
+            ("64:ff9b::203.0.113.5", "203.0.113.5"),
+            // Next to private addresses.
+            ("172.32.0.1", "172.32.0.1"),
+            ("100.128.0.1", "100.128.0.1"),
+            ("2001:db8:0:b:1:2:3:4", "2001:db8:0:b::"),
+            ("2002:a00:1::1", "2002:a00:1::"),
+        ] {
+            assert_eq!(network(address.parse().unwrap()).to_string(), expected, "{address}");
+        }
+    }
+
+    #[test]
+    fn no_network_is_known_of_a_client_whose_address_is_that_of_a_proxy() {
+        let address = Some("203.0.113.5".parse().unwrap());
+        assert_eq!(Network::of(address, Locality::Unknown), None);
+        assert_eq!(Network::of(None, Locality::Lan), None);
+    }
+
+    proptest! {
+        #[test]
+        fn two_ipv4_addresses_of_the_internet_are_never_in_one_network(a: u32, b: u32) {
+            let [a, b] = [a, b].map(|bits| IpAddr::from(Ipv4Addr::from_bits(bits)));
+            prop_assume!(a != b && is_public(a));
+            prop_assert_ne!(network(a), network(b));
+            prop_assert_ne!(network(a), Network::Lan);
+        }
+
+        #[test]
+        fn two_ipv6_addresses_of_the_internet_are_in_one_network_if_they_share_64_bits(
+            site in 0x2003u16..0x3fff, a: [u16; 7], b: [u16; 7], is_same: bool,
+        ) {
+            let of = |[s, t, u, v, w, x, y]: [u16; 7]| IpAddr::from([site, s, t, u, v, w, x, y]);
+            let [.., v, w, x, y] = b;
+            let b = if is_same { [a[0], a[1], a[2], v, w, x, y] } else { b };
+            prop_assert_eq!(network(of(a)) == network(of(b)), a[..3] == b[..3]);
+            prop_assert_ne!(network(of(a)), Network::Lan);
+        }
+
+        #[test]
+        fn different_networks_have_different_names(a: [u8; 16], b: [u8; 16]) {
+            let [a, b] = [a, b].map(|octets| network(IpAddr::from(octets)));
+            prop_assert_eq!(a == b, a.to_string() == b.to_string());
+            prop_assert!(!a.to_string().contains('/'), "it ends the name of a room");
+        }
+    }
 
     #[test]
     fn groups_and_nobody_are_no_machines() {

@@ -20,7 +20,7 @@ pub use endings::{
 pub use frame::{Fragment, Frame, Opcode};
 pub use limit::{Limit, LimitRow, Scope};
 pub use message::{DropReason, MessageKind};
-pub use names::{ApiKey, InvalidName, PeerId, RoomName, Token};
+pub use names::{ApiKey, InvalidName, NEAR, PeerId, RoomName, Token};
 pub use pipe::{EndId, PipeId};
 pub use protocol::{Address, Dialect, NameKind, RealmKind};
 pub use room_rights::{RoomRight, RoomRights};

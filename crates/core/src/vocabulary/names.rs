@@ -4,6 +4,8 @@ use std::borrow::Borrow;
 use std::fmt;
 use std::sync::Arc;
 
+use crate::address::Network;
+
 /// The error of a text that cannot be an id, a token or a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidName {
@@ -16,6 +18,9 @@ pub enum InvalidName {
     /// It has a control character, which could forge a log line or control a terminal.
     #[error("it has control characters")]
     ControlCharacter,
+    /// Names that begin like it are made by the server.
+    #[error("names that begin with {NEAR}/ are the server's")]
+    Reserved,
 }
 
 /// The first character of names that no client can have, because [`check`] takes no control characters: of the token of a verified
@@ -118,6 +123,17 @@ const MAX_TOPIC_BYTES: usize = 256;
 /// Most bytes of a name that has no other limit here: its protocol has one, or it is that of a group, made of a client's and more.
 const MAX_MEASURED_BYTES: usize = 512;
 
+/// The room of the clients of one network. Names that begin with it and `:` are such rooms too; with `/` the server's names of them begin.
+pub const NEAR: &str = "~near";
+
+/// Fewest digits of a PIN.
+const PIN_DIGITS: usize = 4;
+
+/// The rest of the name of a room that is near.
+pub(super) fn near(name: &str) -> Option<&str> {
+    name.strip_prefix(NEAR).filter(|rest| rest.is_empty() || rest.starts_with([':', '/']))
+}
+
 name!(
     /// The name of a room. Compared byte by byte.
     RoomName, Arc<str>, 64
@@ -135,6 +151,12 @@ impl RoomName {
         PeerId::parse(self.0.strip_prefix(MARK)?).ok()
     }
 
+    /// The name that a client gives a room.
+    pub fn of_client(name: &str) -> Result<Self, InvalidName> {
+        let is_reserved = near(name).is_some_and(|rest| rest.starts_with('/'));
+        if is_reserved { Err(InvalidName::Reserved) } else { RoomName::parse(name) }
+    }
+
     /// The room of a topic.
     pub fn of_topic(topic: &str) -> Result<Self, InvalidName> {
         check(topic, MAX_TOPIC_BYTES).map(|topic| RoomName(topic.into()))
@@ -143,6 +165,33 @@ impl RoomName {
     /// The room of a name whose length its protocol limits, or that the server has made of a client's.
     pub fn measured(name: &str) -> Result<Self, InvalidName> {
         check(name, MAX_MEASURED_BYTES).map(|name| RoomName(name.into()))
+    }
+
+    /// True for a room of the clients of one network, and of the server's name of one.
+    pub fn is_near(&self) -> bool {
+        near(&self.0).is_some()
+    }
+
+    /// True if clients enter it with the part of the name that they agree on, such as a PIN.
+    pub fn has_pin(&self) -> bool {
+        near(&self.0).is_some_and(|rest| rest.starts_with(':'))
+    }
+
+    /// True if that part is a PIN of at least four digits, or begins with one.
+    pub fn has_digits(&self) -> bool {
+        let pin = near(&self.0).and_then(|rest| rest.strip_prefix(':')?.split(':').next());
+        pin.is_some_and(|pin| pin.len() >= PIN_DIGITS && pin.bytes().all(|byte| byte.is_ascii_digit()))
+    }
+
+    /// The server's name of a room that [is near](Self::is_near), for the clients of one network.
+    pub fn in_network(&self, network: Network) -> Self {
+        RoomName(format!("{self}/{network}").into())
+    }
+
+    /// The name that its members know, of the server's name of a room that is near: no client learns an address from it.
+    pub fn known(name: &str) -> &str {
+        let cut = near(name).and_then(|_| name.rsplit_once('/'));
+        cut.map_or(name, |(known, _)| known)
     }
 
     /// A name from another node.
@@ -199,7 +248,36 @@ mod tests {
         assert!(of_subject(&long).as_str().len() <= Token::MAX_BYTES);
     }
 
+    #[test]
+    fn a_pin_has_four_digits() {
+        let is_pin = |name| RoomName::of_client(name).unwrap().has_digits();
+        for name in ["~near:4821", "~near:00000", "~near:4821:call"] {
+            assert!(is_pin(name), "{name}");
+        }
+        for name in ["~near", "~near:", "~near:482", "~near:call", "~near:4821x", "~near:٤٨٢١", "~nearby:4821", "4821"] {
+            assert!(!is_pin(name), "{name}");
+        }
+    }
+
     proptest! {
+        #[test]
+        fn no_client_names_the_room_of_another_network(
+            name in "~near[:/a-f0-9.]{0,20}|~near/(lan|203\\.0\\.113\\.5)|\\PC{1,20}", v4: u32,
+        ) {
+            let network = Network::V4(v4.into());
+            let Ok(name) = RoomName::of_client(&name) else { return Ok(()) };
+            if name.is_near() {
+                let there = name.in_network(network);
+                prop_assert_eq!(RoomName::known(there.as_str()), name.as_str());
+                prop_assert_ne!(&there, &name.in_network(Network::Lan));
+                prop_assert_eq!(RoomName::of_node(there.as_str()), Ok(there));
+            } else {
+                // It is taken as it is, so it must be nobody's.
+                prop_assert_eq!(near(name.as_str()), None);
+                prop_assert_eq!(RoomName::known(name.as_str()), name.as_str());
+            }
+        }
+
         #[test]
         fn no_text_is_taken_for_the_token_of_a_subject(id in "\\PC{1,40}", text in "\\p{Any}{0,40}") {
             let owner = of_subject(&id);

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::labels;
+use super::names::{NEAR, near};
 
 labels! {
     /// The right of a client in a private room.
@@ -27,8 +28,9 @@ impl RoomRights {
         RoomRights(Arc::new(known.collect()))
     }
 
-    /// The right in a room, if there is one.
+    /// The right in a room, if there is one. That in the room of a network counts for its rooms with PINs, too.
     pub fn right_in(&self, room: &str) -> Option<RoomRight> {
-        self.0.get(room).copied()
+        let listed = near(room).map_or(room, |_| NEAR);
+        self.0.get(listed).copied()
     }
 }

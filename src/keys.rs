@@ -13,7 +13,7 @@ use peerbroker_core::vocabulary::ApiKey;
 
 pub(crate) use peerbroker_broker::config::key::unix_time;
 pub use peerbroker_broker::config::key::{
-    Auth, Change, ExpireTimeout, IdStyle, InvalidExpireTimeout, InvalidName, InvalidOrigin,
+    Auth, Change, Discovery, ExpireTimeout, IdStyle, InvalidExpireTimeout, InvalidName, InvalidOrigin,
     InvalidWebhookSecret, JwtKey, Key, KeyToken, MAX_NAME_CHARS, MAX_ORIGIN_BYTES, MAX_TOKENS, Origin,
     PlainSetting, RANDOM_KEY_CHARS, RelayMode, SettingKind, Settings, TokenChange, TokenError, TokenScope,
     Webhook, WebhookSecret, check_name, escaped, random_key,

@@ -1,10 +1,12 @@
 //! The addresses and the name of this machine.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket};
+use std::time::{Duration, Instant};
 
 use gethostname::gethostname;
+use parking_lot::Mutex;
 
-use peerbroker_core::address::is_public;
+use peerbroker_core::address::{self, Prefix, is_public};
 
 /// The beginnings of the names of bridges to containers and virtual machines, which lead to no other machine.
 const CONTAINERS: [&str; 6] = ["docker", "br-", "virbr", "podman", "cni", "lxc"];
@@ -22,6 +24,28 @@ pub fn lan_addresses() -> Vec<IpAddr> {
 /// The address of the interface that leads out of this machine, of IPv4 or of IPv6. If none does, those of all interfaces.
 pub fn interface_addresses(ipv6: bool) -> Vec<IpAddr> {
     leading_out(ipv6).map_or_else(|| of_interfaces(ipv6), |address| vec![address])
+}
+
+/// Time for which the prefixes of this machine are believed. A provider may give others at any time.
+const BELIEVED: Duration = Duration::from_secs(30);
+
+/// The prefixes of the IPv6 addresses of this machine, and when they were read.
+static PREFIXES: Mutex<Option<(Instant, Vec<Prefix>)>> = Mutex::new(None);
+
+/// True if this machine has an address with this prefix: then it is in the network of the prefix.
+pub(crate) fn has_prefix(prefix: Prefix) -> bool {
+    let mut known = PREFIXES.lock();
+    let is_recent = |(read, _): &(Instant, _)| read.elapsed() < BELIEVED;
+    if let Some((_, prefixes)) = known.as_ref().filter(|known| is_recent(known)) {
+        return prefixes.contains(&prefix);
+    }
+    let all = if_addrs::get_if_addrs().unwrap_or_default();
+    let of_interface = |one: &if_addrs::Interface| match one.ip() {
+        IpAddr::V6(address) => Some(address::prefix(address)),
+        IpAddr::V4(_) => None,
+    };
+    let (_, prefixes) = known.insert((Instant::now(), all.iter().filter_map(of_interface).collect()));
+    prefixes.contains(&prefix)
 }
 
 fn interface_address(ipv6: bool) -> Option<IpAddr> {

@@ -210,6 +210,17 @@ pub enum Question {
         /// The text.
         text: String,
     },
+    /// As [`Page`](Self::Page), of the PeerJS clients of one network.
+    Near {
+        /// The key.
+        key: String,
+        /// The name of a [`Network`](peerbroker_core::address::Network).
+        network: String,
+        /// The last id of the page before.
+        after: Option<String>,
+        /// Most ids.
+        limit: u64,
+    },
 }
 
 /// The answer to a question.

@@ -171,7 +171,7 @@ async fn of_key(mounted: &Mounted, request: &HttpRequest, route: Route<'_>, key:
     let runtime = &mounted.runtime;
     let source = endpoint::source(runtime, request.head());
     let note = |reason| {
-        let ClientSource { origin, address, is_doctor } = source.clone();
+        let ClientSource { origin, address, is_doctor, .. } = source.clone();
         let key = ApiKey::parse(&key).ok();
         let realm = RealmKind::PeerJs;
         let refused = Refused { reason, key, id: None, origin, address, realm, is_doctor };
@@ -195,16 +195,18 @@ async fn of_key(mounted: &Mounted, request: &HttpRequest, route: Route<'_>, key:
                 bare(StatusCode::FORBIDDEN)
             }
         },
-        (Route::Peers(_) | Route::Members(..), Some(policy)) if !policy.settings().allow_discovery => {
+        (Route::Peers(_) | Route::Members(..), Some(policy))
+            if !policy.settings().allow_discovery.lists() =>
+        {
             endpoint::mistake(runtime, request.head(), Mistake::DiscoveryOff(policy.key().key.clone()));
             bare(StatusCode::UNAUTHORIZED)
         }
         (Route::Members(..), Some(policy)) if policy.settings().private_rooms => {
             bare(StatusCode::UNAUTHORIZED)
         }
-        (Route::Peers(_), Some(policy)) => peerjs::peers(runtime, &policy, request).await,
-        (Route::Members(_, room), Some(_)) => match decode(room) {
-            Some(room) => peerjs::members(runtime, &key, &room),
+        (Route::Peers(_), Some(policy)) => peerjs::peers(runtime, &policy, request, source.network()).await,
+        (Route::Members(_, room), Some(policy)) => match decode(room) {
+            Some(room) => peerjs::members(runtime, &policy, &room, source.network()),
             None => bare(StatusCode::BAD_REQUEST),
         },
         (Route::Ice(_), Some(policy)) => peerjs::ice_servers(mounted, &policy, request).await,

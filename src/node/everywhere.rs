@@ -14,6 +14,7 @@ use crate::cluster::packet::{NodeAnswer, Question};
 use peerbroker_broker::events::{Count, Outcome, PeerAddress};
 use peerbroker_broker::protocols::peerjs::{self, app};
 use peerbroker_broker::router::{Holder, Routed};
+use peerbroker_core::address::Network;
 use peerbroker_core::vocabulary::{ApiKey, ConnId, ConnectionKind, DropReason, PeerId, RealmKind};
 
 /// Most entries that one node answers at a time.
@@ -119,21 +120,45 @@ impl Node {
         limit: usize,
     ) -> Vec<String> {
         let limit = limit.min(MAX_PAGE);
-        let mut ids = Vec::new();
-        if let Some(membership) = &self.membership {
-            let key = key.to_owned();
-            let realm = kind.map(RealmKind::number);
-            let after = after.map(str::to_owned);
-            let question = Question::Page { key, realm, after, limit: limit as u64 };
-            // First, because the answers of the others include peers that move there from here during the call.
-            for answer in self.listings.ask(membership, question).await {
-                if let NodeAnswer::Ids(of_node) = answer {
-                    ids.extend(of_node);
-                }
-            }
-        }
+        let question = || Question::Page {
+            key: key.to_owned(),
+            realm: kind.map(RealmKind::number),
+            after: after.map(str::to_owned),
+            limit: limit as u64,
+        };
+        // First, because the answers of the others include peers that move there from here during the call.
+        let mut ids = self.listed_by_others(question).await;
         ids.extend(self.own_page(key, kind, after, limit));
         first(ids, limit)
+    }
+
+    /// The same of the PeerJS clients of one network.
+    pub async fn page_near(
+        &self,
+        key: &str,
+        network: Network,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Vec<String> {
+        let limit = limit.min(MAX_PAGE);
+        let question = || Question::Near {
+            key: key.to_owned(),
+            network: network.to_string(),
+            after: after.map(str::to_owned),
+            limit: limit as u64,
+        };
+        let mut ids = self.listed_by_others(question).await;
+        ids.extend(self.own_near(key, network, after, limit));
+        first(ids, limit)
+    }
+
+    async fn listed_by_others(&self, question: impl FnOnce() -> Question) -> Vec<String> {
+        let answers = match &self.membership {
+            Some(membership) => self.listings.ask(membership, question()).await,
+            None => Vec::new(),
+        };
+        let of_node = |answer| if let NodeAnswer::Ids(ids) = answer { ids } else { Vec::new() };
+        answers.into_iter().flat_map(of_node).collect()
     }
 
     /// Ids of all registered PeerJS clients of a key: of a node by itself in order of their first registration, of a cluster
@@ -144,15 +169,12 @@ impl Node {
             let realm = self.tenant(key).and_then(|tenant| tenant.existing(kind));
             return realm.iter().flat_map(|realm| realm.ids()).map(|id| id.to_string()).collect();
         }
-        let mut all: Vec<String> = Vec::new();
-        loop {
-            let page = self.page(key, Some(kind), all.last().map(String::as_str), MAX_PAGE).await;
-            let is_last = page.len() < MAX_PAGE;
-            all.extend(page);
-            if is_last {
-                return all;
-            }
-        }
+        all_pages(async |after| self.page(key, Some(kind), after, MAX_PAGE).await).await
+    }
+
+    /// The same of those of one network, sorted by their bytes.
+    pub async fn all_near(&self, key: &str, network: Network) -> Vec<String> {
+        all_pages(async |after| self.page_near(key, network, after, MAX_PAGE).await).await
     }
 
     /// The connected clients of a key with the first `limit` ids after `after`, sorted by their ids.
@@ -262,6 +284,11 @@ impl Node {
                 let kicked = self.own_kick(&key, &id).into_iter();
                 NodeAnswer::Realms(kicked.map(|(realm, _)| realm.number()).collect())
             }
+            Question::Near { key, network, after, limit } => {
+                let network = Network::parse(&network).into_iter();
+                let page = |network| self.own_near(&key, network, after.as_deref(), entries(limit));
+                NodeAnswer::Ids(network.flat_map(page).collect())
+            }
             Question::Stats => text(&self.own_report()),
             Question::Send { key, text } => NodeAnswer::Number(self.own_send(&key, &text) as u64),
             Question::Alive(..)
@@ -284,6 +311,12 @@ impl Node {
         let realms = realms.filter(|realm| kind.is_none_or(|kind| realm.kind() == kind));
         let ids = realms.flat_map(|realm| realm.page(after, limit)).map(|id| id.to_string());
         first(ids.collect(), limit)
+    }
+
+    fn own_near(&self, key: &str, network: Network, after: Option<&str>, limit: usize) -> Vec<String> {
+        let realm = self.tenant(key).and_then(|tenant| tenant.existing(RealmKind::PeerJs));
+        let ids = realm.iter().flat_map(|realm| realm.page_near(network, after, limit));
+        ids.map(|id| id.to_string()).collect()
     }
 
     fn own_peers(&self, key: &str, ids: &[String]) -> Vec<PeerReport> {
@@ -385,6 +418,19 @@ mod realm {
         let label = String::deserialize(deserializer)?;
         let known = RealmKind::ALL.into_iter().find(|realm| realm.label() == label);
         known.ok_or_else(|| D::Error::custom("a realm of a newer version"))
+    }
+}
+
+/// The ids of all pages, each asked for by the last id of the one before.
+async fn all_pages(page: impl AsyncFn(Option<&str>) -> Vec<String>) -> Vec<String> {
+    let mut all: Vec<String> = Vec::new();
+    loop {
+        let next = page(all.last().map(String::as_str)).await;
+        let is_last = next.len() < MAX_PAGE;
+        all.extend(next);
+        if is_last {
+            return all;
+        }
     }
 }
 

@@ -15,6 +15,7 @@ use peerbroker_broker::protocols::key_state::KeyState;
 use peerbroker_broker::protocols::pipes::Pipes;
 use peerbroker_broker::protocols::query::values;
 use peerbroker_broker::router::{ConnectionInfo, Realm};
+use peerbroker_core::address::{Locality, Network};
 use peerbroker_core::vocabulary::{
     ApiKey, ClientVersion, NameKind, PeerId, PipeId, RealmKind, Refusal, Token,
 };
@@ -34,6 +35,8 @@ pub(crate) struct ClientSource {
     /// The origin of its page, if it named one.
     pub(crate) origin: Option<String>,
     pub(crate) address: Option<IpAddr>,
+    /// What the address tells of its network.
+    pub(crate) locality: Locality,
     /// True if it is `peerbroker doctor`.
     pub(crate) is_doctor: bool,
 }
@@ -108,9 +111,15 @@ impl ClientSource {
         });
     }
 
+    /// The network of the client. `None` if it is unknown.
+    pub(crate) fn network(&self) -> Option<Network> {
+        Network::of(self.address, self.locality)
+    }
+
     /// Details about a connection that opens now.
     fn info(&self, version: Option<ClientVersion>) -> ConnectionInfo {
-        ConnectionInfo { since_unix: unix_time(), address: self.address, version, rooms: None }
+        let (address, locality) = (self.address, self.locality);
+        ConnectionInfo { since_unix: unix_time(), address, locality, version, rooms: None }
     }
 }
 
@@ -126,7 +135,7 @@ impl Rejection {
         let Rejection { reason, key, id, realm } = self;
         node.counters().add(Count::Refused(reason), 1);
         node.events().emit(|| {
-            let ClientSource { origin, address, is_doctor } = source.clone();
+            let ClientSource { origin, address, is_doctor, .. } = source.clone();
             Event::Refused(Box::new(Refused { reason, key, id, origin, address, realm, is_doctor }))
         });
     }

@@ -23,6 +23,7 @@ use peerbroker_broker::events::Events;
 use peerbroker_broker::protocols::peerjs::PeerJs;
 use peerbroker_broker::protocols::root::Guest;
 use peerbroker_broker::router::Disconnect;
+use peerbroker_core::address::Locality;
 use peerbroker_core::clock::Clock;
 
 const HEARTBEAT: &str = r#"{"type":"HEARTBEAT"}"#;
@@ -115,7 +116,7 @@ impl World {
 }
 
 fn request(query: &str) -> ConnectRequest {
-    let source = ClientSource { origin: None, address: None, is_doctor: false };
+    let source = ClientSource { origin: None, address: None, locality: Locality::Unknown, is_doctor: false };
     ConnectRequest { query: query.to_owned(), source, permit: None }
 }
 

@@ -62,7 +62,7 @@ fn the_limit_refuses_newcomers_but_no_takeover_and_a_taken_id_comes_first() {
 #[test]
 fn a_refused_socket_holds_no_place_is_in_no_list_and_is_not_heard() {
     on_own_with(
-        |config| config.key_settings.allow_discovery = true,
+        |config| config.key_settings.allow_discovery = true.into(),
         |server| {
             let mut b = server.client("b");
             let mut refused = server.connect_with_query("key=wrong&id=a&token=t");

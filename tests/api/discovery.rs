@@ -11,7 +11,7 @@ const SORTED: [&str; 7] = ["10", "9", "Z", "a", "a b&c=d+e%", "b", "ü"];
 const MOST: usize = 1000;
 
 fn on_own_with_discovery(test: impl Fn(&TestServer)) {
-    on_own_with(|config| config.key_settings.allow_discovery = true, test);
+    on_own_with(|config| config.key_settings.allow_discovery = true.into(), test);
 }
 
 fn ids(server: &TestServer, query: &str) -> Vec<String> {
@@ -106,7 +106,7 @@ fn a_client_that_may_not_list_peers_gets_no_page_of_the_list() {
         }
     });
     let origins = Some(vec![Origin::parse("https://a.example").unwrap()]);
-    let web = key("web", Change { allow_discovery: Some(true), origins, ..Change::default() });
+    let web = key("web", Change { allow_discovery: Some(true.into()), origins, ..Change::default() });
     on_own_with_keys(&[web], |server, _| {
         let from =
             |origin| server.request("GET", "/web/peers?limit=1", &format!("Origin: {origin}\r\n")).status;
@@ -116,7 +116,7 @@ fn a_client_that_may_not_list_peers_gets_no_page_of_the_list() {
 
 #[test]
 fn a_page_has_the_peers_of_its_key_alone() {
-    let discovery = || Change { allow_discovery: Some(true), ..Change::default() };
+    let discovery = || Change { allow_discovery: Some(true.into()), ..Change::default() };
     on_own_with_keys(&[key("one", discovery()), key("two", discovery())], |server, _| {
         let _clients = (server.client_of("one", "a"), server.client_of("two", "b"), server.client("c"));
         let _guest = server.guest_of("one", "a guest");
@@ -128,7 +128,7 @@ fn a_page_has_the_peers_of_its_key_alone() {
 #[test]
 fn the_members_of_a_room_are_listed_where_discovery_is_on() {
     on_own_with(
-        |config| config.key_settings.allow_discovery = true,
+        |config| config.key_settings.allow_discovery = true.into(),
         |server| {
             let mut b = server.client("b");
             let mut a = server.client("a");

@@ -106,7 +106,7 @@ fn peers_are_not_listed_unless_discovery_is_on() {
 #[test]
 fn peers_are_listed_in_order_of_their_first_registration() {
     on_own_with(
-        |config| config.key_settings.allow_discovery = true,
+        |config| config.key_settings.allow_discovery = true.into(),
         |server| {
             let response = server.get("/peerjs/peers");
             assert_eq!((response.status, response.text()), (200, "[]"));
@@ -124,7 +124,7 @@ fn peers_are_listed_in_order_of_their_first_registration() {
 #[test]
 fn the_peers_of_an_unknown_key_are_not_listed() {
     on_own_with(
-        |config| config.key_settings.allow_discovery = true,
+        |config| config.key_settings.allow_discovery = true.into(),
         |server| {
             for key in ["other", "PEERJS", "peerj"] {
                 assert_eq!(server.get(&format!("/{key}/peers")).status, 401, "{key}");

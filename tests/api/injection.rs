@@ -89,7 +89,7 @@ fn an_unknown_key_is_unknown_for_any_text() {
 
 #[test]
 fn a_key_that_is_there_is_exactly_that_one() {
-    let discovery = Change { allow_discovery: Some(true), ..Change::default() };
+    let discovery = Change { allow_discovery: Some(true.into()), ..Change::default() };
     on_own_with_database(&[plain_key("one")], |server, store| {
         HOSTILE.iter().for_each(|text| store.add(key(text, discovery.clone())).unwrap());
         server.read_keys();
@@ -111,7 +111,7 @@ fn a_key_that_is_there_is_exactly_that_one() {
 
 #[test]
 fn any_text_as_an_id_names_exactly_that_id() {
-    let discovery = Change { allow_discovery: Some(true), ..Change::default() };
+    let discovery = Change { allow_discovery: Some(true.into()), ..Change::default() };
     on_own_with_database(&[key("one", discovery)], |server, store| {
         let before = store.all().unwrap();
         let mut bystander = server.client_of("one", "bystander");

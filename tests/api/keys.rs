@@ -19,7 +19,7 @@ fn limit(limit: usize) -> Change {
 }
 
 fn discovery(allowed: bool) -> Change {
-    Change { allow_discovery: Some(allowed), ..Change::default() }
+    Change { allow_discovery: Some(allowed.into()), ..Change::default() }
 }
 
 #[test]
@@ -204,7 +204,7 @@ fn a_key_that_is_added_is_in_force_once_the_keys_are_read() {
 #[test]
 fn a_stored_key_with_the_text_of_the_built_in_one_says_what_that_may_do() {
     on_own_with_keys_and(
-        |config| config.key_settings.allow_discovery = true,
+        |config| config.key_settings.allow_discovery = true.into(),
         &[key("peerjs", limit(1))],
         |server, keys| {
             let mut a = server.client("a");

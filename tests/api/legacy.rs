@@ -227,7 +227,7 @@ fn streams_count_for_the_limit_and_hear_of_it() {
 #[test]
 fn a_stream_stands_in_the_list_of_peers_where_it_registered_first() {
     on_both_with(
-        |config| config.key_settings.allow_discovery = true,
+        |config| config.key_settings.allow_discovery = true.into(),
         |server| {
             let _b = server.client("b");
             let mut a = server.stream("a");

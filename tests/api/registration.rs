@@ -165,7 +165,7 @@ fn a_stranger_sets_a_name_and_an_origin_and_nothing_else() {
     let configure = |config: &mut Config| {
         open(config);
         config.key_settings.concurrent_limit = 7;
-        config.key_settings.allow_discovery = true;
+        config.key_settings.allow_discovery = true.into();
     };
     on_own_with_keys_and(configure, &[], |server, keys| {
         let body = filled("  My game  ", "HTTPS://A.test:443/")
@@ -178,7 +178,7 @@ fn a_stranger_sets_a_name_and_an_origin_and_nothing_else() {
             settings.origins.iter().map(|origin| origin.as_str()).collect::<Vec<_>>(),
             ["https://a.test"]
         );
-        assert!(settings.enabled && !settings.allow_discovery && !settings.allow_no_origin);
+        assert!(settings.enabled && settings.allow_discovery == false.into() && !settings.allow_no_origin);
         assert_eq!((settings.concurrent_limit, settings.auth), (7, Auth::None));
         assert_eq!(settings.messages_per_second, 200);
     });

@@ -64,7 +64,7 @@ fn changes_of_another_process_are_seen() {
 
     peerbroker_keys(&["set", theirs.as_str(), "--allow_discovery"], &data_dir);
     assert_seen("set");
-    assert!(keys.get(&theirs).unwrap().unwrap().settings.allow_discovery);
+    assert_eq!(keys.get(&theirs).unwrap().unwrap().settings.allow_discovery, true.into());
 
     peerbroker_keys(&["disable", theirs.as_str()], &data_dir);
     assert_seen("disable");

@@ -46,7 +46,7 @@ fn changes_of_many_nodes_to_one_key_are_all_kept() {
                         0 => Change { name: Some(number.to_string()), ..Change::default() },
                         1 => Change { messages_per_second: Some(number), ..Change::default() },
                         2 => Change { concurrent_limit: Some(7), ..Change::default() },
-                        _ => Change { allow_discovery: Some(true), ..Change::default() },
+                        _ => Change { allow_discovery: Some(true.into()), ..Change::default() },
                     };
                     store.change(&key("k"), change).unwrap();
                 }
@@ -56,7 +56,7 @@ fn changes_of_many_nodes_to_one_key_are_all_kept() {
     let changed = keys_in(&server).get(&key("k")).unwrap().unwrap();
     let settings = changed.settings;
     assert_eq!((changed.name.as_str(), settings.messages_per_second), ("9", 9));
-    assert_eq!((settings.concurrent_limit, settings.allow_discovery), (7, true));
+    assert_eq!((settings.concurrent_limit, settings.allow_discovery), (7, true.into()));
 }
 
 #[test]

@@ -6,8 +6,8 @@ use std::collections::BTreeSet;
 
 use peerbroker::config::Ban;
 use peerbroker::keys::{
-    Auth, Change, ExpireTimeout, IdStyle, JwtKey, Key, KeyError, KeyStore, KeyToken, Origin, RelayMode,
-    Settings, TokenChange, TokenScope, Webhook, WebhookSecret,
+    Auth, Change, Discovery, ExpireTimeout, IdStyle, JwtKey, Key, KeyError, KeyStore, KeyToken, Origin,
+    RelayMode, Settings, TokenChange, TokenScope, Webhook, WebhookSecret,
 };
 use peerbroker::vocabulary::ApiKey;
 
@@ -77,7 +77,7 @@ fn odd_key() -> Key {
     let origins = ["https://example.org", "https://*.example.org:8443"];
     let settings = Settings {
         enabled: false,
-        allow_discovery: true,
+        allow_discovery: Discovery::Near,
         concurrent_limit: usize::MAX / 2,
         origins: origins.map(|origin| Origin::parse(origin).unwrap()).to_vec(),
         allow_no_origin: true,

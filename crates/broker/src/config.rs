@@ -391,10 +391,10 @@ mod tests {
             if calls == 1 {
                 overtaking.update(|config| Config { default_key: false, ..config.clone() });
             }
-            let key_settings = Settings { allow_discovery: true, ..Settings::default() };
+            let key_settings = Settings { allow_discovery: true.into(), ..Settings::default() };
             Config { key_settings, ..config.clone() }
         });
         let config = live.load();
-        assert_eq!((config.default_key, config.key_settings.allow_discovery, calls), (false, true, 2));
+        assert_eq!((config.default_key, config.key_settings.allow_discovery, calls), (false, true.into(), 2));
     }
 }

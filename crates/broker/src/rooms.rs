@@ -550,7 +550,9 @@ impl Rooms {
         known.extend(elsewhere.iter().filter_map(|name| self.store.room(name.as_str())));
         self.watching(guard).go_on(peer, &elsewhere);
         for room in known {
-            if guard.state.right_in(room.name()).is_err() {
+            // Or it has come from another network.
+            let is_open = self.frames.is_open_to(room.name(), peer.network());
+            if !is_open || guard.state.right_in(room.name()).is_err() {
                 self.remove(guard, &room, true);
                 continue;
             }
@@ -721,7 +723,7 @@ impl Rooms {
         // A message that waits would come behind newer ones, if the member has joined on another node by then.
         let absent = guard.state.peer.as_ref().filter(|_| guard.state.away_until.is_some());
         if let Some(peer) = absent.filter(|_| !members.contains(guard.id)) {
-            let is_of_another = |of: String| of != room.name().as_str();
+            let is_of_another = |of: String| of != self.frames.known(room.name().as_str());
             peer.drop_of_rooms(|message| self.frames.room_of(message).is_none_or(is_of_another));
         }
         self.store.retire_if_empty(&mut members);

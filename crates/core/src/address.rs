@@ -82,6 +82,17 @@ impl Locality {
 }
 
 impl Network {
+    /// The network of this name. `None` if there is none.
+    pub fn parse(name: &str) -> Option<Self> {
+        match name {
+            "lan" => Some(Network::Lan),
+            name => name.parse().ok().map(|address: IpAddr| match address {
+                IpAddr::V4(address) => Network::V4(address),
+                IpAddr::V6(address) => Network::V6(prefix(address)),
+            }),
+        }
+    }
+
     /// The network of a client. `None` if it is unknown.
     pub fn of(address: Option<IpAddr>, locality: Locality) -> Option<Self> {
         match (locality, address?.to_canonical()) {
@@ -105,7 +116,8 @@ impl fmt::Display for Network {
     }
 }
 
-fn prefix(address: Ipv6Addr) -> Prefix {
+/// The first half of an address.
+pub fn prefix(address: Ipv6Addr) -> Prefix {
     let [a, b, c, d, ..] = address.segments();
     [a, b, c, d]
 }
@@ -198,6 +210,7 @@ mod tests {
         fn different_networks_have_different_names(a: [u8; 16], b: [u8; 16]) {
             let [a, b] = [a, b].map(|octets| network(IpAddr::from(octets)));
             prop_assert_eq!(a == b, a.to_string() == b.to_string());
+            prop_assert_eq!(Network::parse(&a.to_string()), Some(a));
             prop_assert!(!a.to_string().contains('/'), "it ends the name of a room");
         }
     }

@@ -184,8 +184,8 @@ pub(super) fn source(runtime: &Runtime, head: &RequestHead) -> ClientSource {
 
 /// As [`source`], of a request that came over a connection from `peer`, by whatever transport.
 pub(super) fn source_of(runtime: &Runtime, peer: Option<SocketAddr>, headers: &HeaderMap) -> ClientSource {
-    let address = forwarded::client_address(runtime, peer, headers);
-    ClientSource { origin: origin(headers), address, is_doctor: is_of_doctor(headers) }
+    let (address, locality) = forwarded::client_locality(runtime, peer, headers);
+    ClientSource { origin: origin(headers), address, locality, is_doctor: is_of_doctor(headers) }
 }
 
 /// True if `peerbroker doctor` sent the request with these headers.

@@ -7,8 +7,10 @@ use actix_web::HttpRequest;
 use actix_web::http::header::{self, HeaderMap, HeaderName};
 
 use super::handler::Mounted;
+use crate::lan;
 use crate::runtime::Runtime;
 use peerbroker_broker::config::{ClientOptions, Config};
+use peerbroker_core::address::Locality;
 
 /// Longest host name that DNS allows.
 const MAX_HOST: usize = 253;
@@ -62,7 +64,16 @@ pub(super) fn client_address(
     peer: Option<SocketAddr>,
     headers: &HeaderMap,
 ) -> Option<IpAddr> {
-    let peer = peer?;
+    client_locality(runtime, peer, headers).0
+}
+
+/// The same, and what it tells of the client's network: nothing if it may be the address of a proxy.
+pub(super) fn client_locality(
+    runtime: &Runtime,
+    peer: Option<SocketAddr>,
+    headers: &HeaderMap,
+) -> (Option<IpAddr>, Locality) {
+    let Some(peer) = peer else { return (None, Locality::Unknown) };
     let config = runtime.config();
     let ProxyChain { client, proxies, is_client_named } = proxy_chain(&config, headers, peer);
     if proxies > 0 && !is_client_named {
@@ -76,7 +87,9 @@ pub(super) fn client_address(
     if proxies == 0 && headers.contains_key(header::X_FORWARDED_FOR) {
         warn_of_ignored_proxy(runtime, &config, client);
     }
-    Some(client)
+    let is_of_proxy = if proxies == 0 { is_forwarded(headers) } else { !is_client_named };
+    let locality = || Locality::of(client, lan::has_prefix);
+    (Some(client), if is_of_proxy { Locality::Unknown } else { locality() })
 }
 
 fn warn_of_ignored_proxy(runtime: &Runtime, config: &Config, proxy: IpAddr) {
@@ -96,6 +109,13 @@ fn warn_of_ignored_proxy(runtime: &Runtime, config: &Config, proxy: IpAddr) {
              address and its limits: {remedy} (logged once)"
         );
     });
+}
+
+/// True if a proxy names a client, trusted or not.
+fn is_forwarded(headers: &HeaderMap) -> bool {
+    [header::X_FORWARDED_FOR, header::FORWARDED, header::VIA]
+        .into_iter()
+        .any(|name| headers.contains_key(name))
 }
 
 /// Follows the hops from the nearest one to the first that is not trusted. Any client could have written the hops beyond it.

@@ -12,12 +12,13 @@ use super::handler::{Mounted, NO_STORE, bare, bearer, json as json_answer, origi
 use super::legacy::too_many_requests;
 use super::{endpoint, forwarded};
 use crate::keys::verifier::Denied;
-use crate::keys::{IdStyle, Policy, RelayMode, Settings, unix_time};
+use crate::keys::{Discovery, IdStyle, Policy, RelayMode, Settings, unix_time};
 use crate::runtime::Runtime;
 use crate::transport::connection::ConnectionState;
 use peerbroker_broker::config::{ClientOptions, IceConfig, OwnIceServers};
 use peerbroker_broker::events::Mistake;
-use peerbroker_core::vocabulary::{PeerId, RealmKind};
+use peerbroker_core::address::Network;
+use peerbroker_core::vocabulary::{PeerId, RealmKind, RoomName};
 
 const ABOUT: &str = r#"{"name":"PeerJS Server","description":"A server side element to broker connections between PeerJS clients.","website":"https://peerjs.com/"}"#;
 
@@ -137,8 +138,13 @@ fn answer_with_id(response: &mut HttpResponseBuilder, id: String) -> HttpRespons
 /// Most ids of a page.
 const MAX_PAGE: usize = 1000;
 
-/// Answers with the ids of all peers of a key, or of one page of them. Discovery is on.
-pub(super) async fn peers(runtime: &Runtime, policy: &Policy, request: &HttpRequest) -> HttpResponse {
+/// Answers with the ids of all peers of a key, or of those that are near, or of one page of them. Discovery is on.
+pub(super) async fn peers(
+    runtime: &Runtime,
+    policy: &Policy,
+    request: &HttpRequest,
+    network: Option<Network>,
+) -> HttpResponse {
     let key = policy.key().key.as_str();
     // All nodes work for it, as they do for a client that opens.
     if runtime.node.membership().is_some()
@@ -150,23 +156,46 @@ pub(super) async fn peers(runtime: &Runtime, policy: &Policy, request: &HttpRequ
         let query = form_urlencoded::parse(request.query_string().as_bytes());
         query.filter(|(name, _)| name == wanted).last().map(|(_, value)| value)
     };
+    let is_near = policy.settings().allow_discovery == Discovery::Near;
     let limit = value("limit").map(|limit| limit.parse().ok().filter(|limit: &usize| *limit > 0));
     let ids = match (value("after"), limit) {
         // As PeerJS asks.
-        (None, None) => runtime.node.all_ids(key).await,
         (_, Some(None)) => return plain(StatusCode::BAD_REQUEST, "limit is a whole number from 1 on\n"),
+        (None, None) if is_near => match network {
+            Some(network) => runtime.node.all_near(key, network).await,
+            None => Vec::new(),
+        },
+        (None, None) => runtime.node.all_ids(key).await,
         (after, limit) => {
             let limit = limit.flatten().unwrap_or(MAX_PAGE).min(MAX_PAGE);
-            runtime.node.page(key, Some(RealmKind::PeerJs), after.as_deref(), limit).await
+            let after = after.as_deref();
+            match network {
+                Some(network) if is_near => runtime.node.page_near(key, network, after, limit).await,
+                None if is_near => Vec::new(),
+                _ => runtime.node.page(key, Some(RealmKind::PeerJs), after, limit).await,
+            }
         }
     };
     json_answer(json!(ids).to_string())
 }
 
 /// Answers with the ids of all members of a room, of all nodes, sorted by their bytes. Discovery is on.
-pub(super) fn members(runtime: &Runtime, key: &str, room: &str) -> HttpResponse {
-    let rooms = runtime.node.tenant(key).and_then(|tenant| tenant.existing_rooms(RealmKind::PeerJs));
-    let members = rooms.map(|rooms| rooms.members(room)).unwrap_or_default();
+pub(super) fn members(
+    runtime: &Runtime,
+    policy: &Policy,
+    room: &str,
+    network: Option<Network>,
+) -> HttpResponse {
+    let tenant = runtime.node.tenant(policy.key().key.as_str());
+    let rooms = tenant.and_then(|tenant| tenant.existing_rooms(RealmKind::PeerJs));
+    let room = RoomName::parse(room).ok().and_then(|room| match network {
+        // A list would tell if a PIN is right.
+        _ if room.has_pin() => None,
+        network if room.is_near() => Some(room.in_network(network?)),
+        _ if policy.settings().allow_discovery == Discovery::Near => None,
+        _ => Some(room),
+    });
+    let members = rooms.zip(room).map(|(rooms, room)| rooms.members(room.as_str())).unwrap_or_default();
     let ids: Vec<&str> = members.iter().map(|id| id.as_str()).collect();
     json_answer(json!(ids).to_string())
 }

@@ -4,6 +4,7 @@ mod watching;
 
 use super::*;
 use peerbroker_broker::config::Limits;
+use peerbroker_core::address::Locality;
 use peerbroker_core::vocabulary::{Limit, RealmKind};
 
 fn join(room: &str) -> String {
@@ -425,7 +426,8 @@ fn the_last_tenth_of_a_room_is_kept_for_addresses_with_few_members_in_it() {
             let enter = async |id: &str, address: &str| {
                 let (socket, mut client) = mock();
                 let address = address.parse().ok();
-                let source = ClientSource { origin: None, address, is_doctor: false };
+                let source =
+                    ClientSource { origin: None, address, locality: Locality::Internet, is_doctor: false };
                 let query = format!("key=peerjs&id={id}&token=t");
                 world.serve_peer(socket, ConnectRequest { query, source, permit: None });
                 client.expect(Output::Handshake).await;

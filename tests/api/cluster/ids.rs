@@ -38,7 +38,7 @@ fn a_node_that_cannot_ask_the_others_gives_ids_all_the_same() {
 #[test]
 fn lists_of_all_nodes_count_like_opens_for_their_address() {
     let nodes = Nodes::start_with(1, super::Degraded::Allow, |config| {
-        config.key_settings.allow_discovery = true;
+        config.key_settings.allow_discovery = true.into();
         config.proxied = true;
         config.address_limits.opens_per_second = 1;
     });

@@ -71,7 +71,7 @@ async fn a_broker_is_served_by_itself() {
     let broker = PeerBroker::builder()
         .config(Config {
             limits: Limits { expire_timeout: Duration::from_secs(2), ..Limits::default() },
-            key_settings: Settings { allow_discovery: true, ..Settings::default() },
+            key_settings: Settings { allow_discovery: true.into(), ..Settings::default() },
             ..Config::default()
         })
         .build();

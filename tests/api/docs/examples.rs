@@ -75,7 +75,7 @@ impl Block {
     fn configure(&self, config: &mut Config) {
         for setting in &self.settings {
             match setting.split_once('=').unwrap_or((setting, "")) {
-                ("allow_discovery", "") => config.key_settings.allow_discovery = true,
+                ("allow_discovery", "") => config.key_settings.allow_discovery = true.into(),
                 ("concurrent_limit", count) => config.key_settings.concurrent_limit = count.parse().unwrap(),
                 ("dialects", list) => {
                     let all = Dialect::ALL.into_iter();

@@ -6,7 +6,7 @@ use crate::harness::keys::on_both_with_keys;
 pub fn private_rooms_by_token() -> Key {
     let mut key = with_tokens();
     key.settings.private_rooms = true;
-    key.settings.allow_discovery = true;
+    key.settings.allow_discovery = true.into();
     key
 }
 

@@ -27,7 +27,7 @@ const REFUSED: [&str; 9] = [
 fn origins() -> Change {
     let origins = ["https://example.com", "https://*.example.org", "http://localhost:3000"];
     let origins = origins.map(|origin| Origin::parse(origin).unwrap()).into();
-    Change { origins: Some(origins), allow_discovery: Some(true), ..Change::default() }
+    Change { origins: Some(origins), allow_discovery: Some(true.into()), ..Change::default() }
 }
 
 fn bound() -> [Key; 2] {

@@ -195,7 +195,7 @@ fn another_name_or_limit_sends_nobody_away() {
         a.expect_nothing("a");
         keys.change("one", Change { name: Some("another".to_owned()), ..Change::default() });
         keys.change("one", Change { concurrent_limit: Some(3), ..Change::default() });
-        keys.change("one", Change { allow_discovery: Some(true), ..Change::default() });
+        keys.change("one", Change { allow_discovery: Some(true.into()), ..Change::default() });
         keys.change("one", Change { messages_per_second: Some(7), ..Change::default() });
         server.client_of("one", "b").expect(forwarded_offer("a", "b", "1"));
         a.expect_nothing("a");

@@ -56,7 +56,7 @@ fn config() -> ProptestConfig {
 fn no_spelling_of_a_path_reaches_another_key() {
     let others: Vec<_> = KEYS.iter().copied().filter(|name| *name != "%66oo").collect();
     let keys: Vec<_> = others.iter().map(|name| plain_key(name)).collect();
-    let own = key("%66oo", Change { allow_discovery: Some(true), ..Change::default() });
+    let own = key("%66oo", Change { allow_discovery: Some(true.into()), ..Change::default() });
     let (server, api) = with_api(&[keys, vec![own]].concat(), Some(ADMIN), |_| {});
     let in_query = |name| utf8_percent_encode(name, NON_ALPHANUMERIC).to_string();
     let _clients: Vec<_> = KEYS.iter().map(|name| server.client_of(&in_query(name), &id_of(name))).collect();

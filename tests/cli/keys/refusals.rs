@@ -88,7 +88,7 @@ fn a_wrong_value_ends_with_2_and_names_its_flag_and_what_is_accepted() {
         ("--name", "a\nb", "no control characters"),
         ("--concurrent_limit", "-1", "a whole number of 0 or more"),
         ("--messages_per_second", "4294967296", "a whole number of 0 or more"),
-        ("--allow_discovery", "maybe", "true or false"),
+        ("--allow_discovery", "maybe", "true, false, near or pin"),
         ("--allow_no_origin", "2", "true or false"),
         ("--auth", "password", "none, jwt or webhook"),
         ("--auth_url", "example.org", "must begin with http:// or https://"),

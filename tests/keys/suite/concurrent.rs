@@ -37,7 +37,7 @@ pub(super) fn changes_from_many_threads_are_all_kept(store: &dyn KeyStore) {
                 0 => Change { name: Some("named".to_owned()), ..Change::default() },
                 1 => Change { allow_no_origin: Some(true), ..Change::default() },
                 2 => Change { messages_per_second: Some(7), ..Change::default() },
-                _ => Change { allow_discovery: Some(true), ..Change::default() },
+                _ => Change { allow_discovery: Some(true.into()), ..Change::default() },
             };
             store.change(&key("shared"), change).unwrap();
             if number % 2 == 0 {
@@ -51,7 +51,7 @@ pub(super) fn changes_from_many_threads_are_all_kept(store: &dyn KeyStore) {
         (shared.name.as_str(), settings.allow_no_origin, settings.messages_per_second),
         ("named", true, 7)
     );
-    assert!(settings.allow_discovery);
+    assert_eq!(settings.allow_discovery, true.into());
     assert_eq!(store.all().unwrap().len(), 1 + 8 * 2);
 }
 

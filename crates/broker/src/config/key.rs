@@ -1,5 +1,6 @@
 //! An API key and its settings.
 
+mod discovery;
 mod expire_timeout;
 mod origin;
 mod token;
@@ -18,6 +19,7 @@ use utoipa::ToSchema;
 use super::secret::Hidden;
 use peerbroker_core::vocabulary::{ApiKey, labels};
 
+pub use discovery::Discovery;
 pub use expire_timeout::{ExpireTimeout, InvalidExpireTimeout};
 pub use origin::{InvalidOrigin, MAX_ORIGIN_BYTES, Origin};
 pub use token::{KeyToken, MAX_TOKENS, TokenChange, TokenError, TokenScope};
@@ -204,6 +206,7 @@ pub enum SettingKind {
     Count(fn(&mut Change) -> &mut Option<usize>),
     /// Per second and client; 0 means no limit.
     Rate(fn(&mut Change) -> &mut Option<u32>),
+    Discovery(fn(&mut Change) -> &mut Option<Discovery>),
     Ids(fn(&mut Change) -> &mut Option<IdStyle>),
     Relay(fn(&mut Change) -> &mut Option<RelayMode>),
     OwnCount(fn(&mut Change) -> &mut Option<Option<usize>>),
@@ -230,8 +233,8 @@ settings! {
     /// Messages per second and client; bursts up to ten times that; 0 means no limit.
     // Enough for a mesh of fifty peers.
     messages_per_second: u32 = 200, Rate, "Messages";
-    /// Clients may list each other's ids.
-    allow_discovery: bool = false, Switch, "Discovery";
+    /// Clients that find each other without an id: `true`, all; `near`, those of one network; `pin`, those of one network with the same PIN.
+    allow_discovery: Discovery = Discovery::Off, Discovery, "Discovery";
     /// The peers of a PeerJS client hear LEAVE when its page goes away.
     leave_on_close: bool = false, Switch, "Leave on close";
     /// Clients may use rooms.

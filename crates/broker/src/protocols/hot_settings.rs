@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering::Relaxed};
 
-use crate::config::key::{Auth, RelayMode, Settings};
+use crate::config::key::{Auth, Discovery, RelayMode, Settings};
 
 /// A row for each: its name, its type, and where it comes from.
 macro_rules! hot_settings {
@@ -39,6 +39,10 @@ hot_settings! {
     room_members: AtomicUsize as usize = |settings| settings.room_members;
     /// True if PeerJS clients may have rooms.
     allows_rooms: AtomicBool as bool = |settings| settings.allow_rooms;
+    /// True if PeerJS clients of one network may have rooms of their own.
+    allows_near: AtomicBool as bool = |settings| settings.allow_discovery != Discovery::Off;
+    /// True if they need a PIN for these.
+    needs_pin: AtomicBool as bool = |settings| settings.allow_discovery == Discovery::Pin;
     /// True if offers tell which pipes need no proof of their own.
     expects_pipes: AtomicBool as bool = |settings| settings.pipes && settings.auth != Auth::None;
     /// True if texts of clients are read without addresses: all calls of the key are relayed.

@@ -5,6 +5,7 @@
 mod advice;
 pub mod app;
 mod client;
+mod near;
 pub mod rooms;
 
 use std::borrow::Cow;

@@ -1,5 +1,6 @@
 //! The frames that members of a room hear. The rooms know members, data and an order; a protocol writes them as its own frames.
 
+use peerbroker_core::address::Network;
 use peerbroker_core::vocabulary::{Frame, PeerId, RoomName, RoomRights};
 
 /// Most rooms in which one client is.
@@ -146,7 +147,17 @@ pub trait RoomFrames: Send + Sync + 'static {
         None
     }
 
-    /// The room of a message. `None` if the protocol has no messages to rooms.
+    /// The name by which its members know a room.
+    fn known<'a>(&self, room: &'a str) -> &'a str {
+        room
+    }
+
+    /// True if a client of a network may be in a room.
+    fn is_open_to(&self, _room: &RoomName, _network: Option<Network>) -> bool {
+        true
+    }
+
+    /// The room of a message, by the name that members know. `None` if the protocol has no messages to rooms.
     fn room_of(&self, message: &Frame) -> Option<String>;
 
     /// True if a message is for a client with these rights that is in these rooms; `None` means any room.
@@ -155,7 +166,7 @@ pub trait RoomFrames: Send + Sync + 'static {
             return true;
         }
         self.room_of(message).is_some_and(|room| {
-            rooms.is_none_or(|rooms| rooms.iter().any(|of_client| of_client.as_str() == room))
+            rooms.is_none_or(|rooms| rooms.iter().any(|of_client| self.known(of_client.as_str()) == room))
                 && rights.is_none_or(|rights| rights.right_in(&room).is_some())
         })
     }

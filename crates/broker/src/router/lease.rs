@@ -19,6 +19,7 @@ use super::slot::Slot;
 use super::state::{RegisterRefusal, RegisterRequest};
 use super::witness;
 use crate::events::{Count, Disconnected};
+use peerbroker_core::address::Network;
 use peerbroker_core::vocabulary::{CloseReason, ConnId, Frame, MessageKind, PeerId, RoomRights, Token};
 
 /// One connection of a peer. It may have lost its id: see [`PeerHandle::is_current`].
@@ -92,6 +93,12 @@ impl PeerHandle {
     pub fn address(&self) -> Option<IpAddr> {
         let state = self.slot.lock();
         state.conn.as_ref().filter(|holder| holder.id == self.conn)?.info.address
+    }
+
+    /// The network of its client. `None` if it is unknown, or the connection has lost its id.
+    pub fn network(&self) -> Option<Network> {
+        let state = self.slot.lock();
+        state.conn.as_ref().filter(|holder| holder.id == self.conn)?.info.network()
     }
 
     /// The realm of the peer.

@@ -14,6 +14,7 @@ use super::remote::Located;
 use super::remote_peers::Place;
 use super::slot::{Slot, ping_interval};
 use super::state::{Conn, ConnectionInfo};
+use peerbroker_core::address::Network;
 use peerbroker_core::clock::{Instant, millis};
 use peerbroker_core::vocabulary::{CloseReason, ConnId, ConnectionKind, Frame, NodeId, Owner, PeerId, Token};
 
@@ -182,8 +183,25 @@ impl Realm {
     /// One page of registered ids, sorted by their bytes: the first `limit` ids after `after`. The last id of a page is
     /// the `after` of the next one, even if that peer has left since.
     pub fn page(&self, after: Option<&str>, limit: usize) -> Vec<PeerId> {
+        Self::page_of(&self.held_behind(after), limit)
+    }
+
+    /// The same of the peers of one network.
+    pub fn page_near(&self, network: Network, after: Option<&str>, limit: usize) -> Vec<PeerId> {
+        let mut held = self.held_behind(after);
+        held.retain(|slot| {
+            let of_peer = slot.lock().conn.as_ref().and_then(|conn| conn.info.network());
+            of_peer == Some(network)
+        });
+        Self::page_of(&held, limit)
+    }
+
+    fn held_behind(&self, after: Option<&str>) -> Vec<Arc<Slot>> {
         let is_behind = |slot: &Slot| after.is_none_or(|after| slot.id.as_str() > after);
-        let held = self.slots_that(|slot| slot.is_held() && is_behind(slot));
+        self.slots_that(|slot| slot.is_held() && is_behind(slot))
+    }
+
+    fn page_of(held: &[Arc<Slot>], limit: usize) -> Vec<PeerId> {
         let mut ids: Vec<PeerId> = held.iter().map(|slot| slot.id.clone()).collect();
         // Only the page is sorted: it is a small part of very many ids.
         if limit < ids.len() {

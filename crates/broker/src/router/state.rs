@@ -11,6 +11,7 @@ use super::outgoing::Outgoing;
 use super::queue::{Queue, QueueRoom};
 use super::remote_peers::Remote;
 use crate::events::Disconnected;
+use peerbroker_core::address::{Locality, Network};
 use peerbroker_core::clock::Instant;
 use peerbroker_core::vocabulary::{
     AddressPrefix, ClientVersion, ConnId, ConnectionKind, Frame, PeerId, RoomRights, Token,
@@ -70,10 +71,19 @@ pub struct ConnectionInfo {
     pub since_unix: u64,
     /// The address of its client.
     pub address: Option<IpAddr>,
+    /// What the address tells of the network of its client.
+    pub locality: Locality,
     /// The version that its client gives.
     pub version: Option<ClientVersion>,
     /// The rooms that its client may enter. `None` if they are not private.
     pub rooms: Option<RoomRights>,
+}
+
+impl ConnectionInfo {
+    /// The network of its client. `None` if it is unknown.
+    pub fn network(&self) -> Option<Network> {
+        Network::of(self.address, self.locality)
+    }
 }
 
 /// The part of a slot that its lock guards.

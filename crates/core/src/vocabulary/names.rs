@@ -18,9 +18,6 @@ pub enum InvalidName {
     /// It has a control character, which could forge a log line or control a terminal.
     #[error("it has control characters")]
     ControlCharacter,
-    /// Names that begin like it are made by the server.
-    #[error("names that begin with {NEAR}/ are the server's")]
-    Reserved,
 }
 
 /// The first character of names that no client can have, because [`check`] takes no control characters: of the token of a verified
@@ -123,7 +120,8 @@ const MAX_TOPIC_BYTES: usize = 256;
 /// Most bytes of a name that has no other limit here: its protocol has one, or it is that of a group, made of a client's and more.
 const MAX_MEASURED_BYTES: usize = 512;
 
-/// The room of the clients of one network. Names that begin with it and `:` are such rooms too; with `/` the server's names of them begin.
+/// The room of the clients of one network. Names that begin with it and `:` or `/` are such rooms, too. The server adds the network to all
+/// of them, behind the last `/`, so no client names the room of another one.
 pub const NEAR: &str = "~near";
 
 /// Fewest digits of a PIN.
@@ -151,12 +149,6 @@ impl RoomName {
         PeerId::parse(self.0.strip_prefix(MARK)?).ok()
     }
 
-    /// The name that a client gives a room.
-    pub fn of_client(name: &str) -> Result<Self, InvalidName> {
-        let is_reserved = near(name).is_some_and(|rest| rest.starts_with('/'));
-        if is_reserved { Err(InvalidName::Reserved) } else { RoomName::parse(name) }
-    }
-
     /// The room of a topic.
     pub fn of_topic(topic: &str) -> Result<Self, InvalidName> {
         check(topic, MAX_TOPIC_BYTES).map(|topic| RoomName(topic.into()))
@@ -167,14 +159,14 @@ impl RoomName {
         check(name, MAX_MEASURED_BYTES).map(|name| RoomName(name.into()))
     }
 
-    /// True for a room of the clients of one network, and of the server's name of one.
+    /// True for a room of the clients of one network, and for the server's name of one.
     pub fn is_near(&self) -> bool {
         near(&self.0).is_some()
     }
 
     /// True if clients enter it with the part of the name that they agree on, such as a PIN.
     pub fn has_pin(&self) -> bool {
-        near(&self.0).is_some_and(|rest| rest.starts_with(':'))
+        near(&self.0).is_some_and(|rest| !rest.is_empty())
     }
 
     /// True if that part is a PIN of at least four digits, or begins with one.
@@ -186,6 +178,12 @@ impl RoomName {
     /// The server's name of a room that [is near](Self::is_near), for the clients of one network.
     pub fn in_network(&self, network: Network) -> Self {
         RoomName(format!("{self}/{network}").into())
+    }
+
+    /// False for the server's name of a room that is near another network.
+    pub fn is_open_to(&self, network: Option<Network>) -> bool {
+        let of_network = near(&self.0).and_then(|_| self.0.rsplit_once('/'));
+        of_network.is_none_or(|(_, of)| network.is_some_and(|network| network.to_string() == of))
     }
 
     /// The name that its members know, of the server's name of a room that is near: no client learns an address from it.
@@ -250,11 +248,20 @@ mod tests {
 
     #[test]
     fn a_pin_has_four_digits() {
-        let is_pin = |name| RoomName::of_client(name).unwrap().has_digits();
+        let is_pin = |name| RoomName::parse(name).unwrap().has_digits();
         for name in ["~near:4821", "~near:00000", "~near:4821:call"] {
             assert!(is_pin(name), "{name}");
         }
-        for name in ["~near", "~near:", "~near:482", "~near:call", "~near:4821x", "~near:٤٨٢١", "~nearby:4821", "4821"] {
+        for name in [
+            "~near",
+            "~near:",
+            "~near:482",
+            "~near:call",
+            "~near:4821x",
+            "~near:٤٨٢١",
+            "~nearby:4821",
+            "4821",
+        ] {
             assert!(!is_pin(name), "{name}");
         }
     }
@@ -265,7 +272,7 @@ mod tests {
             name in "~near[:/a-f0-9.]{0,20}|~near/(lan|203\\.0\\.113\\.5)|\\PC{1,20}", v4: u32,
         ) {
             let network = Network::V4(v4.into());
-            let Ok(name) = RoomName::of_client(&name) else { return Ok(()) };
+            let Ok(name) = RoomName::parse(&name) else { return Ok(()) };
             if name.is_near() {
                 let there = name.in_network(network);
                 prop_assert_eq!(RoomName::known(there.as_str()), name.as_str());

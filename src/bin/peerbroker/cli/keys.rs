@@ -17,7 +17,8 @@ use super::odd::quotes;
 use super::row::{RowOf, plain};
 use super::secret_file;
 use super::values::{
-    ANY, BYTE_RATE, COUNT, Kind, MILLIS, Unit, choice, key, kind, number, parsed, path, switch, text,
+    ANY, BYTE_RATE, COUNT, Kind, MILLIS, Unit, choice, discovery, key, kind, number, parsed, path, switch,
+    text,
 };
 use crate::failure::{Failure, failed, wrong};
 
@@ -225,6 +226,7 @@ fn plain_row(&PlainSetting { name, help, kind, .. }: &PlainSetting) -> Row {
         SettingKind::Switch(at) => Row::new(name, inside(at), switch(), help, ""),
         SettingKind::Count(at) => Row::new(name, inside(at), number::<usize>(&COUNT, ANY), help, ""),
         SettingKind::Rate(at) => Row::new(name, inside(at), number::<u32>(&COUNT, ANY), help, ""),
+        SettingKind::Discovery(at) => Row::new(name, inside(at), discovery(), help, ""),
         SettingKind::Ids(at) => Row::new(name, inside(at), style(), help, ""),
         SettingKind::Relay(at) => Row::new(name, inside(at), mode(), help, ""),
         SettingKind::OwnCount(at) => Row::new(name, inside(at), limit::<usize>(&COUNT, ANY), help, OF_SERVER),
@@ -254,13 +256,16 @@ fn inside<S: 'static>(
 fn words(kind: SettingKind, text: String) -> String {
     match (kind, &*text) {
         (_, SERVER) => "as the server has it".to_owned(),
-        (SettingKind::Switch(_), yes) => if yes == "true" { "yes" } else { "no" }.to_owned(),
+        (SettingKind::Switch(_) | SettingKind::Discovery(_), yes @ ("true" | "false")) => {
+            if yes == "true" { "yes" } else { "no" }.to_owned()
+        }
         (SettingKind::Rate(_) | SettingKind::OwnRate(_), "0") => "no limit".to_owned(),
         (SettingKind::Rate(_), _) => text + " per second and client",
         (SettingKind::OwnRate(_), _) => text + " bytes per second",
         (SettingKind::OwnTime(_), _) => text + " milliseconds",
         (SettingKind::Count(_) | SettingKind::OwnCount(_), _) => text + " at most",
-        (SettingKind::Ids(_) | SettingKind::Relay(_), _) => text,
+        (SettingKind::Discovery(_), _) => text + ", of one network",
+        (SettingKind::Switch(_) | SettingKind::Ids(_) | SettingKind::Relay(_), _) => text,
     }
 }
 

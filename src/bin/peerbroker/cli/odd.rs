@@ -116,6 +116,11 @@ pub fn switch(text: &str) -> Option<Odd> {
     }
 }
 
+/// The same, where more words have a meaning.
+pub fn discovery(text: &str) -> Option<Odd> {
+    if matches!(text, "near" | "pin") { None } else { switch(text) }
+}
+
 /// A time that is no number of 1 or more.
 pub fn expiry(text: &str) -> Option<Odd> {
     time(text, "messages for absent peers expire at once", 5000)

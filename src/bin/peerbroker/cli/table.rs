@@ -16,9 +16,9 @@ use super::odd;
 use super::row::{KEY, NODE, Need, Row};
 use super::values::{
     ANY, BYTE_RATE, BYTES, COUNT, DAYS, DIR, FILE, Kind, LogFormat, MILLIS, SECONDS, api_key, choice, cors,
-    dialect, is_acme_directory, is_email, is_node_name, is_node_url, is_some, is_stun_url, is_turn_url, kind,
-    media_address, network, number, off_switch, parse_filter, parsed, path, port, ports, public_host,
-    show_media_address, switch, text, text_if, time,
+    dialect, discovery, is_acme_directory, is_email, is_node_name, is_node_url, is_some, is_stun_url,
+    is_turn_url, kind, media_address, network, number, off_switch, parse_filter, parsed, path, port, ports,
+    public_host, show_media_address, switch, text, text_if, time,
 };
 use crate::stored_keys::KeysIn;
 
@@ -110,8 +110,8 @@ pub static ROWS: LazyLock<Vec<Row>> = LazyLock::new(|| {
                 "Disable the built-in key: only those of the store and the file are accepted", "").live(),
             Row::new("data_dir", |d| &mut d.data_dir, path(DIR),
                 "Directory for [stored keys](KEYS.md) and certificates", "Created if missing.").common().commands(&["keys", "backup"]).of(NODE),
-            Row::new("allow_discovery", |d| &mut d.config.key_settings.allow_discovery, switch(),
-                "Let clients list the ids of all peers by `GET /{key}/peers`", "").live().of(KEY).odd(odd::switch),
+            Row::new("allow_discovery", |d| &mut d.config.key_settings.allow_discovery, discovery(),
+                "Let clients list the ids of all peers by `GET /{key}/peers`; near: of those [of their network](USE.md#devices-near)", "pin: no list, but rooms of a network for those who enter the same PIN.").live().of(KEY).odd(odd::discovery),
             Row::new("leave_on_close", |d| &mut d.config.key_settings.leave_on_close, switch(),
                 "Tell the peers of a client when [its page goes away](PROTOCOL.md#a-page-goes-away)", "").live().of(KEY).odd(odd::switch),
             Row::new("allow_rooms", |d| &mut d.config.key_settings.allow_rooms, switch(),

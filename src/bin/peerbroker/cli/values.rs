@@ -11,7 +11,7 @@ use env_filter::Filter;
 use ipnet::IpNet;
 use peerbroker::config::{AcmeName as HostName, Dialect};
 use peerbroker::is_of_machine;
-use peerbroker::keys::Origin;
+use peerbroker::keys::{Discovery, Origin};
 use peerbroker::vocabulary::ApiKey;
 
 use super::dialects::Choice;
@@ -214,6 +214,17 @@ pub fn dialect() -> Kind<Choice> {
 /// A flag that may stand alone.
 pub fn switch() -> Kind<bool> {
     Kind { alone: Some("true"), ..parsed("true|false", yes_or_no) }
+}
+
+/// The clients that find each other: a flag that may stand alone.
+pub fn discovery() -> Kind<Discovery> {
+    let all = [Discovery::All, Discovery::Off, Discovery::Near, Discovery::Pin];
+    let words = choice("true|false|near|pin", all.map(|discovery| (discovery.label(), discovery)));
+    let parse = move |text: &OsStr| {
+        let is_on = text.to_str().and_then(|text| yes_or_no(text).ok());
+        is_on.map_or_else(|| (words.parse)(text), |is_on| Ok(is_on.into()))
+    };
+    Kind { parse: Box::new(parse), alone: Some("true"), ..parsed(words.value_name, |_| Err(String::new())) }
 }
 
 /// A flag that turns off what its place turns on.

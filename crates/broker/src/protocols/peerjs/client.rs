@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use super::near::{self, Guess};
 use super::rooms::{self, PeerJsRooms};
 use super::{Command, Envelope, Kind};
 use crate::protocols::client::{
@@ -183,6 +184,9 @@ fn parting(departure: &Departure, end: Disconnect) -> Parting {
 fn request(context: &mut Context<'_, '_>, kind: rooms::Kind, request: &rooms::Request<'_>) {
     if let Err(refusal) = handle_request(context, kind, request) {
         context.limit_hit(refusal.ending().limit);
+        if refusal == RoomRefusal::NearOff {
+            near::report_off(context);
+        }
         context.reply(rooms::refused(kind, request, refusal));
     }
 }
@@ -193,9 +197,10 @@ fn handle_request(
     request: &rooms::Request<'_>,
 ) -> Result<(), RoomRefusal> {
     let key = context.key;
+    let peer = context.peer;
     let name = || {
         let name = RoomName::parse(request.room.as_deref().unwrap_or_default());
-        name.map_err(RoomRefusal::InvalidRoom)
+        near::room(name.map_err(RoomRefusal::InvalidRoom)?, peer)
     };
     let data = || match request.data {
         Some(data) if data.len() > MAX_DATA_BYTES => Err(RoomRefusal::DataTooLong),
@@ -204,7 +209,6 @@ fn handle_request(
     let rooms = || key.rooms(PeerJs::REALM);
     let existing = || key.existing_rooms(PeerJs::REALM).ok_or(RoomRefusal::NotMember);
     let most = key.settings().room_members();
-    let peer = context.peer;
     // Each id is a question of its own, so it counts as a message.
     let ids = || {
         let ids = request.ids(MAX_WATCHED)?;
@@ -218,7 +222,13 @@ fn handle_request(
         rooms::Kind::Leave => existing()?.leave(requester, name()?.as_str()),
         rooms::Kind::Unwatch => rooms().unwatch(requester, &ids()?),
         _ if !key.settings().allows_rooms() => Err(RoomRefusal::Off),
-        rooms::Kind::Join => rooms().join(requester, name()?, data()?, most),
+        rooms::Kind::Join => {
+            let name = name()?;
+            let guess = near::check(key, peer, &name)?;
+            rooms().join(requester, name, data()?, most)?;
+            guess.iter().for_each(Guess::count);
+            Ok(())
+        }
         rooms::Kind::Update => existing()?.update(requester, name()?.as_str(), data()?),
         rooms::Kind::Send => {
             existing()?.send(requester, name()?.as_str(), request.dst.as_deref(), request.payload)

@@ -8,7 +8,8 @@ use std::borrow::Cow;
 use super::app;
 use crate::protocols::json::{self, raw, text};
 use crate::rooms::{Change, MAX_WATCHED, RoomFrames, Said};
-use peerbroker_core::vocabulary::{Frame, PeerId, RoomRefusal, labels};
+use peerbroker_core::address::Network;
+use peerbroker_core::vocabulary::{Frame, PeerId, RoomName, RoomRefusal, labels};
 
 /// Most bytes of the id of a request, as JSON text.
 const MAX_REQUEST_BYTES: usize = 64;
@@ -112,7 +113,7 @@ pub struct PeerJsRooms;
 impl RoomFrames for PeerJsRooms {
     fn said(&self, Said { room, from, to, payload, .. }: Said<'_>) -> Frame {
         let Some(from) = from else {
-            return Frame::of_text(&app::message(Some(room), payload.unwrap_or("null")));
+            return Frame::of_text(&app::message(Some(self.known(room)), payload.unwrap_or("null")));
         };
         frame("ROOM-MESSAGE", room, |out| {
             text(out, "src", from);
@@ -179,6 +180,14 @@ impl RoomFrames for PeerJsRooms {
         })
     }
 
+    fn known<'a>(&self, room: &'a str) -> &'a str {
+        RoomName::known(room)
+    }
+
+    fn is_open_to(&self, room: &RoomName, network: Option<Network>) -> bool {
+        room.is_open_to(network)
+    }
+
     fn room_of(&self, message: &Frame) -> Option<String> {
         let text = std::str::from_utf8(message.payload()).ok()?;
         json::member_of(text, "room").and_then(json::string).map(Cow::into_owned)
@@ -201,10 +210,10 @@ pub fn refused(kind: Kind, request: &Request<'_>, refusal: RoomRefusal) -> Frame
 /// Room for a frame beyond which it grows.
 const CAPACITY: usize = 128;
 
-/// Writes a frame that begins with its type and the room.
+/// Writes a frame that begins with its type and the room, by the name that members know.
 fn frame(kind: &str, room: &str, rest: impl FnOnce(&mut Vec<u8>)) -> Frame {
     json::frame(kind, CAPACITY, |out| {
-        text(out, "room", room);
+        text(out, "room", RoomName::known(room));
         rest(out);
     })
 }

@@ -7,6 +7,7 @@ mod legacy;
 mod matchbox;
 mod media;
 mod messages;
+mod near;
 mod nostr;
 mod pipes;
 mod room_codes;

@@ -29,6 +29,7 @@ mod limits;
 mod liveness;
 mod matchbox;
 mod media;
+mod near;
 mod nostr;
 mod odd_frames;
 mod one_port;

@@ -198,10 +198,11 @@ fn handle_request(
 ) -> Result<(), RoomRefusal> {
     let key = context.key;
     let peer = context.peer;
-    let name = || {
+    let asked = || {
         let name = RoomName::parse(request.room.as_deref().unwrap_or_default());
-        near::room(name.map_err(RoomRefusal::InvalidRoom)?, peer)
+        name.map_err(RoomRefusal::InvalidRoom)
     };
+    let name = || near::room(asked()?, peer);
     let data = || match request.data {
         Some(data) if data.len() > MAX_DATA_BYTES => Err(RoomRefusal::DataTooLong),
         data => Ok(data),
@@ -223,8 +224,7 @@ fn handle_request(
         rooms::Kind::Unwatch => rooms().unwatch(requester, &ids()?),
         _ if !key.settings().allows_rooms() => Err(RoomRefusal::Off),
         rooms::Kind::Join => {
-            let name = name()?;
-            let guess = near::check(key, peer, &name)?;
+            let (name, guess) = near::enter(key, peer, asked()?)?;
             rooms().join(requester, name, data()?, most)?;
             guess.iter().for_each(Guess::count);
             Ok(())

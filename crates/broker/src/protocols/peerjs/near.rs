@@ -27,14 +27,14 @@ pub(super) struct Guess {
     now: Instant,
 }
 
-/// Checks if a client may join a room that is near. If nobody is there, its PIN counts as a wrong guess once it has joined.
-pub(super) fn check(
+/// The room that a client means and may join. If nobody is there, its PIN counts as a wrong guess once it has joined.
+pub(super) fn enter(
     key: &KeyState,
     peer: &PeerHandle,
-    name: &RoomName,
-) -> Result<Option<Guess>, RoomRefusal> {
+    name: RoomName,
+) -> Result<(RoomName, Option<Guess>), RoomRefusal> {
     if !name.is_near() {
-        return Ok(None);
+        return Ok((name, None));
     }
     let settings = key.settings();
     if !settings.allows_near() {
@@ -48,13 +48,15 @@ pub(super) fn check(
         let common = key.common()?;
         Some(Guess { common, source, now: key.router().clock().now() })
     };
-    let Some(guess) = guess().filter(|_| name.has_pin()) else { return Ok(None) };
+    let has_pin = name.has_pin();
+    let name = room(name, peer)?;
+    let Some(guess) = guess().filter(|_| has_pin) else { return Ok((name, None)) };
     guess.limiter().check(guess.source, guess.now).map_err(|LimitExceeded { limit, .. }| {
         key.router().events().limit_hit(limit, None, guess.source.address());
         RoomRefusal::TooFast
     })?;
     let is_wrong = !key.existing_rooms(RealmKind::PeerJs).is_some_and(|rooms| rooms.contains(name.as_str()));
-    Ok(Some(guess).filter(|_| is_wrong))
+    Ok((name, Some(guess).filter(|_| is_wrong)))
 }
 
 impl Guess {

@@ -1,6 +1,6 @@
 // The pages' settings of their broker. Path and key come from the server. Host, port
 // and scheme come from the browser, so that they are right behind proxies too.
-const { path, key, defaultKey, lanHost, relay, ice } = document.documentElement.dataset;
+const { path, key, defaultKey, lanHost, relay, ice, near } = document.documentElement.dataset;
 
 /** The key of this page's address, `?key=…`. Pages of a broker without a built-in key need it. */
 export const chosenKey = new URLSearchParams(location.search).get('key') ?? '';
@@ -26,6 +26,12 @@ export const hasRelay = relay === 'true';
 
 /** True if the server has ICE servers for clients. */
 export const hasIceServers = ice === 'true';
+
+/** True if clients of one network find each other. Only the lobby has this setting. */
+export const hasNear = near !== 'false';
+
+/** True if they need a PIN for that. */
+export const needsPin = near === 'pin';
 
 /** Options for `new Peer` that work without internet: the only ICE servers are the broker's, which `startPage` adds. */
 export const peerOptions = { ...broker, config: { iceServers: [] } };

@@ -118,7 +118,7 @@ impl ClientSource {
 
     /// Details about a connection that opens now.
     fn info(&self, version: Option<ClientVersion>) -> ConnectionInfo {
-        let (address, locality) = (self.address, self.locality);
+        let &ClientSource { address, locality, .. } = self;
         ConnectionInfo { since_unix: unix_time(), address, locality, version, rooms: None }
     }
 }

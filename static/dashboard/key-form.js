@@ -13,6 +13,7 @@ const RELAY = [
   ['always', 'For all calls: clients never learn each other’s addresses'],
   ['off', 'Never'],
 ];
+const DISCOVERY = [[false, 'No'], ['near', 'Those of one network'], ['pin', 'Those of one network with the same PIN'], [true, 'All']];
 const STYLES = [['uuid', 'Random UUIDs'], ['short', 'Eight letters and digits'], ['words', 'Four words']];
 
 /** The settings that have one input each: name in the API, label, form, value of a new key, and a note. Two in a list stand side by side. */
@@ -23,7 +24,7 @@ const FIRST = [
   ['allow_no_origin', 'Programs without an origin may use it too', 'check', false],
 ];
 const MORE = [
-  ['allow_discovery', 'Clients may list each other', 'check', false],
+  ['allow_discovery', 'Clients find each other without an id', DISCOVERY, false, 'Of one network: behind one public address, or in the server’s own network.'],
   ['leave_on_close', 'Peers hear at once when a page goes away', 'check', false],
   ['allow_rooms', 'Clients may use rooms', 'check', true],
   ['private_rooms', 'Only rooms that the proof lists', 'check', false, 'Without a proof of ids, nobody enters a room.'],
@@ -49,7 +50,7 @@ const FORMS = {
   check: [() => h('input', { type: 'checkbox' }), ({ checked }) => checked],
 };
 
-const choice = (options) => h('select', {}, options.map(([name, label]) => h('option', { value: name }, label)));
+const choice = (options) => h('select', {}, options.map(([name, label]) => h('option', { value: String(name) }, label)));
 
 /** The form for this key, or for a new one. `read()` returns `{ change, secret }`: the changed settings, and a new secret if there is one. */
 export function keyForm(key) {
@@ -69,7 +70,7 @@ export function keyForm(key) {
     if (Array.isArray(row[0])) return h('div', { class: 'pair' }, row.map(fieldOf));
     const [setting, label, form, ofNew, note] = row;
     const initial = key ? key[setting] : ofNew;
-    const [make, value] = FORMS[form] ?? [() => choice(form), (select) => select.value];
+    const [make, value] = FORMS[form] ?? [() => choice(form), ({ selectedIndex }) => form[selectedIndex][0]];
     const input = make();
     if (form === 'check') input.checked = initial;
     else input.value = form === 'lines' ? initial.join('\n') : (initial ?? '');

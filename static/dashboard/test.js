@@ -81,7 +81,7 @@ export function testView(main, key = '') {
 
     const id = encodeURIComponent(name);
     const way = await testBroker(report, id);
-    await optional('discovery', settings.allow_discovery, 'The key does not let clients list each other.', async () => {
+    await optional('discovery', settings.allow_discovery !== 'pin' && settings.allow_discovery, 'The key does not let clients list each other.', async () => {
       const ids = await ask('peers', id);
       return plural(ids.length, 'id');
     });

@@ -3,6 +3,7 @@ import { joinRoom } from '../rooms.mjs';
 import { setStatus } from '../status.js';
 import { Chat } from './chat.js';
 import { GroupCall } from './group-call.js';
+import { Near } from './near.js';
 import { People, nameOf } from './people.js';
 import { hideProblem, showProblem } from './problem.js';
 
@@ -17,12 +18,21 @@ export class Lobby {
   #people = new People();
   #chat = new Chat((text) => this.#say(text));
   #call = new GroupCall(this.#people);
+  #near;
 
-  constructor(code, name) {
+  /** `showLink(code)` shows the link of another lobby. */
+  constructor(code, name, showLink) {
     this.#name = `lobby ${code}`;
     this.#me = { name };
+    this.#near = new Near({ code, name }, (other) => {
+      showLink(other);
+      this.#move(other);
+    });
     // Before the link closes the connection: the others need not wait for a timeout.
-    window.addEventListener('pagehide', () => this.#room?.leave());
+    window.addEventListener('pagehide', () => {
+      this.#near.leave();
+      this.#room?.leave();
+    });
     this.#link = new BrokerLink('lobby');
     this.#link.addEventListener('open', () => this.#opened());
     this.#link.addEventListener('lost', () => this.#lost());
@@ -36,8 +46,19 @@ export class Lobby {
   #opened() {
     this.#isLost = false;
     // A room survives a reconnect of its peer.
-    if (this.#peer !== this.#link.peer) this.#join();
-    else if (this.#room) this.#show();
+    if (this.#peer !== this.#link.peer) {
+      this.#join();
+      this.#near.look(this.#peer);
+    } else if (this.#room) this.#show();
+  }
+
+  /** Goes to another lobby. */
+  async #move(code) {
+    const room = this.#room;
+    this.#room = undefined;
+    this.#name = `lobby ${code}`;
+    await room?.leave();
+    await this.#join();
   }
 
   #lost() {
@@ -65,6 +86,8 @@ export class Lobby {
   }
 
   #closed(peer, error) {
+    // It has left, for another lobby.
+    if (!error) return;
     this.#room = undefined;
     // Its link makes another peer.
     if (peer.destroyed) return;

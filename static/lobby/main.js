@@ -11,9 +11,7 @@ const element = (id) => document.getElementById(id);
 startPage(async () => {
   await loadPeer();
   const code = decodeURIComponent(location.hash.slice(1)) || newCode();
-  const here = pageUrl({}, code);
-  history.replaceState(null, '', here);
-  showWay(here, 'QR code with the link to this lobby');
+  showLink(code);
   enableCopyLink();
 
   setStatus('ready', 'Not entered yet');
@@ -28,9 +26,16 @@ startPage(async () => {
     element('enter').hidden = true;
     show('lobby');
     element('people-title').focus();
-    new Lobby(code, name).start();
+    new Lobby(code, name, showLink).start();
   });
 });
+
+/** Shows the link of a lobby, which is this page's address. */
+function showLink(code) {
+  const here = pageUrl({}, code);
+  history.replaceState(null, '', here);
+  showWay(here, 'QR code with the link to this lobby');
+}
 
 /** Hard to guess, so that strangers do not come in. */
 function newCode() {

@@ -21,7 +21,7 @@ export interface IConfig {
   /** Connected clients at a time: 5000 by default. */
   readonly concurrent_limit: number;
   /** Lets clients list the ids of all others. */
-  readonly allow_discovery: boolean;
+  readonly allow_discovery: boolean | 'near' | 'pin';
   /** The proxies in front, as in Express's setting `trust proxy`. By default, that setting of the app that mounts it. */
   readonly proxied: boolean | number | string | string[] | ((address: string, hop: number) => boolean);
   /** Ignored: messages expire on time. */

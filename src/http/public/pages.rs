@@ -42,6 +42,7 @@ pub(super) fn page(mounted: &Mounted, request: &HttpRequest, name: &str) -> Http
             .with_html("start", start)
             .with("relay_at", &peerjs::relay_at(mounted))
             .with("relay", &peerjs::has_relay(mounted, request).to_string())
+            .with("near", peerjs::discovery(mounted, request).label())
             .with("ice", &peerjs::has_servers(mounted, request).to_string());
         html::page(StatusCode::OK, values.fill(&String::from_utf8_lossy(&content)))
     } else {

@@ -278,6 +278,11 @@ pub(super) fn has_relay(mounted: &Mounted, request: &HttpRequest) -> bool {
     is_on && mounted.runtime.node.relay().is_some()
 }
 
+/// The clients that find each other, of the key in the query or the built-in key.
+pub(super) fn discovery(mounted: &Mounted, request: &HttpRequest) -> Discovery {
+    setting(mounted, request, |key| key.allow_discovery).unwrap_or_default()
+}
+
 /// A setting of the key in the query of a page or script, or of the built-in key, if it exists.
 fn setting<T>(mounted: &Mounted, request: &HttpRequest, of: impl Fn(&Settings) -> T) -> Option<T> {
     let tenant = match value(request.query_string().as_bytes(), "key") {

@@ -109,6 +109,27 @@ visit('my slides, my phone: a phone scans the code and turns the slides', async 
   await shows(0);
 });
 
+visit('devices near: each page shows those of its network, and greets one by a press', async (visit) => {
+  const [listing] = blocks('docs/USE.md', 'html').filter((code) => code.includes('~near'));
+  const app = folder();
+  writeFileSync(join(app, 'index.html'), listing.replace('<title>', '<link rel="icon" href="data:,"><title>'));
+  const server = await visit.server(['--static_dir', app, '--allow_discovery', 'near', '--stun_url', 'stun:127.0.0.1:9']);
+  const open = async (device, name) => {
+    const page = await visit.page(device);
+    await page.addInitScript((name) => localStorage.setItem('device', name), name);
+    await page.goto(urlOf(server, '/'));
+    await page.getByRole('button', { name }).waitFor();
+    return page;
+  };
+  const desk = await open(desktop, "Anna's desk");
+  const hand = await open(phone, "Anna's phone");
+
+  await hand.getByRole('button', { name: "Anna's desk" }).tap();
+  await until('the greeting', async () => (await desk.title()) === "Anna's phone: hello");
+  await hand.close();
+  await desk.getByRole('button', { name: "Anna's phone" }).waitFor({ state: 'detached' });
+});
+
 visit('a link to share has the address of the machine where the page is at localhost', async (visit) => {
   const app = folder();
   writeFileSync(join(app, 'index.html'), '<!doctype html><title>mine</title><link rel="icon" href="data:,"><script src="/share.js"></script>');

@@ -85,6 +85,54 @@ visit('a phone scans the code, and both see each other come, chat and go', async
   assert.equal(await anna.locator('#people li').count(), 1);
 });
 
+visit('a lobby that is shown to those near is a tap away', async (visit) => {
+  const server = await visit.server(['--allow_discovery', 'near']);
+  const anna = await enter(visit, desktop, urlOf(server, LOBBY), 'Anna');
+  await anna.getByText('Nobody else on this network shows a lobby.').waitFor();
+  const ben = await enter(visit, phone, urlOf(server, LOBBY), 'Ben');
+  await ben.getByText('Nobody else on this network shows a lobby.').waitFor();
+  const show = anna.getByRole('button', { name: 'Show this lobby to those near' });
+  assert.equal(await show.getAttribute('aria-pressed'), 'false');
+
+  await show.click();
+  await ben.getByRole('button', { name: 'Enter the lobby of Anna' }).tap();
+
+  await hears(anna, 'Ben has come in.');
+  await tile(ben, 'Anna').waitFor();
+  await says(ben, 'connected', '1 other is here');
+  assert.equal(new URL(ben.url()).hash, new URL(anna.url()).hash);
+  await say(ben, phone, 'hello');
+  await hears(anna, 'Ben hello');
+  await show.click();
+  const carl = await enter(visit, desktop, urlOf(server, LOBBY), 'Carl');
+  await carl.getByText('Nobody else on this network shows a lobby.').waitFor();
+});
+
+visit('those near who enter the same PIN see each other\'s lobby', async (visit) => {
+  const server = await visit.server(['--allow_discovery', 'pin']);
+  const [anna, ben] = [await enter(visit, desktop, urlOf(server, LOBBY), 'Anna'), await enter(visit, phone, urlOf(server, LOBBY), 'Ben')];
+  const look = async (page, { press }, pin) => {
+    await page.getByLabel('A PIN that you agree on').fill(pin);
+    await page.getByRole('button', { name: 'Look' })[press]();
+    await page.getByText('Nobody else on this network shows a lobby.').waitFor();
+  };
+  await look(anna, desktop, '4821');
+  await anna.getByRole('button', { name: 'Show this lobby to those near' }).click();
+  await look(ben, phone, '1234');
+  assert.equal(await ben.getByRole('button', { name: 'Enter the lobby of Anna' }).count(), 0);
+
+  await ben.getByLabel('A PIN that you agree on').fill('4821');
+  await ben.getByRole('button', { name: 'Look' }).tap();
+  await ben.getByRole('button', { name: 'Enter the lobby of Anna' }).tap();
+
+  await hears(anna, 'Ben has come in.');
+});
+
+visit('without discovery, a lobby shows nothing of those near', async (visit) => {
+  const page = await enter(visit, desktop, urlOf(await visit.server(), LOBBY), 'Anna');
+  assert.equal(await page.getByText('Near you').isVisible(), false);
+});
+
 visitAtNight('a call that is asked for before the lobby is entered begins then', async (visit) => {
   const page = await visit.open(desktop, urlOf(await visit.server(), LOBBY));
   await page.getByLabel('Your name').fill('Anna');

@@ -119,6 +119,15 @@ everyClient('lists nobody where discovery is off', {}, async (stage) => {
   assert.deepEqual(await alice.list(), expected);
 });
 
+everyClient('lists those who are near', { firefox: true }, async (stage) => {
+  const server = await stage.server(['--allow_discovery', 'near']);
+  const [alice, bob] = [await stage.client(), await stage.client()];
+  await alice.open(server, 'alice');
+  await bob.open(server, 'bob');
+
+  assert.deepEqual(await alice.list(), ['alice', 'bob']);
+});
+
 everyClient('is told when the server stops, and the server exits with 0', {}, async (stage) => {
   const server = await stage.server();
   const [alice, bob] = [await stage.client(), await stage.client()];

@@ -111,7 +111,7 @@ pub static ROWS: LazyLock<Vec<Row>> = LazyLock::new(|| {
             Row::new("data_dir", |d| &mut d.data_dir, path(DIR),
                 "Directory for [stored keys](KEYS.md) and certificates", "Created if missing.").common().commands(&["keys", "backup"]).of(NODE),
             Row::new("allow_discovery", |d| &mut d.config.key_settings.allow_discovery, discovery(),
-                "Let clients list the ids of all peers by `GET /{key}/peers`; near: of those [of their network](USE.md#devices-near)", "pin: no list, but rooms of a network for those who enter the same PIN.").live().of(KEY).odd(odd::discovery),
+                "Let clients list the ids of all peers by `GET /{key}/peers`, or `near`: those [of their network](USE.md#devices-near)", "pin: none, only rooms for those who enter the same PIN.").live().of(KEY).odd(odd::discovery),
             Row::new("leave_on_close", |d| &mut d.config.key_settings.leave_on_close, switch(),
                 "Tell the peers of a client when [its page goes away](PROTOCOL.md#a-page-goes-away)", "").live().of(KEY).odd(odd::switch),
             Row::new("allow_rooms", |d| &mut d.config.key_settings.allow_rooms, switch(),

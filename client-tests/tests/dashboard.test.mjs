@@ -155,7 +155,7 @@ for (const device of screens) {
     await press('Change chess');
     await dialog.getByLabel('Client limit').fill('8');
     await dialog.getByText('More settings')[device.press]();
-    await dialog.getByLabel('Clients may list each other').check();
+    await dialog.getByLabel('Clients find each other without an id').selectOption('All');
     await press('Save', dialog);
     await page.getByText('1 of 8').waitFor();
     const { json: changed } = await api('GET', '/api/keys/chess');

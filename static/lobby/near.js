@@ -40,6 +40,7 @@ export class Near {
     return this.#room?.leave();
   }
 
+  /** @returns {{ name?: string, lobby?: string }} */
   get #data() {
     return this.#isShown ? { name: this.#me.name, lobby: this.#me.code } : {};
   }
@@ -52,7 +53,7 @@ export class Near {
       await former?.leave();
       const room = await joinRoom(peer, this.#pin ? `~near:${this.#pin}` : '~near', this.#data);
       this.#room = room;
-      for (const change of ['joined', 'updated', 'left']) room.on(change, () => this.#list());
+      for (const change of /** @type {const} */ (['joined', 'updated', 'left'])) room.on(change, () => this.#list());
       room.on('closed', ({ error }) => error && this.#fail(peer, error));
       element('near-open').hidden = false;
       this.#list();

@@ -115,7 +115,7 @@ fn nobody_is_near_a_client_whose_proxy_is_not_trusted() {
                 assert_eq!(listed(headers), "[]", "{headers}");
             }
             hidden.send(join("~near"));
-            hidden.expect(refused("~near", "network_unknown", "A proxy hides your network from the server"));
+            hidden.expect(refused("~near", "network_unknown", "A proxy hides your network"));
         },
     );
 }
@@ -254,7 +254,7 @@ fn a_pin_divides_the_clients_of_one_network() {
         let mut a = client(server, HERE, "a");
         for room in ["~near", "~near:482", "~near:call"] {
             a.send(join(room));
-            a.expect(refused(room, "pin_needed", "This room needs a PIN of four digits, as in ~near:4821"));
+            a.expect(refused(room, "pin_needed", "This room needs a PIN, as in ~near:4821"));
         }
         let mut b = client(server, HERE, "b");
         let mut c = client(server, HERE, "c");
@@ -304,7 +304,7 @@ fn without_discovery_there_is_no_room_of_a_network() {
         |config| config.proxied = true,
         |server| {
             let mut a = client(server, HERE, "a");
-            let off = "Clients of one network do not find each other with this key (--allow_discovery near)";
+            let off = "Discovery is off for this key";
             for room in ["~near", "~near:4821"] {
                 a.send(join(room));
                 a.expect(refused(room, "near_off", off));

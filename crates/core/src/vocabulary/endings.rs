@@ -214,11 +214,11 @@ table! {
     /// The rooms of the key are private, and the proof of the client does not list this one.
     Private: "private_room", "This room is private", false, None;
     /// Clients of one network do not find each other with this key.
-    NearOff: "near_off", "Clients of one network do not find each other with this key (--allow_discovery near)", false, None;
+    NearOff: "near_off", "Discovery is off for this key", false, None;
     /// The clients of one network find each other by a PIN.
-    PinNeeded: "pin_needed", "This room needs a PIN of four digits, as in ~near:4821", false, None;
+    PinNeeded: "pin_needed", "This room needs a PIN, as in ~near:4821", false, None;
     /// A proxy hides the address of the client.
-    NetworkUnknown: "network_unknown", "A proxy hides your network from the server", false, None;
+    NetworkUnknown: "network_unknown", "A proxy hides your network", false, None;
     /// The proof of the client lets it only listen.
     ListenOnly: "listen_only", "You may only listen in this room", false, None;
     /// The client is not in the room.

@@ -123,7 +123,7 @@ fn nothing_is_wrong_with_a_server_as_it_starts() {
             ("proxy", "knows the address"),
             ("websocket", "opens"),
             ("peers", "two peers reach each other"),
-            ("discovery", "may list the ids"),
+            ("discovery", "may list the ids of peers of the key: 2 now"),
             ("ice", "names no STUN or TURN server"),
         ] {
             examined.expect(check, "ok", &[words]);

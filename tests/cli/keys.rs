@@ -186,6 +186,9 @@ fn set_changes_what_is_named_and_nothing_else() {
         (&["--concurrent_limit", "3"][..], "concurrent_limit", json!(3)),
         (&["--origin", "https://c.test"], "origins", json!(["https://c.test"])),
         (&["--allow_discovery", "false"], "allow_discovery", json!(false)),
+        (&["--allow_discovery", "near"], "allow_discovery", json!("near")),
+        (&["--allow_discovery=pin"], "allow_discovery", json!("pin")),
+        (&["--allow_discovery"], "allow_discovery", json!(true)),
         (&["--name", ""], "name", json!("")),
         (&["--no_origins"], "origins", json!([])),
     ] {

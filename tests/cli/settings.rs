@@ -45,14 +45,18 @@ fn every_form_of_a_flag_that_the_reference_takes_is_taken() {
             "data_dir = \"d\"",
         ],
     );
-    for (form, is_on) in [
-        ("--allow-discovery", true),
-        ("--allow_discovery", true),
-        ("--allow_discovery true", true),
-        ("--allow_discovery=true", true),
-        ("--allow_discovery false", false),
+    for (form, value) in [
+        ("--allow-discovery", "true"),
+        ("--allow_discovery", "true"),
+        ("--allow_discovery true", "true"),
+        ("--allow_discovery=true", "true"),
+        ("--allow_discovery=1", "true"),
+        ("--allow_discovery false", "false"),
+        ("--allow_discovery near", "\"near\""),
+        ("--allow_discovery=pin", "\"pin\""),
+        ("--allow_discovery --proxied", "true"),
     ] {
-        expect_shown(&words(form), &[&format!("allow_discovery = {is_on}")]);
+        expect_shown(&words(form), &[&format!("allow_discovery = {value}")]);
     }
     expect_shown(&["--no_default_key=false"], &["no_default_key = false"]);
     for filter in ["INFO", "peerbroker", "info,peerbroker_media", "warn,hyper=debug"] {

@@ -290,13 +290,18 @@ pub(super) fn proxy(server: &Server, told: Option<&Told>) -> Finding {
          clients share the limits of one address (docs/PROXY.md).")
 }
 
-/// Checks if clients may list the ids of all peers. Two peers of ours are connected.
+/// Checks if clients may list the ids of peers. Two peers of ours are connected.
 pub(super) async fn discovery(server: &Server, ours: [&String; 2]) -> Result<Finding, Finding> {
     let answer = server.get(&server.path_of_key("peers")).await?;
     let ids: Option<Vec<String>> = serde_json::from_str(answer.body()).ok();
     Ok(match (answer.status(), ids) {
         (StatusCode::OK, Some(ids)) if ours.iter().all(|id| ids.contains(id)) => {
-            ok!("clients may list the ids of all peers of the key: {} now", ids.len())
+            ok!("clients may list the ids of peers of the key: {} now", ids.len())
+        }
+        (StatusCode::OK, Some(ids)) if ids.is_empty() => {
+            warning!("the list of peers is empty, and two peers are connected" =>
+            "With --allow_discovery near, the broker has to know the address of each client: with a proxy in front, by --proxied and \
+             X-Forwarded-For (docs/PROXY.md).")
         }
         (StatusCode::OK, Some(_)) => warning!("the list of peers lacks a peer that is connected" =>
             "Several servers seem to be behind this address that do not know each other: make them a cluster (docs/CLUSTER.md)."),

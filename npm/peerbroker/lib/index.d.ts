@@ -20,7 +20,7 @@ export interface IConfig {
   readonly alive_timeout: number;
   /** Connected clients at a time: 5000 by default. */
   readonly concurrent_limit: number;
-  /** Lets clients list the ids of all others. */
+  /** Lets clients list the ids of all others; `'near'`: of those of one network; `'pin'`: only rooms of these with the same PIN. */
   readonly allow_discovery: boolean | 'near' | 'pin';
   /** The proxies in front, as in Express's setting `trust proxy`. By default, that setting of the app that mounts it. */
   readonly proxied: boolean | number | string | string[] | ((address: string, hop: number) => boolean);

@@ -70,6 +70,29 @@ fn a_client_enters_only_the_rooms_that_its_token_lists() {
 }
 
 #[test]
+fn a_right_in_the_room_of_a_network_counts_for_its_rooms_with_pins() {
+    on_own_with_keys(&[private_rooms_by_token()], |server, _| {
+        let mut a = enter(server, "a", &json!({ "~near": "join" }));
+        for room in ["~near", "~near:4821"] {
+            a.send(request("JOIN", room));
+            a.expect(list(room, &["a"]));
+        }
+        expect_private(&mut a, "~nearby");
+        let mut b = enter(server, "b", &json!({ "lobby": "join" }));
+        for room in ["~near", "~near:4821", "~near/lan"] {
+            expect_private(&mut b, room);
+        }
+        // It comes back, and its proof still lists the room.
+        let mut again = enter(server, "a", &json!({ "~near": "join" }));
+        again.expect(list("~near", &["a"]));
+        again.expect(list("~near:4821", &["a"]));
+        let mut changed = enter(server, "a", &json!({ "lobby": "join" }));
+        changed.expect_nothing("a");
+        assert_eq!(server.get("/app/rooms/~near/peers").status, 401);
+    });
+}
+
+#[test]
 fn a_listener_hears_everything_and_sends_nothing() {
     on_both_with_keys(&[private_rooms_by_token()], |server, _| {
         let mut a = enter(server, "a", &json!({ "news": "listen" }));

@@ -167,7 +167,7 @@ fn a_flag_still_overrides_the_file_after_a_reload() {
     let mut program = Program::start_command(&mut command(&args));
     let (api, _) = program.expect_api();
     assert_eq!(program.get("/peerjs/peers").status, 401);
-    replace(&directory, "p.toml", "cors = ['https://b.example']\nallow_discovery = true\n");
+    replace(&directory, "p.toml", "cors = ['https://b.example']\nallow_discovery = 'near'\n");
     program.signal("-HUP");
     wait_until("discovery", || program.get("/peerjs/peers").status == 200);
     let response = program.request("/", "Origin: https://flag.example\r\n");

@@ -320,6 +320,25 @@ fn a_list_of_peers_while_discovery_is_off_is_logged_with_the_flag() {
 }
 
 #[test]
+fn a_room_of_a_network_while_discovery_is_off_is_logged_with_the_flag() {
+    let join = r#"{"type":"ROOM-JOIN","room":"~near"}"#;
+    let log = log_of(&[], |program| {
+        let mut client = program.client("a");
+        client.send(join);
+        assert!(client.expect_text().contains("near_off"));
+    });
+    let line = line(&log, "joined the room ~near");
+    assert!(line.contains("--allow_discovery near lets those of one network do so"), "{line}");
+    let log = log_of(&["--allow_discovery", "near"], |program| {
+        let mut client = program.client("a");
+        client.send(join);
+        client.expect(r#"{"type":"ROOM-MEMBERS","room":"~near","members":[{"id":"a"}]}"#);
+        assert_eq!(program.get("/peerjs/peers").text(), r#"["a"]"#);
+    });
+    assert!(!log.iter().any(|line| line.contains("~near") || line.contains("list of the peers")), "{log:?}");
+}
+
+#[test]
 fn a_key_of_another_site_is_logged_when_its_list_of_peers_is_refused() {
     let directory = crate::directory::Directory::new();
     let file = directory.file("p.toml", "[[api_key]]\nkey = 'game'\norigins = ['https://game.test']\n");

@@ -52,7 +52,7 @@ use peerbroker_broker::events::Event;
 use peerbroker_core::threads::OnWake;
 use sockets::{BoundSocket, ListeningSocket};
 use turns::HandshakeTurns;
-use workers::Workers;
+use workers::{Stops, Workers};
 
 /// The name of the threads that serve clients, and of the one that serves the API.
 const WORKER: &str = "worker";
@@ -283,7 +283,7 @@ impl Server {
         let runtime = Arc::clone(&self.mounted.runtime);
         let threads = runtime.events.threads().clone();
         let sockets = vec![ListeningSocket::Tcp(listener.socket)];
-        let workers = Workers::start(&threads, API, 1, sockets, None, move || {
+        let workers = Workers::start(&threads, API, 1, sockets, None, move |_| {
             let runtime = Arc::clone(&runtime);
             let turns = HandshakeTurns::of(PLAIN_PER_TURN);
             let accepting = Arc::clone(&runtime);
@@ -325,8 +325,8 @@ impl Server {
             Arc::new(move || membership.wait_until_sure()) as OnWake
         });
         let workers = match tls {
-            None => Workers::start(&threads, WORKER, count, sockets, on_wake.as_ref(), move || {
-                watch_lag(&mounted.runtime);
+            None => Workers::start(&threads, WORKER, count, sockets, on_wake.as_ref(), move |stops| {
+                watch_lag(&mounted.runtime, stops);
                 let runtime = Arc::clone(&mounted.runtime);
                 let turns = HandshakeTurns::of(PLAIN_PER_TURN);
                 let plain = move |io| accept_plain(io, Arc::clone(&runtime), turns.clone(), true);
@@ -334,8 +334,8 @@ impl Server {
             })?,
             Some(tls) => {
                 let tls = Arc::new(tls);
-                Workers::start(&threads, WORKER, count, sockets, on_wake.as_ref(), move || {
-                    watch_lag(&mounted.runtime);
+                Workers::start(&threads, WORKER, count, sockets, on_wake.as_ref(), move |stops| {
+                    watch_lag(&mounted.runtime, stops);
                     let tls = Arc::clone(&tls);
                     let runtime = Arc::clone(&mounted.runtime);
                     let turns = HandshakeTurns::of(TLS_PER_TURN);
@@ -353,17 +353,23 @@ impl Server {
 /// Keeps the certificate valid until the drop.
 type Renewal = Box<dyn Any>;
 
-/// Measures how late the timers of the worker that calls this fire, until the worker or the broker ends. A worker that is busy
-/// or blocked is late with everything else too.
-fn watch_lag(runtime: &Arc<Runtime>) {
-    let worker = runtime.events.counters().worker_lag.add();
-    let runtime = Arc::downgrade(runtime);
+/// Measures how late the timers of the worker that calls this fire, until it ends. A worker that is busy or blocked is late with
+/// everything else too.
+fn watch_lag(runtime: &Arc<Runtime>, stops: Stops) {
+    let runtime = Arc::clone(runtime);
     actix_web::rt::spawn(async move {
-        loop {
-            let due = Instant::now() + LAG_INTERVAL;
-            sleep_until(due).await;
-            let Some(runtime) = runtime.upgrade() else { return };
-            worker.record(&runtime.events.counters().worker_lag, due.elapsed());
+        let lag = &runtime.events.counters().worker_lag;
+        let worker = lag.add();
+        let watch = async {
+            loop {
+                let due = Instant::now() + LAG_INTERVAL;
+                sleep_until(due).await;
+                worker.record(lag, due.elapsed());
+            }
+        };
+        tokio::select! {
+            () = stops.until_ended() => {}
+            () = watch => {}
         }
     });
 }

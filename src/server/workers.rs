@@ -41,19 +41,36 @@ pub(super) struct Workers {
     serving: watch::Sender<bool>,
 }
 
+/// The times at which a worker stops. While it is held, the workers wait for its holder.
+#[derive(Clone)]
+pub(super) struct Stops {
+    accepts: watch::Receiver<bool>,
+    serves: watch::Receiver<bool>,
+}
+
+impl Stops {
+    /// Waits until all connections have to end.
+    pub(super) async fn until_ended(self) {
+        let Stops { accepts, serves } = self;
+        drop(accepts);
+        until_false(serves).await;
+    }
+}
+
 /// A connection for another worker.
 type Passed = (PassedStream, OwnedSemaphorePermit);
 
 impl Workers {
     /// Starts this many threads, which make a service each, and serve the connections of all `sockets`. Each calls `on_wake` before it
-    /// works again after a wait.
+    /// works again after a wait. Where `make` is called, a thread may begin more: an endpoint whose connections come in another way
+    /// than from `sockets`.
     pub(super) fn start<F>(
         threads: &Threads,
         name: &str,
         count: usize,
         sockets: Vec<ListeningSocket>,
         on_wake: Option<&OnWake>,
-        make: impl Fn() -> F + Clone + Send + 'static,
+        make: impl Fn(Stops) -> F + Clone + Send + 'static,
     ) -> io::Result<Self>
     where
         F: ServiceFactory<ClientStream, Config = ()>,
@@ -61,15 +78,17 @@ impl Workers {
     {
         let (accepting, accepts) = watch::channel(true);
         let (serving, serves) = watch::channel(true);
+        let stops = Stops { accepts, serves };
         let mut others = Vec::new();
         for _ in 1..count {
             let (pass, mut passed) = unbounded_channel::<Passed>();
             others.push(pass);
             let make = make.clone();
-            let serves = serves.clone();
+            let stops = stops.clone();
             let failed = threads.clone();
             threads.once_async_waking(name, on_wake.cloned(), async move || {
-                let Some(worker) = Worker::new(make(), &serves, &failed).await else { return };
+                let Some(worker) = Worker::new(&make, &stops, &failed).await else { return };
+                let serves = stops.serves;
                 while let Some((connection, permit)) = passed.recv().await {
                     match connection.register() {
                         Ok(connection) => worker.serve(connection, permit),
@@ -81,7 +100,8 @@ impl Workers {
         }
         let failed = threads.clone();
         threads.once_async_waking(name, on_wake.cloned(), async move || {
-            let Some(worker) = Worker::new(make(), &serves, &failed).await else { return };
+            let Some(worker) = Worker::new(&make, &stops, &failed).await else { return };
+            let Stops { accepts, serves } = stops;
             match sockets.into_iter().map(ListeningSocket::register).collect::<io::Result<Vec<_>>>() {
                 Ok(acceptors) => tokio::select! {
                     biased;
@@ -121,16 +141,16 @@ struct Worker<S> {
 }
 
 impl<S: Service<ClientStream> + 'static> Worker<S> {
-    async fn new(
-        factory: impl ServiceFactory<ClientStream, Config = (), Service = S>,
-        serves: &watch::Receiver<bool>,
+    async fn new<F: ServiceFactory<ClientStream, Config = (), Service = S>>(
+        make: &impl Fn(Stops) -> F,
+        stops: &Stops,
         threads: &Threads,
     ) -> Option<Self> {
-        let Ok(service) = factory.new_service(()).await else {
+        let Ok(service) = make(stops.clone()).new_service(()).await else {
             threads.fail("a worker cannot make its service".to_owned());
             return None;
         };
-        Some(Worker { service: Rc::new(service), serves: serves.clone() })
+        Some(Worker { service: Rc::new(service), serves: stops.serves.clone() })
     }
 
     fn serve(&self, connection: ClientStream, permit: OwnedSemaphorePermit) {
@@ -230,7 +250,7 @@ mod tests {
             std::future::pending::<io::Result<()>>().await
         };
         let sockets = vec![ListeningSocket::Tcp(listener)];
-        Workers::start(threads, "worker", count, sockets, None, move || fn_service(greet)).unwrap()
+        Workers::start(threads, "worker", count, sockets, None, move |_| fn_service(greet)).unwrap()
     }
 
     fn line(mut client: &StdStream) -> String {
@@ -259,8 +279,9 @@ mod tests {
                     seen.borrow_mut().push(turn.get());
                     ready(Ok::<_, ()>(()))
                 });
-                let (_serving, serves) = watch::channel(true);
-                let worker = Worker::new(service, &serves, &Threads::default()).await.unwrap();
+                let (_running, runs) = watch::channel(true);
+                let stops = Stops { accepts: runs.clone(), serves: runs };
+                let worker = Worker::new(&|_| service.clone(), &stops, &Threads::default()).await.unwrap();
                 let acceptors = vec![ListeningSocket::Tcp(listener).register().unwrap()];
                 tokio::select! {
                     never = worker.accept(acceptors, Vec::new()) => match never {},
@@ -312,7 +333,7 @@ mod tests {
         let kept = listener.try_clone().unwrap();
         let [entered, unblocked] = [(); 2].map(|()| Arc::new(Barrier::new(2)));
         let barriers = [&entered, &unblocked].map(Arc::clone);
-        let make = move || {
+        let make = move |_| {
             let barriers = barriers.clone();
             fn_service(move |_: ClientStream| {
                 for barrier in &barriers {
@@ -333,7 +354,7 @@ mod tests {
     async fn a_worker_that_panics_is_a_failure() {
         let threads = Threads::default();
         let make = || fn_service(|_: ClientStream| ready(Ok::<_, ()>(())));
-        let make = move || {
+        let make = move |_| {
             assert!(std::thread::current().name() != Some("worker"), "no service");
             make()
         };

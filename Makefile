@@ -185,7 +185,7 @@ pictures: build client-tests/node_modules/.package-lock.json
 # Not --locked: the lock file of the benchmark follows the server's dependencies. ARGS=--once measures each step once, and writes nothing.
 COMPARE = cd tests/bench && cargo build --release && cargo run --release --quiet --bin compare --
 
-# Side by side with npm's peer and others, some 13 minutes; docs/BENCHMARKS.md says how.
+# Side by side with npm's peer and others, some 14 minutes; docs/BENCHMARKS.md says how.
 bench: dist tests/bench/node/node_modules/.package-lock.json
 	$(COMPARE) full $(ARGS)
 

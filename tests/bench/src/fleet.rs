@@ -44,6 +44,10 @@ pub struct Fleet {
     pub opened: usize,
     /// Peers whose connection the server has closed unexpectedly.
     pub lost: usize,
+    /// Those of the last turn.
+    pub just_lost: Vec<usize>,
+    /// When peers have opened in the last turn.
+    pub just_opened: Vec<Instant>,
 }
 
 /// Messages that one peer received at once.
@@ -80,6 +84,8 @@ impl Fleet {
             scratch: vec![0; SCRATCH].into_boxed_slice(),
             opened: 0,
             lost: 0,
+            just_lost: Vec::new(),
+            just_opened: Vec::new(),
         })
     }
 
@@ -124,7 +130,18 @@ impl Fleet {
 
     /// Connects one more peer.
     pub fn connect(&mut self) -> Result<()> {
-        let index = self.peers.len();
+        let peer = self.connecting(self.peers.len())?;
+        self.peers.push(peer);
+        Ok(())
+    }
+
+    /// Connects a peer again that the server has lost: with its id and token.
+    pub fn connect_again(&mut self, index: usize) -> Result<()> {
+        self.peers[index] = self.connecting(index)?;
+        Ok(())
+    }
+
+    fn connecting(&self, index: usize) -> Result<Peer> {
         let source = Ipv4Addr::new(127, 0, 0, 2 + (index % SOURCES) as u8);
         let addresses = &self.target.addresses;
         let address = addresses[(index / 2 + index % 2) % addresses.len()];
@@ -132,9 +149,7 @@ impl Fleet {
         let mut link = Link::connect(address, (source, 0).into(), &id, self.target.tls.as_ref())?;
         let interest = Interest::READABLE | Interest::WRITABLE;
         self.poll.registry().register(&mut link.stream, Token(index), interest)?;
-        let peer = if self.are_guests { Peer::guest(link, address) } else { Peer::new(link, &id, address) };
-        self.peers.push(peer);
-        Ok(())
+        Ok(if self.are_guests { Peer::guest(link, address) } else { Peer::new(link, &id, address) })
     }
 
     /// Lets all peers from `first` on leave: every second one with a close frame, the others without, as
@@ -179,6 +194,8 @@ impl Fleet {
     /// Waits for events for at most `timeout`, and handles them. Returns the messages that arrived.
     pub fn turn(&mut self, timeout: Duration) -> Result<&[Arrival]> {
         self.arrivals.clear();
+        self.just_lost.clear();
+        self.just_opened.clear();
         match self.poll.poll(&mut self.events, Some(timeout)) {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(&[]),
             polled => polled?,
@@ -203,8 +220,12 @@ impl Fleet {
             }
             let is_open = peer.phase == Phase::Open;
             self.opened = self.opened + usize::from(is_open) - usize::from(was_open);
+            if is_open && !was_open {
+                self.just_opened.push(Instant::now());
+            }
             if peer.phase == Phase::Gone && !peer.leaving {
                 self.lost += 1;
+                self.just_lost.push(event.token().0);
             }
         }
         Ok(&self.arrivals)

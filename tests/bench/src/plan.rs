@@ -12,7 +12,7 @@ use crate::figures::{Record, Run};
 use crate::pipes::Carrier;
 use crate::relays::{Relay, VIDEO, VOICE};
 use crate::scenario::exchange::STEADY;
-use crate::scenario::{cluster, crowd, exchange, handshakes, room, stalled, storm, topic, tracker};
+use crate::scenario::{cluster, crowd, exchange, handshakes, restart, room, stalled, storm, topic, tracker};
 use crate::servers::{Kind, Places, Server};
 
 const ONE: Pace = Pace::InFlight(1);
@@ -52,6 +52,8 @@ impl Plan {
             plan.add(&[Kind::Tls, Kind::TlsRsa], "handshakes", handshakes::run);
             plan.add(&Kind::COMPARED, "everybody at once", storm::run);
             plan.add(&[Kind::Tls], "everybody at once", storm::run);
+            plan.add(&Kind::COMPARED, "a restart", restart::run);
+            plan.add(&[Kind::Tls], "a restart", restart::run);
         }
         plan.add(&Kind::COMPARED, "coming and going", crowd::churn);
         // Where the allocator stands after the tenth round is a matter of luck.

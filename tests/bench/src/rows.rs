@@ -5,7 +5,7 @@ use crate::pipes::{self, Carrier};
 use crate::relays::{self, Relay};
 use crate::report::Limit::{self, AtLeast, AtMost};
 use crate::report::{Claim, Recorded, Row};
-use crate::scenario::{cluster, crowd, topic, tracker};
+use crate::scenario::{cluster, crowd, restart, topic, tracker};
 use crate::servers::Kind;
 
 const MB: f64 = (1 << 20) as f64;
@@ -106,10 +106,12 @@ pub fn comparison(run: &Run, about: String) -> Recorded {
     messages(&mut table);
     idle_peers(&mut table);
     storm(&mut table);
+    restart(&mut table);
     endurance(&mut table);
     table.only(Kind::Tls, "TLS: ");
     tls(&mut table);
     storm(&mut table);
+    restart(&mut table);
     table.only(Kind::TlsRsa, "TLS with RSA of 2,048 bits: ");
     handshakes(&mut table);
     table.recorded(about)
@@ -161,6 +163,17 @@ fn storm(table: &mut Table<'_>) {
     table.row(all, "s").must(times, "× CPU of as many opens", AtMost(1.2));
     table.row(failed, "").must(missing, "clients", AtMost(0.0));
     table.row(pairs, "µs").limits(longer, "× before", 3.0, 1.5);
+}
+
+fn restart(table: &mut Table<'_>) {
+    let most = table.ours(restart::MOST).median();
+    let times = table.ours(restart::CPU).ratio(&table.ours(restart::CPU_OF_OPENS));
+    table.row(restart::HALF, "s");
+    // As in the test of the script, reconnect-storm.test.mjs.
+    table.row(restart::MOST, "s").must(most, "s", AtMost(2.0));
+    table.row(restart::ALL, "s");
+    table.row(restart::BUSIEST, "/s");
+    table.row(restart::CPU, "ms").must(times, "× CPU of as many opens", AtMost(1.5));
 }
 
 fn tls(table: &mut Table<'_>) {

@@ -4,6 +4,7 @@ pub mod cluster;
 pub mod crowd;
 pub mod exchange;
 pub mod handshakes;
+pub mod restart;
 pub mod room;
 pub mod stalled;
 pub mod storm;

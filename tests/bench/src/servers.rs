@@ -206,6 +206,11 @@ impl Server {
         self.nodes.iter().map(Running::process)
     }
 
+    /// Kills all nodes, and starts them again at once: no client hears of it before its connection ends.
+    pub fn crash(&mut self) -> Result<()> {
+        self.nodes.iter_mut().try_for_each(Running::crash)
+    }
+
     /// CPU time of all nodes, without Redis.
     pub fn cpu(&self) -> Result<Duration> {
         self.processes().map(Process::cpu).sum()
@@ -253,22 +258,30 @@ pub const SERVER_CORE: usize = 0;
 /// The core of the load generator, and of the Redis of a cluster.
 pub const LOAD_CORE: usize = 1;
 
-/// A child process.
-pub struct Running(Child);
+/// A child process, and how it was started.
+pub struct Running(Child, Command);
 
 impl Running {
     /// Starts a program on some cores.
     pub fn start(cores: &str, program: &Path, args: &str) -> Result<Self> {
-        let child = Command::new("setpriv")
+        let mut command = Command::new("setpriv");
+        command
             .args(["--pdeathsig", "KILL", "taskset", "--cpu-list", cores])
             .arg(program)
             .args(args.split_whitespace())
             // A node that loses Redis says so, and here that is intended.
             .env("RUST_LOG", "off")
             .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .spawn();
-        Ok(Running(child.context("cannot start setpriv: install util-linux")?))
+            .stdout(Stdio::null());
+        let child = command.spawn().context("cannot start setpriv: install util-linux")?;
+        Ok(Running(child, command))
+    }
+
+    fn crash(&mut self) -> Result<()> {
+        self.0.kill()?;
+        self.0.wait()?;
+        self.0 = self.1.spawn()?;
+        Ok(())
     }
 
     pub fn process(&self) -> Process {

@@ -1,4 +1,5 @@
-// A proxy that browsers are told to use, with CONNECT (RFC 9110, section 9.3.6). It leads to one server only.
+// A proxy that browsers are told to use, with CONNECT (RFC 9110, section 9.3.6). It leads to one server only, under its own name or
+// another one.
 
 import { once } from 'node:events';
 import http from 'node:http';
@@ -7,7 +8,7 @@ import net from 'node:net';
 /** Its connections to the server come from another address than those of this machine's browsers. */
 const ADDRESS = '127.0.0.2';
 
-export async function startConnectProxy({ host, port }) {
+export async function startConnectProxy({ host, port }, name = `${host}:${port}`) {
   const open = new Set();
   const proxy = http.createServer((_, response) => response.writeHead(405).end());
   const started = {
@@ -24,7 +25,7 @@ export async function startConnectProxy({ host, port }) {
   proxy.on('connection', keep);
   proxy.on('connect', (request, client, head) => {
     // Firefox asks for addresses of its maker, too.
-    if (request.url !== `${host}:${port}`) {
+    if (request.url !== name) {
       client.end('HTTP/1.1 403 Forbidden\r\n\r\n');
       return;
     }

@@ -8,6 +8,7 @@ import { matchboxServer } from './matchbox-server.mjs';
 import { matchbox } from './matchbox.mjs';
 import { peerjsE2e } from './peerjs-e2e.mjs';
 import { peerjsPy } from './peerjs-py.mjs';
+import { reveal } from './reveal.mjs';
 import { rxdb } from './rxdb.mjs';
 import { schemathesis } from './schemathesis.mjs';
 import { libjuice, libnice, relay } from './stacks.mjs';
@@ -21,7 +22,7 @@ import { webkit } from './webkit.mjs';
 import { wpt } from './wpt.mjs';
 
 const SUITES = {
-  autobahn, schemathesis, coturn, aioice, pion, werift, libjuice, libnice, relay, 'peerjs-e2e': peerjsE2e, boardgame, 'peerjs-py': peerjsPy,
+  autobahn, schemathesis, coturn, aioice, pion, werift, libjuice, libnice, relay, 'peerjs-e2e': peerjsE2e, boardgame, reveal, 'peerjs-py': peerjsPy,
   webkit, wpt, trystero, 'ws-relay': wsRelay, 'y-webrtc': yWebrtc, rxdb, tracker, 'tracker-client': trackerClient, matchbox, 'matchbox-server': matchboxServer,
 };
 

@@ -4,6 +4,7 @@
 
 import { autobahn } from './autobahn.mjs';
 import { boardgame } from './boardgame.mjs';
+import { filepizza } from './filepizza.mjs';
 import { matchboxServer } from './matchbox-server.mjs';
 import { matchbox } from './matchbox.mjs';
 import { peerjsE2e } from './peerjs-e2e.mjs';
@@ -22,8 +23,8 @@ import { webkit } from './webkit.mjs';
 import { wpt } from './wpt.mjs';
 
 const SUITES = {
-  autobahn, schemathesis, coturn, aioice, pion, werift, libjuice, libnice, relay, 'peerjs-e2e': peerjsE2e, boardgame, reveal, 'peerjs-py': peerjsPy,
-  webkit, wpt, trystero, 'ws-relay': wsRelay, 'y-webrtc': yWebrtc, rxdb, tracker, 'tracker-client': trackerClient, matchbox, 'matchbox-server': matchboxServer,
+  autobahn, schemathesis, coturn, aioice, pion, werift, libjuice, libnice, relay, 'peerjs-e2e': peerjsE2e, boardgame, reveal, filepizza,
+  'peerjs-py': peerjsPy, webkit, wpt, trystero, 'ws-relay': wsRelay, 'y-webrtc': yWebrtc, rxdb, tracker, 'tracker-client': trackerClient, matchbox, 'matchbox-server': matchboxServer,
 };
 
 const wanted = process.argv.slice(2);

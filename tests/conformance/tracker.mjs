@@ -7,10 +7,10 @@ import { within } from '../../client-tests/lib/within.mjs';
 import { npmPackages } from './tools.mjs';
 import { compare } from './transcripts.mjs';
 
-const TRACKER = 'bittorrent-tracker@11.2.3';
+export const TRACKER = 'bittorrent-tracker@11.2.3';
 
 /** It prints its port. */
-const SERVER = `
+export const SERVER = `
   import Server from 'bittorrent-tracker/server';
   const server = new Server({ udp: false, http: true, ws: true, stats: false });
   server.on('listening', () => console.log(server.http.address().port));

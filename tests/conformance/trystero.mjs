@@ -1,44 +1,50 @@
-// Trystero's own tests of its ws-relay and of Nostr, in Chromium, Firefox and Node. peerbroker takes the place of the relays.
+// Trystero's own tests of its ws-relay, of Nostr and of trackers, in Chromium, Firefox and Node. peerbroker takes the place of the relays.
 
-import { cpSync, existsSync, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
-import { delimiter, join } from 'node:path';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { cpSync, mkdirSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
+import net from 'node:net';
+import { basename, join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { createServer } from 'node:tls';
 import { CHROMIUM, HEADLESS } from '../../client-tests/lib/chromium.mjs';
 import { FIREFOX } from '../../client-tests/lib/firefox.mjs';
-import { binary, startServer } from '../../client-tests/lib/server.mjs';
+import { selfSigned, startServer } from '../../client-tests/lib/server.mjs';
 import { freePort } from '../../client-tests/lib/shipped-proxy.mjs';
+import { built, playwright, summary } from './pnpm.mjs';
 import { need } from './programs.mjs';
-import { Skipped, below, npmPackages, output } from './tools.mjs';
+import { below, npmPackages, output } from './tools.mjs';
+import { SERVER as TRACKER_SERVER, TRACKER } from './tracker.mjs';
 
+/** Of the tests. The packages are newer: their sources are in npm, and those of their tests are not. */
 const VERSION = '0.25.3';
+const RELEASE = '0.25.4';
+const PACKAGES = ['core', 'nostr', 'torrent'];
 /** They have bounds on time, which a busy machine exceeds. */
 const RETRIES = 2;
-/** The repository's package manager; and a Node that runs its build, as packages of npm. */
-const TOOLS = ['pnpm@10.4.0', `node-${process.platform}-${process.arch}@24.13.0`];
+
+/** Writes the sources of the release over those of the copy, from the maps of npm's packages. */
+async function update(folder) {
+  const scope = join(await npmPackages(`trystero-packages-${RELEASE}`, ...PACKAGES.map((name) => `@trystero-p2p/${name}@${RELEASE}`)), 'node_modules/@trystero-p2p');
+  for (const name of PACKAGES) {
+    const to = join(folder, 'packages', name, 'src');
+    mkdirSync(to, { recursive: true });
+    const made = join(scope, name, 'dist');
+    for (const map of readdirSync(made).filter((file) => file.endsWith('.mjs.map'))) {
+      const { sources, sourcesContent } = JSON.parse(readFileSync(join(made, map), 'utf8'));
+      for (const [at, source] of sources.entries()) writeFileSync(join(to, basename(source)), sourcesContent[at]);
+    }
+  }
+  cpSync(join(scope, 'core/dist/types.d.mts'), join(folder, 'packages/core/src/types.ts'));
+}
 
 /** Builds a copy of the repository. Resolves with its folder, and with the environment of its programs. */
 export async function prepared() {
-  const source = process.env.TRYSTERO_SOURCE ?? below('trystero-source');
-  if (!existsSync(source)) throw new Skipped(`there is no ${source}: set TRYSTERO_SOURCE to a copy of Trystero's repository at ${VERSION}`);
-  const { version } = JSON.parse(readFileSync(join(source, 'package.json'), 'utf8'));
-  const folder = below(`trystero-${version}`);
-  const tools = join(await npmPackages('trystero-tools', ...TOOLS), 'node_modules');
-  const path = [join(tools, TOOLS[1].split('@')[0], 'bin'), join(tools, '.bin'), process.env.PATH].join(delimiter);
-  const env = { ...process.env, PATH: path, PEERBROKER_BIN: binary };
-  if (!existsSync(join(folder, 'dist'))) {
-    mkdirSync(folder, { recursive: true });
-    for (const name of readdirSync(source).filter((one) => !['.git', 'node_modules', 'dist'].includes(one))) {
-      cpSync(join(source, name), join(folder, name), { recursive: true });
-    }
-    const pnpm = async (...words) => {
-      const { code, text } = await output('pnpm', 'pnpm', words, { cwd: folder, env });
-      if (code !== 0) throw new Skipped(`pnpm ${words[0]}: ${text.trim().split('\n').at(-1)}`);
-    };
-    // Without a lock file, the versions of the time at which it was written.
-    await pnpm('install', '--ignore-scripts', '--config.resolution-mode=time-based');
-    await pnpm('run', 'build:test');
-  }
-  cpSync(join(source, 'test'), join(folder, 'test'), { recursive: true });
-  return { folder, env };
+  // Without a lock file, the versions of the time at which it was written.
+  const steps = [['install', '--ignore-scripts', '--config.resolution-mode=time-based'], ['run', 'build:test']];
+  const copy = await built('trystero', 'TRYSTERO_SOURCE', `Trystero's repository at ${VERSION}`, steps, { release: RELEASE, change: update });
+  cpSync(join(copy.source, 'test'), join(copy.folder, 'test'), { recursive: true });
+  return copy;
 }
 
 /** Their configuration with the browsers of this machine, of which Firefox is driven by WebDriver BiDi, and without a relay. */
@@ -58,58 +64,91 @@ export default {
 };
 `;
 
-/** Has Nostr use the same relays: the configuration of the tests names relays of the Internet. The tests expect four. */
+/** The strategies of which the tests ask for four relays, and where theirs of the Internet are named. */
+const OF_FOUR = ['nostr', 'torrent'];
+const FOUR = 4;
+
+/** Has these strategies use the relays of a variable. */
 function withRelays(folder) {
   const path = join(folder, 'test', 'strategy-configs.ts');
-  const ours = 'nostr: {relayConfig: {urls: wsRelayUrls.flatMap(url => [url, url + "/?again"])}';
-  const text = readFileSync(path, 'utf8').replace(/nostr: \{\s*relayConfig: \{\s*redundancy: [^}]*\}/, ours);
-  if (!text.includes(ours)) throw new Error(`the relays of Nostr are not in ${path} any more`);
+  const text = OF_FOUR.reduce((text, name) => {
+    const ours = `${name}: {relayConfig: {urls: process.env['PEERBROKER_RELAYS']!.split(',')}`;
+    const changed = text.replace(new RegExp(`${name}: \\{\\s*relayConfig: \\{\\s*redundancy: [^}]*\\}`), ours);
+    if (!changed.includes(ours)) throw new Error(`the relays of ${name} are not in ${path} any more`);
+    return changed;
+  }, readFileSync(path, 'utf8'));
   writeFileSync(path, text);
 }
 
-/** Runs the tests of browsers. With `own`, Trystero's relay is judged; it has none for Nostr. */
+/** Starts so many brokers. */
+const brokers = (tls) => Promise.all(Array.from({ length: FOUR }, async () => startServer(['--dialects', '+tracker', '--port', `${await freePort()}`], { tls })));
+
+/** Starts so many of the trackers that WebTorrent's clients have. With `tls`, browsers reach them by a socket with TLS. */
+async function trackers(tls) {
+  const folder = await npmPackages('bittorrent-tracker', TRACKER);
+  return Promise.all(Array.from({ length: FOUR }, async () => {
+    const child = spawn('node', ['--input-type=module', '--eval', TRACKER_SERVER], { cwd: folder, stdio: ['ignore', 'pipe', 'ignore'] });
+    const [line] = await once(createInterface(child.stdout), 'line');
+    const { key, cert } = selfSigned();
+    const front = createServer({ key: readFileSync(key), cert: readFileSync(cert) }, (client) => {
+      const server = net.connect(Number(line), '127.0.0.1');
+      client.pipe(server).pipe(client);
+      for (const [one, other] of [[client, server], [server, client]]) one.on('error', () => other.destroy()).on('close', () => other.destroy());
+    });
+    front.listen(await freePort(), '127.0.0.1');
+    await once(front, 'listening');
+    return { port: tls ? front.address().port : Number(line), stop: async () => { child.kill(); front.close(); } };
+  }));
+}
+
+/** With `own`, Trystero's relay and WebTorrent's tracker are judged; there is none for Nostr. */
+const judged = (own) => ['ws-relay', 'torrent', ...own ? [] : ['nostr']];
+
 async function inBrowsers({ folder, env }, own) {
   const config = join(folder, 'peerbroker.config.ts');
   writeFileSync(config, CONFIG);
   withRelays(folder);
-  const servers = own ? [] : await Promise.all([1, 2].map(async () => startServer(['--path', '/', '--port', `${await freePort()}`], { tls: true })));
+  const servers = await (own ? trackers(true) : brokers(true));
+  const log = `trystero-browsers${own ? '-own' : ''}`;
   try {
-    const ports = own ? [await freePort(), await freePort()] : servers.map(({ port }) => port);
-    const report = below(`trystero-browsers${own ? '-own' : ''}.json`);
-    rmSync(report, { force: true });
-    const tests = ['ws-relay', ...own ? [] : ['nostr']].map((strategy) => `test/${strategy}.spec.ts`);
-    await output(`trystero-browsers${own ? '-own' : ''}`, 'pnpm', ['exec', 'playwright', 'test', '-c', config, ...tests], {
-      cwd: folder,
-      env: { ...env, OWN_RELAY: own ? '1' : '', TRYSTERO_TEST_PORT: `${await freePort()}`, TRYSTERO_WS_RELAY_PORTS: `${ports}`, PLAYWRIGHT_JSON_OUTPUT_FILE: report },
+    const ports = servers.map(({ port }) => port);
+    const relays = own ? [await freePort(), await freePort()] : ports.slice(0, 2);
+    const results = await playwright({ folder, env }, log, ['-c', config, ...judged(own).map((strategy) => `test/${strategy}.spec.ts`)], {
+      OWN_RELAY: own ? '1' : '', TRYSTERO_TEST_PORT: `${await freePort()}`, TRYSTERO_WS_RELAY_PORTS: `${relays}`,
+      PEERBROKER_RELAYS: `${ports.map((port) => `wss://localhost:${port}`)}`,
     });
-    if (!existsSync(report)) throw new Error(`Playwright ran no test: see ${below('trystero-browsers.log')}`);
-    const specs = (suite) => [...suite.specs ?? [], ...(suite.suites ?? []).flatMap(specs)];
-    return specs(JSON.parse(readFileSync(report, 'utf8'))).flatMap(({ title, tests }) => tests.map(({ projectName, status, results }) => ({
-      name: `${projectName}: ${title}`, isPassed: ['expected', 'flaky'].includes(status), tries: results.length,
-    })));
+    return results;
   } finally {
     await Promise.all(servers.map((server) => server.stop()));
   }
 }
 
-/** Runs the test of two processes of Node. The others in test/node that name ws-relay have no server. */
+/** Runs the tests of two processes of Node that meet at a server. */
 async function inNode({ folder, env }, own) {
   const alias = own ? {} : { '@trystero-p2p/ws-relay/server': join(import.meta.dirname, 'trystero-relay.mjs') };
-  const words = ['--import', 'jiti/register', '--test', '--test-reporter', 'spec', '--test-name-pattern', '/ws-relay/', 'test/node/node.spec.ts'];
-  for (let tries = 1; ; tries += 1) {
-    const { code, text } = await output(`trystero-node${own ? '-own' : ''}`, 'node', words, { cwd: folder, env: { ...env, JITI_ALIAS: JSON.stringify(alias) } });
-    const isPassed = code === 0 && text.includes('✔ Trystero: ws-relay connects');
-    if (isPassed || tries > RETRIES) return [{ name: 'node: Trystero: ws-relay connects peers using node', isPassed, tries }];
+  const words = ['--import', 'jiti/register', '--test', '--test-reporter', 'spec', '--test-name-pattern', `/${judged(own).join('|')}/`, 'test/node/node.spec.ts'];
+  const servers = await (own ? trackers(false) : brokers(false));
+  const relays = `${servers.map(({ port }) => `ws://localhost:${port}`)}`;
+  const passed = new Map();
+  try {
+    for (let tries = 1; tries <= 1 + RETRIES; tries += 1) {
+      const { text } = await output(`trystero-node${own ? '-own' : ''}`, 'node', words, { cwd: folder, env: { ...env, JITI_ALIAS: JSON.stringify(alias), PEERBROKER_RELAYS: relays } });
+      for (const [, mark, name] of text.matchAll(/^([✔✖]) (Trystero: .*?) \(/gm)) {
+        if (!passed.get(name)?.isPassed) passed.set(name, { name: `node: ${name}`, isPassed: mark === '✔', tries });
+      }
+      if (passed.size > 0 && [...passed.values()].every(({ isPassed }) => isPassed)) break;
+    }
+  } finally {
+    await Promise.all(servers.map((server) => server.stop()));
   }
+  if (passed.size === 0) throw new Error(`Node ran no test: see ${below('trystero-node.log')}`);
+  return [...passed.values()];
 }
 
 export async function trystero() {
   need(CHROMIUM, FIREFOX);
   const copy = await prepared();
-  const judge = async (own) => [...await inBrowsers(copy, own), ...await inNode(copy, own)];
-  const results = await judge(process.env.TRYSTERO_RELAY === 'own');
-  const failed = results.filter(({ isPassed }) => !isPassed).map(({ name }) => name);
-  if (failed.length > 0) throw new Error(`failed: ${failed.join(', ')}. See ${below('trystero-*.log')}`);
-  const repeated = results.filter(({ tries }) => tries > 1).length;
-  return `${results.length} tests in Chromium, Firefox and Node${repeated > 0 ? `, ${repeated} of them not at once` : ''}`;
+  const own = process.env.TRYSTERO_RELAY === 'own';
+  const results = [...await inBrowsers(copy, own), ...await inNode(copy, own)];
+  return `${results.length} tests in Chromium, Firefox and Node${summary(results, 'trystero-*')}`;
 }

@@ -11,15 +11,15 @@ import { below, output, pythonPackages } from './tools.mjs';
 // These are the newest ones that peerjs-py accepts.
 const PACKAGES = ['peerjs-py==0.1.1', 'aiortc==1.10.1', 'av==13.1.0'];
 
-/** A peer in the page, as peerjs_peers.py describes it. */
-function answer() {
+/** A peer in the page, as peerjs_peers.py and peers/peerjs.mjs describe it. */
+export function answer(serialization = 'json') {
   const peer = new window.Peer('browser', { config: { iceServers: [] } });
   peer.on('connection', (connection) => connection.on('data', (data) => {
     if (!data.call) {
       connection.send({ echo: data });
       return;
     }
-    const called = peer.connect(data.call, { serialization: 'json' });
+    const called = peer.connect(data.call, { serialization });
     called.on('open', () => called.send('from the browser'));
     called.on('data', (answer) => connection.send(answer));
   }));

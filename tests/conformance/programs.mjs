@@ -4,8 +4,8 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { Skipped, below, npmPackages, output } from './tools.mjs';
 
-const WERIFT = 'werift@0.25.2';
-const LIBJUICE = 'node-datachannel@0.33.4';
+export const WERIFT = 'werift@0.25.2';
+export const LIBJUICE = 'node-datachannel@0.33.4';
 
 /** Not every distribution has the browsers that `make setup` installs. */
 export function need(...browsers) {

@@ -8,6 +8,7 @@ import { filepizza } from './filepizza.mjs';
 import { matchboxServer } from './matchbox-server.mjs';
 import { matchbox } from './matchbox.mjs';
 import { peerjsE2e } from './peerjs-e2e.mjs';
+import { peerjsNode } from './peerjs-node.mjs';
 import { peerjsPy } from './peerjs-py.mjs';
 import { reveal } from './reveal.mjs';
 import { rxdb } from './rxdb.mjs';
@@ -24,7 +25,7 @@ import { wpt } from './wpt.mjs';
 
 const SUITES = {
   autobahn, schemathesis, coturn, aioice, pion, werift, libjuice, libnice, relay, 'peerjs-e2e': peerjsE2e, boardgame, reveal, filepizza,
-  'peerjs-py': peerjsPy, webkit, wpt, trystero, 'ws-relay': wsRelay, 'y-webrtc': yWebrtc, rxdb, tracker, 'tracker-client': trackerClient, matchbox, 'matchbox-server': matchboxServer,
+  'peerjs-py': peerjsPy, 'peerjs-node': peerjsNode, webkit, wpt, trystero, 'ws-relay': wsRelay, 'y-webrtc': yWebrtc, rxdb, tracker, 'tracker-client': trackerClient, matchbox, 'matchbox-server': matchboxServer,
 };
 
 const wanted = process.argv.slice(2);

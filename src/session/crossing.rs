@@ -20,7 +20,7 @@ use crate::transport::{self, Socket, SocketEvent};
 use peerbroker_broker::protocols::names::{Seat, SeatState};
 use peerbroker_broker::protocols::pipes::{Bridge, MAX_MESSAGE, WayThere};
 use peerbroker_broker::router::{Disconnect, Outbox, Outgoing};
-use peerbroker_core::vocabulary::{EndId, Fragment, Frame, Opcode, PipeId, Refusal};
+use peerbroker_core::vocabulary::{EndId, Fragment, Frame, FrameIn, Opcode, PipeId, Refusal};
 
 /// Time for another node to take an end.
 const CROSSING_TIMEOUT: Duration = Duration::from_secs(5);
@@ -129,7 +129,10 @@ impl<S: Socket, T: AsyncRead + AsyncWrite + Unpin> Passage<S, T> {
             return Poll::Ready(Err(End::Cut));
         }
         self.partial.extend_from_slice(read.filled());
-        let (whole, is_last) = Frame::whole_frames(&self.partial);
+        let mut frames = Frame::frames_in(&self.partial);
+        // Nothing counts behind it.
+        let is_last = frames.any(|frame| matches!(frame, FrameIn::Close(_)));
+        let whole = self.partial.len() - frames.rest().len();
         if whole == 0 && self.partial.len() > 2 * MAX_MESSAGE {
             return Poll::Ready(Err(End::Cut));
         }

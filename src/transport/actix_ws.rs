@@ -21,7 +21,7 @@ use super::decoder::Decoder;
 use super::{OnEvent, Socket};
 use peerbroker_broker::router::Disconnect;
 use peerbroker_broker::router::Outbox;
-use peerbroker_core::vocabulary::{Fragment, Frame, Opcode};
+use peerbroker_core::vocabulary::{Fragment, Frame, FrameIn, Opcode};
 
 /// A WebSocket that uses actix-ws.
 pub(crate) struct ActixSocket {
@@ -102,7 +102,7 @@ impl Socket for ActixSocket {
 impl ActixSocket {
     /// Sends the frames that raw bytes consist of.
     fn poll_send_raw(&mut self, cx: &mut Context<'_>, raw: &[u8]) -> Poll<Result<(), Closed>> {
-        let raw = self.raw.get_or_insert_with(|| messages(raw).0);
+        let raw = self.raw.get_or_insert_with(|| Frame::frames_in(raw).map(message_of).collect());
         while !raw.is_empty() {
             ready!(Pin::new(&mut self.session).poll_ready(cx))?;
             if let Some(message) = raw.pop_front() {
@@ -126,29 +126,21 @@ fn message(frame: &Frame) -> Message {
     }
 }
 
-/// The messages of whole frames from a server, and the bytes behind them.
-fn messages(mut bytes: &[u8]) -> (VecDeque<Message>, &[u8]) {
-    let mut messages = VecDeque::new();
-    while let Some((place, payload, rest)) = Frame::split_fragment(bytes) {
-        let opcode = bytes.first().map_or(0, |first| first & 0xF);
-        let payload = Bytes::copy_from_slice(payload);
-        messages.push_back(match (opcode, place) {
-            (0x1, _) => Message::Text(text(payload)),
-            (0x8, _) => Message::Close(close_reason(&payload)),
-            (0x9, _) => Message::Ping(payload),
-            (0xA, _) => Message::Pong(payload),
-            (_, Fragment { is_first: true, is_last: true }) => Message::Binary(payload),
-            (_, Fragment { is_first: true, is_last: false }) => {
-                Message::Continuation(Item::FirstBinary(payload))
-            }
-            (_, Fragment { is_first: false, is_last: false }) => {
-                Message::Continuation(Item::Continue(payload))
-            }
-            (_, Fragment { is_first: false, is_last: true }) => Message::Continuation(Item::Last(payload)),
-        });
-        bytes = rest;
+/// A frame of raw bytes, as actix writes it.
+fn message_of(frame: FrameIn<'_>) -> Message {
+    let bytes = Bytes::copy_from_slice;
+    match frame {
+        FrameIn::Text(payload) => Message::Text(text(bytes(payload))),
+        FrameIn::Close(payload) => Message::Close(close_reason(payload)),
+        FrameIn::Ping(payload) => Message::Ping(bytes(payload)),
+        FrameIn::Pong(payload) => Message::Pong(bytes(payload)),
+        FrameIn::Binary(Fragment { is_first, is_last }, payload) => match (is_first, is_last) {
+            (true, true) => Message::Binary(bytes(payload)),
+            (true, false) => Message::Continuation(Item::FirstBinary(bytes(payload))),
+            (false, false) => Message::Continuation(Item::Continue(bytes(payload))),
+            (false, true) => Message::Continuation(Item::Last(bytes(payload))),
+        },
     }
-    (messages, bytes)
 }
 
 /// The text of a payload, which a server has written.

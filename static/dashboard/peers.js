@@ -7,9 +7,10 @@ import { act, cell, list } from './list.js';
 import { live } from './live.js';
 import { ago, count, date, refusedWords } from './words.js';
 
-/** The protocols of clients that do not speak PeerJS. */
-const WITHOUT_PEERJS = { guest: 'a room, a call or a topic', rxdb: 'RxDB', matchbox: 'Matchbox' };
+/** The protocols of clients, by kind. Those of PeerJS are not marked in lists. */
+const PROTOCOLS = { peerjs: 'PeerJS', guest: 'a room, a call or a topic', rxdb: 'RxDB', matchbox: 'Matchbox' };
 
+const protocol = ({ kind }) => PROTOCOLS[kind] ?? kind;
 const ofKey = (key, name, text) => h('a', { class: 'button', href: `#/keys/${encodeURIComponent(key)}/${name}` }, text);
 
 export function peersView(main, key) {
@@ -37,7 +38,7 @@ export function peersView(main, key) {
     return h(
       'tr',
       { 'data-name': peer.id },
-      h('th', { scope: 'row' }, h('code', {}, h('bdi', {}, peer.id)), WITHOUT_PEERJS[peer.kind] && h('span', { class: 'note' }, WITHOUT_PEERJS[peer.kind])),
+      h('th', { scope: 'row' }, h('code', {}, h('bdi', {}, peer.id)), peer.kind !== 'peerjs' && h('span', { class: 'note' }, protocol(peer))),
       cell('Address', peer.address ?? 'unknown'),
       cell('Connected', h('time', { datetime: new Date(peer.since * 1000).toISOString(), title: date(peer.since) }, ago(seconds))),
       cell('Messages', count(peer.messages)),
@@ -79,7 +80,7 @@ export function peersView(main, key) {
     const entries = {
       'Id': peer.id,
       'Key': key,
-      'Protocol': WITHOUT_PEERJS[peer.kind] ?? 'PeerJS',
+      'Protocol': protocol(peer),
       'Connection': peer.connection === 'stream' ? 'HTTP stream (PeerJS 0.3)' : 'WebSocket',
       'Client version': peer.client_version ?? 'not told',
       'Address': peer.address ?? 'unknown',

@@ -5,7 +5,7 @@ use std::fmt;
 use peerbroker::protocols::root::{self, Command};
 use peerbroker::protocols::topics::{self, Topics};
 use peerbroker::protocols::tracker::{self, Counts};
-use peerbroker::protocols::{calls, room_codes};
+use peerbroker::protocols::{calls, json, room_codes};
 use peerbroker::rooms::{RoomFrames as _, Said};
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -343,7 +343,7 @@ proptest! {
 
     #[test]
     fn messages_of_the_server_itself_are_well_formed(message in any::<String>(), id in "[a-zA-Z0-9_-]{21}", room in "[A-Z]{4,5}") {
-        let error = room_codes::error(&message);
+        let error = json::error(&message);
         let started = calls::started(&id);
         let confirm = room_codes::confirm(&room);
         prop_assert_eq!(unframe(&error), format!(r#"{{"type":"error","val":{}}}"#, json_string(&message)));

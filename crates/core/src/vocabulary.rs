@@ -17,7 +17,7 @@ pub use endings::{
     AppRefusal, CloseReason, DUPLICATED_TAB, Ending, GOING_AWAY, HandshakeEnding, HandshakeRefusal, NORMAL,
     PIPE_REFUSED, Refusal, RequestEnding, RoomRefusal, is_close_code,
 };
-pub use frame::{Fragment, Frame, Opcode};
+pub use frame::{Fragment, Frame, FrameIn, FramesIn, Opcode};
 pub use limit::{Limit, LimitRow, Scope};
 pub use message::{DropReason, MessageKind};
 pub use names::{ApiKey, InvalidName, NEAR, PeerId, RoomName, Token};

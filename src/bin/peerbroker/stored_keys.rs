@@ -1,5 +1,5 @@
-//! The places of stored keys, and all that the program does with each of them. Another place is a word of `--keys` with its
-//! variant, a variant of [`StoredKeys`], and the flag of its address in [`NamedPlaces`].
+//! The places of stored keys, and all that the program does with each of them. Another place is a variant of
+//! [`KeysIn`], a variant of [`StoredKeys`], and the flag of its address in [`NamedPlaces`].
 
 use std::path::{Path, PathBuf, absolute};
 use std::sync::Arc;
@@ -9,34 +9,23 @@ use peerbroker::config::RedisAddress;
 use peerbroker::keys::sqlite::{DatabaseError, FILE_NAME, SqliteKeys};
 use peerbroker::keys::{KeyError, KeyStore};
 use peerbroker::redis::RedisKeys;
+use peerbroker_core::vocabulary::labels;
 
 use crate::failure::{Failure, failed, wrong};
 use crate::predecessor::PendingResources;
 use crate::process;
 
-/// The kind of store that `--keys` names.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum KeysIn {
-    #[default]
-    Sqlite,
-    Redis,
+labels! {
+    /// The kind of store that `--keys` names.
+    #[derive(Default)]
+    pub enum KeysIn {
+        #[default]
+        Sqlite = "sqlite",
+        Redis = "redis",
+    }
 }
 
 impl KeysIn {
-    /// All kinds.
-    pub const ALL: [KeysIn; 2] = [KeysIn::Sqlite, KeysIn::Redis];
-
-    /// The words of all, as `--help` shows them.
-    pub const WORDS: &str = "sqlite|redis";
-
-    /// Its word of `--keys`.
-    pub fn word(self) -> &'static str {
-        match self {
-            KeysIn::Sqlite => "sqlite",
-            KeysIn::Redis => "redis",
-        }
-    }
-
     /// True if the keys are on this machine, in `--data_dir`.
     pub fn is_local(self) -> bool {
         match self {
@@ -91,11 +80,14 @@ impl StoredKeys {
     /// Those that `peerbroker keys` edits. A URL on the command line wins.
     pub fn to_edit(kind: KeysIn, places: NamedPlaces) -> Self {
         let NamedPlaces { data_dir, redis, redis_is_of_command } = places;
-        match (kind, data_dir, redis) {
-            (KeysIn::Redis, _, Some(redis)) => StoredKeys::Redis(redis),
-            (KeysIn::Sqlite, _, Some(redis)) if redis_is_of_command => StoredKeys::Redis(redis),
-            (_, Some(dir), _) => StoredKeys::Directory(dir),
-            (_, None, _) => StoredKeys::InMemory,
+        let redis = match kind {
+            KeysIn::Redis => redis,
+            KeysIn::Sqlite => redis.filter(|_| redis_is_of_command),
+        };
+        match (redis, data_dir) {
+            (Some(redis), _) => StoredKeys::Redis(redis),
+            (None, Some(dir)) => StoredKeys::Directory(dir),
+            (None, None) => StoredKeys::InMemory,
         }
     }
 

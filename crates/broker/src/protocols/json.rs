@@ -82,6 +82,11 @@ pub fn write_string(out: &mut Vec<u8>, text: &str) {
     }
 }
 
+/// Tells a client an error, in the frame of clients whose protocol has none.
+pub fn error(message: &str) -> Frame {
+    Frame::of_text(&format!(r#"{{"type":"error","val":{}}}"#, serde_json::Value::from(message)))
+}
+
 /// Writes a frame with an object that begins with its type. `rest` appends the other members.
 pub(super) fn frame(kind: &str, capacity: usize, rest: impl FnOnce(&mut Vec<u8>)) -> Frame {
     Frame::text(capacity, |out| {

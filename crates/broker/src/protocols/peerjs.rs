@@ -11,6 +11,7 @@ pub mod rooms;
 use std::borrow::Cow;
 
 use super::json;
+use super::signal::SignalKind;
 pub(super) use advice::ADVICE;
 pub use advice::NO_ID;
 pub use client::PeerJs;
@@ -77,6 +78,17 @@ impl From<Kind> for MessageKind {
             Kind::Answer => MessageKind::Answer,
             Kind::Candidate => MessageKind::Candidate,
             Kind::Leave => MessageKind::Leave,
+        }
+    }
+}
+
+impl From<Kind> for SignalKind {
+    fn from(kind: Kind) -> Self {
+        match kind {
+            Kind::Offer => SignalKind::Offer,
+            Kind::Answer => SignalKind::Answer,
+            Kind::Candidate => SignalKind::Candidate,
+            Kind::Leave => SignalKind::Other,
         }
     }
 }

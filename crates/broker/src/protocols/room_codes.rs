@@ -131,8 +131,3 @@ impl Offer {
 pub fn response(response: &str) -> Frame {
     Frame::of_text(response)
 }
-
-/// Tells a client an error.
-pub fn error(message: &str) -> Frame {
-    Frame::of_text(&format!(r#"{{"type":"error","val":{}}}"#, serde_json::Value::from(message)))
-}

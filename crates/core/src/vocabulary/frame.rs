@@ -72,6 +72,60 @@ pub struct Fragment {
     pub is_last: bool,
 }
 
+/// A frame among raw bytes. A text is whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum FrameIn<'a> {
+    Text(&'a [u8]),
+    Binary(Fragment, &'a [u8]),
+    Close(&'a [u8]),
+    Ping(&'a [u8]),
+    Pong(&'a [u8]),
+}
+
+/// See [`Frame::frames_in`].
+#[derive(Debug)]
+pub struct FramesIn<'a> {
+    rest: &'a [u8],
+}
+
+impl<'a> FramesIn<'a> {
+    /// The bytes behind the frames that were taken.
+    pub fn rest(&self) -> &'a [u8] {
+        self.rest
+    }
+}
+
+impl<'a> Iterator for FramesIn<'a> {
+    type Item = FrameIn<'a>;
+
+    fn next(&mut self) -> Option<FrameIn<'a>> {
+        let (first, len, rest) = match *self.rest {
+            [first, 127, a, b, c, d, e, f, g, h, ref rest @ ..] => {
+                (first, usize::try_from(u64::from_be_bytes([a, b, c, d, e, f, g, h])).ok()?, rest)
+            }
+            [first, 126, a, b, ref rest @ ..] => (first, usize::from(u16::from_be_bytes([a, b])), rest),
+            [first, len, ref rest @ ..] => (first, usize::from(len), rest),
+            _ => return None,
+        };
+        let (payload, rest) = rest.split_at_checked(len)?;
+        self.rest = rest;
+        const TEXT: u8 = Opcode::Text as u8;
+        const CLOSE: u8 = Opcode::Close as u8;
+        const PING: u8 = Opcode::Ping as u8;
+        const PONG: u8 = Opcode::Pong as u8;
+        Some(match first & !FIN {
+            TEXT => FrameIn::Text(payload),
+            CLOSE => FrameIn::Close(payload),
+            PING => FrameIn::Ping(payload),
+            PONG => FrameIn::Pong(payload),
+            opcode => {
+                FrameIn::Binary(Fragment { is_first: opcode == BINARY, is_last: first & FIN != 0 }, payload)
+            }
+        })
+    }
+}
+
 const HEADROOM: usize = 10;
 const FIN: u8 = 0x80;
 const CONTINUATION: u8 = 0x0;
@@ -189,32 +243,10 @@ impl Frame {
         raw.extend_from_slice(payload);
     }
 
-    /// The bytes of the whole frames at the beginning of raw ones. True if the last of them is a close frame: nothing counts behind it.
-    pub fn whole_frames(raw: &[u8]) -> (usize, bool) {
-        let mut rest = raw;
-        while let Some((_, _, behind)) = Frame::split_fragment(rest) {
-            let is_close = rest.first().is_some_and(|first| first & !FIN == Opcode::Close as u8);
-            rest = behind;
-            if is_close {
-                return (raw.len() - rest.len(), true);
-            }
-        }
-        (raw.len() - rest.len(), false)
-    }
-
-    /// The first of the fragments in raw bytes, and the bytes behind it: the reverse of [`append_fragment`](Self::append_fragment).
-    pub fn split_fragment(raw: &[u8]) -> Option<(Fragment, &[u8], &[u8])> {
-        let (first, len, rest) = match *raw {
-            [first, 127, a, b, c, d, e, f, g, h, ref rest @ ..] => {
-                (first, usize::try_from(u64::from_be_bytes([a, b, c, d, e, f, g, h])).ok()?, rest)
-            }
-            [first, 126, a, b, ref rest @ ..] => (first, usize::from(u16::from_be_bytes([a, b])), rest),
-            [first, len, ref rest @ ..] => (first, usize::from(len), rest),
-            _ => return None,
-        };
-        let (payload, rest) = rest.split_at_checked(len)?;
-        let place = Fragment { is_first: first & !FIN == BINARY, is_last: first & FIN != 0 };
-        Some((place, payload, rest))
+    /// The whole frames at the beginning of raw bytes, for a transport that does not send bytes: the reverse of
+    /// [`append_fragment`](Self::append_fragment).
+    pub fn frames_in(raw: &[u8]) -> FramesIn<'_> {
+        FramesIn { rest: raw }
     }
 
     fn control(opcode: Opcode, payload: &[u8]) -> Self {
@@ -303,11 +335,26 @@ mod tests {
             Frame::append_fragment(&mut raw, &vec![b'x'; len], Fragment { is_first, is_last });
             assert_eq!(raw, [b"before", header, &vec![b'x'; len]].concat(), "{len}");
             raw.extend_from_slice(b"\x80\x01y");
-            let (place, payload, rest) = Frame::split_fragment(&raw[6..]).unwrap();
-            assert_eq!((place, payload), (Fragment { is_first, is_last }, &vec![b'x'; len][..]), "{len}");
             let last = Fragment { is_first: false, is_last: true };
-            assert_eq!(Frame::split_fragment(rest), Some((last, &b"y"[..], &b""[..])));
+            let payload = vec![b'x'; len];
+            let frames =
+                [FrameIn::Binary(Fragment { is_first, is_last }, &payload), FrameIn::Binary(last, b"y")];
+            assert!(Frame::frames_in(&raw[6..]).eq(frames), "{len}");
         }
+    }
+
+    #[test]
+    fn whole_frames_are_taken_from_raw_bytes() {
+        let mut raw = Vec::new();
+        for frame in [Frame::of_text("é"), Frame::ping(), Frame::pong(b"p"), Frame::close(Some((1001, "")))]
+        {
+            raw.extend_from_slice(frame.as_bytes());
+        }
+        let mut frames = Frame::frames_in(&raw[..raw.len() - 1]);
+        let whole: Vec<FrameIn<'_>> = frames.by_ref().collect();
+        let expected = [FrameIn::Text("é".as_bytes()), FrameIn::Ping(b""), FrameIn::Pong(b"p")];
+        assert_eq!((whole.as_slice(), frames.rest()), (&expected[..], &b"\x88\x02\x03"[..]));
+        assert_eq!(Frame::frames_in(&raw).last(), Some(FrameIn::Close(b"\x03\xe9")));
     }
 
     #[test]

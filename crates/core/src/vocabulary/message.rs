@@ -38,7 +38,15 @@ impl MessageKind {
 
     /// True if such a message sets up a connection between its sender and its recipient.
     pub fn connects(self) -> bool {
-        matches!(self, MessageKind::Offer | MessageKind::Answer | MessageKind::Candidate)
+        match self {
+            MessageKind::Offer | MessageKind::Answer | MessageKind::Candidate => true,
+            MessageKind::Leave
+            | MessageKind::RoomCode
+            | MessageKind::Signal
+            | MessageKind::Server
+            | MessageKind::Room
+            | MessageKind::Swarm => false,
+        }
     }
 }
 

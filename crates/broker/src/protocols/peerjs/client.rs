@@ -151,12 +151,7 @@ impl Protocol for PeerJs {
 /// Forwards a message. If it is lost, its sender gets EXPIRE at once.
 fn forward<'t>(context: &mut Context<'_, 't>, Envelope { kind, dst, payload }: Envelope<'t>) {
     let frame = super::forward(kind, context.peer.id().as_str(), &dst, payload);
-    let signal = match kind {
-        Kind::Offer => SignalKind::Offer,
-        Kind::Answer => SignalKind::Answer,
-        Kind::Candidate => SignalKind::Candidate,
-        Kind::Leave => SignalKind::Other,
-    };
+    let signal = SignalKind::from(kind);
     let kind = MessageKind::from(kind);
     let is_told = kind.waits();
     let message = Message { to: dst, kind, signal, frame, payload, is_told };

@@ -12,6 +12,7 @@ use crate::events::Count;
 use crate::limits::{GuessSource, LimitExceeded};
 use crate::protocols::client::{Answer, Ask, Context};
 use crate::protocols::frozen;
+use crate::protocols::json;
 use crate::protocols::names::{Claimed, Hold, NameHolder, Seat, Seated};
 use crate::protocols::signal::SignalKind;
 use crate::router::{Departure, Disconnect};
@@ -463,7 +464,7 @@ fn complain(problem: Problem, context: &mut Context<'_, '_>) -> Option<Pending> 
         Problem::TooManyRooms => counters.add(Count::LimitHits(Limit::RoomCodes), 1),
         _ => {}
     }
-    context.reply(super::error(problem.label()));
+    context.reply(json::error(problem.label()));
     None
 }
 

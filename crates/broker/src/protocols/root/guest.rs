@@ -12,6 +12,7 @@ use crate::protocols::client::{
     Answer, Ask, Context, Description, Effect, FirstInVain, Lost, Message, Protocol,
 };
 use crate::protocols::frozen::Frozen;
+use crate::protocols::json;
 use crate::protocols::key_state::KeyState;
 use crate::protocols::mistakes;
 use crate::protocols::nostr::{self, Listener};
@@ -86,11 +87,11 @@ impl Protocol for Guest {
     }
 
     fn refusal(refusal: Refusal) -> Frame {
-        room_codes::error(&refusal.text())
+        json::error(&refusal.text())
     }
 
     fn in_vain(why: &str) -> Option<Frame> {
-        Some(room_codes::error(why))
+        Some(json::error(why))
     }
 
     fn on_text<'t>(&mut self, text: &'t str, context: &mut Context<'_, 't>) {

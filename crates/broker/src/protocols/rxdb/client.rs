@@ -7,8 +7,8 @@ use std::sync::Arc;
 use super::{Command, RxDbRooms, Signal};
 use crate::protocols::client::{Ask, Context, Description, Effect, Message, Protocol};
 use crate::protocols::frozen::Frozen;
+use crate::protocols::json;
 use crate::protocols::key_state::KeyState;
-use crate::protocols::room_codes;
 use crate::rooms::RoomFrames;
 use crate::router::{Departure, Disconnect};
 use peerbroker_core::vocabulary::{
@@ -33,7 +33,7 @@ impl Protocol for RxDb {
 
     /// The protocol has no such frame, and its clients ignore this one: it is for people who look.
     fn refusal(refusal: Refusal) -> Frame {
-        room_codes::error(&refusal.text())
+        json::error(&refusal.text())
     }
 
     fn on_text<'t>(&mut self, text: &'t str, context: &mut Context<'_, 't>) {

@@ -51,7 +51,8 @@ export default [
       sourceType: 'script',
       globals: {
         ice: 'readonly', iceServersOfPeers: 'readonly', restart: 'readonly', iceRestarts: 'readonly', reconnect: 'readonly', reconnects: 'readonly',
-        safety_number: 'readonly', safetyNumber: 'readonly',
+        safety_number: 'readonly', safetyNumber: 'readonly', reports: 'readonly', callReports: 'readonly', connection_way: 'readonly',
+        candidatesIn: 'readonly', guessWhy: 'readonly', pairIn: 'readonly', placesOfServer: 'readonly', wayIn: 'readonly',
       },
     },
     rules: { 'no-redeclare': 'off', 'no-unused-expressions': 'off', 'no-unused-vars': ['error', { vars: 'local' }] },

@@ -19,7 +19,7 @@ use peerbroker_core::media_api::{CandidateNudge, EndedCalls};
 use crate::cluster::packet::{NodeAnswer, Question};
 use crate::cluster::{LocalNode, Membership};
 use crate::descriptions;
-use crate::keys::{Key, Policy, RelayMode};
+use crate::keys::{Key, Policy, RelayMode, Settings};
 use crate::media::{Relay, Turn};
 use app::AppMessages;
 use listings::Listings;
@@ -420,6 +420,11 @@ impl Node {
     /// Clients that have an id, of all keys.
     pub fn peers(&self) -> usize {
         self.common.active().iter().map(|tenant| tenant.len()).sum()
+    }
+
+    /// True if any key has such settings.
+    pub(crate) fn any_key(&self, has: impl Fn(&Settings) -> bool) -> bool {
+        self.tenants.iter().any(|tenant| has(tenant.policy().settings()))
     }
 
     /// The number of clients of each key that has any, or had some a moment ago.

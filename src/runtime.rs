@@ -2,6 +2,7 @@
 
 mod background;
 mod call_drain;
+pub(crate) mod call_reports;
 pub(crate) mod control;
 #[cfg_attr(not(target_os = "linux"), path = "runtime/no_ended_calls.rs")]
 mod ended_calls;
@@ -33,6 +34,7 @@ use crate::runtime::control::{Control, LogControl};
 use crate::session::take_posts_of_others;
 use crate::tls::Certificates;
 use crate::webhooks::Webhooks;
+use call_reports::CallReports;
 use mistakes::{KnownKeys, Mistakes, may_be_mistake};
 use peerbroker_broker::config::{ApiTokens, ClusterConfig, Config, LiveConfig, OwnIceServers, TurnSecret};
 use peerbroker_broker::events::{CallPeers, ClientMistake, Event, Events, Mistake};
@@ -74,6 +76,7 @@ pub(crate) struct Runtime {
     /// A relay begins once its port is free.
     pub(crate) expects_relay: AtomicBool,
     pub(crate) mistakes: Mistakes,
+    pub(crate) call_reports: CallReports,
     pub(crate) webhooks: Webhooks,
     /// An embedding program's own ids.
     pub(crate) generate_id: Option<GenerateId>,
@@ -154,6 +157,7 @@ impl Runtime {
             relay_at: OnceLock::new(),
             expects_relay: AtomicBool::new(false),
             mistakes: Mistakes::default(),
+            call_reports: CallReports::default(),
             webhooks,
             generate_id: components.generate_id,
             silent_proxy: Once::new(),
@@ -241,6 +245,7 @@ impl Runtime {
             self.control.sweep(now);
         }
         self.mistakes.sweep(now);
+        self.call_reports.sweep(now);
     }
 
     /// Marks the server as stopping. Clients stay, and accepted connections still get in.

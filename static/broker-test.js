@@ -1,5 +1,6 @@
 import { explain, fetchIceServers, fetchId, loadPeer } from './broker.js';
-import { wayOf, withholdCandidates } from './connection-way.js';
+import { candidatesIn, guessWhy, wayIn } from './connection-way.js';
+import { REASONS, WAYS } from './connection-words.js';
 import { peerOptions } from './settings.js';
 import { within } from './within.js';
 
@@ -8,21 +9,13 @@ const ANSWER_WAIT = 10_000;
 const DATA_WAIT = 20_000;
 const ROUND_TRIPS = 7;
 
-/** Names of the ways that data takes, for people. */
-export const WAYS = {
-  direct: 'directly',
-  relay: 'through the relay',
-  turn: 'through a TURN server',
-  broker: 'over the broker, encrypted',
-};
-
 const NO_RELAYED_WAY =
   'The broker works, but its relay was not reached. Its UDP port must be open in all firewalls. Behind a NAT ' +
   'it needs --relay_public, and for clients of a local network --relay_private.';
 
 const NO_DIRECT_WAY =
   'The broker works, but the peers found no direct connection. The cause is this browser or its ' +
-  'network: look for extensions, a VPN or a policy that limits WebRTC.';
+  'network: look for extensions, a VPN or a policy that limits WebRTC. A guess: ';
 
 const NO_WEBRTC = 'This browser has no WebRTC, so its data goes over the broker, and nothing of it through a relay.';
 
@@ -38,7 +31,8 @@ const isWebRtcMissing = () => !('RTCRtpSender' in window);
 export async function testBroker(report, key, { relayOnly = false } = {}) {
   const peers = [];
   const noRelayedWay = isWebRtcMissing() ? NO_WEBRTC : NO_RELAYED_WAY;
-  const noWay = relayOnly ? noRelayedWay : NO_DIRECT_WAY;
+  const noWay = ({ localDescription, remoteDescription }) =>
+    (relayOnly ? noRelayedWay : `${NO_DIRECT_WAY}${REASONS[guessWhy({}, { localDescription, remoteDescription, iceServers })]}.`);
   let iceServers = [];
 
   async function step(name, work) {
@@ -95,9 +89,12 @@ export async function testBroker(report, key, { relayOnly = false } = {}) {
     });
 
     return await step('direct', async () => {
-      const times = await within(DATA_WAIT, measure(link, noWay), noWay);
-      const way = await wayOf(link.peerConnection, (await arrived).peerConnection);
-      if (relayOnly && way !== 'relay') throw new Error(noWay);
+      // PeerJS forgets it when it closes it.
+      const { peerConnection } = link;
+      const why = () => noWay(peerConnection);
+      const times = await within(DATA_WAIT, measure(link, why), why);
+      const way = await wayOf(peerConnection, (await arrived).peerConnection);
+      if (relayOnly && way !== 'relay') throw new Error(why());
       return { result: way, detail: `${WAYS[way]}, ${milliseconds(median(times))}` };
     });
   } catch {
@@ -121,11 +118,27 @@ function answered(peer, connection) {
   });
 }
 
+/** The page sees what both ends sent and received. So it knows which candidates the server added: those of its relay, on whichever node. */
+async function wayOf(sender, recipient) {
+  const own = new Set(candidatesIn(recipient.localDescription).map(({ place }) => place));
+  const received = candidatesIn(sender.remoteDescription).map(({ place }) => place);
+  return wayIn(await sender.getStats(), new Set(received.filter((place) => !own.has(place))));
+}
+
+/** Stops the peer from sending its own candidates, so that its connections have only those that the server adds. */
+function withholdCandidates(peer) {
+  const { socket } = peer;
+  const send = socket.send.bind(socket);
+  socket.send = (message) => {
+    if (message.type !== 'CANDIDATE') send(message);
+  };
+}
+
 async function measure(connection, noWay) {
   if (!connection.open) {
     await new Promise((resolve, reject) => {
       connection.once('open', resolve);
-      connection.once('error', () => reject(new Error(noWay)));
+      connection.once('error', () => reject(new Error(noWay())));
     });
   }
   const times = [];

@@ -1,4 +1,5 @@
-import { WAYS, testBroker } from './broker-test.js';
+import { testBroker } from './broker-test.js';
+import { WAYS } from './connection-words.js';
 import { enableCopy } from './copy.js';
 import { broker, brokerUrl, hasKey, hasRelay, lanHost } from './settings.js';
 import { fillSnippet } from './snippet.js';

@@ -471,6 +471,39 @@ visit('a search for an id shows why its client was refused, whatever its key was
   await page.getByRole('heading', { name: 'Refused lately' }).waitFor({ state: 'detached' });
 });
 
+/** Reports a connection, as the served peerjs.js does. */
+async function reports(server, report) {
+  const body = JSON.stringify({ kind: 'data', caller: true, ...report });
+  const { status } = await fetch(`http://127.0.0.1:${server.port}/peerjs/reports`, { method: 'POST', body });
+  assert.equal(status, 204);
+}
+
+visit('reported connections are counted by way and reason, and shown with their clients', async (visit) => {
+  const { server, url } = await startWithDashboard(visit, ['--call_reports']);
+  const client = await visit.client(await visit.site());
+  await client.open(server, 'anna');
+  await reports(server, { id: 'anna', peer: 'ben', way: 'direct', open_ms: 1234, duration_ms: 61_000, sent_bytes: 5_000 });
+  const page = await logIn(visit, desktop, url, '#/keys/peerjs');
+  await page.getByRole('link', { name: 'Calls' }).click();
+  await shows(page, 'opened', '100 %');
+  // The page follows those that fail.
+  await reports(server, { id: 'cleo', peer: 'ben', reason: 'no_udp', states: ['checking', 'failed'], local: ['host'] });
+  await shows(page, 'opened', '50 %');
+  await page.getByText('1 of 2 connections').waitFor();
+  assert.equal(await page.locator('[data-detail="no_udp"] dd').innerText(), '1');
+  const [latest, first] = await page.getByRole('list', { name: 'Last reports' }).getByRole('listitem').allInnerTexts();
+  assert.match(latest, /cleo to ben[^]*failed: no STUN or TURN server answered[^]*checking, failed · candidates host and none/);
+  assert.match(first, /anna to ben[^]*went directly · opened in 1,234 ms · for 1 min 1 s · 5 KB sent/);
+
+  await page.getByRole('link', { name: '← Clients' }).click();
+  await page.getByRole('button', { name: 'Details anna' }).click();
+  await page.getByRole('heading', { name: 'Last calls' }).waitFor();
+  assert.deepEqual(await page.getByRole('dialog').getByRole('listitem').count(), 1);
+  await page.keyboard.press('Escape');
+  await page.getByRole('navigation').getByRole('link', { name: 'Overview' }).click();
+  await page.getByText('cleo reports a connection that failed').waitFor();
+});
+
 visit('a server that stops and comes back is noticed, and a changed token asks for a login', async (visit) => {
   visit.tolerate(UNREACHABLE);
   visit.tolerate(/status of 401/);
@@ -541,7 +574,7 @@ visitAtNight('a key is made and removed by keyboard alone', async (visit) => {
 for (const device of appearances) {
   visit(`everybody can use the dashboard (${device.name})`, async (visit) => {
     visit.tolerate(/status of 401/);
-    const { server, url, api } = await startWithDashboard(visit, ['--relay', '127.0.0.1:0', '--relay_private']);
+    const { server, url, api } = await startWithDashboard(visit, ['--relay', '127.0.0.1:0', '--relay_private', '--call_reports']);
     await api('POST', '/api/keys', { key: 'a-key-with-a-very-long-name-that-has-to-be-broken-somewhere', name: 'My chess club', origins: ['https://chess.example.org'] });
     const client = await visit.client(await visit.site());
     await client.open(server, 'anna');
@@ -575,6 +608,11 @@ for (const device of appearances) {
     await page.getByRole('dialog').waitFor();
     await accessible(page, 'details');
     await page.keyboard.press('Escape');
+    await reports(server, { id: 'anna', peer: 'an-id-that-is-so-long-that-the-list-has-to-break-it-somewhere', reason: 'no_relay', local: ['host', 'srflx'] });
+    await page.getByRole('link', { name: 'Calls' })[device.press]();
+    await page.getByText('failed: the networks need a relay').waitFor();
+    await usable(page, device, 'calls');
+    await page.getByRole('link', { name: '← Clients' })[device.press]();
     await page.getByRole('link', { name: 'Rooms' })[device.press]();
     await page.getByRole('link', { name: /^a-room/ }).waitFor();
     await usable(page, device, 'rooms');

@@ -2,6 +2,7 @@
 
 mod access;
 mod bans;
+mod call_reports;
 mod dashboard;
 mod keys;
 mod live;
@@ -71,6 +72,7 @@ pub(crate) fn app(
         .service(peers::list_peers)
         .service(peers::show_peer)
         .service(peers::kick_peer)
+        .service(call_reports::show_reports)
         .service(rooms::list_rooms)
         .service(rooms::list_members)
         .service(rooms::list_topics)

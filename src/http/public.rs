@@ -1,6 +1,7 @@
 //! Answers HTTP requests from clients and browsers. Only this layer knows their URLs and status codes.
 
 mod arrival;
+mod call_reports;
 mod docs;
 mod documents;
 pub(crate) mod endpoint;
@@ -222,10 +223,12 @@ async fn post(mounted: &Mounted, request: &HttpRequest, route: Route<'_>, payloa
     if route == Route::Register && key_signup::is_open(runtime) {
         return key_signup::answer(mounted, request, payload).await;
     }
+    let speaks_peerjs = runtime.config().dialects.has(Dialect::PeerJs);
+    if let Some(key) = routes::find_report(&mounted.path, request.path()).filter(|_| speaks_peerjs) {
+        return call_reports::answer(mounted, request, key, payload).await;
+    }
     match routes::find_post(&mounted.path, request.path()) {
-        Some(post) if runtime.config().dialects.has(Dialect::PeerJs) => {
-            legacy::answer(runtime, request, post, payload).await
-        }
+        Some(post) if speaks_peerjs => legacy::answer(runtime, request, post, payload).await,
         _ => not_found::page(mounted, request),
     }
 }

@@ -109,7 +109,7 @@ function showState(shared) {
 
 /** What the ways of connections mean for the people. */
 function explanationOf(ways) {
-  if (ways.has('broker')) return 'Some of you have no other way than over the broker: when it stops, they wait until it is back.';
+  if (ways.has('pipe')) return 'Some of you have no other way than over the broker: when it stops, they wait until it is back.';
   if ([...ways].some((way) => way !== 'direct')) return 'A relay connects some of you: when the broker stops, they may lose each other.';
   return 'The broker only introduced you: it can be stopped now.';
 }
@@ -118,7 +118,7 @@ function explanationOf(ways) {
 function stateOf({ broker, others, ways, hasMissed }) {
   const people = others === 1 ? '1 person' : `${others} people`;
   const isDirect = ways.size === 1 && ways.has('direct');
-  const isOverBroker = ways.size === 1 && ways.has('broker');
+  const isOverBroker = ways.size === 1 && ways.has('pipe');
   if (broker === 'lost' && others > 0) {
     const rest = isDirect ? 'You go on with those who are here' : 'You go on with those to whom you are connected directly';
     return {

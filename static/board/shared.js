@@ -56,7 +56,7 @@ export class SharedDocument extends EventTarget {
 
   /** The number of connections to other pages that are open, and whose ways are known. Without the broker, none goes over it. */
   get others() {
-    return this.#open.filter((connection) => this.broker !== 'lost' || this.#ways.get(connection) !== 'broker').length;
+    return this.#open.filter((connection) => this.broker !== 'lost' || this.#ways.get(connection) !== 'pipe').length;
   }
 
   /** The ways of these connections: `direct`, and those that need a server. */

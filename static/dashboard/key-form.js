@@ -32,6 +32,7 @@ const MORE = [
   ['expire_timeout', 'Milliseconds for which a message waits for an absent peer', 'own', undefined, `${OF_SERVER}. At most 120000.`],
   ['pipes', 'Data that WebRTC cannot carry goes over the broker', 'check', true],
   ['ice_servers', 'Clients are told ICE servers', 'check', true],
+  ['call_reports', 'Pages report how their connections went', 'check', false],
   ['relay', 'Relay', RELAY, 'fallback'],
   [['relay_bytes_per_second', 'Bytes per second of a relayed call', 'own', undefined, RATE_OF_SERVER], ['relay_key_bytes_per_second', 'Of all relayed calls', 'own', undefined, RATE_OF_SERVER]],
   ['relay_calls_per_key', 'Calls that the relay knows', 'own', undefined, OF_SERVER],

@@ -2,6 +2,7 @@
 
 import { addressesView } from './addresses.js';
 import { api, session } from './api.js';
+import { callsView } from './calls.js';
 import { setText } from './dom.js';
 import { healthView } from './health.js';
 import { keysView } from './keys.js';
@@ -19,6 +20,7 @@ const ROUTES = [
   { pattern: /^#\/keys\/([^/]+)\/rooms\/([^/]+)$/, link: '#/keys', title: 'Members', view: membersView },
   { pattern: /^#\/keys\/([^/]+)\/rooms$/, link: '#/keys', title: 'Rooms', view: roomsView },
   { pattern: /^#\/keys\/([^/]+)\/topics$/, link: '#/keys', title: 'Topics', view: topicsView },
+  { pattern: /^#\/keys\/([^/]+)\/calls$/, link: '#/keys', title: 'Calls', view: callsView },
   { pattern: /^#\/keys\/([^/]+)$/, link: '#/keys', title: 'Clients', view: peersView },
   { pattern: /^#\/keys$/, link: '#/keys', title: 'Keys', view: keysView },
   { pattern: /^#\/test(?:\/([^/]+))?$/, link: '#/test', title: 'Test', view: testView },

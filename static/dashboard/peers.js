@@ -1,6 +1,7 @@
 // The clients of a key: search, details, kick.
 
 import { api, keyPath, peerPath } from './api.js';
+import { lastCalls } from './calls.js';
 import { ask, tell } from './dialog.js';
 import { h } from './dom.js';
 import { act, cell, list } from './list.js';
@@ -27,7 +28,7 @@ export function peersView(main, key) {
   main.append(
     h('p', { class: 'back' }, h('a', { href: '#/keys' }, '← Keys')),
     h('h1', { tabindex: '-1' }, 'Clients of ', h('bdi', {}, key)),
-    h('div', { class: 'tools' }, peers.field, ofKey(key, 'rooms', 'Rooms'), ofKey(key, 'topics', 'Topics')),
+    h('div', { class: 'tools' }, peers.field, ofKey(key, 'rooms', 'Rooms'), ofKey(key, 'topics', 'Topics'), ofKey(key, 'calls', 'Calls')),
     peers.element,
     refusals,
   );
@@ -89,7 +90,9 @@ export function peersView(main, key) {
       ...(peer.node && { 'Node': peer.node }),
     };
     const rows = Object.entries(entries).flatMap(([name, value]) => [h('dt', {}, name), h('dd', {}, h('bdi', {}, value))]);
-    await tell('Client', [h('dl', { class: 'details' }, rows)]);
+    const calls = await lastCalls(key, id).catch(() => []);
+    const last = calls.length > 0 && [h('h2', {}, 'Last calls'), h('ul', { class: 'failed-calls' }, calls)];
+    await tell('Client', [h('dl', { class: 'details' }, rows), ...(last || [])]);
   }
 
   async function kick({ id }) {

@@ -1,4 +1,4 @@
-// A small chart of the last five minutes.
+// A small chart of the last minutes, or of the last day.
 
 import { h, setText, svg } from './dom.js';
 import { duration } from './words.js';
@@ -7,8 +7,8 @@ import { duration } from './words.js';
 const FEWEST = 60;
 const HEIGHT = 48;
 
-/** A chart whose `show(values, format)` draws numbers, the latest at the right; `undefined` leaves a gap. */
-export function sparkline(title) {
+/** A chart whose `show(values, format)` draws numbers, `step` seconds apart, the latest at the right; `undefined` leaves a gap. */
+export function sparkline(title, step = 1) {
   const area = svg('path', { class: 'area' });
   const line = svg('path', { class: 'line' });
   const chart = svg(
@@ -27,9 +27,8 @@ export function sparkline(title) {
     // From zero, so that heights can be compared. A line at zero lies on the ground.
     const top = highest || 1;
     const width = Math.max(FEWEST, values.length - 1);
-    // A sample is one second.
-    setText(start, `${duration(width)} ago`);
-    chart.setAttribute('aria-label', `${title} in the last ${duration(width)}: between ${format(lowest)} and ${format(highest)}`);
+    setText(start, `${duration(width * step)} ago`);
+    chart.setAttribute('aria-label', `${title} in the last ${duration(width * step)}: between ${format(lowest)} and ${format(highest)}`);
     chart.setAttribute('viewBox', `0 0 ${width} ${HEIGHT}`);
     let [outline, ground] = ['', ''];
     values.forEach((value, i) => {

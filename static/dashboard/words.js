@@ -1,5 +1,7 @@
 // Numbers and reasons for people.
 
+import { REASONS } from './connection-words.js';
+
 const number = new Intl.NumberFormat('en');
 const short = new Intl.NumberFormat('en', { maximumFractionDigits: 1 });
 
@@ -176,6 +178,8 @@ export function eventWords({ kind, key, id, caller, callee, address, origin, rea
       return { text: 'A call goes through the relay', detail: of(keyed, `${caller} to ${callee}`) };
     case 'call_failed':
       return { text: `A call failed: ${callFailedWords(reason)}`, detail: of(keyed, `${caller} to ${callee}`) };
+    case 'connection_failed':
+      return { text: `${id} reports a connection that failed: ${REASONS[reason] ?? reason}`, detail: of(keyed) };
     case 'limit':
       return { text: `A limit was reached: ${reason.replaceAll('_', ' ')}`, detail: of(keyed, from) };
     case 'key_added':

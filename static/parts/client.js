@@ -4,5 +4,5 @@
 {{library}}
 (() => {
   {{preset.js}}
-  window.peerjs.Peer = window.Peer = presetPeer(window.peerjs.Peer, document.currentScript?.src, {{key}}, {{has_ice_servers}});
+  window.peerjs.Peer = window.Peer = presetPeer(window.peerjs.Peer, document.currentScript?.src, {{key}}, {{has_ice_servers}}, {{takes_reports}});
 })();

@@ -7,5 +7,5 @@ const { peerjs, Peer: global } = window;
 const { Peer: Original, util } = window.peerjs;
 Object.assign(window, { peerjs, Peer: global });
 {{preset.js}}
-const Peer = presetPeer(Original, import.meta.url, {{key}}, {{has_ice_servers}});
+const Peer = presetPeer(Original, import.meta.url, {{key}}, {{has_ice_servers}}, {{takes_reports}});
 export { Peer, util, Peer as default };

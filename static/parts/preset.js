@@ -1,9 +1,11 @@
 {{ice.js}}
 {{restart.js}}
 {{reconnect.js}}
+{{connection_way}}
+{{reports.js}}
 {{safety_number}}
 // Presets PeerJS's Peer to the broker that serves this script. What the page passes wins.
-function presetPeer(Original, script, builtInKey, hasIceServers) {
+function presetPeer(Original, script, builtInKey, hasIceServers, takesReports) {
   if (!script) {
     console.warn('peerjs.js cannot tell its own address: load it with <script src>, or pass host, port and path to Peer');
     return Original;
@@ -23,6 +25,7 @@ function presetPeer(Original, script, builtInKey, hasIceServers) {
   const servers = iceServersOfPeers();
   const restarts = iceRestarts();
   const returns = reconnects();
+  const reports = callReports();
   /** Of a data connection only once it is open: before, its way may still change to a pipe. */
   const safetyNumberOf = async (connection) => {
     if (connection.type === 'data' && !connection.open) await new Promise((open) => { connection.once('open', open); });
@@ -39,6 +42,8 @@ function presetPeer(Original, script, builtInKey, hasIceServers) {
       // A page that names another host means another broker.
       const isHere = host === undefined || host === preset.host;
       super(id, isHere ? { ...preset, ...options } : options);
+      // Another key than that of the script has its own setting, and answers.
+      this._isReported = isHere && takesReports[this.options.key === key ? 'own' : 'others'];
       restarts.announceIn(this);
       returns.replaceBy(this);
       if (isHere && !key && !options?.key) {
@@ -81,6 +86,7 @@ function presetPeer(Original, script, builtInKey, hasIceServers) {
 
     /** PeerJS takes over no text from an error: `server-error` of a failed request has an empty message there. */
     emitError(type, error) {
+      if (type === 'webrtc') reports.refused(this);
       const { secure, host, port, path } = this.options;
       const at = type === 'server-error' ? ` It was asked at ${secure ? 'https' : 'http'}://${host}:${port}${path}` : '';
       const text = error instanceof Error ? error.message + at : error;
@@ -104,10 +110,12 @@ function presetPeer(Original, script, builtInKey, hasIceServers) {
     _addConnection(id, connection) {
       super._addConnection(id, connection);
       restarts.watch(this, connection);
+      if (this._isReported) reports.watch(this, connection);
       connection.safetyNumber = () => safetyNumberOf(connection);
     }
 
     _handleMessage(message) {
+      reports.heard(this, message);
       const returning = returns.of(this);
       if (message.type === 'OPEN') returning?.opened();
       if (returning?.heard(message) || restarts.take(this, message)) return;

@@ -1,4 +1,4 @@
-import { goesOverBroker } from '../connection-way.js';
+import { wayOfEnd } from '../connection-way.js';
 import { peerOptions } from '../settings.js';
 
 /**
@@ -32,7 +32,7 @@ export class Link extends EventTarget {
   /** True if the data of an open link goes over the broker. */
   async isOverBroker() {
     // simple-peer has no public name for it. A link that ends meanwhile has no way.
-    return goesOverBroker(this.#peer._pc).catch(() => false);
+    return wayOfEnd(this.#peer._pc).then((way) => way === 'pipe', () => false);
   }
 
   signal(description) {

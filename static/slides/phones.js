@@ -1,4 +1,4 @@
-import { goesOverBroker } from '../connection-way.js';
+import { wayOfEnd } from '../connection-way.js';
 
 /**
  * The phones that are connected to the presentation. Calls `onChange()` when one
@@ -43,7 +43,7 @@ export class Phones {
       this.#connections.set(connection.peer, phone);
       this.#onChange();
       // A connection that ends meanwhile has no way.
-      phone.isOverBroker = await goesOverBroker(connection.peerConnection).catch(() => false);
+      phone.isOverBroker = (await wayOfEnd(connection.peerConnection).catch(() => undefined)) === 'pipe';
       if (phone.isOverBroker) this.#onChange();
     });
     connection.on('data', (message) => this.#receive(phone, message));

@@ -1,7 +1,7 @@
 import { keepAwake } from '../awake.js';
 import { BrokerLink } from '../broker-link.js';
 import { VALID_ID } from '../broker.js';
-import { goesOverBroker } from '../connection-way.js';
+import { wayOfEnd } from '../connection-way.js';
 import { setStatus } from '../status.js';
 
 const DIAL_WAIT = 15_000;
@@ -118,7 +118,7 @@ class Remote {
     hideProblem();
     keepAwake();
     const connection = this.#connection;
-    const isOverBroker = await goesOverBroker(connection.peerConnection).catch(() => false);
+    const isOverBroker = (await wayOfEnd(connection.peerConnection).catch(() => undefined)) === 'pipe';
     if (connection !== this.#connection) return;
     this.#isOverBroker = isOverBroker;
     this.#tellConnected();

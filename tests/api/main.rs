@@ -5,6 +5,7 @@ mod admission;
 mod app_messages;
 mod bad_input;
 mod bounds;
+mod call_reports;
 mod calls;
 mod client;
 mod closing;

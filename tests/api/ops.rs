@@ -8,7 +8,7 @@ mod load;
 mod log;
 mod measured;
 mod messages;
-mod metrics;
+pub mod metrics;
 mod mistakes;
 mod search;
 mod session;

@@ -92,7 +92,7 @@ fn a_new_key_has_the_defaults_that_the_help_tells() {
         "key": "mykey", "name": "", "enabled": true, "origins": [], "allow_no_origin": false,
         "allow_discovery": false, "concurrent_limit": 5000, "messages_per_second": 200, "leave_on_close": false,
         "allow_rooms": true, "private_rooms": false, "room_members": 500, "id_style": "uuid", "relay": "fallback",
-        "pipes": true, "ice_servers": true, "webhook": {"url": ""},
+        "pipes": true, "ice_servers": true, "call_reports": false, "webhook": {"url": ""},
         "auth": {"method": "none"}, "used": null, "registered": false, "built_in": false,
     });
     assert_eq!(key, expected);
@@ -118,6 +118,7 @@ fn everything_can_be_given_when_a_key_is_added_and_changed_later() {
         "words",
         "--pipes=false",
         "--ice-servers=false",
+        "--call-reports",
         "--allow-rooms=false",
         "--private-rooms",
         "--room-members=9",
@@ -149,6 +150,7 @@ fn everything_can_be_given_when_a_key_is_added_and_changed_later() {
             ("id_style", json!("words")),
             ("pipes", json!(false)),
             ("ice_servers", json!(false)),
+            ("call_reports", json!(true)),
             ("expire_timeout", json!(120_000)),
             ("relay_calls_per_key", json!(3)),
             ("relay_bytes_per_second", json!(2_500_000)),

@@ -1,5 +1,6 @@
 //! Requests that do not end, unread responses, and malformed requests.
 
+use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, TcpStream};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -41,6 +42,28 @@ pub fn pipelined_posts(target: &mut Target) {
     };
     let posts: String = (0..20_000).map(post).collect();
     exchange(&target.connect(), posts.as_bytes(), Instant::now() + 6 * SECOND, |_| {});
+}
+
+pub fn call_reports(target: &mut Target) {
+    let mut connection = target.connect();
+    for number in 0..20_000 {
+        let id = format!("{number:0>500}");
+        let body = format!(
+            r#"{{"id":"{id}","peer":"{id}","connection":"{number:0>64}","kind":"data","caller":true,"reason":"no_udp"}}"#
+        );
+        let head =
+            format!("POST /peerjs/reports HTTP/1.1\r\nHost: t\r\nContent-Length: {}\r\n\r\n", body.len());
+        connection.write_all(format!("{head}{body}").as_bytes()).expect("a connection");
+        let mut answer = [0; 12];
+        connection.read_exact(&mut answer).expect("an answer");
+        assert_eq!(&answer, b"HTTP/1.1 204");
+        let mut rest = Vec::new();
+        while !rest.ends_with(b"\r\n\r\n") {
+            let mut byte = [0];
+            connection.read_exact(&mut byte).expect("the rest of its head");
+            rest.extend(byte);
+        }
+    }
 }
 
 /// A request in a body, or after one, that must never be answered.

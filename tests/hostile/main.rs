@@ -105,6 +105,9 @@ const ATTACKS: &[Attack] = &[
     attack!(http::pipelined_posts, "20,000 pipelined posts for absent ids, again and again")
         .cores(0.25)
         .waits(),
+    attack!(http::call_reports, "20,000 reports of connections, each of another client, from loopback")
+        .flags(&["--call_reports"])
+        .peak_mib(60),
     attack!(http::smuggled_requests, "26 requests whose end two readers could see in different places"),
     // Ids, queues and rates.
     attack!(ids::delayed_probe, "0.9 MB to a peer that reads 100 KB/s, then the id with another token"),

@@ -95,6 +95,7 @@ fn odd_key() -> Key {
         relay_key_bytes_per_second: Some(1),
         pipes: false,
         ice_servers: false,
+        call_reports: true,
         webhook: Webhook {
             url: "https://example.org/hook?a='".to_owned(),
             secrets: vec![WebhookSecret::parse("whsec_c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0").unwrap()],

@@ -7,6 +7,7 @@ mod bus;
 mod counters;
 mod event;
 mod follower;
+mod report;
 mod table;
 
 pub use bus::{Events, Subscription};
@@ -17,5 +18,9 @@ pub use event::{
 };
 pub use follower::Notice;
 pub use peerbroker_core::media_api::{CallFailure, RelayedOver};
+pub use report::{
+    ConnectionReport, ReportDetails, Reported, ReportedCandidate, ReportedKind, ReportedReason,
+    ReportedState, ReportedWay,
+};
 pub use table::WebhookEvent;
 pub use table::{Row, counted};

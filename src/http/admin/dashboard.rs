@@ -19,6 +19,7 @@ const SHARED: &[&str] = &[
     "broker-test.js",
     "broker.js",
     "connection-way.js",
+    "connection-words.js",
     "library.js",
     "within.js",
     "vendor/peerjs.min.js",

@@ -19,7 +19,7 @@ use crate::node::Node;
 use crate::runtime::Runtime;
 use crate::tls::Certificates;
 use crate::webhooks::WebhookTotals;
-use peerbroker_broker::events::{Buckets, Count, Counters, Events};
+use peerbroker_broker::events::{Buckets, Count, Counters, Events, Reported};
 use peerbroker_core::vocabulary::MessageKind;
 
 /// Most keys with a separate value: those with the most clients.
@@ -151,6 +151,12 @@ fn counted(page: &mut Page, counters: &Counters) {
     let bytes = [("received", Count::Received), ("sent", Count::Sent)];
     let bytes = bytes.map(|(direction, count)| (direction, counters.total(count)));
     page.labelled(COUNTER, "peerbroker_message_bytes", help, "direction", bytes);
+    let help = "Connections that clients have reported, by outcome, with the way or the reason.";
+    let reported = Reported::all().map(|reported| {
+        let (outcome, detail) = reported.labels();
+        ([("outcome", outcome), ("detail", detail)], counters.total(Count::Reported(reported)))
+    });
+    page.family(COUNTER, "peerbroker_call_reports", help, reported);
     let help = "How often clients have reached a limit.";
     page.labelled(COUNTER, "peerbroker_limit_hits", help, "limit", counters.hits_by_limit());
 }

@@ -24,7 +24,7 @@ const MAX_REFUSALS: usize = 500;
 /// Something that happened. Strings in it come from strangers.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct LiveEvent {
-    /// The kind: `connected`, `disconnected`, `refused`, `mistake`, `kicked`, `expired`, `room_joined`, `room_left`, `relayed`, `call_failed`, `limit`,
+    /// The kind: `connected`, `disconnected`, `refused`, `mistake`, `kicked`, `expired`, `room_joined`, `room_left`, `relayed`, `call_failed`, `connection_failed`, `limit`,
     /// `key_added`, `key_changed`, `key_removed`, `keys_changed`, `key_full`, `banned`, `unbanned`, `certificate`, `reloaded`, `reload_failed`, `log_filter`, `cluster` or `stopping`.
     kind: &'static str,
     /// The key that it concerns.

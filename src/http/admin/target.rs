@@ -68,9 +68,10 @@ impl Target {
         let ["api", "keys", key, of_key @ ..] = segments.as_slice() else { return None };
         let scope = match (method.as_str(), of_key) {
             ("POST", ["messages"] | ["peers" | "rooms", _, "messages"]) => TokenScope::Messages,
-            ("GET" | "HEAD", ["peers" | "rooms" | "topics"] | ["peers", _] | ["rooms", _, "members"]) => {
-                TokenScope::PeersRead
-            }
+            (
+                "GET" | "HEAD",
+                ["peers" | "rooms" | "topics" | "reports"] | ["peers", _] | ["rooms", _, "members"],
+            ) => TokenScope::PeersRead,
             ("DELETE", ["peers", _]) => TokenScope::Kick,
             _ => return None,
         };
@@ -179,6 +180,7 @@ mod tests {
             ("POST", "/api/keys/k/rooms/messages/messages", Some("messages")),
             ("HEAD", "/api/keys/k/peers", Some("peers:read")),
             ("GET", "/api/keys/k/peers/a", Some("peers:read")),
+            ("GET", "/api/keys/k/reports", Some("peers:read")),
             ("GET", "/api/keys/k/rooms", Some("peers:read")),
             ("GET", "/api/keys/k/rooms/r/members", Some("peers:read")),
             ("DELETE", "/api/keys/k/peers/a", Some("kick")),

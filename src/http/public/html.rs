@@ -266,9 +266,20 @@ impl Values {
         if let Some((_, value)) = self.0.iter().find(|(known, _)| *known == name) {
             return Some(Cow::from(value));
         }
-        let part = if name.ends_with(".js") { self.part(name) } else { self.part(&format!("{name}.html")) };
+        let part = match name.ends_with(".js") {
+            true => without_comments(&self.part(name)),
+            false => self.part(&format!("{name}.html")),
+        };
         Some(Cow::from(part)).filter(|part| !part.is_empty())
     }
+}
+
+/// A script of ours without the lines that are comments: every page pays for its bytes.
+pub(super) fn without_comments(script: &str) -> String {
+    let is_comment =
+        |line: &&str| ["//", "/**", "* ", "*/"].iter().any(|mark| line.trim_start().starts_with(mark));
+    let lines = script.lines().filter(|line| !is_comment(line) && !line.trim().is_empty());
+    lines.flat_map(|line| [line, "\n"]).collect()
 }
 
 /// A text as HTML, also within attributes.
@@ -329,6 +340,12 @@ mod tests {
             assert_eq!(prefers_html(&request), html, "{accept}");
         }
         assert!(!prefers_html(&TestRequest::default().to_http_request()));
+    }
+
+    #[test]
+    fn a_served_script_has_its_code_and_no_comments() {
+        let script = "// a\n/**\n * b */\nconst c = 'https://d'; // e\n\n  /** f */\n  g(c * 2);\n";
+        assert_eq!(without_comments(script), "const c = 'https://d'; // e\n  g(c * 2);\n");
     }
 
     #[test]

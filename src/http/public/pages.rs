@@ -193,6 +193,8 @@ fn preset(mounted: &Mounted, request: &HttpRequest, library: &Library, template:
         .with_html("integrity", library.integrity.to_owned())
         .with_html("key", serde_json::json!(key).to_string())
         .with_html("has_ice_servers", has_ice.to_string())
+        .with_html("takes_reports", peerjs::takes_reports(mounted, request).to_string())
+        .with_html("connection_way", script_of("connection-way.js"))
         .with_html("safety_number", script_of("safety-number.js"))
         .with_html("library", library.text.to_owned());
     let text = values.part(template).into_bytes();
@@ -219,7 +221,7 @@ fn rooms_script(mounted: &Mounted, request: &HttpRequest) -> HttpResponse {
 fn script_of(module: &str) -> String {
     let text = Static::get(module).map(|file| String::from_utf8_lossy(&file.data).into_owned());
     debug_assert!(text.is_some(), "no {module} is embedded");
-    text.unwrap_or_default().replace("\nexport ", "\n")
+    html::without_comments(&text.unwrap_or_default().replace("\nexport ", "\n"))
 }
 
 /// A script with the address of a page for other devices, which only the server knows if the page is at `localhost`.

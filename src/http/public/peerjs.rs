@@ -283,6 +283,12 @@ pub(super) fn discovery(mounted: &Mounted, request: &HttpRequest) -> Discovery {
     setting(mounted, request, |key| key.allow_discovery).unwrap_or_default()
 }
 
+/// True, as JSON, if the key in the query of a script, or the built-in key, takes call reports; and if any other one does.
+pub(super) fn takes_reports(mounted: &Mounted, request: &HttpRequest) -> Value {
+    let own = setting(mounted, request, |key| key.call_reports).unwrap_or(false);
+    json!({ "own": own, "others": mounted.runtime.node.any_key(|key| key.call_reports) })
+}
+
 /// A setting of the key in the query of a page or script, or of the built-in key, if it exists.
 fn setting<T>(mounted: &Mounted, request: &HttpRequest, of: impl Fn(&Settings) -> T) -> Option<T> {
     let tenant = match value(request.query_string().as_bytes(), "key") {

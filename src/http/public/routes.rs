@@ -155,6 +155,15 @@ pub(crate) fn find_post<'a>(mount: &MountPath, path: &'a str) -> Option<Post<'a>
     matches!(rest, (None, _) | (Some(SOCKET), None)).then_some(Post { key, id, token, is_stream })
 }
 
+/// Finds the key, percent-encoded, of a POST of a call report.
+pub(crate) fn find_report<'a>(mount: &MountPath, path: &'a str) -> Option<&'a str> {
+    let below = path.strip_prefix(mount.as_str())?;
+    let key = below.strip_suffix('/').unwrap_or(below).strip_suffix("/reports")?;
+    // The client's `path` may end in `peerjs`, as in `find`.
+    let key = key.strip_prefix(SOCKET).and_then(|key| key.strip_prefix('/')).unwrap_or(key);
+    (!key.is_empty() && !key.contains('/')).then_some(key)
+}
+
 fn resource(path: &str) -> Option<Route<'_>> {
     match path.split_once('/')? {
         ("", _) => None,
@@ -192,6 +201,26 @@ mod tests {
             ("/matchbox/a", Route::Outside),
         ] {
             assert_eq!(find_socket(&mount, path), route, "{path}");
+        }
+    }
+
+    #[test]
+    fn a_report_is_posted_to_its_key_and_to_nothing_deeper() {
+        let mount = MountPath::parse("/x/").unwrap();
+        for (path, key) in [
+            ("/x/k/reports", Some("k")),
+            ("/x/k/reports/", Some("k")),
+            ("/x/peerjs/reports", Some("peerjs")),
+            ("/x/peerjs/k/reports", Some("k")),
+            ("/x/a%2Fb/reports", Some("a%2Fb")),
+            ("/x/reports", None),
+            ("/x//reports", None),
+            ("/x/k/id/token/reports", None),
+            ("/x/k/reports/offer", None),
+            ("/k/reports", None),
+        ] {
+            assert_eq!(find_report(&mount, path), key, "{path}");
+            assert_eq!(find_post(&mount, path), None, "{path}");
         }
     }
 

@@ -7,7 +7,7 @@ use crate::harness::api::{Answer, Api};
 use crate::harness::ops::with_api;
 
 /// The operations in an order that works, with the client `alice` connected after the key was added.
-const ORDER: [&str; 31] = [
+const ORDER: [&str; 32] = [
     "log_in",
     "add_key",
     "list_keys",
@@ -15,6 +15,7 @@ const ORDER: [&str; 31] = [
     "change_key",
     "list_peers",
     "show_peer",
+    "show_reports",
     "list_rooms",
     "list_members",
     "list_topics",

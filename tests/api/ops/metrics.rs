@@ -21,7 +21,7 @@ pub(super) fn samples(text: &str) -> BTreeMap<String, f64> {
     samples.collect()
 }
 
-pub(super) fn scrape(api: &Api) -> BTreeMap<String, f64> {
+pub fn scrape(api: &Api) -> BTreeMap<String, f64> {
     samples(api.get("/metrics").response.text())
 }
 

@@ -251,6 +251,8 @@ settings! {
     pipes: bool = true, Switch, "Pipes";
     /// Clients are told the ICE servers of the server, with credentials.
     ice_servers: bool = true, Switch, "ICE";
+    /// Pages with the served `peerjs.js` [report](PROTOCOL.md#call-reports) how their connections went.
+    call_reports: bool = false, Switch, "Call reports";
 
     of the server, unless the key has its own:
     /// Time for which a message waits for an absent peer, up to two minutes.

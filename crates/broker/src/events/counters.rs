@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
+use super::report::Reported;
 use peerbroker_core::clock;
 use peerbroker_core::vocabulary::{CloseReason, DropReason, HandshakeRefusal, Limit, MessageKind, Refusal};
 
@@ -89,6 +90,7 @@ struct Cells {
     pipes_opened: AtomicU64,
     pipes_closed: [AtomicU64; CloseReason::ALL.len()],
     pipe_bytes: AtomicU64,
+    reported: [AtomicU64; Reported::COUNT],
 }
 
 /// A cell for each limit.
@@ -131,6 +133,8 @@ pub enum Count {
     PipesClosed(CloseReason),
     /// Bytes that came from ends of pipes.
     PipeBytes,
+    /// Connections that clients have reported.
+    Reported(Reported),
 }
 
 impl Cells {
@@ -149,6 +153,7 @@ impl Cells {
             Count::PipesOpened => Some(&self.pipes_opened),
             Count::PipesClosed(reason) => self.pipes_closed.get(reason as usize),
             Count::PipeBytes => Some(&self.pipe_bytes),
+            Count::Reported(reported) => self.reported.get(reported.index()),
         }
     }
 }

@@ -2,8 +2,10 @@
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
+use super::report::ConnectionReport;
 use peerbroker_core::media_api::{CallFailure, RelayedOver};
 
 use peerbroker_core::vocabulary::{
@@ -114,6 +116,13 @@ pub enum Event {
         call: CallPeers,
         /// The reason.
         why: CallFailure,
+    },
+    /// A client reports that a connection to another one did not open. Nothing proves that.
+    ConnectionFailed {
+        /// The key of the client.
+        key: ApiKey,
+        /// Its report.
+        report: Arc<ConnectionReport>,
     },
     /// An operator closed a client's connection.
     PeerKicked {

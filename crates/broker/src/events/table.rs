@@ -23,6 +23,7 @@ labels! {
         CallRelayed = "call.relayed",
         CallEnded = "call.ended",
         CallFailed = "call.failed",
+        ConnectionFailed = "connection.failed",
         KeyCreated = "key.created",
         KeyChanged = "key.changed",
         KeyRemoved = "key.removed",
@@ -48,6 +49,7 @@ impl WebhookEvent {
         use WebhookEvent::*;
         match self {
             PeerConnected | PeerDisconnected | PeerKicked | PeerWanted | KeyLimitReached => true,
+            ConnectionFailed => true,
             RoomJoined | RoomLeft | CallRelayed | CallEnded | CallFailed => false,
             KeyCreated | KeyChanged | KeyRemoved => false,
             ServerStarted | ServerStopping | CertificateLoaded => false,
@@ -298,6 +300,15 @@ table! {
     Event::CallFailed { call: peers, why } => live "call_failed" webhook CallFailed
         log Debug("the call of {:?} to {:?} of the key {:?} has failed: {why}", peers.caller, peers.callee, peers.key)
         with call(peers), reason: Some(why), data: &[("reason", why.label().into())];
+    Event::ConnectionFailed { key, report } => live "connection_failed" webhook ConnectionFailed
+        log Debug("{:?} of the key {key:?} reports that its connection to {:?} failed: {}",
+            report.id, report.peer, report.outcome.labels().1)
+        with client(), key: Some(key), realm: Some(RealmKind::PeerJs), id: Some(&report.id),
+        reason: Some(&report.outcome.labels().1),
+        data: &[
+            ("peer", report.peer.as_str().into()), ("kind", report.details.kind.label().into()),
+            ("reason", report.outcome.labels().1.into()),
+        ];
     Event::LimitHit { limit, key, address } => live "limit"
         log Debug("limit reached{}: {}{}", from(*address), limit.row().label, named("key", key))
         with client(), key: key.as_ref(), address: *address, reason: Some(&limit.row().label);

@@ -86,6 +86,8 @@ table! {
     WaitingPosts: "waiting_posts", None, Scope::Node;
     /// POSTs of one client at a time.
     PostsPerClient: "posts_per_client", None, Scope::Node;
+    /// Rate of reports about connections of one address.
+    CallReports: "call_reports", None, Scope::Node;
     /// Keys that one address registers within 24 hours.
     SignupsPerDay: "signups_per_day", Some("registrations_per_day"), Scope::Cluster;
     /// Registered keys.

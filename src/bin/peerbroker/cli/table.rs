@@ -116,6 +116,8 @@ pub static ROWS: LazyLock<Vec<Row>> = LazyLock::new(|| {
                 "Tell the peers of a client when [its page goes away](PROTOCOL.md#a-page-goes-away)", "").live().of(KEY).odd(odd::switch),
             Row::new("allow_rooms", |d| &mut d.config.key_settings.allow_rooms, switch(),
                 "Let clients use [rooms](PROTOCOL.md#rooms)", "").live().of(KEY).odd(odd::switch),
+            Row::new("call_reports", |d| &mut d.config.key_settings.call_reports, switch(),
+                "Let pages with the served `peerjs.js` report [how their connections went](PROTOCOL.md#call-reports)", "").live().of(KEY).odd(odd::switch),
             Row::new("cors", |d| &mut d.cors, kind("ORIGIN", cors, |origin: &Option<Origin>| origin.as_ref().map_or("*".to_owned(), Origin::to_string)),
                 "Pages that may read HTTP answers", "As https://example.org, https://*.example.org for all subdomains, or [that of an app](KEYS.md#apps-and-files); `*` for all.").unset("all").common().live().odd(odd::origin),
             Row::new("registration", |d| &mut d.config.registration.open, choice("open|closed", [("open", true), ("closed", false)]),

@@ -1,0 +1,283 @@
+// The broker's `peerjs.js` reports how connections went: once for each of their ends, and only if the key takes reports.
+
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
+import http from 'node:http';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { guessWhy } from '../../static/connection-way.js';
+import { Client } from '../lib/client.mjs';
+import { TOKEN, dashboardOf } from '../lib/dashboard.mjs';
+import { startPages } from '../lib/pages.mjs';
+import { returning } from '../lib/returning.mjs';
+import { startServer } from '../lib/server.mjs';
+import { until } from '../lib/within.mjs';
+
+const WITH_API = ['--ops_port', '0', '--admin_token', TOKEN];
+
+/** Pages at a server whose key takes reports. `reports(number)` waits for that many, the latest first. */
+const reporting = (behaviour, browser, run, flags = ['--call_reports', '--pipes=off']) => returning(behaviour, browser, async (stage) => {
+  await stage.start([...WITH_API, ...flags]);
+  const { api } = await dashboardOf(stage.server);
+  const answer = async () => (await api('GET', '/api/keys/peerjs/reports')).json;
+  const reports = async (number) => {
+    await until(`${number} reports`, async () => (await answer()).reports.length >= number);
+    return answer();
+  };
+  await run(stage, reports, api);
+});
+
+/** Opens a Peer in a page. It answers data, and counts the requests to the broker that send a report. */
+async function opens(page, id, options = {}) {
+  await page.run(([id, options]) => {
+    const { fetch } = window;
+    window.posted ??= 0;
+    window.fetch = (url, ...more) => {
+      const answer = fetch(url, ...more);
+      if (String(url).endsWith('/reports')) {
+        window.posted += 1;
+        window.answered = answer.then(() => {}, () => {});
+      }
+      return answer;
+    };
+    const peer = window.peer = new Peer(id, { config: { iceServers: [] }, ...options });
+    peer.on('connection', (line) => line.on('data', (value) => line.send(value)));
+    return new Promise((open) => { peer.on('open', open); });
+  }, [id, options]);
+  return page;
+}
+
+/** Connects, sends a text there and back, and closes. */
+const talks = (page, to) => page.run((to) => new Promise((done) => {
+  const line = window.peer.connect(to);
+  line.on('open', () => line.send('x'.repeat(1000)));
+  line.on('data', () => {
+    line.close();
+    done();
+  });
+}), to);
+
+/** Starts a connection that will not open; `end()` in the page closes it. */
+const tries = (page, to) => page.run((to) => {
+  const line = window.peer.connect(to);
+  window.end = () => line.close();
+}, to);
+
+const ofCaller = ({ reports }) => reports.find(({ caller }) => caller);
+
+for (const browser of ['chromium', 'firefox']) {
+  reporting(`a connection that goes directly is one report of each end (${browser})`, browser, async (stage, reports) => {
+    const [alice, bob] = [await opens(await stage.page(), 'alice'), await opens(await stage.page(), 'bob')];
+    await talks(alice, 'bob');
+    await bob.run(() => window.peer.destroy());
+    const told = await reports(2);
+    assert.deepEqual([told.opened, told.failed], [{ direct: 1 }, {}]);
+    assert.deepEqual(told.reports.map(({ id, peer, way, kind, caller }) => `${id} ${peer} ${way} ${kind} ${caller}`).sort(),
+      ['alice bob direct data true', 'bob alice direct data false']);
+    const report = ofCaller(told);
+    assert.ok(report.open_ms > 0 && report.duration_ms >= 0, JSON.stringify(report));
+    assert.ok(report.sent_bytes > 1000 && report.received_bytes > 1000, JSON.stringify(report));
+    assert.ok(report.local.includes('host') && report.remote.includes('host'), JSON.stringify(report));
+    assert.ok(report.states.includes('connected') || report.states.includes('completed'), JSON.stringify(report));
+    assert.doesNotMatch(JSON.stringify(told), /127\.0\.0\.1/);
+    // Nothing is reported twice, however often it ends.
+    await alice.run(() => window.peer.destroy());
+    assert.deepEqual([await alice.run(() => window.posted), await bob.run(() => window.posted)], [1, 1]);
+  });
+
+  reporting(`a page that goes away reports what is open (${browser})`, browser, async (stage, reports) => {
+    const [alice, bob] = [await opens(await stage.page(), 'alice'), await opens(await stage.page(), 'bob')];
+    await alice.run(() => new Promise((open) => { window.peer.connect('bob').on('open', open); }));
+    await alice.run(() => { location.href = 'about:blank'; }).catch(() => {});
+    const report = ofCaller(await reports(1));
+    assert.deepEqual([report.id, report.way], ['alice', 'direct']);
+    await bob.run(() => window.peer.destroy());
+    const { opened } = await reports(2);
+    assert.deepEqual(opened, { direct: 1 });
+  });
+
+  reporting(`an absent peer is gone (${browser})`, browser, async (stage, reports) => {
+    const alice = await opens(await stage.page(), 'alice');
+    await tries(alice, 'nobody');
+    const { failed, reports: [report] } = await reports(1);
+    assert.deepEqual([failed, report.reason, report.peer], [{ peer_gone: 1 }, 'peer_gone', 'nobody']);
+    await alice.run(() => window.end());
+    await alice.run(() => window.peer.destroy());
+    assert.equal(await alice.run(() => window.posted), 1);
+  });
+
+  reporting(`without a relay, networks that need one have none (${browser})`, browser, async (stage, reports) => {
+    const [alice, bob] = [await opens(await stage.page(), 'alice', { config: { iceServers: [], iceTransportPolicy: 'relay' } }), await opens(await stage.page(), 'bob')];
+    await tries(alice, 'bob');
+    // Neither browser has a candidate that works, and some wait for ever.
+    await alice.run(() => new Promise((late) => { setTimeout(late, 6_000); }));
+    await alice.run(() => window.end());
+    await bob.run(() => window.peer.destroy());
+    assert.equal(ofCaller(await reports(1)).reason, 'no_relay');
+  });
+
+  reporting(`data of a browser without WebRTC goes over a pipe (${browser})`, browser, async (stage, reports) => {
+    const [alice, bob] = [await opens(await stage.page('none.html'), 'alice'), await opens(await stage.page(), 'bob')];
+    await talks(alice, 'bob');
+    await bob.run(() => window.peer.destroy());
+    const { opened } = await reports(2);
+    assert.deepEqual(opened, { pipe: 1 });
+  }, ['--call_reports']);
+
+  reporting(`a key that takes no reports gets none, and one of the page's own is asked once (${browser})`, browser, async (stage, reports, api) => {
+    const [alice, bob] = [await opens(await stage.page(), 'alice'), await opens(await stage.page(), 'bob')];
+    await talks(alice, 'bob');
+    await bob.run(() => window.peer.destroy());
+    assert.deepEqual([await alice.run(() => window.posted), await bob.run(() => window.posted)], [0, 0]);
+
+    assert.equal((await api('POST', '/api/keys', { key: 'on', call_reports: true })).status, 201);
+    assert.equal((await api('POST', '/api/keys', { key: 'off' })).status, 201);
+    for (const [key, posts] of [['on', 2], ['off', 1]]) {
+      const [carol, dave] = [await opens(await stage.page(), 'carol', { key }), await opens(await stage.page(), 'dave', { key })];
+      for (const times of [1, 2]) {
+        await talks(carol, 'dave');
+        await until('a post, unless there was an answer', () => carol.run((least) => window.posted >= least, key === 'on' ? times : 1));
+        await carol.run(() => window.answered);
+      }
+      await dave.run(() => window.peer.destroy());
+      await carol.run(() => window.peer.destroy());
+      assert.equal(await carol.run(() => window.posted), posts, key);
+    }
+    const { json: { opened } } = await api('GET', '/api/keys/on/reports');
+    assert.deepEqual(opened, { direct: 2 });
+  }, ['--data_dir', mkdtempSync(join(tmpdir(), 'peerbroker-reports-'))]);
+}
+
+for (const browser of ['chromium', 'firefox']) {
+  returning(`the first page of docs/USE.md reports as it stands (${browser})`, browser, async (stage) => {
+    const use = readFileSync(join(import.meta.dirname, '../../docs/USE.md'), 'utf8');
+    const [html, listing] = ['html', 'js'].map((language) => use.match(new RegExp(`^\`\`\`${language}\\n([^]*?)^\`\`\``, 'm'))[1]);
+    const [, words] = use.match(/^ {4}peerbroker (.*--call_reports.*)$/m);
+    const [, path] = use.match(/^ {4}curl http:\/\/localhost:9001(\/.*reports)$/m);
+    const app = mkdtempSync(join(tmpdir(), 'peerbroker-reports-'));
+    writeFileSync(join(app, 'index.html'), `<!doctype html><title>mine</title><link rel="icon" href="data:,">${html}<script>${listing}</script>`);
+    // With a STUN server that answers: PeerJS would ask public ones, and Firefox waits for them.
+    stage.servers.push(await startServer([...words.replace('--static_dir .', `--static_dir ${app}`).replace('9001', '0').split(' '), '--relay', '127.0.0.1:0', '--relay_private']));
+    const { api } = await dashboardOf(stage.server, '');
+    const url = `http://127.0.0.1:${stage.server.port}/`;
+    const one = await stage.page(url);
+    const id = await one.run(() => new Promise((open) => {
+      // A constant of the page's own script.
+      const peer = (0, eval)('peer');
+      window.heard = new Promise((heard) => { peer.on('connection', (line) => line.on('data', heard)); });
+      if (peer.open) open(peer.id);
+      else peer.on('open', open);
+    }));
+    const other = await stage.page(`${url}#${id}`);
+    assert.equal(await one.run(() => window.heard), 'hello');
+    for (const page of [other, one]) await page.run(() => { location.href = 'about:blank'; }).catch(() => {});
+    const answer = async () => (await api('GET', path)).json;
+    await until('both reports', async () => (await answer()).reports.length === 2);
+    assert.deepEqual((await answer()).opened, { direct: 1 });
+  });
+}
+
+reporting('a call that its callee may not answer tells the reason', 'chromium', async (stage, reports) => {
+  const alice = await opens(await stage.page(), 'alice');
+  // A site that lets no page use the microphone. The browser under test would ask nobody.
+  const site = http.createServer((request, response) => {
+    response.writeHead(200, { 'Content-Type': 'text/html', 'Permissions-Policy': 'microphone=()' });
+    response.end(`<!doctype html><link rel="icon" href="data:,"><script src="http://127.0.0.1:${stage.port}/peerjs.js"></script>`);
+  });
+  await once(site.listen(0, '127.0.0.1'), 'listening');
+  stage.proxies.push({ stop: () => site.close() });
+  const bob = await opens(await stage.page(`http://127.0.0.1:${/** @type {any} */ (site.address()).port}/`), 'bob');
+  await bob.run(() => {
+    window.peer.on('call', (call) => navigator.mediaDevices.getUserMedia({ audio: true }).then((stream) => call.answer(stream), () => call.close()));
+  });
+  await alice.run(() => {
+    const stream = Object.assign(document.createElement('canvas'), { width: 16, height: 16 }).captureStream(5);
+    window.call = window.peer.call('bob', stream);
+  });
+  const { reports: [report] } = await reports(1);
+  assert.deepEqual([report.id, report.kind, report.caller, report.reason], ['bob', 'media', false, 'permission']);
+  await alice.run(() => new Promise((late) => { setTimeout(late, 5_100); }));
+  await alice.run(() => window.call.close());
+  assert.equal(ofCaller(await reports(2)).reason, 'unanswered');
+});
+
+reporting('a call tells its loss', 'chromium', async (stage, reports) => {
+  const [alice, bob] = [await opens(await stage.page(), 'alice'), await opens(await stage.page(), 'bob')];
+  await bob.run(() => { window.peer.on('call', (call) => call.answer()); });
+  await alice.run(() => new Promise((done) => {
+    const canvas = Object.assign(document.createElement('canvas'), { width: 16, height: 16 });
+    const context = canvas.getContext('2d');
+    setInterval(() => context.fillRect(0, 0, 16, 16), 50);
+    const call = window.peer.call('bob', canvas.captureStream(20));
+    call.peerConnection.addEventListener('connectionstatechange', () => {
+      if (call.peerConnection?.connectionState !== 'connected') return;
+      setTimeout(() => {
+        call.close();
+        done();
+      }, 2_000);
+    });
+  }));
+  await bob.run(() => window.peer.destroy());
+  const told = await reports(2);
+  const ofCallee = told.reports.find(({ caller }) => !caller);
+  assert.deepEqual([told.opened, ofCallee.kind, ofCallee.loss], [{ direct: 1 }, 'media', 0]);
+});
+
+reporting('the test of the landing page guesses in the same words', 'chromium', async (stage) => {
+  const page = await stage.page('broker/');
+  await page.run(() => {
+    const Native = RTCPeerConnection;
+    window.RTCPeerConnection = /** @type {any} */ (class extends Native {
+      constructor(config) {
+        super({ ...config, iceTransportPolicy: 'relay' });
+      }
+    });
+    document.getElementById('test-broker').click();
+  });
+  const text = () => page.run(() => document.body.innerText);
+  await until('a guess', async () => (await text()).includes('A guess: '));
+  assert.match(await text(), /A guess: the networks need a relay, and there was none\./);
+});
+
+reporting('PeerJS of npm reports nothing', 'chromium', async (stage, reports, api) => {
+  const site = await startPages();
+  stage.proxies.push(site);
+  const [alice, bob] = [await Client.load('chromium', site.url('1.5.5')), await Client.load('chromium', site.url('1.5.5'))];
+  stage.pages.push(alice, bob);
+  for (const [client, id] of [[alice, 'alice'], [bob, 'bob']]) await client.open(stage.server, id);
+  const line = await alice.connect('bob');
+  assert.equal(await line.echo('x'), 'x');
+  await alice.run(() => window.harness.thePeer().destroy());
+  await bob.run(() => window.harness.thePeer().destroy());
+  // A report that came after all would be among these.
+  const { opened } = (await api('GET', '/api/keys/peerjs/reports')).json;
+  assert.deepEqual(opened, {});
+});
+
+test('a reason is guessed from what an end knows', () => {
+  const line = (kind, priority = 2122260223, transport = 'udp') => `a=candidate:1 1 ${transport} ${priority} 192.0.2.1 9 typ ${kind}\r\n`;
+  const described = (...lines) => ({ sdp: lines.join('') });
+  const connection = (localDescription, remoteDescription, servers = 0) =>
+    ({ localDescription, remoteDescription, iceServers: Array(servers).fill({ urls: 'stun:192.0.2.9' }) });
+  const host = described(line('host'));
+  const srflx = described(line('host'), line('srflx'));
+  const offered = described('m=audio 9 UDP/TLS/RTP/SAVPF 111\r\n', line('host'), line('relay'));
+  const refused = described('m=audio 0 UDP/TLS/RTP/SAVPF 111\r\n', 'm=video 0 UDP/TLS/RTP/SAVPF 96\r\n');
+  for (const [reason, facts, of] of [
+    ['permission', { isDenied: true, isEarly: true }, {}],
+    ['peer_gone', { isGone: true, isEarly: true }, connection(host, null)],
+    ['codec', { isRefused: true }, connection(host, null)],
+    ['codec', {}, connection(offered, refused)],
+    ['left', { isEarly: true }, connection(srflx, srflx)],
+    ['unanswered', {}, {}],
+    ['unanswered', {}, connection(srflx, null, 1)],
+    ['no_udp', {}, connection(host, srflx, 1)],
+    ['no_udp', {}, connection(host, described(line('relay')), 1)],
+    ['no_relay', {}, connection(host, srflx)],
+    ['no_relay', {}, connection(srflx, described(line('host', 1686052607, 'TCP')), 1)],
+    ['unknown', {}, connection(offered, srflx, 1)],
+    ['unknown', {}, connection(srflx, described(line('host', 255)), 1)],
+  ]) assert.equal(guessWhy(facts, of), reason, JSON.stringify([facts, of]));
+});

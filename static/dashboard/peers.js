@@ -8,8 +8,8 @@ import { act, cell, list } from './list.js';
 import { live } from './live.js';
 import { ago, count, date, refusedWords } from './words.js';
 
-/** The protocols of clients, by kind. Those of PeerJS are not marked in lists. */
-const PROTOCOLS = { peerjs: 'PeerJS', guest: 'a room, a call or a topic', rxdb: 'RxDB', matchbox: 'Matchbox' };
+/** The protocols of clients of some kinds; another kind is its name. */
+const PROTOCOLS = { peerjs: 'PeerJS', guest: 'a room, a call or a topic' };
 
 const protocol = ({ kind }) => PROTOCOLS[kind] ?? kind;
 const ofKey = (key, name, text) => h('a', { class: 'button', href: `#/keys/${encodeURIComponent(key)}/${name}` }, text);

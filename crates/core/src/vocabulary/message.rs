@@ -14,7 +14,7 @@ labels! {
         Leave = "leave",
         /// Between the host of a room code and its players.
         RoomCode = "room_code",
-        /// Between the two ends of a one-to-one call, or two clients of RxDB or Matchbox. Metrics call it a call.
+        /// Between the two ends of a one-to-one call, or two other clients that signal each other. Metrics call it a call.
         Signal = "call",
         /// From the app's server to a client.
         Server = "server",

@@ -185,7 +185,7 @@ impl Cli {
         let is_local = is_loopback(ops_host);
         let Listen { host, port, unix_socket, .. } = &self.draft.listen;
         let is_shut_in = unix_socket.is_none() && is_loopback(host) && is_of_container();
-        let has_redis = !self.draft.redis.url.is_empty();
+        let is_in_cluster = self.draft.backplane().is_some();
         let has_token = ["admin_token", "read_token", "metrics_token"].into_iter()
             .any(|token| given.has(token) || given.has(&format!("{token}_file")));
         let has_either = |token: &str| given.has(token) || given.has(&format!("{token}_file"));
@@ -213,7 +213,7 @@ impl Cli {
             (is_shut_in,
                 format!("--host {host} in a container: nothing outside of it reaches this server, not by a published port either. Leave \
                     --host out, and publish the port to one address, as in -p 127.0.0.1:{port}:{port}")),
-            (has_redis && self.draft.keys.is_local() && self.draft.data_dir.is_some(),
+            (is_in_cluster && self.draft.keys.is_local() && self.draft.data_dir.is_some(),
                 "with --redis, only this node has the keys of --data_dir, so other nodes refuse their clients: --keys redis keeps \
                     keys for all nodes".to_owned()),
             (!config.default_key && given.has("key"),
@@ -241,10 +241,10 @@ impl Cli {
             (has_api && !has_admin_token && has_metrics_token,
                 "--metrics_token is for metrics only: without --admin_token, every program of this machine may use the rest of the \
                     API without a token".to_owned()),
-            (!has_stored_keys && (is_open || has_api) && has_redis,
+            (!has_stored_keys && (is_open || has_api) && is_in_cluster,
                 "keys that are registered or added while the server runs are lost when it stops, and other nodes do not know them: \
                     --keys redis keeps keys for all nodes".to_owned()),
-            (!has_stored_keys && (is_open || has_api) && !has_redis,
+            (!has_stored_keys && (is_open || has_api) && !is_in_cluster,
                 "keys that are registered or added while the server runs are lost when it stops: --data_dir keeps them"
                     .to_owned()),
         ].into_iter().filter_map(|(is_seen, warning)| is_seen.then_some(warning))

@@ -143,7 +143,7 @@ for (const browser of ['chromium', 'firefox']) {
       }
       await dave.run(() => window.peer.destroy());
       await carol.run(() => window.peer.destroy());
-      assert.equal(await carol.run(() => window.posted), posts, key);
+      assert.equal(await carol.run(() => window.posted), posts, String(key));
     }
     const { json: { opened } } = await api('GET', '/api/keys/on/reports');
     assert.deepEqual(opened, { direct: 2 });
@@ -244,9 +244,11 @@ reporting('the test of the landing page guesses in the same words', 'chromium', 
 reporting('PeerJS of npm reports nothing', 'chromium', async (stage, reports, api) => {
   const site = await startPages();
   stage.proxies.push(site);
-  const [alice, bob] = [await Client.load('chromium', site.url('1.5.5')), await Client.load('chromium', site.url('1.5.5'))];
+  const clients = [await Client.load('chromium', site.url('1.5.5')), await Client.load('chromium', site.url('1.5.5'))];
+  const [alice, bob] = /** @type {any[]} */ (clients);
   stage.pages.push(alice, bob);
-  for (const [client, id] of [[alice, 'alice'], [bob, 'bob']]) await client.open(stage.server, id);
+  await alice.open(stage.server, 'alice');
+  await bob.open(stage.server, 'bob');
   const line = await alice.connect('bob');
   assert.equal(await line.echo('x'), 'x');
   await alice.run(() => window.harness.thePeer().destroy());
@@ -265,7 +267,7 @@ test('a reason is guessed from what an end knows', () => {
   const srflx = described(line('host'), line('srflx'));
   const offered = described('m=audio 9 UDP/TLS/RTP/SAVPF 111\r\n', line('host'), line('relay'));
   const refused = described('m=audio 0 UDP/TLS/RTP/SAVPF 111\r\n', 'm=video 0 UDP/TLS/RTP/SAVPF 96\r\n');
-  for (const [reason, facts, of] of [
+  for (const [reason, facts, of] of /** @type {[string, any, any][]} */ ([
     ['permission', { isDenied: true, isEarly: true }, {}],
     ['peer_gone', { isGone: true, isEarly: true }, connection(host, null)],
     ['codec', { isRefused: true }, connection(host, null)],
@@ -279,5 +281,5 @@ test('a reason is guessed from what an end knows', () => {
     ['no_relay', {}, connection(srflx, described(line('host', 1686052607, 'TCP')), 1)],
     ['unknown', {}, connection(offered, srflx, 1)],
     ['unknown', {}, connection(srflx, described(line('host', 255)), 1)],
-  ]) assert.equal(guessWhy(facts, of), reason, JSON.stringify([facts, of]));
+  ])) assert.equal(guessWhy(facts, of), reason, JSON.stringify([facts, of]));
 });

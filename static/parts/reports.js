@@ -1,6 +1,7 @@
 // Reports to the broker how each connection went, if its key wants that: one small text, without addresses.
 function callReports() {
-  // In milliseconds: between two looks at an open connection; for the last one; a page that ends one sooner has not waited for it.
+  // In milliseconds: until the second look at an open connection; between later ones; for the last one; a page that ends one sooner has not waited for it.
+  const SOON = 1_000;
   const EVERY = 15_000;
   const LAST_LOOK = 1_000;
   const EARLY = 5_000;
@@ -66,6 +67,7 @@ function callReports() {
       if (this.isOpen) return;
       this.#openedAt = performance.now();
       this.look();
+      setTimeout(() => this.#end || this.look(), SOON);
       this.#timer = setInterval(() => this.look(), EVERY);
     }
 
@@ -84,7 +86,8 @@ function callReports() {
       this.#seen = {
         way: wayIn(report, places),
         rtt_ms: Math.round(pair.currentRoundTripTime * 1000),
-        loss: lost + came > 0 ? lost / (lost + came) : undefined,
+        // A connection that is being closed tells none.
+        loss: lost + came > 0 ? lost / (lost + came) : this.#seen.loss,
         sent_bytes: pair.bytesSent,
         received_bytes: pair.bytesReceived,
       };

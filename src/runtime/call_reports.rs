@@ -1,4 +1,4 @@
-//! What clients report of their connections: counts of each key over the last day, and the newest reports. In memory only.
+//! The reports of clients about their connections: counts of each key over the last day, and the newest reports. In memory only.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::net::IpAddr;

@@ -35,7 +35,7 @@ pub(crate) struct ClientSource {
     /// The origin of its page, if it named one.
     pub(crate) origin: Option<String>,
     pub(crate) address: Option<IpAddr>,
-    /// What the address tells of its network.
+    /// Its network, as far as the address tells.
     pub(crate) locality: Locality,
     /// True if it is `peerbroker doctor`.
     pub(crate) is_doctor: bool,

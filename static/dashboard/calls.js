@@ -1,4 +1,4 @@
-// What the clients of a key report of their connections: how many opened, by way and by reason, over the last day, and the last reports.
+// The reports of the clients of a key about their connections: how many opened, by way and by reason, over the last day, and the last reports.
 
 import { api, keyPath } from './api.js';
 import { REASONS, WAYS } from './connection-words.js';

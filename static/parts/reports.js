@@ -93,7 +93,7 @@ function callReports() {
       };
     }
 
-    /** What is known at the end. PeerJS closes the connection next. */
+    /** The facts at the end. PeerJS closes the connection next. */
     #known() {
       const { localDescription, remoteDescription } = this.pc ?? {};
       const { iceServers } = this.pc?.getConfiguration?.() ?? {};

@@ -52,7 +52,7 @@ export async function playwright({ folder, env }, log, words, more = {}) {
   })));
 }
 
-/** What a suite says of such tests, of which none may have failed. */
+/** The words of a suite about such tests, of which none may have failed. */
 export function summary(results, log) {
   const failed = results.filter(({ isPassed }) => !isPassed).map(({ name }) => name);
   if (failed.length > 0) throw new Error(`failed: ${failed.join(', ')}. See ${below(`${log}.log`)}`);

@@ -36,7 +36,7 @@ pub fn is_of_machine(address: IpAddr) -> bool {
     }
 }
 
-/// What the address of a client tells of its network.
+/// The network of a client, as far as its address tells.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Locality {
     /// Nothing: there is none, or it is that of a proxy, behind which may be anybody.
@@ -54,7 +54,7 @@ pub type Prefix = [u16; 4];
 /// The network of a client. Clients of one network may see each other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Network {
-    /// That of this machine.
+    /// The network of this machine.
     Lan,
     /// The network behind a public IPv4 address.
     V4(Ipv4Addr),
@@ -63,7 +63,7 @@ pub enum Network {
 }
 
 impl Locality {
-    /// That of an address from which a client comes. `is_own` tells if this machine has an address with a prefix.
+    /// The network of an address from which a client comes. `is_own` tells if this machine has an address with a prefix.
     pub fn of(address: IpAddr, is_own: impl FnOnce(Prefix) -> bool) -> Self {
         let is_lan = match address.to_canonical() {
             IpAddr::V4(address) => {

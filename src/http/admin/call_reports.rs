@@ -1,4 +1,4 @@
-//! What the clients of a key report of their connections.
+//! The reports of the clients of a key about their connections.
 
 use std::collections::BTreeMap;
 
@@ -28,7 +28,7 @@ pub(super) struct AskedReports {
     client: Option<String>,
 }
 
-/// What clients of a key have reported to this node within a day. They are claims of the clients.
+/// The reports of clients of a key to this node within a day. They are claims of the clients.
 #[derive(Serialize, ToSchema)]
 pub(super) struct CallReports {
     /// The sums of all steps.

@@ -101,7 +101,7 @@ const MAX_CONNECTION_BYTES: usize = 64;
 /// Most states of a report.
 const MAX_STATES: usize = 8;
 
-/// What became of a connection.
+/// The outcome of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Reported {
     /// It opened, and its data went this way.
@@ -146,7 +146,7 @@ pub struct ConnectionReport {
     pub peer: PeerId,
     /// The id of the connection, which both ends know.
     pub connection: Option<Box<str>>,
-    /// What became of it.
+    /// Its outcome.
     pub outcome: Reported,
     /// The rest.
     pub details: ReportDetails,

@@ -71,7 +71,7 @@ pub struct ConnectionInfo {
     pub since_unix: u64,
     /// The address of its client.
     pub address: Option<IpAddr>,
-    /// What the address tells of the network of its client.
+    /// The network of its client, as far as the address tells.
     pub locality: Locality,
     /// The version that its client gives.
     pub version: Option<ClientVersion>,

@@ -14,9 +14,9 @@ labels! {
         /// None.
         #[default]
         Off = "false",
-        /// Those of one network.
+        /// The clients of one network.
         Near = "near",
-        /// Those of one network that have the same PIN.
+        /// The clients of one network that have the same PIN.
         Pin = "pin",
         /// All.
         All = "true",

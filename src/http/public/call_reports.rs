@@ -49,7 +49,7 @@ pub(super) async fn answer(
         Ok(body) => body,
         Err(response) => return response,
     };
-    // Whatever its type is: with that of JSON, browsers would ask first.
+    // Of any content type: browsers would ask first if it had to be the one of JSON.
     let Some(report) = ConnectionReport::read(&body) else { return bare(StatusCode::BAD_REQUEST) };
     let report = Arc::new(report);
     if runtime.call_reports.add(key, &report, runtime.now()) {

@@ -276,10 +276,16 @@ impl Values {
 
 /// A script of ours without the lines that are comments: every page pays for its bytes.
 pub(super) fn without_comments(script: &str) -> String {
-    let is_comment =
-        |line: &&str| ["//", "/**", "* ", "*/"].iter().any(|mark| line.trim_start().starts_with(mark));
-    let lines = script.lines().filter(|line| !is_comment(line) && !line.trim().is_empty());
-    lines.flat_map(|line| [line, "\n"]).collect()
+    let mut is_within = false;
+    let is_code = |line: &&str| {
+        let line = line.trim();
+        // A cast has code behind it.
+        let begins = line.starts_with("/**") && (line.ends_with("*/") || !line.contains("*/"));
+        let is_comment = is_within || begins || line.starts_with("//");
+        is_within = (is_within || begins) && !line.ends_with("*/");
+        !is_comment && !line.is_empty()
+    };
+    script.lines().filter(is_code).flat_map(|line| [line, "\n"]).collect()
 }
 
 /// A text as HTML, also within attributes.
@@ -344,8 +350,11 @@ mod tests {
 
     #[test]
     fn a_served_script_has_its_code_and_no_comments() {
-        let script = "// a\n/**\n * b */\nconst c = 'https://d'; // e\n\n  /** f */\n  g(c * 2);\n";
-        assert_eq!(without_comments(script), "const c = 'https://d'; // e\n  g(c * 2);\n");
+        let script = "// a\n/**\n * b */\nconst c = 'https://d'; // e\n\n  /** f */\n  g(c\n  * 2);\n";
+        assert_eq!(without_comments(script), "const c = 'https://d'; // e\n  g(c\n  * 2);\n");
+        for kept in ["/*! license\n * of others\n */\n", "/** @type {any} */ (a).b();\n"] {
+            assert_eq!(without_comments(kept), kept);
+        }
     }
 
     #[test]

@@ -30,7 +30,7 @@ pub fn run(server: &mut Server, record: &mut Record) -> Result<()> {
     let open_us = open_us(&mut fleet, server, PEERS, BATCHES)?;
     fleet.open(PEERS)?;
     let mut back = crash(server, &mut fleet)?;
-    // That of its new process.
+    // The CPU time of its new process.
     let cpu = server.cpu()?;
     for (name, percent) in [(HALF, 50.0), (MOST, 99.0), (ALL, 100.0)] {
         record.add(name, percentile(&mut back, percent) / 1e6);

@@ -86,7 +86,9 @@ impl Plan {
         for _ in 0..3 {
             plan.add(&[Kind::WithTracker], "a topic", topic::beside_messages);
             plan.add(&[Kind::YWebrtc], "a topic", topic::run);
+            plan.add(&[Kind::Yardstick, Kind::YardstickUring], "a topic", topic::beside_messages);
             plan.add(&[Kind::WithTracker, Kind::BittorrentTracker], "swarms", tracker::run);
+            plan.add(&[Kind::Yardstick, Kind::YardstickUring], "swarms", tracker::run);
         }
         plan
     }

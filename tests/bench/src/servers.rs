@@ -35,6 +35,8 @@ pub enum Kind {
     BittorrentTracker,
     /// The minimal work of any message server; not a real one.
     Yardstick,
+    /// The same, and `io_uring` sends its output.
+    YardstickUring,
     /// peerbroker over TLS, with a P-256 certificate.
     Tls,
     /// The same with RSA of 2,048 bits.
@@ -52,8 +54,9 @@ impl Kind {
     /// A server by itself, and the nodes of clusters.
     pub const CLUSTER: [Kind; 4] = [Kind::Peerbroker, Kind::Nodes(1), Kind::Nodes(2), Kind::Nodes(3)];
 
-    /// The servers whose protocols peerbroker has at the root.
-    pub const PROTOCOLS: [Kind; 3] = [Kind::WithTracker, Kind::YWebrtc, Kind::BittorrentTracker];
+    /// The servers whose protocols peerbroker has at the root, and the minimal work for these.
+    pub const PROTOCOLS: [Kind; 5] =
+        [Kind::WithTracker, Kind::YWebrtc, Kind::BittorrentTracker, Kind::Yardstick, Kind::YardstickUring];
 
     pub fn name(self) -> &'static str {
         match self {
@@ -63,6 +66,7 @@ impl Kind {
             Kind::YWebrtc => "y-webrtc",
             Kind::BittorrentTracker => "bittorrent-tracker",
             Kind::Yardstick => "yardstick",
+            Kind::YardstickUring => "yardstick, io_uring",
             Kind::Tls => "peerbroker, TLS",
             Kind::TlsRsa => "peerbroker, TLS with RSA",
             Kind::TwoWorkers => "peerbroker, 2 workers",
@@ -78,6 +82,7 @@ impl Kind {
             Kind::Yardstick | Kind::ActixWs | Kind::YWebrtc | Kind::BittorrentTracker => {
                 return String::new();
             }
+            Kind::YardstickUring => return "--uring".to_owned(),
             Kind::PeerjsServer => String::new(),
             _ => format!(
                 "--workers {} --ping_interval 600000 --messages_per_second 0 \
@@ -129,7 +134,7 @@ impl Server {
             Kind::PeerjsServer => places.peerjs.clone(),
             Kind::YWebrtc => places.y_webrtc.clone(),
             Kind::BittorrentTracker => places.tracker.clone(),
-            Kind::Yardstick => beside_us("yardstick")?,
+            Kind::Yardstick | Kind::YardstickUring => beside_us("yardstick")?,
             _ => places.server.clone(),
         };
         ensure!(

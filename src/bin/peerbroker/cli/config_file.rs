@@ -20,7 +20,7 @@ use super::given::{Given, Source};
 use super::row::Row;
 use super::secret_file;
 use super::table::ROWS;
-use super::values::{FIXED_LOGIN, check_path, is_fixed_login, most_alike};
+use super::values::{FIXED_LOGIN, is_fixed_login, most_alike};
 
 /// The tables with keys. `key` is the setting of `--key`.
 const API_KEY: &str = "api_key";
@@ -55,9 +55,6 @@ pub(super) fn as_table(settings: &Settings) -> Table {
 impl ConfigFile {
     /// Reads and parses a file.
     pub(super) fn read(path: &Path) -> Result<Self, Error> {
-        check_path(path.as_os_str(), true).map_err(|why| {
-            Error::raw(ErrorKind::ValueValidation, format!("invalid value for '--config': {why}\n"))
-        })?;
         let stamp = path.is_file().then(|| Stamp::of(path)).flatten();
         let text = secret_file::read(path, MAX_BYTES).map_err(|error| {
             let path = path.display();

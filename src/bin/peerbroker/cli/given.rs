@@ -183,7 +183,7 @@ impl Given {
     }
 
     /// The variable or the line of the file that gave a setting; nothing if a flag did.
-    fn by(&self, name: &str) -> Option<String> {
+    pub(super) fn by(&self, name: &str) -> Option<String> {
         match self.source(name)? {
             Source::Flag | Source::Socket(_) => None,
             Source::Variable(variable) => Some(variable.clone()),

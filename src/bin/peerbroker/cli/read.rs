@@ -1,7 +1,7 @@
 //! Reads the command line, the variables and the configuration file, at the start and for a reload.
 
 use std::env;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::path::Path;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
@@ -16,7 +16,7 @@ use super::help::{CHECK_CONFIG, command};
 use super::row::variable;
 use super::service_links::{PREFIX, Services};
 use super::table::ROWS;
-use super::values::{FIXED_LOGIN, LogFormat, is_fixed_login, most_alike};
+use super::values::{FIXED_LOGIN, LogFormat, check_path, is_fixed_login, most_alike};
 
 /// The variable of tests.
 const PROGRAM: &str = "PEERBROKER_BIN";
@@ -77,7 +77,7 @@ impl Cli {
         if let Some(error) = file_for_a_limit(&given, &line) {
             return Err(error);
         }
-        let file = given.last("config").map(|path| ConfigFile::read(Path::new(path))).transpose()?;
+        let file = given.last("config").map(|path| config_file(path, &given)).transpose()?;
         let given = if let Some(file) = &file { given.and(&file.given) } else { given };
         let is_flagged = matches!(flags.try_get_one(CHECK_CONFIG), Ok(Some(true)));
         let command = command.filter(|_| !is_check);
@@ -88,6 +88,15 @@ impl Cli {
     fn server(given: Given, file: Option<ConfigFile>) -> Result<Self, Error> {
         Ok(Cli { draft: given.draft(&ROWS, Draft::default())?, given, file, ..Cli::default() })
     }
+}
+
+/// Reads the configuration file. An error names the flag or the variable that has its path.
+fn config_file(path: &OsStr, given: &Given) -> Result<ConfigFile, Error> {
+    check_path(path, true).map_err(|why| {
+        let named = given.by("config").unwrap_or_else(|| "--config".to_owned());
+        Error::raw(ErrorKind::ValueValidation, format!("invalid value for '{named}': {why}\n"))
+    })?;
+    ConfigFile::read(Path::new(path))
 }
 
 /// Prints an error or the text that the flags ask for, in colours where they are wanted. Returns the exit code.

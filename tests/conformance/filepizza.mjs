@@ -11,7 +11,7 @@ import { launchOn } from '../../client-tests/lib/network/browsers.mjs';
 import { listensOn } from '../../client-tests/lib/network/programs.mjs';
 import { startServer } from '../../client-tests/lib/server.mjs';
 import { freePort, listens } from '../../client-tests/lib/shipped-proxy.mjs';
-import { built, playwright, summary } from './pnpm.mjs';
+import { built, playwright, summary } from './repositories.mjs';
 import { need } from './programs.mjs';
 import { below } from './tools.mjs';
 

@@ -7,7 +7,7 @@ import { startConnectProxy } from '../../client-tests/lib/connect-proxy.mjs';
 import { FIREFOX } from '../../client-tests/lib/firefox.mjs';
 import { startServer } from '../../client-tests/lib/server.mjs';
 import { freePort } from '../../client-tests/lib/shipped-proxy.mjs';
-import { built, playwright, summary } from './pnpm.mjs';
+import { built, playwright, summary } from './repositories.mjs';
 import { need } from './programs.mjs';
 
 const COMMIT = '019ce7aedceb1d803ac95d865fe536eba64f546e';

@@ -4,6 +4,7 @@
 
 import { autobahn } from './autobahn.mjs';
 import { boardgame } from './boardgame.mjs';
+import { chitchatter } from './chitchatter.mjs';
 import { filepizza } from './filepizza.mjs';
 import { matchboxServer } from './matchbox-server.mjs';
 import { matchbox } from './matchbox.mjs';
@@ -24,7 +25,7 @@ import { webkit } from './webkit.mjs';
 import { wpt } from './wpt.mjs';
 
 const SUITES = {
-  autobahn, schemathesis, coturn, aioice, pion, werift, libjuice, libnice, relay, 'peerjs-e2e': peerjsE2e, boardgame, reveal, filepizza,
+  autobahn, schemathesis, coturn, aioice, pion, werift, libjuice, libnice, relay, 'peerjs-e2e': peerjsE2e, boardgame, reveal, filepizza, chitchatter,
   'peerjs-py': peerjsPy, 'peerjs-node': peerjsNode, webkit, wpt, trystero, 'ws-relay': wsRelay, 'y-webrtc': yWebrtc, rxdb, tracker, 'tracker-client': trackerClient, matchbox, 'matchbox-server': matchboxServer,
 };
 

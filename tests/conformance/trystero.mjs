@@ -11,7 +11,7 @@ import { CHROMIUM, HEADLESS } from '../../client-tests/lib/chromium.mjs';
 import { FIREFOX } from '../../client-tests/lib/firefox.mjs';
 import { selfSigned, startServer } from '../../client-tests/lib/server.mjs';
 import { freePort } from '../../client-tests/lib/shipped-proxy.mjs';
-import { built, playwright, summary } from './pnpm.mjs';
+import { built, playwright, summary } from './repositories.mjs';
 import { need } from './programs.mjs';
 import { below, npmPackages, output } from './tools.mjs';
 import { SERVER as TRACKER_SERVER, TRACKER } from './tracker.mjs';

@@ -1,22 +1,22 @@
-// Copies of programs' repositories, with the packages of pnpm that they name.
+// Copies of programs' repositories, with the packages that they name.
 
 import { cpSync, existsSync, mkdirSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
 import { binary } from '../../client-tests/lib/server.mjs';
 import { Skipped, below, npmPackages, output } from './tools.mjs';
 
-/** The package manager of these repositories; and a Node that runs all of their builds, as packages of npm. */
+/** The package manager of most of them; and a Node that runs all of their builds, as packages of npm. */
 const TOOLS = ['pnpm@10.4.0', `node-${process.platform}-${process.arch}@24.13.0`];
 
 /** Not copied: what a build makes. */
 const MADE = ['.git', 'node_modules', 'dist', '.next'];
 
 /**
- * Copies a repository, installs its packages and builds it, once: `steps` are words for pnpm. It is where the `variable` says, or below
+ * Copies a repository, installs its packages and builds it, once: `steps` are words for its packager. It is where the `variable` says, or below
  * target/conformance. With a `release`, its `change(folder)` makes that version of the copy. Resolves with the source, its copy, and the
  * environment of programs there.
  */
-export async function built(name, variable, what, steps, { release = undefined, change = /** @type {(folder: string) => Promise<void>} */ (async () => {}) } = {}) {
+export async function built(name, variable, what, steps, { packager = 'pnpm', release = undefined, change = /** @type {(folder: string) => Promise<void>} */ (async () => {}) } = {}) {
   const source = process.env[variable] ?? below(`${name}-source`);
   if (!existsSync(source)) throw new Skipped(`there is no ${source}: set ${variable} to a copy of ${what}`);
   const { version } = JSON.parse(readFileSync(join(source, 'package.json'), 'utf8'));
@@ -30,8 +30,8 @@ export async function built(name, variable, what, steps, { release = undefined, 
     for (const one of readdirSync(source).filter((one) => !MADE.includes(one))) cpSync(join(source, one), join(folder, one), { recursive: true });
     await change(folder);
     for (const words of steps) {
-      const { code, text } = await output(`${name}-pnpm`, 'pnpm', words, { cwd: folder, env });
-      if (code !== 0) throw new Skipped(`pnpm ${words.join(' ')}: ${text.trim().split('\n').at(-1)}`);
+      const { code, text } = await output(`${name}-${packager}`, packager, words, { cwd: folder, env });
+      if (code !== 0) throw new Skipped(`${packager} ${words.join(' ')}: ${text.trim().split('\n').at(-1)}`);
     }
     writeFileSync(done, '');
   }

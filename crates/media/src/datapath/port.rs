@@ -59,7 +59,10 @@ impl Port {
         let state = UdpSocketState::new(UdpSockRef::from(&socket));
         let state =
             state.inspect_err(|why| log::debug!("UDP port {bound} takes datagrams one by one: {why}")).ok();
-        Ok(Port { socket, state, bound, is_former: AtomicBool::new(false) })
+        // quinn-udp has asked for the mark of congestion of each datagram (ECN), which nobody reads here.
+        let socket = Socket::from(socket);
+        let _ = if bound.is_ipv4() { socket.set_recv_tos_v4(false) } else { socket.set_recv_tclass_v6(false) };
+        Ok(Port { socket: socket.into(), state, bound, is_former: AtomicBool::new(false) })
     }
 
     /// True if datagrams to clients of a family leave here.
@@ -123,7 +126,9 @@ impl Port {
     }
 
     fn transmit(&self, to: SocketAddr, contents: &[u8], size: usize) -> bool {
-        let Some(state) = &self.state else { return self.socket.send_to(contents, to).is_ok() };
+        // The kernel takes a datagram alone in less time so.
+        let state = self.state.as_ref().filter(|_| contents.len() > size);
+        let Some(state) = state else { return self.socket.send_to(contents, to).is_ok() };
         let transmit =
             Transmit { destination: to, ecn: None, contents, segment_size: Some(size), src_ip: None };
         state.try_send(UdpSockRef::from(&self.socket), &transmit).is_ok()
@@ -132,6 +137,11 @@ impl Port {
     /// Tells the runtime of this thread when there is something to read.
     pub(super) fn reader(&self) -> io::Result<Reader> {
         Reader::new(self.socket.try_clone()?)
+    }
+
+    /// Most datagrams, or joined ones, that one system call brings into so many buffers.
+    pub(super) fn read_at_once(&self, buffers: usize) -> usize {
+        if self.state.is_some() { buffers.min(quinn_udp::BATCH_SIZE) } else { 1 }
     }
 
     /// Reads datagrams into buffers. The kernel joins those of one size from one sender.

@@ -28,13 +28,23 @@ impl Reader {
         Ok(Reader(inner))
     }
 
-    /// Calls `read` whenever there may be something to read, until it is not `WouldBlock`.
-    pub(super) async fn read<R>(&self, read: impl FnMut() -> io::Result<R>) -> io::Result<R> {
+    /// Calls `read` whenever there may be something to read, until it is not `WouldBlock`. It returns a number of datagrams: fewer than
+    /// `most` are all that were there, so nothing is looked for again before the kernel tells of more.
+    pub(super) async fn read(
+        &self,
+        most: usize,
+        mut read: impl FnMut() -> io::Result<usize>,
+    ) -> io::Result<usize> {
+        #[cfg(not(unix))]
+        return self.0.async_io(Interest::READABLE, read).await;
         #[cfg(unix)]
-        let read = {
-            let mut read = read;
-            move |_: &UdpSocket| read()
-        };
-        self.0.async_io(Interest::READABLE, read).await
+        loop {
+            let mut ready = self.0.readable().await?;
+            let Ok(count) = ready.try_io(|_| read()) else { continue };
+            if count.as_ref().is_ok_and(|count| *count < most) {
+                ready.clear_ready();
+            }
+            return count;
+        }
     }
 }

@@ -389,9 +389,10 @@ async fn read(service: impl Service, port: Arc<Port>) {
         Ok(reader) => reader,
         Err(error) => return log::error!("UDP port {} is not served any more: {error}", port.bound),
     };
+    let most = port.read_at_once(BATCH);
     loop {
         let read = || BUFFERS.with_borrow_mut(|buffers| read_batch(&service, &port, buffers));
-        match reader.read(read).await {
+        match reader.read(most, read).await {
             // Others of this thread have their turn in a flood.
             Ok(BATCH) => yield_now().await,
             Ok(_) => {}

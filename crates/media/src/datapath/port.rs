@@ -61,7 +61,8 @@ impl Port {
             state.inspect_err(|why| log::debug!("UDP port {bound} takes datagrams one by one: {why}")).ok();
         // quinn-udp has asked for the mark of congestion of each datagram (ECN), which nobody reads here.
         let socket = Socket::from(socket);
-        let _ = if bound.is_ipv4() { socket.set_recv_tos_v4(false) } else { socket.set_recv_tclass_v6(false) };
+        let _ =
+            if bound.is_ipv4() { socket.set_recv_tos_v4(false) } else { socket.set_recv_tclass_v6(false) };
         Ok(Port { socket: socket.into(), state, bound, is_former: AtomicBool::new(false) })
     }
 

@@ -33,18 +33,25 @@ impl Reader {
     pub(super) async fn read(
         &self,
         most: usize,
-        mut read: impl FnMut() -> io::Result<usize>,
+        read: impl FnMut() -> io::Result<usize>,
     ) -> io::Result<usize> {
         #[cfg(not(unix))]
-        return self.0.async_io(Interest::READABLE, read).await;
+        {
+            // There each call brings one datagram.
+            let _ = most;
+            self.0.async_io(Interest::READABLE, read).await
+        }
         #[cfg(unix)]
-        loop {
-            let mut ready = self.0.readable().await?;
-            let Ok(count) = ready.try_io(|_| read()) else { continue };
-            if count.as_ref().is_ok_and(|count| *count < most) {
-                ready.clear_ready();
+        {
+            let mut read = read;
+            loop {
+                let mut ready = self.0.readable().await?;
+                let Ok(count) = ready.try_io(|_| read()) else { continue };
+                if count.as_ref().is_ok_and(|count| *count < most) {
+                    ready.clear_ready();
+                }
+                return count;
             }
-            return count;
         }
     }
 }

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs missing packages that the tests need. Without the rights to do so, it lists them. An argument adds the tools of one
 # purpose: `systems` (scripts/cross.sh, scripts/test-systems.sh), `package` (scripts/package.sh, scripts/test-package.sh), `fuzz`,
-# `conformance`, or `stacks`: Pion with Go, and libnice with GStreamer, 1.2 GB that tests/conformance/ uses where they are.
+# `conformance`, or `stacks`: Pion and peerjs-go with Go, and libnice with GStreamer, 1.2 GB that tests/conformance/ uses where they are.
 set -euo pipefail
 
 purpose="${1:-}"
@@ -29,7 +29,7 @@ for need in "${needs[@]}"; do
   PATH="$PATH:/usr/sbin" command -v "${need%%:*}" >/dev/null || missing+=("${need##*:}")
 done
 if [ "$purpose" = stacks ]; then
-  for package in golang-go golang-github-pion-webrtc.v3-dev python3-gi gstreamer1.0-nice gstreamer1.0-plugins-bad gir1.2-gst-plugins-bad-1.0; do
+  for package in golang-go golang-github-pion-webrtc.v3-dev golang-github-gorilla-websocket-dev golang-github-sirupsen-logrus-dev python3-gi gstreamer1.0-nice gstreamer1.0-plugins-bad gir1.2-gst-plugins-bad-1.0; do
     dpkg -s "$package" >/dev/null 2>&1 || missing+=("$package")
   done
 fi

@@ -1,7 +1,7 @@
 // Programs and modules of npm, Debian and crates.io that the suites run.
 
-import { existsSync } from 'node:fs';
-import { join } from 'node:path';
+import { existsSync, mkdirSync, rmSync, symlinkSync } from 'node:fs';
+import { delimiter, dirname, join } from 'node:path';
 import { Skipped, below, npmPackages, output } from './tools.mjs';
 
 export const WERIFT = 'werift@0.25.2';
@@ -32,15 +32,40 @@ export const pionProgram = (name) => once(`pion ${name}`, () => buildPion(name))
 export const matchboxProgram = () => once('matchbox', () => buildPeer('matchbox'));
 export const str0mProgram = () => once('str0m', () => buildPeer('str0m'));
 
-async function buildPion(name) {
-  const packages = '/usr/share/gocode';
-  if (!existsSync(join(packages, 'src/github.com/pion/webrtc'))) {
+/** Builds our program with peerjs-go, once. */
+export const peerjsGoProgram = () => once('peerjs-go', buildPeerjsGo);
+
+const GOCODE = '/usr/share/gocode';
+
+const buildPion = (name) => buildGo(`pion-${name}`, join('pion', name, 'main.go'), [GOCODE]);
+
+/** Its packages, and the names under which it imports them. Debian has those of later versions without a number. */
+async function buildPeerjsGo() {
+  const ours = below('peerjs-go');
+  rmSync(ours, { recursive: true, force: true });
+  const sources = {
+    'muka/peerjs-go': process.env.PEERJS_GO_SOURCE ?? below('peerjs-go-source'),
+    'chuckpreslar/emission': process.env.EMISSION_SOURCE ?? below('emission-source'),
+    'pion/webrtc/v3': join(GOCODE, 'src/github.com/pion/webrtc'),
+    'gorilla/websocket': join(GOCODE, 'src/github.com/gorilla/websocket'),
+    'sirupsen/logrus': join(GOCODE, 'src/github.com/sirupsen/logrus'),
+  };
+  for (const [name, source] of Object.entries(sources)) {
+    if (!existsSync(source)) throw new Skipped(`there is no ${source}: tests/conformance/README.md says where it comes from`);
+    const link = join(ours, 'src/github.com', name);
+    mkdirSync(dirname(link), { recursive: true });
+    symlinkSync(source, link);
+  }
+  return buildGo('peerjs-go-peer', 'peerjs_go/main.go', [ours, GOCODE]);
+}
+
+async function buildGo(name, file, paths) {
+  if (!existsSync(join(GOCODE, 'src/github.com/pion/webrtc'))) {
     throw new Skipped('Pion is missing: apt-get install golang-go golang-github-pion-webrtc.v3-dev');
   }
-  const program = below(`pion-${name}`);
-  const source = join(import.meta.dirname, 'pion', name, 'main.go');
-  const env = { ...process.env, GO111MODULE: 'off', GOPATH: packages, GOCACHE: below('go'), GOFLAGS: '' };
-  const { code, text } = await output(`pion-${name}-build`, 'go', ['build', '-o', program, source], { env });
+  const program = below(name);
+  const env = { ...process.env, GO111MODULE: 'off', GOPATH: paths.join(delimiter), GOCACHE: below('go'), GOFLAGS: '' };
+  const { code, text } = await output(`${name}-build`, 'go', ['build', '-o', program, join(import.meta.dirname, file)], { env });
   if (code !== 0) throw new Error(`go: ${text}`);
   return program;
 }

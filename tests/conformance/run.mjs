@@ -2,6 +2,7 @@
 //
 // Usage: node conformance/run.mjs [SUITE…]
 
+import { aquatic } from './aquatic.mjs';
 import { autobahn } from './autobahn.mjs';
 import { boardgame } from './boardgame.mjs';
 import { chitchatter } from './chitchatter.mjs';
@@ -9,6 +10,7 @@ import { filepizza } from './filepizza.mjs';
 import { matchboxServer } from './matchbox-server.mjs';
 import { matchbox } from './matchbox.mjs';
 import { peerjsE2e } from './peerjs-e2e.mjs';
+import { peerjsGo } from './peerjs-go.mjs';
 import { peerjsNode } from './peerjs-node.mjs';
 import { peerjsPy } from './peerjs-py.mjs';
 import { reveal } from './reveal.mjs';
@@ -26,7 +28,7 @@ import { wpt } from './wpt.mjs';
 
 const SUITES = {
   autobahn, schemathesis, coturn, aioice, pion, werift, libjuice, libnice, relay, 'peerjs-e2e': peerjsE2e, boardgame, reveal, filepizza, chitchatter,
-  'peerjs-py': peerjsPy, 'peerjs-node': peerjsNode, webkit, wpt, trystero, 'ws-relay': wsRelay, 'y-webrtc': yWebrtc, rxdb, tracker, 'tracker-client': trackerClient, matchbox, 'matchbox-server': matchboxServer,
+  'peerjs-py': peerjsPy, 'peerjs-node': peerjsNode, 'peerjs-go': peerjsGo, webkit, wpt, trystero, 'ws-relay': wsRelay, 'y-webrtc': yWebrtc, rxdb, tracker, 'tracker-client': trackerClient, aquatic, matchbox, 'matchbox-server': matchboxServer,
 };
 
 const wanted = process.argv.slice(2);

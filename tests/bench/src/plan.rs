@@ -107,7 +107,6 @@ impl Plan {
             }
             if relay.allocations().is_some() {
                 add("voice over TCP", Relay::datagrams::<VOICE, true>);
-                add("video over TCP", Relay::datagrams::<VIDEO, true>);
             }
             add("bursts", Relay::bursts);
             // Programs of this package only show what the machine can do.

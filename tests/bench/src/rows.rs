@@ -150,7 +150,6 @@ fn idle_peers(table: &mut Table<'_>) {
     let growth = table.ours(many).ratio(&table.ours(few));
     table.own("CPU per open, 15,000 peers to 100", "×", growth).limits(growth, "× at 100", 1.2, 1.1);
     table.by_yardstick(crowd::FAST_BEATS, 1.5, 1.3);
-    table.row(crowd::SLOW_BEATS, "µs");
 }
 
 fn storm(table: &mut Table<'_>) {
@@ -168,11 +167,8 @@ fn storm(table: &mut Table<'_>) {
 fn restart(table: &mut Table<'_>) {
     let most = table.ours(restart::MOST).median();
     let times = table.ours(restart::CPU).ratio(&table.ours(restart::CPU_OF_OPENS));
-    table.row(restart::HALF, "s");
     // As in the test of the script, reconnect-storm.test.mjs.
     table.row(restart::MOST, "s").must(most, "s", AtMost(2.0));
-    table.row(restart::ALL, "s");
-    table.row(restart::BUSIEST, "/s");
     table.row(restart::CPU, "ms").must(times, "× CPU of as many opens", AtMost(1.5));
 }
 
@@ -287,10 +283,8 @@ pub fn relays(run: &Run, about: String) -> Recorded {
     let times = of_one_by_one(Relay::Peerbroker).zip(of_one_by_one(Relay::Turn));
     let times = times.map(|(relay, turn)| relay.max(turn));
     table.row(relays::IN_A_ROW, "µs").limits(times, "× without batches, relay and TURN", 0.6, 0.35);
-    for size in [relays::VOICE, relays::VIDEO] {
-        for pace in relays::PACES {
-            table.row(&(relays::cpu(size, pace) + relays::OVER_TCP), "µs");
-        }
+    for pace in relays::PACES {
+        table.row(&(relays::cpu(relays::VOICE, pace) + relays::OVER_TCP), "µs");
     }
     table.row(relays::LOSSLESS, "/s");
     let memory = table.ours(relays::MEMORY).median();

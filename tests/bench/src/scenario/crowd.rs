@@ -26,7 +26,6 @@ pub fn all(server: &mut Server, record: &mut Record) -> Result<()> {
     for _ in 0..3 {
         record.add(FAST_BEATS, beat(&mut fleet, server, 10_000.0, 10)?);
     }
-    record.add(SLOW_BEATS, beat(&mut fleet, server, 2_000.0, 1)?);
     fleet.open(MANY)?;
     settled(&mut fleet, server)?;
     // Both ends of each connection are on this machine.
@@ -37,7 +36,6 @@ pub fn all(server: &mut Server, record: &mut Record) -> Result<()> {
 
 pub const MEMORY: &str = "memory per idle peer, 10,000 peers";
 pub const FAST_BEATS: &str = "CPU per heartbeat, 10,000 peers, 10,000/s, 10 at once";
-pub const SLOW_BEATS: &str = "CPU per heartbeat, 10,000 peers, 2,000/s, one by one";
 const BATCHES: usize = 30;
 
 /// Only their memory.

@@ -15,13 +15,8 @@ pub const PEERS: usize = 4000;
 const BATCHES: usize = 30;
 /// Timeout of the scenario.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// The time for which opens are counted.
-const TENTH: Duration = Duration::from_millis(100);
 
-pub const HALF: &str = "4,000 after a crash: half are back";
 pub const MOST: &str = "4,000 after a crash: 99 % are back";
-pub const ALL: &str = "4,000 after a crash: all are back";
-pub const BUSIEST: &str = "4,000 after a crash: opens a second in the busiest 100 ms";
 pub const CPU: &str = "4,000 after a crash: CPU, with the start";
 pub const CPU_OF_OPENS: &str = "4,000 after a crash: CPU of as many opens";
 
@@ -32,12 +27,7 @@ pub fn run(server: &mut Server, record: &mut Record) -> Result<()> {
     let mut back = crash(server, &mut fleet)?;
     // The CPU time of its new process.
     let cpu = server.cpu()?;
-    for (name, percent) in [(HALF, 50.0), (MOST, 99.0), (ALL, 100.0)] {
-        record.add(name, percentile(&mut back, percent) / 1e6);
-    }
-    let in_tenth = |first: &Duration| back.iter().filter(|at| (*first..*first + TENTH).contains(at)).count();
-    let busiest = back.iter().map(in_tenth).max().context("nobody is back")?;
-    record.add(BUSIEST, busiest as f64 / TENTH.as_secs_f64());
+    record.add(MOST, percentile(&mut back, 99.0) / 1e6);
     record.add(CPU, micros(cpu) / 1e3);
     record.add(CPU_OF_OPENS, PEERS as f64 * open_us / 1e3);
     Ok(())

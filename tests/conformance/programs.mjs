@@ -35,36 +35,35 @@ export const str0mProgram = () => once('str0m', () => buildPeer('str0m'));
 /** Builds our program with peerjs-go, once. */
 export const peerjsGoProgram = () => once('peerjs-go', buildPeerjsGo);
 
+/** Where Debian has packages of Go, those of later versions without a number. */
 const GOCODE = '/usr/share/gocode';
+const inGocode = (name) => join(GOCODE, 'src/github.com', name);
 
-const buildPion = (name) => buildGo(`pion-${name}`, join('pion', name, 'main.go'), [GOCODE]);
+const buildPion = (name) => buildGo(`pion-${name}`, join('pion', name, 'main.go'), { needs: ['pion/webrtc'] });
 
-/** Its packages, and the names under which it imports them. Debian has those of later versions without a number. */
 async function buildPeerjsGo() {
-  const ours = below('peerjs-go');
-  rmSync(ours, { recursive: true, force: true });
+  const path = below('peerjs-go');
   const sources = {
     'muka/peerjs-go': process.env.PEERJS_GO_SOURCE ?? below('peerjs-go-source'),
     'chuckpreslar/emission': process.env.EMISSION_SOURCE ?? below('emission-source'),
-    'pion/webrtc/v3': join(GOCODE, 'src/github.com/pion/webrtc'),
-    'gorilla/websocket': join(GOCODE, 'src/github.com/gorilla/websocket'),
-    'sirupsen/logrus': join(GOCODE, 'src/github.com/sirupsen/logrus'),
+    'pion/webrtc/v3': inGocode('pion/webrtc'),
   };
+  rmSync(path, { recursive: true, force: true });
   for (const [name, source] of Object.entries(sources)) {
     if (!existsSync(source)) throw new Skipped(`there is no ${source}: tests/conformance/README.md says where it comes from`);
-    const link = join(ours, 'src/github.com', name);
+    const link = join(path, 'src/github.com', name);
     mkdirSync(dirname(link), { recursive: true });
     symlinkSync(source, link);
   }
-  return buildGo('peerjs-go-peer', 'peerjs_go/main.go', [ours, GOCODE]);
+  return buildGo('peerjs-go-peer', 'peerjs_go/main.go', { needs: ['gorilla/websocket', 'sirupsen/logrus'], path });
 }
 
-async function buildGo(name, file, paths) {
-  if (!existsSync(join(GOCODE, 'src/github.com/pion/webrtc'))) {
-    throw new Skipped('Pion is missing: apt-get install golang-go golang-github-pion-webrtc.v3-dev');
-  }
+/** Builds a program of ours with packages of Debian, and of a `path`. */
+async function buildGo(name, file, { needs, path = GOCODE }) {
+  const missing = needs.find((need) => !existsSync(inGocode(need)));
+  if (missing) throw new Skipped(`${missing} is missing: scripts/setup.sh stacks`);
   const program = below(name);
-  const env = { ...process.env, GO111MODULE: 'off', GOPATH: paths.join(delimiter), GOCACHE: below('go'), GOFLAGS: '' };
+  const env = { ...process.env, GO111MODULE: 'off', GOPATH: [path, GOCODE].join(delimiter), GOCACHE: below('go'), GOFLAGS: '' };
   const { code, text } = await output(`${name}-build`, 'go', ['build', '-o', program, join(import.meta.dirname, file)], { env });
   if (code !== 0) throw new Error(`go: ${text}`);
   return program;

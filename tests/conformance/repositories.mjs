@@ -12,8 +12,8 @@ const TOOLS = ['pnpm@10.4.0', `node-${process.platform}-${process.arch}@24.13.0`
 const MADE = ['.git', 'node_modules', 'dist', '.next'];
 
 /**
- * Copies a repository, installs its packages and builds it, once: `steps` are words for its packager. It is where the `variable` says, or below
- * target/conformance. With a `release`, its `change(folder)` makes that version of the copy. Resolves with the source, its copy, and the
+ * Copies a repository, installs its packages and builds it, once: `steps` are words for its packager. It is where the `variable` says,
+ * or below target/conformance. With a `release`, its `change(folder)` makes that version of the copy. Resolves with the source, its copy, and the
  * environment of programs there.
  */
 export async function built(name, variable, what, steps, { packager = 'pnpm', release = undefined, change = /** @type {(folder: string) => Promise<void>} */ (async () => {}) } = {}) {

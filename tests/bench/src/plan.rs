@@ -85,10 +85,10 @@ impl Plan {
         let mut plan = Plan::default();
         for _ in 0..3 {
             plan.add(&[Kind::WithTracker], "a topic", topic::beside_messages);
-            plan.add(&[Kind::YWebrtc], "a topic", topic::run);
-            plan.add(&[Kind::Yardstick, Kind::YardstickUring], "a topic", topic::beside_messages);
-            plan.add(&[Kind::WithTracker, Kind::BittorrentTracker], "swarms", tracker::run);
-            plan.add(&[Kind::Yardstick, Kind::YardstickUring], "swarms", tracker::run);
+            plan.add(&[Kind::YWebrtc, Kind::Yardstick, Kind::YardstickUring], "a topic", topic::run);
+            let trackers =
+                [Kind::WithTracker, Kind::BittorrentTracker, Kind::Yardstick, Kind::YardstickUring];
+            plan.add(&trackers, "swarms", tracker::run);
         }
         plan
     }

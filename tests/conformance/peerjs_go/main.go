@@ -37,10 +37,9 @@ func main() {
 	self.On("connection", func(data interface{}) {
 		connection := data.(*peer.DataConnection)
 		connection.On("data", func(data interface{}) {
-			check(connection.Send(bytesOf(data), false))
+			check(connection.Send(data.([]byte), false))
 		})
 	})
-	fmt.Println("ready")
 
 	binary := bytes.Repeat([]byte{0, 255}, 5000)
 	back := make(chan []byte)
@@ -49,17 +48,10 @@ func main() {
 	connection.On("open", func(interface{}) {
 		check(connection.Send(binary, false))
 	})
-	connection.On("data", func(data interface{}) { back <- bytesOf(data) })
+	connection.On("data", func(data interface{}) { back <- data.([]byte) })
 	if got := <-back; !bytes.Equal(got, binary) {
 		panic(fmt.Sprintf("%d bytes came back", len(got)))
 	}
 	fmt.Println("done")
 	select {}
-}
-
-func bytesOf(data interface{}) []byte {
-	if text, isText := data.(string); isText {
-		return []byte(text)
-	}
-	return data.([]byte)
 }

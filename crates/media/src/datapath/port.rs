@@ -127,7 +127,7 @@ impl Port {
     }
 
     fn transmit(&self, to: SocketAddr, contents: &[u8], size: usize) -> bool {
-        // The kernel takes a datagram alone in less time so.
+        // A datagram alone takes the kernel less time by `send_to`.
         let state = self.state.as_ref().filter(|_| contents.len() > size);
         let Some(state) = state else { return self.socket.send_to(contents, to).is_ok() };
         let transmit =

@@ -55,3 +55,35 @@ impl Reader {
         }
     }
 }
+
+#[cfg(all(test, unix))]
+mod tests {
+    use std::cell::Cell;
+    use std::pin::pin;
+    use std::time::Duration;
+
+    use tokio::time::timeout;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_read_that_took_all_is_followed_by_one_when_more_comes() {
+        let [from, to] = [(); 2].map(|()| UdpSocket::bind("127.0.0.1:0").unwrap());
+        to.set_nonblocking(true).unwrap();
+        let address = to.local_addr().unwrap();
+        let reader = Reader::new(to.try_clone().unwrap()).unwrap();
+        let calls = Cell::new(0);
+        let read = || {
+            calls.set(calls.get() + 1);
+            to.recv(&mut [0; 8]).map(|_| 1)
+        };
+        for number in 1..=3 {
+            let mut next = pin!(reader.read(16, read));
+            assert!(timeout(Duration::ZERO, &mut next).await.is_err());
+            assert_eq!(calls.get(), number - 1, "it looked where nothing was");
+            from.send_to(b"a", address).unwrap();
+            assert_eq!(timeout(Duration::from_secs(10), next).await.expect("a datagram").unwrap(), 1);
+            assert_eq!(calls.get(), number);
+        }
+    }
+}

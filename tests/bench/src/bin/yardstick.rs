@@ -233,23 +233,16 @@ impl Yardstick {
     /// Sends an answer, and each offer to another member of the swarm. All offers have one length.
     fn announce(&mut self, from: usize, payload: &[u8]) {
         let Some((hash, offers)) = swarm(payload) else { return };
-        let (members, next) = self.swarms.entry(hash.to_vec()).or_default();
-        let first = *next;
         let count = usize::from(payload[b"{\"numwant\":".len()] - b'0');
+        let (members, next) = self.swarms.entry(hash.to_vec()).or_default();
+        let others = members.iter().copied().cycle().skip(*next % members.len().max(1)).take(count + 1);
+        let recipients: Vec<usize> = others.filter(|member| *member != from).take(count).collect();
         *next += count;
         if count == 0 {
             members.push(from);
         }
-        let answer: &[&[u8]] = &[br#"{"action":"announce","interval":120,"info_hash":"#, hash, b"}"];
-        self.push(from, answer);
-        for number in 0..count {
-            let (members, _) = &self.swarms[hash];
-            let mut to = members[(first + number) % members.len()];
-            if to == from {
-                to = members[(first + count) % members.len()];
-                self.swarms.entry(hash.to_vec()).or_default().1 += 1;
-            }
-            let offer = &offers[number * offers.len() / count..][..offers.len() / count];
+        self.push(from, &[br#"{"action":"announce","interval":120,"info_hash":"#, hash, b"}"]);
+        for (to, offer) in recipients.into_iter().zip(offers.chunks(offers.len() / count.max(1) + 1)) {
             self.push(to, &[br#"{"action":"announce","info_hash":"#, hash, b",", offer]);
         }
     }

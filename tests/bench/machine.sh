@@ -6,7 +6,7 @@ PATH="$PATH:../../target/proxies/usr/bin:../../target/proxies/usr/sbin"
 
 commit=$(git rev-parse --short HEAD)
 [ -z "$(git status --porcelain -- ../../src ../../crates ../../Cargo.lock)" ] || commit="$commit with changes"
-npm() { sed -n 's/^[[:space:]]*"version": "\(.*\)",*/, '"${1##*/} "'\1/p' "$1/package.json" 2>/dev/null; }
+npm() { version "${1##*/}" "$(sed -n 's/^[[:space:]]*"version": "\(.*\)",*/\1/p' "$1/package.json" 2>/dev/null)"; }
 node() { printf ', node %s' "$(command node --version || echo 'not installed')"; }
 version() { printf '%s' "${2:+, $1 $2}"; }
 redis() { version redis "$(redis-server --version 2>/dev/null | sed 's/.* v=\([^ ]*\).*/\1/')"; }

@@ -14,11 +14,14 @@ use peerbroker_core::vocabulary::{MessageKind, NameKind};
 /// A client's part in calls.
 #[derive(Default)]
 pub struct Caller {
-    /// The id under which it can be called, and, if that is not its own id, the hold on it in a cluster.
-    alias: Option<(CallAlias, Option<Hold>)>,
-    /// True if it was told that id.
+    /// Boxed, because most clients at the root call nobody.
+    alias: Option<Box<HeldAlias>>,
+    /// True if it was told its alias.
     introduced: bool,
 }
+
+/// The id under which a client can be called, and, if that is not its own id, the hold on it in a cluster.
+struct HeldAlias(CallAlias, Option<Hold>);
 
 /// A callee waits until the other nodes know its alias.
 pub(crate) struct Pending(CallAlias);
@@ -48,7 +51,7 @@ impl Pending {
 impl Caller {
     pub(crate) fn freeze(self, held: &mut VecDeque<Hold>) -> Frozen {
         let introduced = self.introduced;
-        let Some((alias, hold)) = self.alias else {
+        let Some(HeldAlias(alias, hold)) = self.alias.map(|alias| *alias) else {
             return Frozen { alias: None, is_held: false, introduced };
         };
         let is_held = hold.is_some();
@@ -64,7 +67,7 @@ impl Caller {
         let alias = match alias {
             Some(alias) => {
                 let hold = if is_held { Some(held.pop_front()?) } else { None };
-                Some((aliases.resume(&alias)?, hold))
+                Some(Box::new(HeldAlias(aliases.resume(&alias)?, hold)))
             }
             None => None,
         };
@@ -95,7 +98,7 @@ impl Caller {
                 context.ask(hold(&alias));
                 return Some(Pending(alias));
             }
-            self.alias = Some((alias, None));
+            self.alias = Some(Box::new(HeldAlias(alias, None)));
         }
         self.send_alias(aliases, context);
         None
@@ -110,7 +113,7 @@ impl Caller {
         context: &mut Context<'_, '_>,
     ) {
         if let Answer::Held(_, hold) = answer {
-            self.alias = Some((alias, Some(hold)));
+            self.alias = Some(Box::new(HeldAlias(alias, Some(hold))));
         }
         self.send_alias(aliases, context);
     }
@@ -124,7 +127,8 @@ impl Caller {
     /// so that it can be answered.
     fn alias(&mut self, aliases: &Arc<CallAliases>, context: &Context<'_, '_>) -> &CallAlias {
         let peer = context.peer.id();
-        let (alias, _) = self.alias.get_or_insert_with(|| (aliases.add(peer.clone(), peer), None));
+        let add = || Box::new(HeldAlias(aliases.add(peer.clone(), peer), None));
+        let HeldAlias(alias, _) = &**self.alias.get_or_insert_with(add);
         alias
     }
 

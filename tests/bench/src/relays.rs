@@ -1,13 +1,13 @@
 //! The relay for calls, beside a bare loop and a TURN server.
 
-use std::net::{Ipv4Addr, SocketAddr, TcpStream, UdpSocket};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::OnceLock;
 
 use anyhow::{Context as _, Result};
 use socket2::Type;
-use testkit::ports::free_port;
+use testkit::ports::{free_port, is_udp_bound};
 use testkit::tools::find;
 use testkit::turn_client::SECRET;
 use testkit::wait::wait_until;
@@ -151,7 +151,7 @@ impl Relay {
             }
         };
         let server = Running::start("0", &program, &args)?;
-        wait_until("the port is bound", || UdpSocket::bind(at).is_err());
+        wait_until("the port is bound", || is_udp_bound(port));
         if matches!(way, Way::Relay { .. }) {
             // The port of the relay is bound before the server listens.
             wait_until("the broker listens", || TcpStream::connect(broker).is_ok());

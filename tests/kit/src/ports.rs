@@ -1,5 +1,6 @@
 //! Ports for servers that cannot take port 0, or that come back at the same one.
 
+use std::fs;
 use std::hash::{BuildHasher as _, RandomState};
 use std::net::{TcpListener, UdpSocket};
 
@@ -30,4 +31,12 @@ fn bound() -> (TcpListener, UdpSocket) {
             return (listener, socket);
         }
     }
+}
+
+/// True if a UDP socket of IPv4 has this port. To bind it for a moment would tell, too, and fail a server that binds it then.
+pub fn is_udp_bound(port: u16) -> bool {
+    let local = format!(":{port:04X}");
+    fs::read_to_string("/proc/net/udp").is_ok_and(|sockets| {
+        sockets.lines().any(|line| line.split_whitespace().nth(1).is_some_and(|at| at.ends_with(&local)))
+    })
 }

@@ -86,11 +86,10 @@ fn figures(root: &Path) -> Result<BTreeMap<&'static str, String>> {
     let ours = |measure: &str| run.value(measure, "peerbroker");
     let peerjs = |measure: &str| run.value(measure, "peerjs-server");
     let one = "CPU per message, 1 in flight";
-    let four = "CPU per message, 4 in flight";
     let per_second = "messages a second on one core, 4 in flight";
     let open = ours("CPU per open at 100 peers")?;
     let open_tls = ours("TLS: CPU per open, full handshake")?;
-    let beat = ours("CPU per heartbeat, 10,000 peers, 2,000/s, one by one")?;
+    let beat = ours("CPU per heartbeat, 10,000 peers, 10,000/s, 10 at once")?;
     let idle = "memory per idle peer, 10,000 peers";
     let idle_tls = ours("TLS: memory per idle peer, 10,000 peers")?;
     let kernel = ours("kernel's memory per idle peer")?;
@@ -113,27 +112,18 @@ fn figures(root: &Path) -> Result<BTreeMap<&'static str, String>> {
         ("pipes.json", pipes.table()),
         // Clients.
         ("idle client", kilobytes(ours(idle)?)),
-        ("idle client, TLS", kilobytes(idle_tls)),
-        ("idle client, kernel", kilobytes(kernel)),
         ("idle client, actix-ws", kilobytes(run.value(idle, "actix-ws form")?)),
         ("idle client, peerjs-server", kilobytes(peerjs(idle)?)),
         ("idle clients in a GiB", at_least(gib / (ours(idle)? + kernel))),
         ("idle clients in a GiB, TLS", at_least(gib / (idle_tls + kernel))),
         // Messages: one by one, and under load.
-        ("message", micros(ours(one)?)),
-        ("message under load", micros(ours(four)?)),
-        ("message, peerjs-server", micros(peerjs(one)?)),
-        ("message under load, peerjs-server", micros(peerjs(four)?)),
         ("message, TLS", number(ours("TLS: CPU per message, 1 in flight")?)),
         ("messages a second", at_least(1e6 / ours(one)?)),
         ("messages a second under load", at_least(ours(per_second)?)),
         ("messages a second under load, peerjs-server", at_least(peerjs(per_second)?)),
         // Opens and heartbeats.
-        ("open", micros(open)),
-        ("open, TLS", micros(open_tls)),
         ("opens a second", at_least(1e6 / open)),
         ("opens a second, TLS", at_least(1e6 / open_tls)),
-        ("heartbeat", micros(beat)),
         ("clients with a heartbeat", at_least(5e6 / beat)),
         // The Redis of a cluster.
         ("open and leave, Redis", micros(cluster.value("CPU of Redis per open and leave", "3 nodes")?)),
@@ -144,11 +134,9 @@ fn figures(root: &Path) -> Result<BTreeMap<&'static str, String>> {
         ("call, TURN", memory_of_call("TURN")?),
         ("call, coturn", memory_of_call("coturn")?),
         ("calls in a GiB", at_least(gib / relays.value(call, "relay")?)),
-        ("datagram", micros(slow_voice)),
         ("datagram under load", datagram("relay")?),
         ("datagram under load, TURN", datagram("TURN")?),
         ("datagram under load, coturn", datagram("coturn")?),
-        ("datagram of video", micros(video)),
         ("voice calls", at_least(1e6 / slow_voice / 100.0)),
         ("voice calls under load", at_least(1e6 / relays.value(voice, "relay")? / 100.0)),
         ("video calls", at_least(1e6 / video / 420.0)),

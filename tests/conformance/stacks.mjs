@@ -18,6 +18,9 @@ const PATIENCE = 60_000;
 /** Pairs that run at once. */
 const AT_ONCE = 2;
 
+// Each machine of their networks ends with this process. Beyond ten listeners, Node warns of a leak.
+process.setMaxListeners(10 * AT_ONCE);
+
 const script = (name) => join(import.meta.dirname, 'peers', name);
 const browserLike = async (module, config) => ({ command: [process.execPath, script('webrtc.mjs')], options: { module: await module, config } });
 

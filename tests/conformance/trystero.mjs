@@ -80,6 +80,15 @@ function withRelays(folder) {
   writeFileSync(path, text);
 }
 
+/** Has failures with trackers fail a test, which would pass over them without another try. */
+function countFailures(folder) {
+  const path = join(folder, 'test', 'browser', 'harness.ts');
+  const text = readFileSync(path, 'utf8');
+  const rule = "const shouldSoftFail = strategy === 'ipfs' || strategy === 'torrent'";
+  if (!text.includes(rule)) throw new Error(`the failures that are passed over are not in ${path} any more`);
+  writeFileSync(path, text.replace(rule, 'const shouldSoftFail = false'));
+}
+
 /** Starts so many brokers. */
 const brokers = (tls) => Promise.all(Array.from({ length: FOUR }, async () => startServer(['--dialects', '+tracker', '--port', `${await freePort()}`], { tls })));
 
@@ -108,6 +117,7 @@ async function inBrowsers({ folder, env }, own) {
   const config = join(folder, 'peerbroker.config.ts');
   writeFileSync(config, CONFIG);
   withRelays(folder);
+  countFailures(folder);
   const servers = await (own ? trackers(true) : brokers(true));
   const log = `trystero-browsers${own ? '-own' : ''}`;
   try {

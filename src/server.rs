@@ -52,7 +52,7 @@ use peerbroker_broker::events::Event;
 use peerbroker_core::threads::OnWake;
 use sockets::{BoundSocket, ListeningSocket};
 use turns::HandshakeTurns;
-use workers::{Stops, Workers};
+use workers::{ACCEPTS_PER_TURN, Stops, Workers};
 
 /// The name of the threads that serve clients, and of the one that serves the API.
 const WORKER: &str = "worker";
@@ -61,6 +61,7 @@ const API: &str = "api";
 /// New connections that a worker serves before the others get their turn: some 120 µs of work.
 const PLAIN_PER_TURN: usize = 4;
 const TLS_PER_TURN: usize = 1;
+const _: () = assert!(PLAIN_PER_TURN < ACCEPTS_PER_TURN && TLS_PER_TURN < ACCEPTS_PER_TURN);
 
 /// Time between two measurements of a worker. A block that is longer is never missed. Each wakes an idle worker, which costs some
 /// 70 µs.

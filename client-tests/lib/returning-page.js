@@ -34,24 +34,24 @@ window.harness = (() => {
     held.clear();
   }
 
+  /** The actions of pages after a pause. The test ends all pauses once it knows whether the Peers are back. */
+  const pauses = [];
+
+  function endPauses() {
+    for (const action of pauses.splice(0)) action();
+  }
+
   /** The usual ways of pages to answer a lost connection. */
   const habits = {
     none() {},
     'in the event': (peer) => peer.on('disconnected', () => peer.reconnect()),
-    // After the Peer is back by itself.
-    'by a timer': (peer) => peer.on('disconnected', () => setTimeout(() => {
-      peer.reconnect();
-      record('timer');
-    }, 3_000)),
+    'by a timer': (peer) => peer.on('disconnected', () => pauses.push(() => peer.reconnect())),
     both(peer) {
       habits['in the event'](peer);
       habits['by a timer'](peer);
     },
     'in the error': (peer) => peer.on('error', ({ type }) => type === 'network' && peer.reconnect()),
-    'a new Peer': (peer) => peer.once('disconnected', () => setTimeout(() => {
-      make({ id: peer.id ?? peer._lastServerId });
-      record('timer');
-    }, 3_000)),
+    'a new Peer': (peer) => peer.once('disconnected', () => pauses.push(() => make({ id: peer.id ?? peer._lastServerId }))),
     'a new Peer at once': (peer) => peer.once('disconnected', () => make({ id: `${peer._lastServerId}-2` })),
     'an error of its own': (peer) => peer.on('error', () => { throw new Error('a fault of the page'); }),
     destroy: (peer) => peer.on('disconnected', () => peer.destroy()),
@@ -180,7 +180,7 @@ window.harness = (() => {
     /** Messages that PeerJS keeps for connections that it does not know. */
     kept: (id) => peers.get(id)._lostMessages.size,
     do: ({ id, method }) => { peers.get(id)[method](); },
-    hold, release,
+    hold, release, endPauses,
     fire: (type) => { (type === 'visibilitychange' || type === 'resume' ? document : window).dispatchEvent(new Event(type)); },
   };
 })();

@@ -51,7 +51,7 @@ for (const habit of ['none', 'in the event', 'by a timer', 'both', 'in the error
     await stage.start();
     if (habit === 'a new Peer at once') await page.next('alice-2 open');
     else await page.next('alice open');
-    if (/timer|both|a new Peer$/.test(habit)) await page.next('timer');
+    await page.ask('endPauses');
     if (habit === 'a new Peer') await page.next('alice open');
 
     // Now each Peer that is lost would open, before another one.

@@ -52,7 +52,7 @@ export default [
       globals: {
         ice: 'readonly', iceServersOfPeers: 'readonly', restart: 'readonly', iceRestarts: 'readonly', reconnect: 'readonly', reconnects: 'readonly',
         safety_number: 'readonly', safetyNumber: 'readonly', reports: 'readonly', callReports: 'readonly', connection_way: 'readonly',
-        candidatesIn: 'readonly', guessWhy: 'readonly', pairIn: 'readonly', placesOfServer: 'readonly', wayIn: 'readonly',
+        bytesIn: 'readonly', candidatesIn: 'readonly', guessWhy: 'readonly', pairIn: 'readonly', placesOfServer: 'readonly', wayIn: 'readonly',
       },
     },
     rules: { 'no-redeclare': 'off', 'no-unused-expressions': 'off', 'no-unused-vars': ['error', { vars: 'local' }] },

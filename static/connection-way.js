@@ -21,6 +21,16 @@ export function pairIn(report) {
     ?? all.find(({ type, selected }) => type === 'candidate-pair' && selected);
 }
 
+/** The bytes that a connection has `sent` and `received`, over all its pairs: ICE moves to another one when it finds a better. */
+export function bytesIn(report) {
+  const all = [...report.values()];
+  // Firefox counts none there.
+  const transports = all.filter(({ type, bytesSent }) => type === 'transport' && bytesSent !== undefined);
+  const counted = transports.length > 0 ? transports : all.filter(({ type }) => type === 'candidate-pair');
+  const total = (name) => counted.reduce((sum, { [name]: bytes = 0 }) => sum + bytes, 0);
+  return { sent: total('bytesSent'), received: total('bytesReceived') };
+}
+
 /** 'direct', 'relay' for the relay of the server, 'turn' for a TURN server, or 'pipe' over the broker. The server has `added` these places. */
 export function wayIn(report, added) {
   if ([...report.values()].some(({ type }) => type === 'pipe')) return 'pipe';

@@ -7,7 +7,7 @@ import http from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { guessWhy } from '../../static/connection-way.js';
+import { bytesIn, guessWhy } from '../../static/connection-way.js';
 import { Client } from '../lib/client.mjs';
 import { TOKEN, dashboardOf } from '../lib/dashboard.mjs';
 import { startPages } from '../lib/pages.mjs';
@@ -34,11 +34,12 @@ async function opens(page, id, options = {}) {
   await page.run(([id, options]) => {
     const { fetch } = window;
     window.posted ??= 0;
-    window.looks = 0;
+    window.looks = { number: 0 };
     const { getStats } = RTCPeerConnection.prototype;
     RTCPeerConnection.prototype.getStats = async function look(...args) {
+      const { looks } = window;
       const stats = await getStats.apply(this, args);
-      window.looks += 1;
+      looks.number += 1;
       return stats;
     };
     window.fetch = (url, ...more) => {
@@ -56,22 +57,24 @@ async function opens(page, id, options = {}) {
   return page;
 }
 
-/** Waits until each page has looked at its connection: one that is being closed tells little. */
-async function looked(pages, looks) {
-  for (const page of pages) await until('a look at the connection', () => page.run((least) => window.looks >= least, looks));
+/** Counts only looks at connections that begin from now on. */
+async function countLooks(pages) {
+  for (const page of pages) await page.run(() => { window.looks = { number: 0 }; });
 }
 
-/** Connects a page to another one, sends a text there and back, and closes, once both have looked so often. */
-async function talks(page, other, to, looks) {
-  for (const one of [page, other]) await one.run(() => { window.looks = 0; });
-  await page.run((to) => new Promise((done) => {
-    const line = window.line = window.peer.connect(to);
-    line.on('open', () => line.send('x'.repeat(1000)));
-    line.on('data', done);
-  }), to);
-  await looked([page, other], looks);
-  await page.run(() => window.line.close());
+/** Waits until each page has looked at its connection: one that is being closed tells little. */
+async function looked(pages) {
+  for (const page of pages) await until('a look at the connection', () => page.run(() => window.looks.number > 0));
 }
+
+/** Connects a page to another one, and sends a text there and back. */
+const talks = (page, to) => page.run((to) => new Promise((done) => {
+  const line = window.line = window.peer.connect(to);
+  line.on('open', () => line.send('x'.repeat(1000)));
+  line.on('data', done);
+}), to);
+
+const hangsUp = (page) => page.run(() => window.line.close());
 
 /** Starts a connection that will not open; `end()` in the page closes it. */
 const tries = (page, to) => page.run((to) => {
@@ -84,7 +87,10 @@ const ofCaller = ({ reports }) => reports.find(({ caller }) => caller);
 for (const browser of ['chromium', 'firefox']) {
   reporting(`a connection that goes directly is one report of each end (${browser})`, browser, async (stage, reports) => {
     const [alice, bob] = [await opens(await stage.page(), 'alice'), await opens(await stage.page(), 'bob')];
-    await talks(alice, bob, 'bob', 2);
+    await talks(alice, 'bob');
+    await countLooks([alice, bob]);
+    await looked([alice, bob]);
+    await hangsUp(alice);
     await bob.run(() => window.peer.destroy());
     const told = await reports(2);
     assert.deepEqual([told.opened, told.failed], [{ direct: 1 }, {}]);
@@ -92,8 +98,8 @@ for (const browser of ['chromium', 'firefox']) {
       ['alice bob direct data true', 'bob alice direct data false']);
     const report = ofCaller(told);
     assert.ok(report.open_ms > 0 && report.duration_ms >= 0, JSON.stringify(report));
-    // Those of the last look, which may have been before the text.
-    assert.ok(report.sent_bytes > 0 && report.received_bytes >= 0, JSON.stringify(report));
+    // Those of the last look.
+    assert.ok(report.sent_bytes > 0 && report.received_bytes > 0, JSON.stringify(report));
     assert.ok(report.local.includes('host') && report.remote.includes('host'), JSON.stringify(report));
     assert.ok(report.states.includes('connected') || report.states.includes('completed'), JSON.stringify(report));
     assert.doesNotMatch(JSON.stringify(told), /127\.0\.0\.1/);
@@ -105,7 +111,7 @@ for (const browser of ['chromium', 'firefox']) {
   reporting(`a page that goes away reports what is open (${browser})`, browser, async (stage, reports) => {
     const [alice, bob] = [await opens(await stage.page(), 'alice'), await opens(await stage.page(), 'bob')];
     await alice.run(() => new Promise((open) => { window.peer.connect('bob').on('open', open); }));
-    await looked([alice, bob], 1);
+    await looked([alice, bob]);
     await alice.run(() => { location.href = 'about:blank'; }).catch(() => {});
     const report = ofCaller(await reports(1));
     assert.deepEqual([report.id, report.way], ['alice', 'direct']);
@@ -136,7 +142,8 @@ for (const browser of ['chromium', 'firefox']) {
 
   reporting(`data of a browser without WebRTC goes over a pipe (${browser})`, browser, async (stage, reports) => {
     const [alice, bob] = [await opens(await stage.page('none.html'), 'alice'), await opens(await stage.page(), 'bob')];
-    await talks(alice, bob, 'bob', 0);
+    await talks(alice, 'bob');
+    await hangsUp(alice);
     await bob.run(() => window.peer.destroy());
     const { opened } = await reports(2);
     assert.deepEqual(opened, { pipe: 1 });
@@ -144,7 +151,8 @@ for (const browser of ['chromium', 'firefox']) {
 
   reporting(`a key that takes no reports gets none, and one of the page's own is asked once (${browser})`, browser, async (stage, reports, api) => {
     const [alice, bob] = [await opens(await stage.page(), 'alice'), await opens(await stage.page(), 'bob')];
-    await talks(alice, bob, 'bob', 0);
+    await talks(alice, 'bob');
+    await hangsUp(alice);
     await bob.run(() => window.peer.destroy());
     assert.deepEqual([await alice.run(() => window.posted), await bob.run(() => window.posted)], [0, 0]);
 
@@ -153,7 +161,10 @@ for (const browser of ['chromium', 'firefox']) {
     for (const [key, posts] of [['on', 2], ['off', 1]]) {
       const [carol, dave] = [await opens(await stage.page(), 'carol', { key }), await opens(await stage.page(), 'dave', { key })];
       for (const times of [1, 2]) {
-        await talks(carol, dave, 'dave', key === 'on' ? 1 : 0);
+        await countLooks([carol, dave]);
+        await talks(carol, 'dave');
+        if (key === 'on') await looked([carol, dave]);
+        await hangsUp(carol);
         await until('a post, unless there was an answer', () => carol.run((least) => window.posted >= least, key === 'on' ? times : 1));
         await carol.run(() => window.answered);
       }
@@ -221,14 +232,23 @@ reporting('a call that its callee may not answer tells the reason', 'chromium', 
 
 reporting('a call tells its loss', 'chromium', async (stage, reports) => {
   const [alice, bob] = [await opens(await stage.page(), 'alice'), await opens(await stage.page(), 'bob')];
-  await bob.run(() => { window.peer.on('call', (call) => call.answer()); });
+  await bob.run(() => {
+    window.peer.on('call', (call) => {
+      const video = Object.assign(document.createElement('video'), { muted: true, autoplay: true });
+      video.addEventListener('playing', () => { window.isSeen = true; });
+      call.on('stream', (stream) => { video.srcObject = stream; });
+      call.answer();
+    });
+  });
   await alice.run(() => {
     const canvas = Object.assign(document.createElement('canvas'), { width: 16, height: 16 });
     const context = canvas.getContext('2d');
     setInterval(() => context.fillRect(0, 0, 16, 16), 50);
     window.call = window.peer.call('bob', canvas.captureStream(20));
   });
-  await looked([alice, bob], 2);
+  await until('a picture', () => bob.run(() => window.isSeen));
+  await countLooks([alice, bob]);
+  await looked([alice, bob]);
   await alice.run(() => window.call.close());
   await bob.run(() => window.peer.destroy());
   const told = await reports(2);
@@ -293,4 +313,15 @@ test('a reason is guessed from what an end knows', () => {
     ['unknown', {}, connection(offered, srflx, 1)],
     ['unknown', {}, connection(srflx, described(line('host', 255)), 1)],
   ])) assert.equal(guessWhy(facts, of), reason, JSON.stringify([facts, of]));
+});
+
+test('the bytes of a connection are those of all pairs that it had', () => {
+  const stats = (...reports) => new Map(reports.map((report, at) => [String(at), report]));
+  const [before, now] = [{ type: 'candidate-pair', bytesSent: 3246, bytesReceived: 3401 }, { type: 'candidate-pair', bytesSent: 50, bytesReceived: 0 }];
+  const [all, none] = [{ sent: 3296, received: 3401 }, { sent: 0, received: 0 }];
+  // Chromium may forget the first pair.
+  const transport = { type: 'transport', bytesSent: 3296, bytesReceived: 3401 };
+  const chromium = [stats(before, now, transport), stats(now, transport)];
+  const firefox = [stats(before, now, { type: 'transport' }), stats(before, now)];
+  assert.deepEqual([...chromium, ...firefox, stats()].map(bytesIn), [all, all, all, all, none]);
 });

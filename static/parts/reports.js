@@ -83,13 +83,14 @@ function callReports() {
         lost += Math.max(packetsLost, 0);
         came += packetsReceived;
       }
+      const { sent, received } = bytesIn(report);
       this.#seen = {
         way: wayIn(report, places),
         rtt_ms: Math.round(pair.currentRoundTripTime * 1000),
         // A connection that is being closed tells none.
         loss: lost + came > 0 ? lost / (lost + came) : this.#seen.loss,
-        sent_bytes: pair.bytesSent,
-        received_bytes: pair.bytesReceived,
+        sent_bytes: sent,
+        received_bytes: received,
       };
     }
 

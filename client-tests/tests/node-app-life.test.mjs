@@ -108,6 +108,11 @@ it('a program that dies is started again: the app gets an error, and clients tha
   }
 });
 
+it('it starts where pipes have no unref, as in Bun', async () => {
+  const { base } = await startApp(`delete require('node:net').Socket.prototype.unref; ${BARE}`);
+  assert.match(await text(`${base}peerjs/id`), /^[0-9a-f-]{36}$/);
+});
+
 it('without a listener for errors, a warning tells that the program has died', async () => {
   const { app, base } = await startApp(BARE);
   await text(`${base}peerjs/id`);

@@ -1,7 +1,7 @@
 // Apps of Node with peerbroker in them, as people write them: with other libraries beside it, at other paths, behind proxies.
 
 import assert from 'node:assert/strict';
-import { once } from 'node:events';
+import { EventEmitter, once } from 'node:events';
 import http from 'node:http';
 import { createRequire } from 'node:module';
 import net from 'node:net';
@@ -13,7 +13,7 @@ import { WebSocket, WebSocketServer } from 'ws';
 import { baseOf, endServer, text } from '../lib/node-api.mjs';
 import { loadPackage, source } from '../lib/npm-package.mjs';
 import { endSockets, PeerSocket } from '../lib/peer-socket.mjs';
-import { LIMIT, within } from '../lib/within.mjs';
+import { LIMIT, until, within } from '../lib/within.mjs';
 
 const { ExpressPeerServer, PeerServer } = loadPackage();
 const require = createRequire(import.meta.url);
@@ -119,6 +119,47 @@ it('a refused handshake is answered, and no request after it goes on', async () 
   await within('the end', once(socket, 'close'));
   assert.match(answer, /^HTTP\/1.1 4\d\d /);
   assert.equal(answer.match(/HTTP\/1.1/g).length, 1);
+});
+
+it('clients that leave before the answer leave no connection to the program', async () => {
+  const app = express5();
+  const server = http.createServer(app);
+  app.use((req, res, next) => {
+    if (!req.headers['x-leaves']) return next();
+    res.once('close', next);
+    req.socket.destroy();
+  });
+  app.use('/peerjs', ExpressPeerServer(server));
+  const url = `${baseOf(await listen(server))}peerjs/peerjs.js`;
+  const count = () => process.getActiveResourcesInfo().filter((kind) => kind === 'TCPSocketWrap').length;
+  const before = count();
+  for (let left = 0; left < 50; left += 1) await assert.rejects(fetch(url, { headers: { 'X-Leaves': 'yes' } }));
+  assert.match(await text(url), /PeerJS/);
+  await until('the end of connections', () => count() < before + 10);
+});
+
+it('no frame waits for the next one, on either connection of a client', async (t) => {
+  const { server } = await alone();
+  const { port } = /** @type {any} */ (server.address());
+  const { mock } = t.mock.method(net.Socket.prototype, 'setNoDelay');
+  await PeerSocket.open(baseOf(server), { id: 'alice' });
+  const sockets = mock.calls.map(({ this: socket }) => socket);
+  assert.ok(sockets.some(({ localPort }) => localPort === port), 'from the client');
+  assert.ok(sockets.some(({ localPort, remotePort }) => localPort !== port && remotePort !== port), 'to the program');
+});
+
+it('its clients get ICE servers', async () => {
+  const { server } = await alone();
+  const { iceServers, ttl } = await (await fetch(`${baseOf(server)}peerjs/ice`)).json();
+  assert.ok(Array.isArray(iceServers) && ttl > 0);
+});
+
+it('an app with createWebSocketServer reads no more of a client whose texts wait, however short they are', () => {
+  const { bridge } = require(`${source}/lib/bridge.js`);
+  const socket = Object.assign(new EventEmitter(), { pause: () => (socket.isPaused = true), isPaused: false });
+  bridge(socket, () => new Promise(() => {}), {}, async () => {});
+  for (let text = 0; text < 200; text += 1) socket.emit('message', Buffer.alloc(0), false);
+  assert.ok(socket.isPaused);
 });
 
 it('a wrong key gets no id and no list over HTTP', async () => {

@@ -3,6 +3,8 @@
 
 // Bytes that wait in one direction before their sender is not read any more.
 const MOST_UNSENT = 64 << 10;
+/** The bytes that a message costs beside its own. */
+const OVERHEAD = 512;
 
 /**
  * @param {any} socket is one of the library `ws`
@@ -33,18 +35,20 @@ function pass(from, findTo) {
   const waiting = [];
   const send = (data, isBinary) => {
     to.send(data, { binary: isBinary }, () => {
-      unsent -= data.length;
+      unsent -= data.length + OVERHEAD;
       if (unsent <= MOST_UNSENT) resume(from);
     });
   };
-  from.on('message', async (data, isBinary = typeof data !== 'string') => {
-    unsent += data.length;
+  from.on('message', (data, isBinary = typeof data !== 'string') => {
+    unsent += data.length + OVERHEAD;
     if (unsent > MOST_UNSENT) pause(from);
     if (to) return send(data, isBinary);
     waiting.push([data, isBinary]);
     if (waiting.length > 1) return;
-    to = await findTo();
-    for (const [data, isBinary] of waiting) send(data, isBinary);
+    findTo().then((found) => {
+      to = found;
+      for (const one of waiting.splice(0)) send(...one);
+    });
   });
 }
 

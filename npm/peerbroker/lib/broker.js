@@ -5,6 +5,7 @@ const cluster = require('node:cluster');
 const { randomBytes } = require('node:crypto');
 const http = require('node:http');
 const net = require('node:net');
+const { pipeline } = require('node:stream');
 const { inspect } = require('node:util');
 const { clientAddress, LOOPBACK } = require('./addresses.js');
 const { bridge } = require('./bridge.js');
@@ -17,7 +18,7 @@ const { LOG, warnOfError, warnOfEvent, warnOfOptions } = require('./warnings.js'
 const SETTINGS = { allow_discovery: '', concurrent_limit: '', expire_timeout: 'ms', alive_timeout: 'ms' };
 const IDS_TRIED = 100;
 // Those of this hop, and those that this process sets itself.
-const OWN_HEADERS = /^(connection|keep-alive|transfer-encoding|date|access-control-.*|vary)$/i;
+const OWN_HEADERS = /^(connection|keep-alive|transfer-encoding|date|access-control-.*)$/i;
 const FORWARDED = /^(forwarded|x-forwarded-for)$/i;
 // Of a body, which no request has that goes on.
 const OF_BODY = /^(content-length|transfer-encoding|expect|upgrade)$/;
@@ -179,9 +180,12 @@ class Broker {
     Object.assign(headers, this.proxyHeaders(req), { connection: 'keep-alive' });
     const answer = await this.ask({ host: LOOPBACK, path: path + split(req.url).search, headers, method: req.method, agent: this.agent });
     res.statusCode = answer.statusCode;
-    for (const [name, value] of Object.entries(answer.headers)) if (!OWN_HEADERS.test(name)) res.setHeader(name, value);
-    answer.on('error', () => res.destroy());
-    answer.pipe(res);
+    for (const [name, value] of Object.entries(answer.headers)) {
+      if (name === 'vary') res.vary(value);
+      else if (!OWN_HEADERS.test(name)) res.setHeader(name, value);
+    }
+    // Ends both: a client may have left before the answer.
+    pipeline(answer, res, () => {});
   }
 
   async ask(options, times = 3) {

@@ -60,8 +60,8 @@ class Program {
     this.child = child;
     // The app lives as long as its own servers. The program sees its stdin end when the app is gone.
     child.unref();
-    // @ts-ignore: pipes are sockets.
-    for (const pipe of child.stdio) pipe.unref();
+    // @ts-ignore: pipes are sockets; those of Bun do not keep an app alive.
+    for (const pipe of child.stdio) pipe.unref?.();
     child.stdin.on('error', () => {});
     let lastWords = '';
     let unfinished = '';

@@ -3,10 +3,12 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { test } from 'node:test';
-import { Channels, MOST_MESSAGE, readOptions } from '../../npm/vendor/pipe/channels.js';
+import { Channels, MOST_KEPT, MOST_MESSAGE, readOptions } from '../../npm/vendor/pipe/channels.js';
+import { nextTask } from '../../npm/vendor/pipe/events.js';
 import { present } from '../../npm/vendor/pipe/data-channel.js';
 import { BINARY, CLOSE, MOST_PAYLOAD, OPEN, PART, TEXT, readRecord, writeRecord } from '../../npm/vendor/pipe/frames.js';
 import { toUtf8 } from '../../npm/vendor/pipe/bytes.js';
+import { gc } from '../lib/memory.mjs';
 import { until } from '../lib/within.mjs';
 
 /** Both sides of a connection. Records arrive when the test calls `run`. */
@@ -212,13 +214,77 @@ test('a channel that closes before it opens was never there', async () => {
   assert.deepEqual([heard, both.sides[1].arrived], [['close'], []]);
 });
 
-test('an error of the connection reaches each channel as `error` and `close`', async () => {
+test('an error of the connection reaches each channel as `closing`, `error` and `close`', async () => {
   const both = new Both();
   const mine = both.create(0, 'x');
   both.connect();
   const heard = listen(mine);
   both.sides[0].channels.end({ error: new Error('cut') });
-  assert.deepEqual([heard, mine.readyState], [['error', 'close'], 'closed']);
+  assert.deepEqual([heard, mine.readyState], [['closing', 'error', 'close'], 'closed']);
+});
+
+/** The bytes that a page keeps for the other side, which sends these records until one is refused. */
+function keptOf(recordOf) {
+  const [, { channels, arrived }] = new Both().connect().sides;
+  const used = () => {
+    // The second one frees the bytes of arrays.
+    gc();
+    gc();
+    const { heapUsed, arrayBuffers } = process.memoryUsage();
+    return heapUsed + arrayBuffers;
+  };
+  const before = used();
+  let [error, sent] = [/** @type {Error | undefined} */ (undefined), 0];
+  for (let i = 0; i < 100_000 && sent < 4 * MOST_KEPT && !error; i += 1) {
+    const record = recordOf(i);
+    sent += record.length;
+    try {
+      channels.receive(readRecord(record));
+    } catch (refused) {
+      error = refused;
+    }
+  }
+  return { bytes: used() - before, error, channels, arrived };
+}
+
+const opening = toUtf8('{"label":"x"}');
+const large = new Uint8Array(MOST_PAYLOAD);
+const full = toUtf8(JSON.stringify({ label: 'x'.repeat(65_000) }));
+
+/** @type {Record<string, (i: number) => Uint8Array>} */
+const HOARDS = {
+  'messages without an end': (i) => (i < 100 ? writeRecord(OPEN, 2 * i + 1, opening) : writeRecord(PART, 2 * (i % 100) + 1, large)),
+  'channels that do not open': (i) => writeRecord(PART, 2 * (i % 1_000) + 1, large),
+  'channels': (i) => writeRecord(OPEN, 2 * i + 1, opening),
+  'channels with long labels': (i) => writeRecord(OPEN, 2 * i + 1, full),
+  'messages for a page that has not heard of the channel': (i) => writeRecord(i === 0 ? OPEN : BINARY, 1, i === 0 ? opening : large),
+};
+
+for (const [name, recordOf] of Object.entries(HOARDS)) {
+  test(`a page keeps at most 16 MiB of ${name}`, () => {
+    const { bytes, error } = keptOf(recordOf);
+    assert.match(error?.message, /has sent more than 16777216 bytes that have to be kept/);
+    assert.ok(bytes < MOST_KEPT + 2 * 1_048_576, `${bytes}`);
+  });
+}
+
+test('parts without bytes cost nothing', () => {
+  const { bytes, error, channels, arrived } = keptOf(() => writeRecord(PART, 1));
+  assert.equal(error, undefined);
+  assert.ok(bytes < 1_048_576, `${bytes}`);
+  channels.receive(readRecord(writeRecord(OPEN, 1, opening)));
+  assert.equal(arrived[0].label, 'x');
+});
+
+test('a channel that is over, and a message that is whole, give back what they cost', async () => {
+  const [, { channels }] = new Both().connect().sides;
+  const life = [writeRecord(OPEN, 1, opening), writeRecord(PART, 1, large), writeRecord(TEXT, 1), writeRecord(CLOSE, 1)];
+  for (let i = 0; i < 4_100; i += 1) {
+    for (const record of life) channels.receive(readRecord(record));
+    // The page hears of it in another task.
+    await new Promise((later) => { nextTask(() => later(undefined)); });
+  }
+  assert.deepEqual(channels.counts, { opened: 4_100, closed: 4_100 });
 });
 
 test('256 channels carry messages beside each other', async () => {

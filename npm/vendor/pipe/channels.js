@@ -13,6 +13,11 @@ const MOST_BUFFERED = 16 * 1_048_576;
 /** Most bytes of an OPEN: a label and a protocol of 65,535 bytes each, escaped in JSON. */
 const MOST_OPEN = 1_048_576;
 
+/** Most bytes that the other side can make this page keep, with what objects cost beside their bytes: a channel, and anything else. */
+export const MOST_KEPT = 16 * 1_048_576;
+const CHANNEL_COST = 4_096;
+export const COST = 512;
+
 /** Numbers of channels, as in SCTP. 65,535 is none. */
 const NUMBERS = 65_535;
 
@@ -59,6 +64,60 @@ function bytesOf(data) {
   return new Uint8Array(data.buffer, data.byteOffset, data.byteLength).slice();
 }
 
+/** The bytes of what all channels keep for the other side. */
+class Kept {
+  #bytes = 0;
+
+  add(bytes) {
+    this.#bytes += bytes;
+    if (this.#bytes > MOST_KEPT) throw new PipeError(`the other page has sent more than ${MOST_KEPT} bytes that have to be kept`);
+  }
+
+  remove(bytes) {
+    this.#bytes -= bytes;
+  }
+}
+
+/** A message that comes in parts. Its buffer doubles, so that many small parts cost as much as one. */
+class Parts {
+  #kept;
+  #most;
+  #buffer = new Uint8Array();
+  #length = 0;
+
+  constructor(kept, most) {
+    this.#kept = kept;
+    this.#most = most;
+    kept.add(COST);
+  }
+
+  add(payload) {
+    const length = this.#length + payload.length;
+    if (length > this.#most) throw new PipeError(`a message has more than ${this.#most} bytes`);
+    if (length > this.#buffer.length) this.#grow(Math.min(this.#most, Math.max(length, 2 * this.#buffer.length)));
+    this.#buffer.set(payload, this.#length);
+    this.#length = length;
+  }
+
+  #grow(size) {
+    this.#kept.add(size - this.#buffer.length);
+    const larger = new Uint8Array(size);
+    larger.set(this.#buffer.subarray(0, this.#length));
+    this.#buffer = larger;
+  }
+
+  /** The whole message, with an end that is no part. */
+  end(payload) {
+    this.add(payload);
+    this.drop();
+    return this.#buffer.slice(0, this.#length);
+  }
+
+  drop() {
+    this.#kept.remove(COST + this.#buffer.length);
+  }
+}
+
 /** One channel, without its events: these go to `target`, the object that the page has. */
 export class Channel {
   /** @type {'connecting' | 'open' | 'closing' | 'closed'} */
@@ -72,20 +131,26 @@ export class Channel {
   #wake;
   /** Records that wait for room. @type {{ kind: number, bytes?: Uint8Array, at: number, size: number }[]} */
   #queue = [];
-  #parts = [];
-  #partBytes = 0;
+  #kept;
+  /** @type {Parts | undefined} */
+  #parts;
   #hasSaidClose = false;
   #hasHeardClose = false;
   /** Bytes that have gone to the transport in this task. */
   #sent = 0;
+  /** The bytes that it counts among what is kept: none, if this page has made it. */
+  cost = 0;
   /** Events that wait until the page has heard of the channel. @type {Event[] | undefined} */
   #held;
+  /** The bytes of messages among them. */
+  #heldBytes = 0;
 
-  constructor(options, wake) {
+  constructor(options, wake, kept) {
     this.options = options;
     /** @type {number | null} */
     this.id = options.id;
     this.#wake = wake;
+    this.#kept = kept;
   }
 
   tell(event) {
@@ -120,6 +185,7 @@ export class Channel {
     nextTask(() => {
       const held = this.#held ?? [];
       this.#held = undefined;
+      this.#kept.remove(this.#heldBytes);
       for (const event of held) this.tell(event);
     });
   }
@@ -152,7 +218,7 @@ export class Channel {
       message.bytes = new Uint8Array(await blob.arrayBuffer());
       this.#wake(this);
     } catch (error) {
-      this.fail(error);
+      this.ended({ error });
     }
   }
 
@@ -212,24 +278,14 @@ export class Channel {
       return;
     }
     if (this.#hasHeardClose) throw new PipeError('a record came behind the close of its channel');
-    this.#parts.push(payload);
-    this.#partBytes += payload.length;
-    if (this.#partBytes > MOST_MESSAGE) throw new PipeError(`a message has more than ${MOST_MESSAGE} bytes`);
-    if (kind === PART) return;
-    const bytes = this.#whole();
-    if (this.state === 'open') this.#deliver(kind === TEXT ? fromUtf8(bytes) : this.#binary(bytes), bytes.length);
-  }
-
-  #whole() {
-    const bytes = new Uint8Array(this.#partBytes);
-    let at = 0;
-    for (const part of this.#parts) {
-      bytes.set(part, at);
-      at += part.length;
+    if (kind === PART) {
+      this.#parts ??= new Parts(this.#kept, MOST_MESSAGE);
+      this.#parts.add(payload);
+      return;
     }
-    this.#parts = [];
-    this.#partBytes = 0;
-    return bytes;
+    const bytes = this.#parts ? this.#parts.end(payload) : payload.slice();
+    this.#parts = undefined;
+    if (this.state === 'open') this.#deliver(kind === TEXT ? fromUtf8(bytes) : this.#binary(bytes), bytes.length);
   }
 
   #binary(bytes) {
@@ -239,6 +295,10 @@ export class Channel {
   #deliver(data, size) {
     this.counts.messagesReceived += 1;
     this.counts.bytesReceived += size;
+    if (this.#held) {
+      this.#heldBytes += COST + size;
+      this.#kept.add(COST + size);
+    }
     this.tell(new MessageEvent('message', { data }));
   }
 
@@ -247,21 +307,23 @@ export class Channel {
     return this.#hasHeardClose && this.#hasSaidClose && this.#queue.length === 0;
   }
 
-  ended({ isLater = false } = {}) {
-    if (this.state === 'closed') return;
-    this.state = 'closed';
-    this.#queue = [];
-    this.#parts = [];
-    const tell = () => this.tell(new Event('close'));
-    if (isLater) nextTask(tell);
-    else tell();
-  }
-
-  fail(error) {
-    if (this.state === 'closed') return;
-    this.state = 'closing';
-    this.tell(new RtcErrorEvent('error', { error }));
-    this.ended();
+  /** It ends: by an error if there is one, or by this page, which hears of it later. @param {{ error?: Error, isLater?: boolean }} how */
+  ended({ error, isLater = false } = {}) {
+    const end = () => {
+      if (this.state === 'closed') return;
+      this.#queue = [];
+      this.#parts?.drop();
+      this.#parts = undefined;
+      if (this.state !== 'closing') {
+        this.state = 'closing';
+        this.tell(new Event('closing'));
+      }
+      this.state = 'closed';
+      if (error) this.tell(new RtcErrorEvent('error', { error }));
+      this.tell(new Event('close'));
+    };
+    if (isLater) nextTask(end);
+    else end();
   }
 }
 
@@ -279,7 +341,8 @@ export class Channels {
   /** @type {0 | 1 | undefined} */
   #parity;
   counts = { opened: 0, closed: 0 };
-  /** What has come of the OPEN of a channel. @type {Map<number, Uint8Array[]>} */
+  #kept = new Kept();
+  /** What has come of the OPEN of a channel. @type {Map<number, Parts>} */
   #opening = new Map();
 
   constructor(present) {
@@ -291,7 +354,7 @@ export class Channels {
   }
 
   create(options) {
-    const channel = new Channel(options, this.#wake);
+    const channel = new Channel(options, this.#wake, this.#kept);
     if (channel.id !== null && this.#byId.has(channel.id)) throw failure('OperationError', `The id ${channel.id} is in use`);
     if (channel.id === null) this.#unnumbered.add(channel);
     else this.#byId.set(channel.id, channel);
@@ -359,16 +422,19 @@ export class Channels {
 
   #hearOpen(kind, id, payload) {
     if (this.#byId.has(id) || id === NUMBERS) throw new PipeError(`channel ${id} is opened twice`);
-    const parts = this.#opening.get(id) ?? [];
-    parts.push(payload);
-    this.#opening.set(id, parts);
-    const size = parts.reduce((sum, { length }) => sum + length, 0);
-    if (size > MOST_OPEN) throw new PipeError(`the OPEN of channel ${id} has ${size} bytes`);
-    if (kind === PART) return;
+    const parts = this.#opening.get(id) ?? new Parts(this.#kept, MOST_OPEN);
+    if (kind === PART) {
+      this.#opening.set(id, parts);
+      parts.add(payload);
+      return;
+    }
     this.#opening.delete(id);
+    const bytes = parts.end(payload);
     if (kind !== OPEN) return;
-    const options = readOpen(parts, id);
-    const channel = new Channel(options, this.#wake);
+    const options = readOpen(bytes, id);
+    const channel = new Channel(options, this.#wake, this.#kept);
+    channel.cost = CHANNEL_COST + 2 * bytes.length;
+    this.#kept.add(channel.cost);
     this.#byId.set(id, channel);
     this.counts.opened += 1;
     channel.arrive(() => this.#present(channel));
@@ -377,6 +443,7 @@ export class Channels {
   #forgetIfOver(channel) {
     if (!channel.isOver || this.#byId.get(channel.id) !== channel) return;
     this.#byId.delete(channel.id);
+    this.#kept.remove(channel.cost);
     this.counts.closed += 1;
     channel.ended();
   }
@@ -389,18 +456,17 @@ export class Channels {
     this.#pipe = undefined;
     for (const channel of this.all) {
       if (channel.state !== 'closed') this.counts.closed += 1;
-      if (error) channel.fail(error);
-      else channel.ended({ isLater });
+      channel.ended({ error, isLater });
     }
     this.#byId.clear();
+    this.#opening.clear();
     this.#unnumbered.clear();
     this.#waiting.clear();
   }
 }
 
-function readOpen(parts, id) {
+function readOpen(bytes, id) {
   try {
-    const bytes = parts.length === 1 ? parts[0] : new Uint8Array(parts.flatMap((part) => [...part]));
     const { label, ...options } = JSON.parse(fromUtf8(bytes));
     return { ...readOptions(label, { ...options, negotiated: false }), id };
   } catch (error) {

@@ -21,7 +21,9 @@ class FakeChannel extends EventTarget {
   get label() { return this.name; }
   get readyState() { return this.state; }
   send(text) { this.sent.push(text); }
-  close() { this.tell('close', 'closed'); }
+  close() {
+    if (this.state !== 'closed') this.tell('close', 'closed');
+  }
 
   tell(type, state) {
     this.state = state;
@@ -53,18 +55,21 @@ class States extends EventTarget {
 }
 
 export class FakeNative extends States {
+  /** Sections of descriptions, beside that of data. */
+  static more = '';
   /** Descriptions that it was given. */
   given = [];
   channels = [];
+  senders = [];
   isClosed = false;
   #sdp = new Sdp();
 
   async createOffer() {
-    return new SessionDescription({ type: 'offer', sdp: this.#sdp.offer({ mid: '0', wantsData: true }) });
+    return new SessionDescription({ type: 'offer', sdp: this.#sdp.offer({ mid: '0', wantsData: true }) + FakeNative.more });
   }
 
   async createAnswer() {
-    return new SessionDescription({ type: 'answer', sdp: this.#sdp.answer(this.known.pendingRemoteDescription.sdp) });
+    return new SessionDescription({ type: 'answer', sdp: this.#sdp.answer(this.known.pendingRemoteDescription.sdp) + FakeNative.more });
   }
 
   async setLocalDescription(description) { this.#set('Local', description); }
@@ -94,9 +99,15 @@ export class FakeNative extends States {
     return channel;
   }
 
+  getSenders() {
+    return this.senders;
+  }
+
   close() {
     this.isClosed = true;
     this.known.signalingState = 'closed';
+    // What a page has put in the place of `close` is not of the browser.
+    for (const channel of this.channels) FakeChannel.prototype.close.call(channel);
   }
 
   /** What the network does. */

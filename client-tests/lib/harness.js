@@ -76,6 +76,7 @@ window.harness = (() => {
     watchPipe(line);
     line.on('open', () => record(opened(number)));
     line.on('data', (value) => record(heard(number), value));
+    line.on('error', ({ type }) => record('line error', type));
     line.on('close', () => record('line close'));
     return number;
   }

@@ -14,6 +14,9 @@ window.log = (() => {
 
   const story = () => events.map(({ name, detail }) => [name, detail].join(' ').trim()).join(', ') || 'nothing';
 
+  /** The names and details of all events. */
+  const order = () => events.map(({ name, detail }) => [name, detail]);
+
   /** The first event of one of these names that no test has taken yet. */
   function next(names) {
     return new Promise((found) => {
@@ -43,5 +46,5 @@ window.log = (() => {
 
   const count = (name) => details(name).length;
 
-  return { record, next, must, forget, details, count, story };
+  return { record, next, must, forget, details, count, story, order };
 })();

@@ -1,7 +1,7 @@
 // Runs in pages of tests of webrtc.js, without a library of peers: one connection, whose descriptions the test hands over; or simple-peer.
 
 window.harness = (() => {
-  const { record, next, must, count, story } = window.log;
+  const { record, next, must, count, story, order } = window.log;
   const channels = [];
   let connection;
   let peer;
@@ -12,6 +12,7 @@ window.harness = (() => {
     const number = channels.push(channel) - 1;
     channel.binaryType = 'arraybuffer';
     channel.addEventListener('open', () => record(`open ${number}`, channel.label));
+    channel.addEventListener('closing', () => record(`closing ${number}`));
     channel.addEventListener('close', () => record(`closed ${number}`));
     channel.addEventListener('error', ({ error }) => record(`error ${number}`, error?.message));
     channel.addEventListener('message', ({ data }) => hear(number, channel, data));
@@ -177,6 +178,11 @@ window.harness = (() => {
   const closeChannel = (number) => channels[number].close();
   const close = () => connection.close();
 
+  /** Closes a connection that fails, as libraries do. */
+  function closeWhenFailed() {
+    connection.addEventListener('connectionstatechange', () => connection.connectionState === 'failed' && connection.close());
+  }
+
   /** simple-peer, whose signals the test hands over. */
   function meet(initiator) {
     peer = new SimplePeer({ initiator, trickle: false, config: { iceServers: [] } });
@@ -193,6 +199,6 @@ window.harness = (() => {
   const leave = () => peer.destroy();
 
   return {
-    next, must, count, story, make, addSound, offer, accept, send, startStream, sentNumbers, stopStream, act, startFile, sent, more, fileHash, states, list, kinds, heard, closeChannel, close, timeToOpen, hang, meet, signal, say, leave,
+    next, must, count, story, order, closeWhenFailed, make, addSound, offer, accept, send, startStream, sentNumbers, stopStream, act, startFile, sent, more, fileHash, states, list, kinds, heard, closeChannel, close, timeToOpen, hang, meet, signal, say, leave,
   };
 })();

@@ -6,6 +6,7 @@ import { after, afterEach, test } from 'node:test';
 import { NEXT, nextFrame } from '../../npm/vendor/pipe/frames.js';
 import { withoutLine } from '../../npm/vendor/pipe/line.js';
 import { BrowserSocket } from '../lib/browser-socket.mjs';
+import { gc } from '../lib/memory.mjs';
 import { startPipeServer } from '../lib/pipe-server.mjs';
 import { LIMIT, until, within } from '../lib/within.mjs';
 
@@ -198,8 +199,9 @@ test('a connection that one page closes ends at the other', options, async () =>
   const failed = next(theirs, 'error');
   theirs.send('last words');
   one.connection.close();
-  assert.deepEqual([mine.readyState, one.connection.signalingState, one.connection.connectionState], ['closed', 'closed', 'closed']);
+  assert.deepEqual([one.connection.signalingState, one.connection.connectionState], ['closed', 'closed']);
   await next(other.connection, 'connectionstatechange');
+  assert.equal(mine.readyState, 'closed');
   assert.deepEqual([events, theirs.readyState, other.connection.connectionState], [['close', 'close'], 'closed', 'disconnected']);
   const event = await failed;
   assert.ok(event instanceof RTCErrorEvent && event.error instanceof RTCError);
@@ -246,14 +248,54 @@ test('an end that does not come back is gone: the channels of the other fail', o
   assert.deepEqual([one, other].filter(({ connection }) => connection.connectionState === 'failed').length, 1);
 });
 
+const turn = () => new Promise((later) => { setImmediate(later); });
+
+test('a page hears that the other is away after five seconds', options, async (t) => {
+  const { one, other } = await connect();
+  server.isClosed = true;
+  const before = server.turnedAway;
+  t.mock.timers.enable({ apis: ['setTimeout'] });
+  server.drop(0);
+  server.drop(1);
+  // Attempts to come back begin once the loss is known.
+  while (server.turnedAway < before + 2) {
+    await turn();
+    t.mock.timers.tick(1);
+  }
+  const states = () => [one, other].map(({ connection }) => connection.connectionState);
+  t.mock.timers.tick(4_500);
+  assert.deepEqual(states(), ['connected', 'connected']);
+  t.mock.timers.tick(500);
+  assert.deepEqual(states(), ['disconnected', 'disconnected']);
+});
+
+test('nothing keeps a connection that has failed', options, async () => {
+  const failed = await (async () => {
+    const { one, other, mine } = await connect();
+    server.meddle = () => [Buffer.from('hello')];
+    const all = [one, other].map(({ connection }) => next(connection, 'connectionstatechange'));
+    mine.send('bad');
+    await Promise.all(all);
+    return made.splice(0).map((connection) => new WeakRef(connection));
+  })();
+  // Sockets that close are there for a while.
+  await until('the connections to be gone', () => {
+    gc();
+    return failed.every((connection) => connection.deref() === undefined);
+  });
+});
+
 test('without a pipe the connection fails', options, async () => {
   server.refuses = true;
   const [one, other] = [make(), make()];
   const mine = one.connection.createDataChannel('x');
   const failed = next(mine, 'error');
   await exchange(one.connection, other.connection);
+  const heard = [];
+  one.connection.addEventListener('iceconnectionstatechange', () => heard.push(one.connection.iceConnectionState));
+  for (const type of ['closing', 'error', 'close']) mine.addEventListener(type, () => heard.push(type));
   assert.match((await failed).error.message, /Pipes are off\. Its operator reads in its log/);
-  assert.deepEqual([mine.readyState, one.connection.connectionState], ['closed', 'failed']);
+  assert.deepEqual(heard, ['checking', 'failed', 'closing', 'error', 'close']);
 });
 
 test('without the line in the other description it fails at once, and the console says what to do', options, async (t) => {

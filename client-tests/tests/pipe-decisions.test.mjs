@@ -24,6 +24,7 @@ afterEach(async () => {
   await until('the pipes to end', () => server.pipes.size === 0);
   server.refuses = false;
   server.requests.length = 0;
+  FakeNative.more = '';
 });
 
 function make() {
@@ -197,6 +198,83 @@ test('without a pipe the page hears that native WebRTC has failed', options, asy
   channel.tell('close', 'closed');
   await until('the end', () => offerer.story.length === 2 && answerer.story.length === 1);
   assert.deepEqual([offerer.story, answerer.story], [['failed', 'close closed'], ['failed']]);
+});
+
+const turn = () => new Promise((later) => { setImmediate(later); });
+
+test('native WebRTC has five seconds before a page asks over a pipe', options, async (t) => {
+  t.mock.timers.enable({ apis: ['setTimeout'] });
+  await meet();
+  t.mock.timers.tick(4_999);
+  await turn();
+  assert.equal(server.requests.length, 0);
+  t.mock.timers.tick(1);
+  while (server.requests.length < 2) await turn();
+  t.mock.timers.reset();
+});
+
+test('a page whose question has no answer goes on with native WebRTC', options, async (t) => {
+  const pages = await meet();
+  const { offerer, channel } = pages;
+  const { waiting } = holdRecords();
+  t.mock.timers.enable({ apis: ['setTimeout'] });
+  fail(pages);
+  while (waiting.length < 1) await turn();
+  channel.tell('open', 'open');
+  assert.deepEqual(offerer.story, []);
+  for (let second = 0; second < 30; second += 1) {
+    t.mock.timers.tick(1_000);
+    // Both ends have time to answer.
+    for (let i = 0; i < 10; i += 1) await turn();
+  }
+  t.mock.timers.reset();
+  assert.deepEqual(offerer.story, ['failed', 'open open']);
+});
+
+test('what a page holds back of native WebRTC has a bound', options, async () => {
+  const pages = await meet();
+  const { offerer, channel } = pages;
+  const { waiting } = holdRecords();
+  fail(pages);
+  await until('the question', () => waiting.length === 1);
+  channel.tell('open', 'open');
+  for (let i = 0; i < 65 && offerer.story.length === 0; i += 1) channel.hear(new ArrayBuffer(262_144));
+  assert.deepEqual(offerer.story.slice(0, 2), ['failed', 'open open']);
+});
+
+const picture = (direction) => `m=video 9 UDP/TLS/RTP/SAVPF 96\r\nc=IN IP4 0.0.0.0\r\na=mid:1\r\na=${direction}\r\n`;
+
+test('a connection with a picture stays native, with its data', options, async () => {
+  FakeNative.more = picture('sendrecv');
+  const pages = await meet();
+  fail(pages);
+  assert.deepEqual([pages.offerer.story, pages.answerer.story, server.requests.length], [['failed'], ['failed'], 0]);
+});
+
+test('a connection over which nobody sends a picture is one of data', options, async () => {
+  FakeNative.more = picture('inactive');
+  const pages = await meet();
+  fail(pages);
+  await until('the channel', () => pages.channel.readyState === 'open');
+});
+
+test('a page that has added a picture meanwhile answers with native WebRTC', options, async () => {
+  const pages = await meet();
+  pages.offerer.connection.turn('failed');
+  await until('the pipe of the offerer', () => server.requests.length === 1);
+  pages.answerer.connection.turn('failed');
+  pages.answerer.connection.senders.push({ track: {} });
+  await until('the end', () => pages.offerer.story.length === 1 && pages.answerer.story.length === 1);
+  assert.deepEqual([pages.offerer.story, pages.answerer.story], [['failed'], ['failed']]);
+});
+
+test('a page that closes its connection while it connects hears what native WebRTC says of its channels', options, async () => {
+  const { connection, story } = make();
+  const channel = connection.createDataChannel('x');
+  listen(channel, story);
+  await connection.setLocalDescription(await connection.createOffer());
+  connection.close();
+  assert.deepEqual([story, channel.readyState], [['close closed'], 'closed']);
 });
 
 test('without the line of the other page, everything is native', options, async () => {

@@ -4,6 +4,7 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import net from 'node:net';
 import { afterEach, test } from 'node:test';
+import { WebSocketServer } from 'ws';
 import { BrowserSocket } from '../lib/browser-socket.mjs';
 import { Keys } from '../lib/keys.mjs';
 import { startPipeServer } from '../lib/pipe-server.mjs';
@@ -121,6 +122,28 @@ test('a page that loses its socket does not ask', options, async (t) => {
   assert.deepEqual([data, counts.asked], ['hello', 0]);
 });
 
+const turn = () => new Promise((later) => { setImmediate(later); });
+
+test('a page gives up on a broker that takes its socket and says nothing', options, async (t) => {
+  const silent = new WebSocketServer({ host: '127.0.0.1', port: 0 });
+  t.after(() => {
+    silent.clients.forEach((socket) => socket.terminate());
+    silent.close();
+  });
+  await once(silent, 'listening');
+  t.mock.timers.enable({ apis: ['setTimeout', 'Date'], now: Date.now() });
+  const channels = await meet(`http://127.0.0.1:${/** @type {net.AddressInfo} */ (silent.address()).port}/`);
+  const reasons = [];
+  for (const channel of channels) channel.addEventListener('error', ({ error }) => reasons.push(error.message));
+  while (silent.clients.size < 2) await turn();
+  for (let second = 0; second < 45; second += 1) {
+    t.mock.timers.tick(1_000);
+    await turn();
+  }
+  assert.equal(reasons.length, 2);
+  assert.match(reasons[0], /the broker took no data for 30 s/);
+});
+
 test('a page gives a socket up only after the time that a broker may wait for the end of a dead node', options, async (t) => {
   let dialled = 0;
   globalThis.WebSocket = /** @type {any} */ (class extends BrowserSocket {
@@ -139,7 +162,6 @@ test('a page gives a socket up only after the time that a broker may wait for th
   await once(silent, 'listening');
   t.mock.timers.enable({ apis: ['setTimeout'] });
   await meet(`http://127.0.0.1:${silent.address().port}/`);
-  const turn = () => new Promise((later) => { setImmediate(later); });
   while (dialled < 2) await turn();
 
   // See PATIENCE in src/session/pipe_place.rs.

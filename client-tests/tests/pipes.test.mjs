@@ -203,6 +203,80 @@ visit('a page that goes away ends the connection of the other', 'chromium', NONE
   await until('the next page to be there', async () => await place() === next);
 });
 
+/** Candidates of a port where nobody answers. */
+const nowhere = ({ type, sdp }) => ({ type, sdp: sdp.replace(/^(a=candidate:\S+ 1 udp \d+ \S+) \d+/gm, '$1 47123') });
+
+/** @type {Record<string, (pages: Page[], server: any) => Promise<unknown>>} Each way to end, up to the last event that pages hear. */
+const ENDS = {
+  'the other page closes it': async ([one, other]) => {
+    await connect([one, other]);
+    await other.ask('close');
+    while ((await one.next('connectionState')).detail !== 'failed');
+  },
+  'this page closes it': async ([one, other]) => {
+    await connect([one, other]);
+    await one.ask('close');
+    await one.must('closed 0');
+  },
+  'this page closes it while it connects': async ([one]) => {
+    await one.ask('make', ['x']);
+    await one.ask('offer');
+    await one.ask('close');
+    await one.must('closed 0');
+  },
+  'this page closes its channel while it connects': async ([one]) => {
+    await one.ask('make', ['x']);
+    await one.ask('offer');
+    await one.ask('closeChannel', 0);
+    await one.must('closed 0');
+  },
+  'there is no path, and this page closes what has failed': async ([one, other], server) => {
+    server.refuses = true;
+    await one.ask('make', ['x']);
+    await one.ask('closeWhenFailed');
+    await other.ask('make');
+    await one.ask('accept', nowhere(await other.ask('accept', nowhere(await one.ask('offer')))));
+    await one.must('closed 0');
+  },
+};
+
+/**
+ * What a page has heard of a connection and its channel, in an order that Chromium keeps. It leaves ICE at `disconnected` where W3C
+ * has `failed`, for which PeerJS waits.
+ */
+const ANY_ORDER = /^(pipe|open 0|signalingState|iceGatheringState|iceConnectionState (disconnected|failed))/;
+const heardBy = async (page) => (await page.ask('order'))
+  .map(([name, detail]) => (name.endsWith('State') ? `${name} ${detail}` : name))
+  .filter((event) => !ANY_ORDER.test(event));
+
+for (const [how, end] of Object.entries(ENDS)) {
+  const kinds = /** @type {Kind[]} */ ([{ script: false }, { browser: 'none' }, { browser: 'native' }]);
+  visit(`a page without WebRTC hears the events of one with it, in their order, if ${how}`, 'chromium', kinds.flatMap((kind) => [kind, kind]), async (pages, server) => {
+    const pairs = kinds.map((_, i) => pages.slice(2 * i, 2 * i + 2));
+    await Promise.all(pairs.map((pair) => end(pair, server)));
+    const [native, ...others] = await Promise.all(pairs.map(([one]) => heardBy(one)));
+    for (const heard of others) assert.deepEqual(heard, native);
+  }, { hasTricks: true });
+}
+
+const DEAD_ENDS = {
+  'the other page has no webrtc.js': { browser: 'native', script: false },
+  'pipes are off': { browser: 'none' },
+};
+
+for (const [why, kind] of Object.entries(DEAD_ENDS)) {
+  visit(`a caller of PeerJS hears that its connection has failed if ${why}`, 'chromium',
+    [{ browser: 'none', library: '1.5.5' }, { ...kind, library: '1.5.5' }], async ([alice, bob], server) => {
+      server.refuses = true;
+      const signalling = await (broker ??= startServer());
+      const id = `bob-${kind.browser}`;
+      await bob.open(signalling, id);
+      await alice.open(signalling, `alice-${kind.browser}`);
+      await alice.dial(id);
+      assert.equal((await alice.next('line error')).detail, 'negotiation-failed');
+    }, { Kind: Client, hasTricks: true });
+}
+
 visit('where pipes are off, the page hears that WebRTC found no path', 'chromium', PAIRS['two pages whose WebRTC finds no path'], async (pages, server) => {
   server.refuses = true;
   const [one, other] = pages;

@@ -1,16 +1,19 @@
 // RTCPeerConnection where the browser has one: native first. If it finds no path, and the other page has this script, both pages agree
 // over a pipe to give native WebRTC up. The connection and the channels that the page has made stay, and go over the pipe.
 
-import { hasData } from './sdp.js';
-import { readOptions } from './channels.js';
+import { COST, MOST_KEPT, readOptions } from './channels.js';
 import { adopt } from './data-channel.js';
 import { addHandlers } from './events.js';
 import { readLine, withLine, withoutLine } from './line.js';
+import { hasData, hasMedia } from './sdp.js';
 import { PIPE_KEYS, Session } from './session.js';
 import { EVENTS, answerOldPages } from './stand-in.js';
 
 /** Native WebRTC has so many milliseconds until this page asks over a pipe. */
 const NATIVE_FIRST = 5_000;
+
+/** Both pages have so many milliseconds to agree, once both are at the pipe. */
+const DECISION = 30_000;
 
 const STATES = ['connectionstatechange', 'iceconnectionstatechange'];
 /** Events that say how native WebRTC gets on. */
@@ -52,6 +55,7 @@ export function makeNativeFirst(Native, settings, isNative = ({ isTrusted }) => 
     #channels = new Map();
     /** What the page hears if native WebRTC wins. @type {(() => void)[]} */
     #held = [];
+    #heldBytes = 0;
     #timer = 0;
 
     /** @param {any[]} given */
@@ -111,7 +115,14 @@ export function makeNativeFirst(Native, settings, isNative = ({ isTrusted }) => 
       event.stopImmediatePropagation();
       const { channel } = event;
       this.#watch(channel, undefined);
-      this.#held.push(() => this.dispatchEvent(new RTCDataChannelEvent('datachannel', { channel })));
+      this.#hold(() => this.dispatchEvent(new RTCDataChannelEvent('datachannel', { channel })));
+    }
+
+    #hold(tell, size = 0) {
+      this.#held.push(tell);
+      this.#heldBytes += COST + size;
+      // So much comes only over a way that works.
+      if (this.#heldBytes > MOST_KEPT) this.#win();
     }
 
     /** Until native WebRTC wins, the page sees a channel that connects. */
@@ -139,8 +150,10 @@ export function makeNativeFirst(Native, settings, isNative = ({ isTrusted }) => 
         return;
       }
       event.stopImmediatePropagation();
+      if (this.#isPipe) return;
       const channel = event.target;
-      this.#held.push(() => channel.dispatchEvent(copyOf(event)));
+      const { length, byteLength = 2 * length, size = byteLength } = event.data ?? '';
+      this.#hold(() => channel.dispatchEvent(copyOf(event)), size);
     };
 
     // The decision
@@ -153,7 +166,7 @@ export function makeNativeFirst(Native, settings, isNative = ({ isTrusted }) => 
         this.#catchUp();
         return;
       }
-      if (!this.#remoteLine) {
+      if (!this.#remoteLine || this.#hasMedia) {
         this.#win();
         return;
       }
@@ -163,11 +176,24 @@ export function makeNativeFirst(Native, settings, isNative = ({ isTrusted }) => 
       else this.#timer = Number(setTimeout(() => this.#openPipe(), NATIVE_FIRST));
     }
 
+    /** Sound and pictures stay where they are, and so does the data beside them. */
+    get #hasMedia() {
+      const answer = [super.currentLocalDescription, super.currentRemoteDescription].find((description) => description?.type === 'answer');
+      return hasMedia(answer?.sdp ?? '') || super.getSenders().some(({ track }) => track);
+    }
+
     #openPipe() {
       clearTimeout(this.#timer);
       if (this.#mode !== 'native' || !this.#hasHope) return;
+      if (this.#hasMedia) {
+        this.#win();
+        return;
+      }
       this.#session.start({
-        opened: () => this.#session.isOfferer && this.#ask(),
+        opened: () => {
+          this.#timer = Number(setTimeout(() => this.#win(), DECISION));
+          if (this.#session.isOfferer) this.#ask();
+        },
         heard: (word) => this.#hearWord(word),
         // A question without an answer is answered by that: a page that gives native WebRTC up says so.
         ended: () => this.#win(),
@@ -182,7 +208,7 @@ export function makeNativeFirst(Native, settings, isNative = ({ isTrusted }) => 
     #hearWord(word) {
       const isAnswer = this.#mode === 'asking';
       const isQuestion = this.#mode === 'native' && !this.#session.isOfferer;
-      if (word === 'native' && (isAnswer || isQuestion)) {
+      if ((word === 'native' && (isAnswer || isQuestion)) || (isQuestion && this.#hasMedia)) {
         this.#win();
       } else if ((word === 'pipe' && isAnswer) || (word === 'ask' && isQuestion)) {
         this.#giveUp();
@@ -194,14 +220,20 @@ export function makeNativeFirst(Native, settings, isNative = ({ isTrusted }) => 
     /** Native WebRTC carries the data, or nothing can: this script does nothing more. */
     #win() {
       if (this.#mode === 'native' && this.#session.isOfferer) this.#session.say('native');
+      this.#session.leave();
+      const held = this.#held;
+      this.#letGo();
+      this.#catchUp();
+      for (const tell of held) tell();
+    }
+
+    /** From now on the page hears of native WebRTC itself. */
+    #letGo() {
       this.#mode = 'won';
       clearTimeout(this.#timer);
-      this.#session.leave();
       for (const type of PROGRESS) removeEventListener.call(this, type, this.#trap, FIRST);
       for (const channel of this.#channels.keys()) this.#unwatch(channel);
       this.#channels.clear();
-      this.#catchUp();
-      for (const tell of this.#held) tell();
       this.#held = [];
     }
 
@@ -345,9 +377,10 @@ export function makeNativeFirst(Native, settings, isNative = ({ isTrusted }) => 
     }
 
     close() {
-      clearTimeout(this.#timer);
       this.#session.close();
-      if (!this.#isPipe) super.close();
+      if (this.#isPipe) return;
+      this.#letGo();
+      super.close();
     }
   }
   // Firefox does not call its own handlers for events of a script.

@@ -13,6 +13,9 @@ const ANSWER = 5_000;
 /** A socket may take this long to open. In a cluster, the broker waits up to 12 s for the lease of a dead node to end. */
 const OPENING = 15_000;
 
+/** Then nothing has come of both ends. The broker, which waits 30 s for the other one, says what it waits for. */
+const SILENCE = 40_000;
+
 /** Bytes of records before an acknowledgement. */
 const ACKNOWLEDGE_BYTES = 65_536;
 
@@ -90,6 +93,8 @@ export class Pipe {
   async #connect() {
     this.#dialled += 1;
     const dialled = this.#dialled;
+    // The page's token may never come, either.
+    this.#replaceAfter(OPENING);
     let url;
     try {
       url = await this.#urlOf();
@@ -99,7 +104,6 @@ export class Pipe {
     if (this.#isEnded || this.#dialled !== dialled) return;
     const socket = new WebSocket(/** @type {string} */ (url));
     socket.binaryType = 'arraybuffer';
-    this.#timers.alive = Number(setTimeout(() => this.#replace(), OPENING));
     socket.onopen = () => this.#socket === socket && this.#reached();
     socket.onmessage = ({ data }) => this.#socket === socket && this.#hear(data);
     socket.onclose = (event) => this.#socket === socket && this.#closed(event, url);
@@ -108,7 +112,12 @@ export class Pipe {
 
   #reached() {
     this.#isUnknown = false;
+    this.#replaceAfter(SILENCE);
+  }
+
+  #replaceAfter(wait) {
     clearTimeout(this.#timers.alive);
+    this.#timers.alive = Number(setTimeout(() => this.#replace(), wait));
   }
 
   #write(frame) {
@@ -128,6 +137,7 @@ export class Pipe {
 
   #hearBroker({ type, turn = 0 }) {
     this.#unsync();
+    this.#replaceAfter(SILENCE);
     if (type !== 'OPEN') return;
     this.#turn = turn;
     this.#sayNext(NEXT);
@@ -141,7 +151,8 @@ export class Pipe {
     if (frame.turn !== this.#turn) return;
     this.#sender.acknowledge(frame.next);
     if (!this.#isSynced) this.#sync();
-    if (frame.type === PING) this.#sayNext(NEXT);
+    // An end that does not read its answers gets no more of them.
+    if (frame.type === PING && Number(this.#socket?.bufferedAmount) < ACKNOWLEDGE_BYTES) this.#sayNext(NEXT);
     this.#events.room();
   }
 

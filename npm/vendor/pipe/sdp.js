@@ -10,6 +10,9 @@ const letters = (bytes) => toBase64Url(random(bytes)).replaceAll('-', '+').repla
 /** True if both sides want data: the section is not refused. */
 export const hasData = (sdp) => /^m=application [1-9]/m.test(sdp);
 
+/** True if an answer takes sound or pictures. */
+export const hasMedia = (sdp) => sdp.split(/^(?=m=)/m).some((section) => /^m=(audio|video) [1-9]/.test(section) && !/^a=inactive/m.test(section));
+
 /** The sections of a description, with their first lines. */
 function sectionsOf(sdp) {
   return sdp.split(/^(?=m=)/m).slice(1).map((text) => ({

@@ -307,20 +307,27 @@ export class Session {
     if (this.isConnected) this.setState('connected', 'connected');
   }
 
-  /** The other side has closed its connection. */
+  /** The other side has closed its connection: channels end first, as in browsers. */
   #ended() {
+    this.#finish();
     this.leave();
-    clearTimeout(this.#timer);
     this.channels.end({ error: new RtcError(ABORT, ABORTED) });
     this.setState('disconnected', 'disconnected');
     this.#timer = Number(setTimeout(() => this.setState('failed', 'failed'), FAILED));
   }
 
+  /** The state comes first, as in browsers: libraries listen to nothing more once a channel has closed. */
   #lose(error) {
-    clearTimeout(this.#timer);
+    this.#finish();
     warn(error.message);
-    this.channels.end({ error: new RtcError({ errorDetail: 'data-channel-failure' }, error.message) });
     this.setState('failed', 'failed');
+    this.channels.end({ error: new RtcError({ errorDetail: 'data-channel-failure' }, error.message) });
+  }
+
+  /** Nothing of it waits any more. */
+  #finish() {
+    leaving.delete(this);
+    clearTimeout(this.#timer);
   }
 
   createDataChannel(label, options) {
@@ -334,8 +341,7 @@ export class Session {
   close() {
     if (this.isClosed) return;
     this.isClosed = true;
-    leaving.delete(this);
-    clearTimeout(this.#timer);
+    this.#finish();
     if (this.isConnected && this.#pipe) this.#pipe.send(writeRecord(END, 0));
     this.leave();
     this.signalling.state = 'closed';

@@ -89,7 +89,9 @@ impl Workers {
             let failed = threads.clone();
             threads.once_async_waking(name, on_wake.cloned(), async move || {
                 let Some(worker) = Worker::new(&make, &stops, &failed).await else { return };
-                let serves = stops.serves;
+                let Stops { accepts, serves } = stops;
+                // It accepts nothing, and serves until the end.
+                drop(accepts);
                 while let Some((connection, permit)) = passed.recv().await {
                     match connection.register() {
                         Ok(connection) => worker.serve(connection, permit),
@@ -116,18 +118,26 @@ impl Workers {
         Ok(Workers { accepting, serving })
     }
 
-    /// Accepts no more connections.
-    pub(super) async fn leave(&self) {
-        self.accepting.send_replace(false);
-        let _ = timeout(HEARD_WITHIN, self.accepting.closed()).await;
+    /// Accepts no more connections. False if a worker is blocked, and may not have heard it.
+    pub(super) async fn leave(&self) -> bool {
+        hear_end(&self.accepting, "accepting connections").await
     }
 
-    /// Ends all connections.
-    pub(super) async fn end(self) {
-        self.leave().await;
-        self.serving.send_replace(false);
-        let _ = timeout(HEARD_WITHIN, self.serving.closed()).await;
+    /// Ends all connections. False as in [`leave`](Self::leave).
+    pub(super) async fn end(self) -> bool {
+        self.accepting.send_replace(false);
+        hear_end(&self.serving, "serving").await
     }
+}
+
+/// Waits until all receivers have heard that something ends.
+async fn hear_end(going_on: &watch::Sender<bool>, what: &str) -> bool {
+    going_on.send_replace(false);
+    let is_heard = timeout(HEARD_WITHIN, going_on.closed()).await.is_ok();
+    if !is_heard {
+        log::warn!("a worker is blocked and may go on {what}: the server stops without it");
+    }
+    is_heard
 }
 
 /// Ready when the value is false, or its sender is gone.
@@ -306,11 +316,11 @@ mod tests {
         served.sort();
         assert_eq!(served.chunk_by(|a, b| a == b).map(<[_]>::len).collect::<Vec<_>>(), [3, 3, 3]);
 
-        workers.leave().await;
+        assert!(workers.leave().await, "all workers hear it, and serve on");
         let late = clients(1, &kept);
         assert_eq!(kept.accept().unwrap().1, late[0].local_addr().unwrap());
 
-        workers.end().await;
+        assert!(workers.end().await);
         assert!(before.iter().all(|client| line(client).is_empty()));
     }
 
@@ -322,7 +332,7 @@ mod tests {
         let workers = start(&threads, 2, listener);
         let clients = clients(2, &kept);
         clients.iter().for_each(|client| assert!(!line(client).is_empty()));
-        workers.end().await;
+        assert!(workers.end().await);
         assert!(clients.iter().all(|client| line(client).is_empty()));
     }
 
@@ -347,7 +357,7 @@ mod tests {
             Workers::start(&threads, "worker", 1, vec![ListeningSocket::Tcp(listener)], None, make).unwrap();
         let _clients = clients(1, &kept);
         entered.wait();
-        workers.end().await;
+        assert!(!workers.end().await);
         unblocked.wait();
     }
 

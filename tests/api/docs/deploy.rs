@@ -9,12 +9,14 @@ use std::process::Command;
 use std::thread;
 
 use testkit::need;
+use testkit::nginx::Nginx;
 use testkit::tools::lacks;
 
 use crate::docs::flags::long_flags;
 use crate::docs::pages::{read, root};
 use crate::docs::references::below;
-use crate::harness::{TestServer, Transport};
+use crate::harness::ops::with_api;
+use crate::harness::{RawClient, TestServer, Transport, token_of};
 
 /// All lines of deploy/, with the names of their files.
 fn deploy_lines() -> Vec<(String, String)> {
@@ -111,6 +113,35 @@ fn the_files_name_the_image_of_this_version() {
     assert_eq!(found.len(), 6, "{found:?}");
 }
 
+#[test]
+fn an_image_that_may_not_be_published_yet_can_be_made() {
+    for file in
+        below("deploy", "").into_iter().filter(|file| read(file).contains("image: ghcr.io/peerbroker/"))
+    {
+        assert!(read(&file).contains("deploy/Dockerfile"), "{file}");
+        // A service in the network of another loses it when that one restarts.
+        assert!(!read(&file).contains("network_mode: service:"), "{file}");
+    }
+}
+
+#[test]
+fn the_nginx_of_the_cluster_passes_on_the_client_of_a_proxy_in_front() {
+    let (server, api) = with_api(&[], None, |config| config.proxied = true);
+    let conf = read("deploy/cluster/nginx.conf").replace("broker:9000", &server.address.to_string());
+    let conf = conf.replace("listen 80", "listen LISTEN");
+    let behind = conf.replace("#set_real_ip_from 10.0.0.0/8", "set_real_ip_from 127.0.0.0/8");
+    for (id, conf, address) in [("a", behind, "192.0.2.9"), ("b", conf, "127.0.0.1")] {
+        let Some(nginx) = Nginx::start(&conf) else { return };
+        let mut client = RawClient::connect(nginx.address, id);
+        let handshake = RawClient::handshake(&server.target(id, &token_of(id)));
+        let headers = "\r\nX-Forwarded-For: 192.0.2.9\r\nX-Forwarded-Proto: https\r\n";
+        client.send_raw(handshake.replacen("\r\n", headers, 1));
+        client.expect_accepted();
+        client.expect_open();
+        assert_eq!(api.get(&format!("/api/keys/peerjs/peers/{id}")).json["address"], address, "{id}");
+    }
+}
+
 /// systemd's own judgement, from 0, which is best, to 100. Versions before 250 cannot judge a file.
 #[test]
 fn the_sandbox_of_the_unit_leaves_little_to_attack() {
@@ -122,6 +153,11 @@ fn the_sandbox_of_the_unit_leaves_little_to_attack() {
         return lacks("this systemd-analyze cannot judge a file");
     }
     assert!(said.status.success(), "{}{errors}", String::from_utf8_lossy(&said.stdout));
+}
+
+#[test]
+fn a_wrong_setting_does_not_restart_the_service_again_and_again() {
+    assert!(read("deploy/peerbroker.service").lines().any(|line| line == "RestartPreventExitStatus=2"));
 }
 
 #[test]

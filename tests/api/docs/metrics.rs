@@ -58,6 +58,21 @@ fn the_dashboard_has_a_place_for_each_panel_and_variables_that_its_queries_use()
 }
 
 #[test]
+fn the_dashboard_shows_each_metric() {
+    let dashboard = read(DASHBOARD);
+    for line in text().lines().filter_map(|line| line.strip_prefix("# TYPE peerbroker_")) {
+        let (name, kind) = line.split_once(' ').unwrap();
+        let suffix = match kind {
+            "counter" => "_total",
+            "histogram" => "_bucket",
+            _ => "",
+        };
+        let sample = format!("peerbroker_{}{suffix}", name.trim_end_matches("_total"));
+        assert!(dashboard.contains(&sample), "no panel has {sample}");
+    }
+}
+
+#[test]
 fn each_alert_has_its_texts_its_test_and_its_place_in_the_documentation() {
     let rules = read(RULES);
     let tests = read(TESTS);

@@ -38,14 +38,18 @@ onStage('pages of two keys do not meet, and those of one go on without the serve
   for (const key of ['app', 'other']) await keys.add(key);
   const server = await stage.server(keys.flags);
   const url = (key) => `${server.socketUrl}rxdb?key=${key}`;
-  const [anna, other, ben] = [await open(stage, url('app')), await open(stage, url('other')), await open(stage, url('app'))];
-  await Promise.all([anna.must('met'), ben.must('met')]);
+  const pages = [];
+  for (const key of ['app', 'other', 'app', 'other']) pages.push(await open(stage, url(key)));
+  const [anna, other, ben, olga] = pages;
+  await Promise.all(pages.map((page) => page.must('met')));
   await server.stop();
 
   await ben.ask('add', { from: 0, count: 10 });
 
   assert.equal(await anna.ask('holds', 10), 10);
-  assert.equal(await other.ask('holds', 0), 0);
+  await olga.ask('add', { from: 10, count: 1 });
+  assert.equal(await other.ask('holds', 1), 1);
+  assert.deepEqual(await Promise.all(pages.map((page) => page.count('met'))), [1, 1, 1, 1]);
 });
 
 onStage('pages on three nodes share a database', async (stage) => {

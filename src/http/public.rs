@@ -138,7 +138,9 @@ async fn page(mounted: &Mounted, request: &HttpRequest, route: Route<'_>) -> Htt
 /// True if a request asks what the relay of Nostr is and takes, by NIP-11.
 fn wants_information(request: &HttpRequest) -> bool {
     let accept = request.headers().get(header::ACCEPT).and_then(|accept| accept.to_str().ok());
-    accept.is_some_and(|accept| accept.split(',').any(|range| range.trim().starts_with(nostr::MEDIA_TYPE)))
+    let media_types = accept.iter().flat_map(|accept| accept.split(','));
+    let mut media_types = media_types.filter_map(|range| range.split(';').next());
+    media_types.any(|media_type| media_type.trim().eq_ignore_ascii_case(nostr::MEDIA_TYPE))
 }
 
 /// Answers a path without content: with the icon that browsers ask for, an id for a client with a wrong path, or a 404.

@@ -15,7 +15,7 @@ use peerbroker_broker::protocols::peerjs::{Kind, app};
 use peerbroker_broker::protocols::pipes::Pipes;
 use peerbroker_broker::protocols::signal::SignalKind;
 use peerbroker_broker::protocols::topics;
-use peerbroker_broker::rooms::Requester;
+use peerbroker_broker::rooms::{Read, Requester};
 use peerbroker_broker::router::{Flush, MESSAGES, PeerHandle};
 use peerbroker_core::vocabulary::{Limit, PeerId, RealmKind};
 
@@ -72,7 +72,11 @@ impl<'a> Turn<'a> {
     fn do_all<C: Protocol>(&mut self, client: &mut C, effects: &mut Effects<'_>) {
         effects.drain(|effect| match effect {
             Effect::Send(message) => self.send(client, message),
-            Effect::Publish(publication) => self.publish(publication),
+            Effect::Publish(Publication { topic, others, text }) => {
+                let mut read = Read::default();
+                self.publish(&topic, &text, &mut read);
+                others.iter().for_each(|topic| self.publish(topic, &text, &mut read));
+            }
             Effect::App(request) => self.send_to_app(&request),
             Effect::Ask(ask) => self.asked = Some(ask),
             Effect::Leave => self.left = true,
@@ -145,22 +149,22 @@ impl<'a> Turn<'a> {
 
     /// Tells the subscribers of a topic. To an offer or answer of y-webrtc the relay adds its candidates. The id that its client gives itself
     /// becomes the data of the subscription, so that all nodes know it.
-    fn publish(&mut self, Publication { topic, text }: Publication<'_>) {
+    fn publish(&mut self, topic: &str, text: &str, read: &mut Read) {
         let Some(rooms) = self.key.existing_rooms(self.peer.realm().kind()) else { return };
         let requester = &mut Requester { peer: self.peer, request: None, flushes: self.flushes };
-        let mut prepared = Some(Cow::Borrowed(&*text));
+        let mut prepared = Some(Cow::Borrowed(text));
         // The rest costs time, and most servers have no relay.
         if let Some(relay) = self.node.relay()
             && let Some(mode) = self.node.relay_mode(self.peer.key())
-            && let Some(topics::Signal { from, to, kind }) = topics::signal(&text)
+            && let Some(topics::Signal { from, to, kind }) = topics::signal(text)
         {
             if PeerId::parse(&from).is_ok() {
                 // One that is not subscribed has no name.
-                let _ = rooms.update(requester, &topic, Some(&topics::name(&from)));
+                let _ = rooms.update(requester, topic, Some(&topics::name(&from)));
             }
             let prepare = |to: &str, connection| {
                 let signal = Signal { kind, to, connection };
-                descriptions::prepare_for_relay(relay, self.peer, mode, signal, &text)
+                descriptions::prepare_for_relay(relay, self.peer, mode, signal, text)
             };
             prepared = match (kind, to) {
                 // Several subscribers may have used the name: the one that answers has it.
@@ -168,18 +172,18 @@ impl<'a> Turn<'a> {
                 (SignalKind::Answer, Some(to)) => {
                     // The one whose offer it answers.
                     let name = topics::name(&to);
-                    let named = rooms.members_with(&topic, &name).into_iter();
+                    let named = rooms.members_with(topic, &name).into_iter();
                     named
                         .map(|member| prepare(member.as_str(), Some(from.clone())))
                         .find(|text| matches!(text, Some(Cow::Owned(_))))
-                        .unwrap_or(Some(Cow::Borrowed(&*text)))
+                        .unwrap_or(Some(Cow::Borrowed(text)))
                 }
                 (SignalKind::Candidate, _) => prepare(ANYBODY, None),
                 _ => prepared,
             };
         }
         let Some(text) = prepared else { return };
-        if let Err(refusal) = rooms.publish(requester, &topic, &text) {
+        if let Err(refusal) = rooms.publish(requester, topic, &text, read) {
             self.limit_hit(refusal.ending().limit);
         }
     }

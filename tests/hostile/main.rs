@@ -171,6 +171,7 @@ const ATTACKS: &[Attack] = &[
     // Nostr.
     attack!(nostr::many_subscriptions, "48,000 topics with the longest names in filters, left and replaced 4 times")
         .peak_mib(200),
+    attack!(nostr::compared_events, "events that are compared with 46 KiB of filters of each of 60 guests, for 5 s"),
     attack!(nostr::signed_events, "events with signatures of 16 guests, for 5 s"),
     // Topics.
     attack!(topics::many_topics, "12,800 topics with the longest names, left and replaced 4 times")

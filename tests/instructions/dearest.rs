@@ -1,5 +1,6 @@
 //! The dearest messages of each protocol cost no more than [`MOST`] heartbeats for each message that the client's rate is charged, and for
-//! each 1,000 bytes, so a client that sends as much as it may takes no more of a worker than its rate says.
+//! each 1,000 bytes, so a client that sends as much as it may takes no more of a worker than its rate says. The same holds for the next
+//! messages of others, which find what the dear ones have left behind.
 
 use std::collections::HashMap;
 
@@ -61,6 +62,9 @@ const fn in_vain(
 
 /// An event with a right signature.
 const EVENT: &str = include_str!("../fixtures/nostr-event.json");
+
+/// The same with 30 tags: `t`, 15 of the letter `a`, and one of each letter from `b` to `o`, whose value is the letter.
+const EVENT_WITH_TAGS: &str = include_str!("../fixtures/nostr-event-tags.json");
 
 /// The longest parts of the messages of each protocol. A client of RxDB loses its connection by such a message, so it has none.
 const HOLES: &[Hole] = &[
@@ -143,6 +147,8 @@ struct Dear {
     target: &'static str,
     texts: Vec<String>,
     charged: usize,
+    /// The deliveries for which another client pays with its next messages, beside those of [`next`].
+    later: usize,
     /// The operator is told of the first one of a client, so each has a client of its own.
     is_in_vain: bool,
 }
@@ -161,8 +167,21 @@ fn lists() -> Vec<Dear> {
         target,
         texts,
         charged,
+        later: 0,
         is_in_vain: false,
     };
+    let subscriptions = |name: &str, filters: &[String], values: usize, later| {
+        let requests = filters.chunks(16).enumerate();
+        let texts: Vec<_> =
+            requests.map(|(n, filters)| format!(r#"["REQ","{n}",{}]"#, filters.join(","))).collect();
+        let charged = texts.len()
+            + texts.iter().map(|text| text.len() / 250).sum::<usize>()
+            + filters.len()
+            + values / 16;
+        Dear { later, ..dear(name, ROOT, texts, charged) }
+    };
+    let others = quoted(250, &|n| format!("{n:03}"));
+    let fitting: String = ('b'..='n').map(|letter| format!(r##""#{letter}":["{letter}"],"##)).collect();
     let command = |kind: &str, list: &str, name: &str| format!(r#"{{"type":"{kind}","{name}":{list}}}"#);
     let request = |topics: &str| format!(r##"["REQ","s",{{"kinds":[20001],"#x":{topics}}}]"##);
     let of_topics =
@@ -185,6 +204,31 @@ fn lists() -> Vec<Dear> {
                 [r#"{"offer":{}}"#; 82].join(",")
             )],
             83,
+        ),
+        subscriptions(
+            "filters of many values",
+            &vec![format!(r##"{{"#t":["t"],"#a":{others}}}"##); 42],
+            42 * 251,
+            42 * 16 / 64,
+        ),
+        subscriptions(
+            "filters of which the last condition fails",
+            &vec![format!(r##"{{"#t":["t"],{fitting}"#o":["no"]}}"##); 256],
+            256 * 15,
+            256 * 14 / 64,
+        ),
+        subscriptions("filters that all fit", &vec![r##"{"#t":["t"]}"##.to_owned(); 256], 256, 15),
+        dear(
+            "an end and a begin of filters with one topic",
+            ROOT,
+            vec![
+                format!(
+                    r##"["REQ","x",{}]"##,
+                    vec![format!(r##"{{"#t":{}}}"##, quoted(250, &|_| "t".to_owned())); 6].join(",")
+                ),
+                r#"["CLOSE","x"]"#.to_owned(),
+            ],
+            2 + 6 * 1_000 / 250 + 6 * 250 / 16,
         ),
         dear("an event", ROOT, vec![format!("[\"EVENT\",{EVENT}]")], 1 + 1 + 20 + 3),
         dear(
@@ -218,10 +262,28 @@ fn long() -> Vec<Dear> {
             let name = format!("{}: {value}", hole.name);
             let charged = 1 + if hole.name.starts_with("nostr") { text.len() / 250 } else { 0 };
             let Hole { target, is_in_vain, .. } = *hole;
-            all.push(Dear { name, target, texts: vec![text], charged, is_in_vain });
+            all.push(Dear { name, target, texts: vec![text], charged, later: 0, is_in_vain });
         }
     }
     all
+}
+
+/// The next messages of another client at this address, and what is charged for them.
+fn next(target: &str) -> (Vec<String>, usize) {
+    let rooms = ["JOIN", "SEND", "LEAVE"].map(|kind| format!(r#"{{"type":"ROOM-{kind}","room":"r"}}"#));
+    match target {
+        PEERJS => (rooms.into(), 3 + 3),
+        ROOT => (
+            vec![
+                format!("[\"EVENT\",{}]", EVENT_WITH_TAGS.trim_end()),
+                r#"{"type":"publish","topic":"none"}"#.to_owned(),
+                format!(r#"{{"action":"announce","info_hash":"{HASH}","peer_id":"another-anoth-anothe"}}"#),
+            ],
+            3 + 20 + EVENT_WITH_TAGS.len() / 250 + 32 + 1,
+        ),
+        RXDB => (vec![r#"{"type":"join","room":"my-room"}"#.to_owned()], 2),
+        _ => (vec![format!(r#"{{"Signal":{{"receiver":"{UUID}","data":1}}}}"#)], 1),
+    }
 }
 
 impl Dear {
@@ -280,6 +342,9 @@ pub fn too_dear(wants: impl Fn(&str) -> bool) -> (usize, Vec<String>) {
     // Opened before anything is counted.
     let mut clients: HashMap<&str, RawClient> =
         [PEERJS, ROOT, RXDB, MATCHBOX].map(|target| (target, server.program.connect(target))).into();
+    let mut others: HashMap<&str, RawClient> = [PEERJS, ROOT, RXDB, MATCHBOX]
+        .map(|target| (target, server.program.connect(&target.replace("id=one", "id=other"))))
+        .into();
     let heartbeats = wire::text(r#"{"type":"HEARTBEAT"}"#).repeat(HEARTBEATS);
     let read = server
         .count(READS, |program| handle(program, clients.get_mut(PEERJS).expect("a client"), &heartbeats));
@@ -299,12 +364,21 @@ pub fn too_dear(wants: impl Fn(&str) -> bool) -> (usize, Vec<String>) {
             let client = clients.get_mut(row.target).expect("a client of each protocol");
             instructions(&mut server, [client], &row.texts)
         };
+        let (texts, charged) = next(row.target);
+        let later = instructions(&mut server, others.get_mut(row.target), &texts);
+        let later = later / heartbeat / (charged + row.later) as f64;
+        if row.later > 0 {
+            let ends: String = (0..16).map(|n| format!(r#"["CLOSE","{n}"]"#) + "\n").collect();
+            let ends: Vec<u8> = ends.lines().flat_map(wire::text).collect();
+            handle(&server.program, clients.get_mut(row.target).expect("a client"), &ends);
+            server.forget();
+        }
         let told = if row.is_in_vain { TOLD } else { 0.0 };
         let cost = (cost / heartbeat - told).max(0.0) / row.units();
-        let is_too_dear = cost > MOST;
-        if is_too_dear || cost > MOST / 2.0 {
+        let is_too_dear = cost.max(later) > MOST;
+        if is_too_dear || cost.max(later) > MOST / 2.0 {
             let verdict = if is_too_dear { "  TOO DEAR" } else { "" };
-            println!("{:<60} {cost:>8.1} heartbeats each{verdict}", row.name);
+            println!("{:<60} {cost:>8.1} heartbeats each, others pay {later:>8.1}{verdict}", row.name);
         }
         failed.extend(is_too_dear.then(|| row.name.clone()));
     }

@@ -38,8 +38,8 @@ use std::time::Duration;
 use crate::events::{Event, PeerAddress};
 use crate::router::{Flush, PeerHandle, Realm, Router, STATE_PART};
 use delivery::Delivery;
-use limits::{FREE_ROOMS, RoomLimits, deliveries};
-use member::{Member, Own, RemotePart};
+use limits::{FREE_ROOMS, RoomLimits};
+use member::{Member, Own, RemotePart, deliveries};
 use neighbours::Neighbours;
 use peerbroker_core::clock::Instant;
 use peerbroker_core::vocabulary::{
@@ -52,7 +52,7 @@ use store::Store;
 use watches::Watches;
 use watching::Watching;
 
-pub use frames::{Audience, Change, MAX_ROOMS, OwnFrames, RoomFrames, Said};
+pub use frames::{Audience, Change, MAX_ROOMS, OwnFrames, OwnMessage, Read, RoomFrames, Said};
 pub use limits::{MAX_DATA_BYTES, MAX_ROOMS_OF_KEY};
 pub use others::{
     GoneNews, MemberNews, MessageNews, News, OpenedNews, OtherNodes, OwnList, PrivateNews, RealmName,
@@ -261,8 +261,9 @@ impl Rooms {
                 }
                 self.limits.check_list(members, peer.id(), data)?;
                 let is_told = members.get(peer.id().as_str()).is_none_or(|member| member.data() != data);
-                self.limits
-                    .charge(guard, if is_told { self.hearers(members) } else { members.parts_of_answer() })?;
+                // Its answer is the list, to which the others have added.
+                let list = members.parts_of_list();
+                self.limits.charge(guard, if is_told { self.hearers(members).max(list) } else { list })?;
                 let mut own = guard.state.member(peer, data);
                 own.frames = frames.cloned();
                 self.add_member(guard, members, own);
@@ -362,7 +363,8 @@ impl Rooms {
             } else {
                 let others = members.len().saturating_sub(1);
                 self.limits.charge(guard, deliveries(others, &message))?;
-                self.delivery(&mut members, guard.flushes).send_to_all((from, sender), message)?;
+                let read = &mut Read::default();
+                self.delivery(&mut members, guard.flushes).send_to_all((from, sender), message, read)?;
             }
             // Under the lock of the room, so that it tells the place of the message in the order.
             guard.flushes.extend(self.done(peer, request, room));
@@ -370,12 +372,13 @@ impl Rooms {
         })
     }
 
-    /// Sends a message of a peer, which need not be a member, to all members.
+    /// Sends a message of a peer, which need not be a member, to all members. `read` is kept for other rooms that get the same payload.
     pub fn publish(
         &self,
         requester: &mut Requester<'_>,
         name: &str,
         payload: &str,
+        read: &mut Read,
     ) -> Result<(), RoomRefusal> {
         let Some(room) = self.store.room(name) else { return Ok(()) };
         let &mut Requester { peer, ref mut flushes, .. } = requester;
@@ -385,7 +388,9 @@ impl Rooms {
             let sender = &guard.presence.sender;
             let message = members.message(Some(from), None, Some(payload));
             self.limits.charge(guard, deliveries(members.len(), &message))?;
-            self.delivery(&mut members, guard.flushes).send_to_all((from, sender), message).map(drop)
+            let sent =
+                self.delivery(&mut members, guard.flushes).send_to_all((from, sender), message, read)?;
+            if sent.unpaid > 0 { self.limits.charge(guard, sent.unpaid) } else { Ok(()) }
         });
         // A client that has lost its id says nothing.
         published.unwrap_or(Ok(()))
@@ -400,8 +405,9 @@ impl Rooms {
         let mut members = room.lock();
         let app = PeerId::server();
         let message = members.message(None, None, Some(payload));
-        let sent = self.delivery(&mut members, &mut flushes).send_to_all((&app, &app), message);
-        sent.map_or(0, |lost| members.len().saturating_sub(lost))
+        let read = &mut Read::default();
+        let sent = self.delivery(&mut members, &mut flushes).send_to_all((&app, &app), message, read);
+        sent.map_or(0, |sent| members.len().saturating_sub(sent.lost))
     }
 
     fn delivery<'a, 'room>(

@@ -24,3 +24,21 @@ fn joining_again_without_a_change_costs_one_delivery() {
         assert!(c.expect_text().contains("too_fast"));
     });
 }
+
+#[test]
+fn a_list_costs_a_delivery_for_each_kilobyte() {
+    let configure = |config: &mut Config| config.limits.room_deliveries_per_second = 1;
+    on_own_with(configure, |server| {
+        let [mut a, mut b] = ["a", "b"].map(|id| server.client(id));
+        let data = "x".repeat(1000);
+        a.send(format!(r#"{{"type":"ROOM-JOIN","room":"r","data":"{data}"}}"#));
+        assert!(a.expect_text().contains("ROOM-MEMBERS"));
+        // A burst of ten deliveries.
+        for _ in 0..5 {
+            b.send(JOIN);
+            assert!(b.expect_text().contains("ROOM-MEMBERS"));
+        }
+        b.send(JOIN);
+        assert!(b.expect_text().contains("too_fast"));
+    });
+}

@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 use crate::config::LiveConfig;
 use peerbroker_core::vocabulary::AddressPrefix;
 
-/// Bytes of each share that are not charged. An offer with all its candidates has about 10 KB, so other
+/// Bytes of each unfinished message that are not charged. An offer with all its candidates has about 10 KB, so other
 /// clients can still send offers when an attacker uses the whole quota.
 const FREE: usize = 16 << 10;
 
@@ -25,10 +25,19 @@ const SMALL: usize = 1024;
 /// quota alone: of `n` such addresses each gets one part of `n + 1`. Choudhury and Hahne, "Dynamic queue length thresholds for
 /// shared-memory packet switches" (1998), has the rule.
 pub struct Quota {
-    config: LiveConfig,
+    most: Most,
+    /// Bytes of each share that are not charged.
+    free: usize,
     used: AtomicUsize,
-    /// The bytes of each address that has any. Locked only for messages with more than [`FREE`].
+    /// The bytes of each address that has any. Locked only for shares with more than the free bytes.
     by_address: Mutex<HashMap<AddressPrefix, usize>>,
+}
+
+/// The bytes of a quota.
+enum Most {
+    /// The [`unfinished_total_bytes`](crate::config::Config::unfinished_total_bytes) that are set now.
+    Unfinished(LiveConfig),
+    Fixed(usize),
 }
 
 /// The bytes that one connection uses of a quota. The drop returns them.
@@ -46,7 +55,16 @@ pub struct QuotaExceeded;
 impl Quota {
     /// The quota of [`unfinished_total_bytes`](crate::config::Config::unfinished_total_bytes).
     pub fn of_unfinished(config: LiveConfig) -> Arc<Self> {
-        Arc::new(Quota { config, used: AtomicUsize::new(0), by_address: Mutex::default() })
+        Quota::of(Most::Unfinished(config), FREE)
+    }
+
+    /// A quota of this many bytes, without so many of each share.
+    pub fn fixed(most: usize, free: usize) -> Arc<Self> {
+        Quota::of(Most::Fixed(most), free)
+    }
+
+    fn of(most: Most, free: usize) -> Arc<Self> {
+        Arc::new(Quota { most, free, used: AtomicUsize::new(0), by_address: Mutex::default() })
     }
 
     /// An empty share of an address. `None` for loopback.
@@ -56,8 +74,7 @@ impl Quota {
 
     /// A quota of its own, of this many bytes.
     pub fn new(unfinished_total_bytes: usize) -> Arc<Self> {
-        use crate::config::Config;
-        Quota::of_unfinished(Config { unfinished_total_bytes, ..Config::default() }.into())
+        Quota::fixed(unfinished_total_bytes, FREE)
     }
 
     /// The bytes that are in use.
@@ -67,7 +84,10 @@ impl Quota {
 
     /// Takes more bytes for a share that has some already.
     fn take(&self, more: usize, already: usize, address: Option<AddressPrefix>) -> Result<(), QuotaExceeded> {
-        let max = self.config.load().unfinished_total_bytes;
+        let max = match &self.most {
+            Most::Unfinished(config) => config.load().unfinished_total_bytes,
+            Most::Fixed(most) => *most,
+        };
         let is_small = already.saturating_add(more) <= max / SMALL;
         let mut by_address = address.map(|address| (address, self.by_address.lock()));
         let of_address =
@@ -104,7 +124,7 @@ impl Quota {
 impl QuotaShare {
     /// Sets the size of the share. If the bytes do not fit, the share keeps its size.
     pub fn set(&mut self, bytes: usize) -> Result<(), QuotaExceeded> {
-        let charged = bytes.saturating_sub(FREE);
+        let charged = bytes.saturating_sub(self.quota.free);
         if charged > self.charged {
             self.quota.take(charged - self.charged, self.charged, self.address)?;
         } else if charged < self.charged {

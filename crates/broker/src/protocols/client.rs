@@ -210,7 +210,7 @@ impl<'t> Effects<'t> {
 pub enum Effect<'t> {
     /// Forwards a message to another client.
     Send(Message<'t>),
-    /// Tells the subscribers of a topic.
+    /// Tells the subscribers of topics.
     Publish(Publication<'t>),
     /// Hands a message over to the app's server. Its answer comes later.
     App(AppRequest<'t>),
@@ -268,11 +268,13 @@ pub struct Lost<'m> {
     pub reason: DropReason,
 }
 
-/// A message to the subscribers of a topic.
+/// A message to the subscribers of topics.
 #[derive(Debug)]
 pub struct Publication<'t> {
     /// The topic.
     pub topic: Cow<'t, str>,
+    /// More topics, whose subscribers read the same text.
+    pub others: Vec<String>,
     /// The text of the client.
     pub text: Cow<'t, str>,
 }

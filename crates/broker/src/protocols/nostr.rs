@@ -17,7 +17,7 @@ use peerbroker_core::vocabulary::Frame;
 /// Most subscriptions of one client.
 pub const MAX_SUBSCRIPTIONS: usize = 64;
 
-/// Most tags, kinds and authors of all subscriptions of a client by which events are found. Trystero names up to 250 topics in a filter.
+/// Most tags, kinds and authors by which events are found, in all filters of a client. Trystero names up to 250 topics in a filter.
 pub const MAX_PLACES: usize = 256;
 
 /// Most places at which one event is found.
@@ -26,8 +26,14 @@ const MAX_EVENT_PLACES: usize = 32;
 /// Most filters of a subscription.
 const MAX_FILTERS: usize = 16;
 
-/// Most bytes of the filters of all subscriptions of a client, as JSON text.
+/// Most bytes of the filters of all subscriptions of a client, as JSON text. They keep at most twice as many.
 const MAX_FILTER_BYTES: usize = 64 * 1024;
+
+/// Most bytes of the filters of all clients of a key on one node, without the free ones of each.
+pub const MAX_FILTER_BYTES_OF_KEY: usize = 32 << 20;
+
+/// Bytes of filters of each client that do not count for the limit of its key: most clients have fewer.
+pub const FREE_FILTER_BYTES: usize = 4096;
 
 /// Most values of a list in a filter, and most tags of an event and values of a tag: more are never read.
 const MAX_VALUES: usize = 250;
@@ -53,21 +59,15 @@ pub enum Command<'a> {
     Invalid(&'static str),
 }
 
-/// Decodes a list that begins with a label of capital letters. `None` for other messages.
+/// Decodes a list. `None` for other messages.
 pub(super) fn decode(text: &str) -> Option<Command<'_>> {
     if !text.trim_ascii_start().starts_with('[') {
         return None;
     }
-    let elements = list(text)?;
-    let (label, rest) = elements.split_first()?;
-    let label = label.strip_prefix('"')?.strip_suffix('"')?;
-    if label.is_empty() || !label.bytes().all(|byte| byte.is_ascii_uppercase()) {
-        return None;
-    }
-    Some(match (label, rest) {
-        ("EVENT", &[event]) => Command::Event(event),
-        ("REQ", [id, filters @ ..]) if !filters.is_empty() => Command::Request(id, filters.to_vec()),
-        ("CLOSE", &[id]) => Command::Close(id),
+    Some(match *list(text)?.as_slice() {
+        [r#""EVENT""#, event] => Command::Event(event),
+        [r#""REQ""#, id, ref filters @ ..] => Command::Request(id, filters.to_vec()),
+        [r#""CLOSE""#, id] => Command::Close(id),
         _ => Command::Invalid(
             "invalid: known are [\"EVENT\", event], [\"REQ\", id, filter…] and [\"CLOSE\", id]",
         ),

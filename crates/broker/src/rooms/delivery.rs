@@ -1,9 +1,10 @@
 //! The way of a message to the members of a room: into their outboxes, over links to other nodes, or behind a member's move.
 
 use super::Rooms;
+use super::frames::Read;
 use super::handover::{Handover, Waiting};
 use super::held::HeldMessage;
-use super::member::{accepted, deliver};
+use super::member::{Sent, accepted, deliver};
 use super::others::{MessageNews, News, PrivateNews};
 use super::places::Onward;
 use super::room::RoomGuard;
@@ -63,23 +64,24 @@ impl Delivery<'_, '_> {
         }
     }
 
-    /// Sends a message to all members but its sender, or to none if too much waits for another node. Returns the number of those that
-    /// do not get it.
+    /// Sends a message to all members but its sender, or to none if too much waits for another node.
     pub(super) fn send_to_all(
         &mut self,
-        (from, sender): (&PeerId, &PeerId),
+        who: (&PeerId, &PeerId),
         mut message: Frame,
-    ) -> Result<usize, RoomRefusal> {
-        let moving = self.moving(from, None);
-        let onward = self.members.onward(from);
-        let mut lost = 0;
+        read: &mut Read,
+    ) -> Result<Sent, RoomRefusal> {
+        let moving = self.moving(who.0, None);
+        let onward = self.members.onward(who.0);
+        let mut sent = Sent::default();
         if !onward.nodes.is_empty() {
-            lost = self.send_onward(&onward, (from, sender), &mut message)?;
+            sent.lost = self.send_onward(&onward, who, &mut message)?;
         }
         for id in moving {
-            self.hold(&id, (from, sender), message.share());
+            self.hold(&id, who, message.share());
         }
-        Ok(lost + self.members.deliver_to_others(from, sender, message, self.flushes))
+        self.members.deliver_to_others(who, message, read, &mut sent, self.flushes);
+        Ok(sent)
     }
 
     /// Sends a message to the members of other nodes: all of these take it, or none.

@@ -1,5 +1,7 @@
 //! The frames that members of a room hear. The rooms know members, data and an order; a protocol writes them as its own frames.
 
+use std::any::Any;
+
 use peerbroker_core::address::Network;
 use peerbroker_core::vocabulary::{Frame, PeerId, RoomName, RoomRights};
 
@@ -74,11 +76,23 @@ impl Audience<'_> {
 
 /// The frames in which one member hears the messages of its rooms, if they are not those of all others.
 pub trait OwnFrames: Send + Sync {
-    /// The frames of a message: none if the member does not hear it.
-    fn of(&self, room: &str, message: &Frame) -> Vec<Frame>;
+    /// The message as the member hears it. `read` keeps the part that the first of its hearers has read, so that a message is read once.
+    fn of(&self, room: &str, message: &Frame, read: &mut Read) -> OwnMessage;
 
     /// Most rooms in which the client is.
     fn max_rooms(&self) -> usize;
+}
+
+/// The part of a message that was read for members with frames of their own.
+pub type Read = Option<Box<dyn Any>>;
+
+/// A message in the frames of one member.
+#[derive(Debug, Default)]
+pub struct OwnMessage {
+    /// The frames: none if the member does not hear it.
+    pub frames: Vec<Frame>,
+    /// Deliveries that cost as much as the search for what the member wants to hear.
+    pub search: usize,
 }
 
 /// The frames of rooms. Each is written once for all that hear it. `None` is something that the protocol does not tell.

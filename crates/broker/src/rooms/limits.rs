@@ -8,13 +8,10 @@ use super::presence::PresenceGuard;
 use super::room::RoomGuard;
 use crate::limits::Deliveries;
 use crate::router::Router;
-use peerbroker_core::vocabulary::{Frame, Limit, PeerId, RoomRefusal};
+use peerbroker_core::vocabulary::{Limit, PeerId, RoomRefusal};
 
 /// Most bytes of the data of a member, as JSON text.
 pub const MAX_DATA_BYTES: usize = 1024;
-
-/// Bytes of a message that count as one delivery.
-const MESSAGE_PART: usize = 64 * 1024;
 
 /// Rooms of one client that do not count for the limit of its key, so that this grows with the limit of clients.
 pub(super) const FREE_ROOMS: usize = 4;
@@ -85,6 +82,14 @@ impl RoomLimits {
         self.deliveries.charge_inevitable(&guard.state.account, count, all, now);
     }
 
+    /// Charges deliveries that a message of another node causes, beyond those for which its sender pays there.
+    pub(super) fn charge_of_node(&self, deliveries: usize) {
+        if deliveries > 0 {
+            let now = self.router.clock().now();
+            self.deliveries.charge_inevitable(&None, cost(deliveries), self.rates().1, now);
+        }
+    }
+
     /// Time until a member has paid for what it had on credit, and the limit that it has exceeded.
     pub(super) fn owed(&self, guard: &PresenceGuard<'_>) -> Option<(Limit, Duration)> {
         let (own, all) = self.rates();
@@ -95,11 +100,6 @@ impl RoomLimits {
         ];
         owed.into_iter().find(|(_, time)| !time.is_zero())
     }
-}
-
-/// The deliveries of a message to so many members.
-pub(super) fn deliveries(members: usize, message: &Frame) -> usize {
-    members.saturating_mul(message.len().div_ceil(MESSAGE_PART))
 }
 
 /// A request costs at least one delivery.

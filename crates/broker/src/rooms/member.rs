@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::frames::OwnFrames;
+use super::frames::{OwnFrames, OwnMessage, Read};
 use super::handover::Handover;
 use super::others::TokenDigest;
 use crate::limits::AddressAccount;
@@ -175,6 +175,14 @@ impl Departed {
     }
 }
 
+/// Bytes of a message that count as one delivery.
+const MESSAGE_PART: usize = 64 * 1024;
+
+/// The deliveries of a message to so many members.
+pub(super) fn deliveries(members: usize, message: &Frame) -> usize {
+    members.saturating_mul(message.len().div_ceil(MESSAGE_PART))
+}
+
 /// Sends a message to a member that is here, or was. While it is away, the message waits for it.
 pub(super) fn deliver(
     peer: &PeerHandle,
@@ -185,19 +193,32 @@ pub(super) fn deliver(
     accepted(peer.deliver(sender, MessageKind::Room, message), flushes)
 }
 
+/// The outcome of a message to all members.
+#[derive(Default)]
+pub(super) struct Sent {
+    /// Members that do not get it.
+    pub(super) lost: usize,
+    /// Deliveries beyond one for each member, which nobody has paid for yet.
+    pub(super) unpaid: usize,
+}
+
 /// Sends a message of a room to a member of this node.
 pub(super) fn deliver_in_own_frames(
     own: &Own,
     room: &RoomName,
     sender: &PeerId,
-    message: &mut Frame,
+    (message, read): (&mut Frame, &mut Read),
+    sent: &mut Sent,
     flushes: &mut Vec<Flush>,
-) -> Result<(), RoomRefusal> {
-    let Some(frames) = &own.frames else { return deliver(&own.peer, sender, message.share(), flushes) };
-    for frame in frames.of(room.as_str(), message) {
-        deliver(&own.peer, sender, frame, flushes)?;
-    }
-    Ok(())
+) {
+    let Some(own_frames) = &own.frames else {
+        sent.lost += usize::from(deliver(&own.peer, sender, message.share(), flushes).is_err());
+        return;
+    };
+    let OwnMessage { frames, search } = own_frames.of(room.as_str(), message, read);
+    sent.unpaid += deliveries(frames.len().saturating_sub(1), message) + search;
+    let is_lost = frames.into_iter().any(|frame| deliver(&own.peer, sender, frame, flushes).is_err());
+    sent.lost += usize::from(is_lost);
 }
 
 /// The answer to the sender of a message for one member.

@@ -34,7 +34,8 @@ impl Receiving<'_> {
             News::Message(MessageNews { room, from, heard, ref except, text }) => {
                 if let (Some(room), Ok(from)) = (self.rooms.store.room(room), PeerId::of_sender(from)) {
                     let message = Frame::of_text(text);
-                    room.lock().deliver_here(&from, message, heard, except, self.flushes);
+                    let unpaid = room.lock().deliver_here(&from, message, heard, except, self.flushes);
+                    self.rooms.limits.charge_of_node(unpaid);
                 }
             }
             News::Private(PrivateNews { room, from, heard, to, text }) => {

@@ -6,8 +6,8 @@ use std::sync::{Arc, Weak};
 
 use parking_lot::{Mutex, MutexGuard};
 
-use super::frames::{Audience, Change, RoomFrames, Said};
-use super::member::{Member, Own, RemotePart, deliver, deliver_in_own_frames};
+use super::frames::{Audience, Change, Read, RoomFrames, Said};
+use super::member::{Member, Own, RemotePart, Sent, deliver, deliver_in_own_frames};
 use super::places::Places;
 use crate::router::{Flush, PeerHandle, STATE_LAST, STATE_PART};
 use peerbroker_core::clock::Clock;
@@ -378,12 +378,8 @@ impl RoomGuard<'_> {
         }
     }
 
-    /// The parts of an answer to a request that changes nothing.
-    pub(super) fn parts_of_answer(&self) -> usize {
-        if self.members.lists.is_some() { self.parts_of_list() } else { 1 }
-    }
-
-    fn parts_of_list(&self) -> usize {
+    /// The parts of the list of all members.
+    pub(super) fn parts_of_list(&self) -> usize {
         1 + self.members.bytes / LIST_PART
     }
 
@@ -501,24 +497,26 @@ impl RoomGuard<'_> {
         self.room.shared.frames.said(Said { room, from, to, payload, members })
     }
 
-    /// Sends a message to all members of this node, to its sender only if the protocol echoes. Returns the number of those that do not get it: too much waits for them.
+    /// Sends a message to all members of this node, to its sender only if the protocol echoes.
     pub(super) fn deliver_to_others(
         &mut self,
-        from: &PeerId,
-        sender: &PeerId,
+        (from, sender): (&PeerId, &PeerId),
         mut message: Frame,
+        read: &mut Read,
+        sent: &mut Sent,
         flushes: &mut Vec<Flush>,
-    ) -> usize {
+    ) {
         self.catch_up_before_message(flushes);
         let hears = |(id, _): &(&PeerId, &Member)| *id != from || self.room.shared.frames.echoes();
         let own = self.iter().filter(hears);
         let own = own.filter_map(|(_, member)| member.here().filter(|_| !member.waits()));
-        let room = &self.room.name;
-        own.filter(|own| deliver_in_own_frames(own, room, sender, &mut message, flushes).is_err()).count()
+        for own in own {
+            deliver_in_own_frames(own, &self.room.name, sender, (&mut message, read), sent, flushes);
+        }
     }
 
     /// Sends a message from another node to the members of this one of which that node had heard. `except` is sorted: those get
-    /// it from a third node.
+    /// it from a third node. Returns the deliveries for which the sender has not paid there.
     pub(super) fn deliver_here(
         &mut self,
         from: &PeerId,
@@ -526,7 +524,7 @@ impl RoomGuard<'_> {
         heard: u64,
         except: &[&str],
         flushes: &mut Vec<Flush>,
-    ) {
+    ) -> usize {
         self.catch_up_before_message(flushes);
         let room = self.room;
         self.forget_departed(&room.shared.clock);
@@ -534,14 +532,18 @@ impl RoomGuard<'_> {
         let here = self.iter().filter_map(|(_, member)| member.own.as_ref());
         let is_meant =
             |peer: &PeerHandle| peer.id() != from && except.binary_search(&peer.id().as_str()).is_err();
+        let mut read = Read::default();
+        let mut sent = Sent::default();
         // Nobody is told if one has too much to read.
         for own in here.filter(|own| own.came <= heard && is_meant(&own.peer)) {
-            let _ = deliver_in_own_frames(own, &self.room.name, &sender, &mut message, flushes);
+            let message = (&mut message, &mut read);
+            deliver_in_own_frames(own, &self.room.name, &sender, message, &mut sent, flushes);
         }
         // One that is not here any more, which its sender does not know yet, is sought.
         for peer in self.departed(heard).filter(|peer| is_meant(peer)) {
             let _ = deliver(peer, &sender, message.share(), flushes);
         }
+        sent.unpaid
     }
 
     /// As [`deliver_here`](Self::deliver_here), for one member.

@@ -44,6 +44,8 @@ table! {
     RoomsPerClient: "rooms_per_client", None, Scope::Node;
     /// Rooms in which all clients of a key are, without some of each.
     KeyRooms: "key_rooms", None, Scope::Node;
+    /// Bytes of the filters of Nostr of all clients of a key, without some of each.
+    KeyFilterBytes: "key_filter_bytes", None, Scope::Node;
     /// Ids that one client watches.
     WatchedIds: "watched_ids", None, Scope::Node;
     /// The same of all clients of a key.

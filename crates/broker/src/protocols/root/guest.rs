@@ -50,7 +50,7 @@ struct State {
     room_codes: room_codes::Frozen,
     calls: calls::Frozen,
     tracker: tracker::Frozen,
-    nostr: Option<nostr::Frozen>,
+    nostr: nostr::Frozen,
     in_vain: FirstInVain,
     pending: Option<FrozenPending>,
 }
@@ -125,7 +125,9 @@ impl Protocol for Guest {
             Command::Tracker(command) => {
                 self.tracker.on_command(command, &guests.swarms, context).map(Pending::Tracker)
             }
-            Command::Nostr(command) => self.nostr.on_command(command, text, context).map(Pending::Nostr),
+            Command::Nostr(command) => {
+                self.nostr.on_command(command, text, &guests.filters, context).map(Pending::Nostr)
+            }
             Command::Calls(command) => {
                 self.calls.on_command(command, &guests.aliases, context).map(Pending::Calls)
             }
@@ -146,7 +148,9 @@ impl Protocol for Guest {
             Pending::Tracker(pending) => {
                 self.tracker.on_answer(pending, answer, &guests.swarms, context).map(Pending::Tracker)
             }
-            Pending::Nostr(pending) => self.nostr.on_answer(pending, context).map(Pending::Nostr),
+            Pending::Nostr(pending) => {
+                self.nostr.on_answer(pending, &guests.filters, context).map(Pending::Nostr)
+            }
             Pending::Calls(pending) => {
                 self.calls.on_answer(pending, answer, &guests.aliases, context);
                 None

@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 
+use crate::limits::Quota;
 use crate::protocols::calls::CallAliases;
 use crate::protocols::key_state::{KeyPart, KeyState};
+use crate::protocols::nostr;
 use crate::protocols::room_codes::RoomCodes;
 use crate::protocols::tracker::Swarms;
 use crate::router::Realm;
@@ -20,6 +22,8 @@ pub struct Guests {
     pub aliases: Arc<CallAliases>,
     /// Their swarms.
     pub swarms: Arc<Swarms>,
+    /// The bytes of their filters of Nostr.
+    pub filters: Arc<Quota>,
 }
 
 impl KeyPart for Guests {
@@ -30,6 +34,7 @@ impl KeyPart for Guests {
             room_codes: Arc::new(RoomCodes::new(router.live_config().clone(), router.clock().clone())),
             aliases: Arc::default(),
             swarms: Arc::new(Swarms::new(key.key().clone(), key.others())),
+            filters: Quota::fixed(nostr::MAX_FILTER_BYTES_OF_KEY, nostr::FREE_FILTER_BYTES),
         }
     }
 

@@ -85,7 +85,9 @@ fn handle<'t>(command: Command<'t>, text: Cow<'t, str>, context: &mut Context<'_
                 let _ = rooms.leave(&mut context.requester(None), &topic);
             }
         }
-        Command::Publish(topic) => context.effects.push(Effect::Publish(Publication { topic, text })),
+        Command::Publish(topic) => {
+            context.effects.push(Effect::Publish(Publication { topic, others: Vec::new(), text }))
+        }
         Command::Ping => context.reply(super::pong()),
     }
 }

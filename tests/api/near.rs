@@ -213,9 +213,32 @@ fn no_name_leads_into_the_room_of_another_network() {
         }
         mallory.expect(refused("~near", "not_member", "You are not in this room"));
         a.expect_nothing("a");
-        // Other names that begin so are those of ordinary rooms.
-        enter(&mut a, "~nearby", &["a"]);
-        enter(&mut mallory, "~nearby", &["a", "m"]);
+    });
+}
+
+#[test]
+fn a_name_that_is_nearly_that_of_a_room_of_one_network_is_refused_with_the_right_form() {
+    on_own_with(near, |server| {
+        let mut a = client(server, HERE, "a");
+        for room in [
+            "near",
+            "~Near",
+            "NEAR",
+            "~near4821",
+            "near4821",
+            "~near ",
+            "near:4821",
+            "~nearby",
+            "~lobby",
+            "~",
+        ] {
+            a.send(join(room));
+            let text = "Rooms of one network are ~near and, with a PIN, ~near:4821";
+            a.expect(refused(room, "not_near", text));
+        }
+        for room in ["nearby", "near the station", "a~near"] {
+            enter(&mut a, room, &["a"]);
+        }
     });
 }
 

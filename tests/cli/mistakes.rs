@@ -581,6 +581,8 @@ fn values_that_peerjs_server_starts_with_are_taken_with_a_warning() {
         (&["--concurrent_limit", "many"], &["is no number, so there is no limit"]),
         (&["--proxied", "yes"], &["is taken as true"]),
         (&["--allow_discovery=off"], &["is taken as false"]),
+        (&["--allow_discovery", "nearby"], &["is no word of this flag, which is off: write near"]),
+        (&["--allow_discovery", "Near"], &["is no word of this flag, which is off: write near"]),
         (&["--proxied", "maybe"], &["\"maybe\" is neither true nor false, so the flag is off"]),
         (&["--path", "/a b"], &["clients need path: '/a%20b'"]),
         (&["--path", "http://localhost:9000/myapp"], &["of which only the path is taken: write /myapp"]),

@@ -77,7 +77,7 @@ fn a_right_in_the_room_of_a_network_counts_for_its_rooms_with_pins() {
             a.send(request("JOIN", room));
             a.expect(list(room, &["a"]));
         }
-        expect_private(&mut a, "~nearby");
+        expect_private(&mut a, "nearby");
         let mut b = enter(server, "b", &json!({ "lobby": "join" }));
         for room in ["~near", "~near:4821", "~near/lan"] {
             expect_private(&mut b, room);

@@ -207,6 +207,8 @@ table! {
     Off: "rooms_off", "Rooms are off for this key", false, None;
     /// The name of the room is missing or not valid.
     InvalidRoom(InvalidName): "invalid_room", "Invalid room provided", false, None;
+    /// The name is nearly one of a room of one network, or would be taken for one.
+    NotNear: "not_near", "Rooms of one network are ~near and, with a PIN, ~near:4821", false, None;
     /// The id of the request is not a short string or number.
     InvalidRequest: "invalid_request", INVALID_REQUEST, false, None;
     /// The data of the member are longer than the limit.

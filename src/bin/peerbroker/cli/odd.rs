@@ -118,7 +118,12 @@ pub fn switch(text: &str) -> Option<Odd> {
 
 /// The same, where more words have a meaning.
 pub fn discovery(text: &str) -> Option<Odd> {
-    if matches!(text, "near" | "pin") { None } else { switch(text) }
+    let meant = |word: &&str| text.trim_start_matches('~').to_lowercase().starts_with(*word);
+    match ["near", "pin"].into_iter().find(meant) {
+        Some(word) if word == text => None,
+        Some(word) => odd(false, format!("is no word of this flag, which is off: write {word}")),
+        None => switch(text),
+    }
 }
 
 /// A time that is no number of 1 or more.

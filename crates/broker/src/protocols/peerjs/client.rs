@@ -195,7 +195,7 @@ fn handle_request(
     let peer = context.peer;
     let asked = || {
         let name = RoomName::parse(request.room.as_deref().unwrap_or_default());
-        name.map_err(RoomRefusal::InvalidRoom)
+        near::meant(name.map_err(RoomRefusal::InvalidRoom)?)
     };
     let name = || near::room(asked()?, peer);
     let data = || match request.data {

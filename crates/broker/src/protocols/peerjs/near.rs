@@ -12,6 +12,17 @@ use crate::router::PeerHandle;
 use peerbroker_core::clock::Instant;
 use peerbroker_core::vocabulary::{NEAR, RealmKind, RoomName, RoomRefusal};
 
+/// Refuses a name that is nearly one of such a room: clients of all networks would meet there.
+pub(super) fn meant(name: RoomName) -> Result<RoomName, RoomRefusal> {
+    let text = name.as_str().trim().to_ascii_lowercase();
+    let rest = text.trim_start_matches('~').strip_prefix(&NEAR[1..]);
+    let is_like = |rest: &str| rest.starts_with([':', '/']) || rest.bytes().all(|byte| byte.is_ascii_digit());
+    match !name.is_near() && (text.starts_with('~') || rest.is_some_and(is_like)) {
+        true => Err(RoomRefusal::NotNear),
+        false => Ok(name),
+    }
+}
+
 /// The room that a client means.
 pub(super) fn room(name: RoomName, peer: &PeerHandle) -> Result<RoomName, RoomRefusal> {
     if !name.is_near() {

@@ -4,7 +4,7 @@
 use crate::harness::http_client::TIMEOUT;
 use crate::harness::messages::{forwarded_offer, offer};
 use crate::harness::wire::{self, FIN, opcode};
-use crate::harness::{RawClient, on_both, on_both_with};
+use crate::harness::{RawClient, on_both, on_both_with, on_own};
 
 const NORMAL: Option<u16> = Some(1000);
 const PROTOCOL: Option<u16> = Some(1002);
@@ -54,8 +54,22 @@ fn a_close_is_answered_at_once_and_nothing_behind_it_is_handled() {
     );
 }
 
-/// An unsent message waits for the next connection when the client closes, and actix-ws may answer the close before the
-/// messages.
+#[test]
+fn messages_right_before_a_close_are_answered_before_it() {
+    let to_me = |payload: &str| wire::text(&offer("a", payload));
+    on_own(|server| {
+        let mut a = server.client("a");
+        a.send_raw([to_me("1"), to_me("2"), wire::close(NORMAL, b"")].concat());
+        for payload in ["1", "2"] {
+            assert_eq!(text(&mut a), Some(forwarded_offer("a", "a", payload)));
+        }
+        assert_eq!(text(&mut a), None);
+        a.expect_end();
+    });
+}
+
+/// What the socket does not take waits for the next connection when the client closes, and actix-ws may answer the close before
+/// the messages.
 #[test]
 fn messages_right_before_a_close_are_answered_now_or_on_the_next_connection() {
     let large = format!("\"{}\"", "*".repeat(256 << 10));

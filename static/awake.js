@@ -1,4 +1,7 @@
-/** Keeps the screen on. Browsers allow this on secure pages only; the demos also work without it. */
+const ask = () => document.hidden || navigator.wakeLock?.request('screen').catch(() => {});
+
+/** Keeps the screen on. Browsers allow this on secure pages only, and end it when the page is hidden; the demos also work without it. */
 export function keepAwake() {
-  navigator.wakeLock?.request('screen').catch(() => {});
+  ask();
+  document.addEventListener('visibilitychange', ask);
 }

@@ -55,6 +55,30 @@ for (const [form, linkOf] of /** @type {any[][]} */ ([
   });
 }
 
+visit('the screen stays on in a call, also after the page was hidden, and blocked sound has a button', async (visit) => {
+  const anna = await wait(visit, urlOf(await visit.server(), CALL));
+  const link = await localLink(anna);
+  const ben = await visit.page(phone);
+  await ben.addInitScript(() => {
+    let asked = 0;
+    Object.defineProperty(navigator, 'wakeLock', { value: { request: async () => { document.documentElement.dataset.asked = `${asked += 1}`; } } });
+    const { play } = HTMLMediaElement.prototype;
+    HTMLMediaElement.prototype.play = async function () {
+      if (this.id === 'remote' && !this.muted) throw new DOMException('blocked', 'NotAllowedError');
+      return play.call(this);
+    };
+  });
+  await ben.goto(link);
+  await press(anna, 'accept');
+
+  await ben.locator('html[data-asked="1"]').waitFor();
+  await ben.evaluate(() => document.dispatchEvent(new Event('visibilitychange')));
+  await ben.locator('html[data-asked="2"]').waitFor();
+  await ben.getByText('Turn the sound on').tap();
+  assert.equal(await ben.locator('#sound').isVisible(), false);
+  assert.equal(await ben.locator('#remote').evaluate((/** @type {HTMLVideoElement} */ video) => video.muted), false);
+});
+
 visit('a call can be declined, and come again', async (visit) => {
   const anna = await wait(visit, urlOf(await visit.server(), CALL));
   const ben = await visit.open(phone, await localLink(anna));

@@ -208,7 +208,6 @@ class Remote {
     if (this.#isConnected) {
       this.#lastHeard = Date.now() - SILENCE_ALLOWED + SILENCE_ALLOWED_AFTER_WAKING;
       this.#ping();
-      keepAwake();
     } else {
       this.#dial();
     }

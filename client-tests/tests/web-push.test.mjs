@@ -6,12 +6,12 @@
 // the page that the worker asks for. The rest is real.
 
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import webPush from 'web-push';
 import { startPushService } from '../lib/push-service.mjs';
-import { SECRET } from '../lib/receiver.mjs';
 import { Run } from '../lib/run.mjs';
 import { freePort, listens } from '../lib/shipped-proxy.mjs';
 import { desktop, urlOf, visit } from '../lib/visit.mjs';
@@ -28,10 +28,12 @@ async function startApp(authority) {
   symlinkSync(join(clientTests, 'node_modules'), join(folder, 'node_modules'));
   writeFileSync(join(folder, 'server.mjs'), program);
   writeFileSync(join(folder, 'public/push.js'), worker);
-  writeFileSync(join(folder, 'webhook-secret'), `${SECRET}\n`);
+  const [, makeSecret] = section.match(/^ {4}(echo .*)$/m);
+  execFileSync('sh', ['-c', makeSecret], { cwd: folder });
+  const secret = readFileSync(join(folder, 'webhook-secret'), 'utf8').trim();
   const port = await freePort();
   const { publicKey, privateKey } = webPush.generateVAPIDKeys();
-  const settings = { PORT: String(port), WEBHOOK_SECRET: SECRET, VAPID_PUBLIC: publicKey, VAPID_PRIVATE: privateKey };
+  const settings = { PORT: String(port), WEBHOOK_SECRET: secret, VAPID_PUBLIC: publicKey, VAPID_PRIVATE: privateKey };
   const env = { ...process.env, ...settings, NODE_EXTRA_CA_CERTS: authority, NODE_NO_WARNINGS: '1' };
   const run = new Run(process.execPath, ['server.mjs'], { cwd: folder, env });
   const app = {

@@ -35,6 +35,8 @@ export interface Room<Data = any> {
     listener: (event: RoomEvents<Data>[Type]) => void,
     options?: AddEventListenerOptions,
   ): this;
+  /** Removes a listener. One that is added twice for an event is called once, as in the browser. */
+  off<Type extends keyof RoomEvents<Data>>(type: Type, listener: (event: RoomEvents<Data>[Type]) => void): this;
   /**
    * Sends to all others, or to one member; this page gets no message of its own. Rejects with a `RoomError` if the server refuses, the connection is lost, or the message is
    * `too_big` (by default 1 MiB), and with a `TypeError` if the payload is not JSON.
@@ -57,6 +59,7 @@ export interface Call<Data = any> extends Room<Data> {
     listener: (event: CallEvents<Data>[Type]) => void,
     options?: AddEventListenerOptions,
   ): this;
+  off<Type extends keyof CallEvents<Data>>(type: Type, listener: (event: CallEvents<Data>[Type]) => void): this;
 }
 
 export interface RoomEvents<Data = any> {

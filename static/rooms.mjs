@@ -12,8 +12,9 @@ const RETURN_WAIT = 10_000;
 /** A member that comes back is refused only because many do so at once. */
 const PASSING = new Set(['too_fast', 'key_too_fast']);
 
-/** The largest message in bytes: the server that serves this file writes its `--max_message_bytes` here. */
-const MOST_BYTES = 1_048_576;
+/* global maxMessageBytes */
+/** The largest message in bytes: the server writes its `--max_message_bytes` in front of this file. */
+const MOST_BYTES = typeof maxMessageBytes === 'number' ? maxMessageBytes : 1_048_576;
 
 /** Objects that JSON can hold. It would write `{}` for a Blob, a Map and the like. */
 const JSON_OBJECTS = /^\[object (Object|Array|String|Number|Boolean)\]$/;
@@ -22,13 +23,15 @@ const JSON_OBJECTS = /^\[object (Object|Array|String|Number|Boolean)\]$/;
 const EVENTS = new Set(['joined', 'updated', 'left', 'message', 'closed', 'stream', 'entered']);
 
 /** What a room has, and the promise of one has not. */
-const OF_ROOM = ['on', 'send', 'update', 'leave', 'callEverybody', 'members'];
+const OF_ROOM = ['on', 'off', 'send', 'update', 'leave', 'callEverybody', 'members'];
 
 /** Most characters of a wrong value in the text of an error. */
 const SHOWN = 40;
 
 /** Most messages that wait until their senders are known. The server keeps no more for a client that is away. */
 const MOST_HELD = 1000;
+/** Most calls that wait until their senders are known, which is soon or never. */
+const MOST_EARLY = 100;
 
 let requests = 0;
 
@@ -62,9 +65,12 @@ function awaited(method, promise) {
 function entered(room) {
   return new Promise((resolve, reject) => {
     room.on('entered', () => resolve(room), { once: true });
-    room.on('closed', ({ error }) => reject(error), { once: true });
+    room.on('closed', ({ error }) => reject(error ?? room.notMember()), { once: true });
   });
 }
+
+/** Leaves a room. It keeps nothing of the room. */
+const partLater = (peer, room) => () => peer.socket.send({ type: 'ROOM-LEAVE', room });
 
 /** A wrong value, for the text of an error. */
 function shown(value) {
@@ -125,6 +131,9 @@ class Room extends EventTarget {
   #held = [];
   /** The page has had the time to listen. */
   #isHeard = false;
+  #calls = new Set();
+  /** A listener of the page with what the browser calls for it. */
+  #listeners = new WeakMap();
 
   constructor(peer, name, data) {
     super();
@@ -154,7 +163,14 @@ class Room extends EventTarget {
     if (!EVENTS.has(type)) {
       console.warn(`A room has no event ${shown(type)}: its events are ${[...EVENTS].filter((event) => event !== 'entered').join(', ')}`);
     }
-    this.addEventListener(type, ({ detail }) => listener(detail), options);
+    const called = this.#listeners.get(listener) ?? (({ detail }) => listener(detail));
+    this.#listeners.set(listener, called);
+    this.addEventListener(type, called, options);
+    return this;
+  }
+
+  off(type, listener) {
+    this.removeEventListener(type, this.#listeners.get(listener) ?? null);
     return this;
   }
 
@@ -174,7 +190,7 @@ class Room extends EventTarget {
     forget(this.#peer, this);
     await this.#request('ROOM-LEAVE').catch(({ type }) => {
       // A peer that comes back is still in its rooms.
-      if (type === 'disconnected') this.#peer.once('open', () => this.#part());
+      if (type === 'disconnected') this.#peer.once('open', partLater(this.#peer, this.name));
     });
     this.#close();
   }
@@ -188,9 +204,15 @@ class Room extends EventTarget {
     if (typeof stream?.getTracks !== 'function') {
       throw new TypeError(`callEverybody(stream) needs a MediaStream, as await getUserMedia(…) gives one, not ${shown(stream)}`);
     }
+    if (this.#isClosed) throw this.notMember();
     const call = new Call(this.#peer, `${this.name}:call`, data, stream);
-    this.on('closed', () => call.leave(), { once: true });
+    this.#calls.add(call);
+    call.on('closed', () => this.#calls.delete(call));
     return entered(call);
+  }
+
+  notMember() {
+    return new RoomError('not_member', `This page has left the room ${shown(this.name)}: join it again`);
   }
 
   tell(type, detail) {
@@ -261,13 +283,9 @@ class Room extends EventTarget {
         return;
       }
       // The answer may only be late.
-      if (error.type === 'no_answer') this.#part();
+      if (error.type === 'no_answer') partLater(this.#peer, this.name)();
       this.#close(error);
     }
-  }
-
-  #part() {
-    this.#peer.socket.send({ type: 'ROOM-LEAVE', room: this.name });
   }
 
   #close(error) {
@@ -282,6 +300,7 @@ class Room extends EventTarget {
     clearTimeout(this.#absentTimer);
     this.members.clear();
     this.#held = [];
+    for (const call of this.#calls) call.leave();
     this.tell('closed', { error });
   }
 
@@ -297,7 +316,7 @@ class Room extends EventTarget {
         return;
       }
       if (this.#isClosed) {
-        reject(new RoomError('not_member', `This page has left the room ${shown(this.name)}: join it again`));
+        reject(this.notMember());
         return;
       }
       if (!this.#isOpen) {
@@ -396,14 +415,29 @@ class Call extends Room {
     this.on('closed', () => {
       peer.off('call', this.#ring);
       for (const id of [...this.#lines.keys()]) this.#hangUp(id);
+      for (const id of [...this.#early.keys()]) this.#forget(id);
     });
   }
 
   #ring = (line) => {
     if (line.metadata?.room !== this.name) return;
-    if (this.members.has(line.peer)) this.#accept(line);
-    else this.#early.set(line.peer, line);
+    const id = line.peer;
+    this.#forget(id);
+    if (this.members.has(id)) {
+      this.#accept(line);
+      return;
+    }
+    if (this.#early.size >= MOST_EARLY) this.#forget(this.#early.keys().next().value);
+    this.#early.set(id, line);
+    setTimeout(() => this.#early.get(id) === line && this.#forget(id), CONNECT_WAIT);
   };
+
+  /** Ends a call of a stranger. */
+  #forget(id) {
+    const line = this.#early.get(id);
+    this.#early.delete(id);
+    line?.close();
+  }
 
   #meet(id) {
     const early = this.#early.get(id);

@@ -8,7 +8,7 @@ const libraries = { Peer: 'readonly', SimplePeer: 'readonly', peerjs: 'readonly'
 
 export default [
   // Libraries, and templates that are no JavaScript before the server has filled them.
-  { ignores: ['npm/vendor/dist/', 'client-tests/clients/', 'target/', 'static/parts/client.*', 'static/parts/rooms.js', 'static/parts/share.js'] },
+  { ignores: ['npm/vendor/dist/', 'client-tests/clients/', 'target/', 'static/parts/'] },
   js.configs.recommended,
   {
     linterOptions: { reportUnusedDisableDirectives: 'error' },
@@ -32,7 +32,7 @@ export default [
     },
   },
   {
-    files: ['static/**', 'npm/vendor/pipe/*.js', 'client-tests/lib/*.js'],
+    files: ['static/**', 'npm/vendor/**/*.js', 'client-tests/lib/*.js'],
     languageOptions: { globals: { ...globals.browser, ...libraries } },
   },
   {
@@ -43,18 +43,5 @@ export default [
   {
     files: ['npm/peerbroker/**/*.js'],
     languageOptions: { sourceType: 'commonjs', globals: globals.node },
-  },
-  {
-    // The server joins these into one script: `{{ice.js}}` and the like are the places of the others.
-    files: ['static/parts/*.js'],
-    languageOptions: {
-      sourceType: 'script',
-      globals: {
-        ice: 'readonly', iceServersOfPeers: 'readonly', restart: 'readonly', iceRestarts: 'readonly', reconnect: 'readonly', reconnects: 'readonly',
-        safety_number: 'readonly', safetyNumber: 'readonly', reports: 'readonly', callReports: 'readonly', connection_way: 'readonly',
-        bytesIn: 'readonly', candidatesIn: 'readonly', guessWhy: 'readonly', pairIn: 'readonly', placesOfServer: 'readonly', wayIn: 'readonly',
-      },
-    },
-    rules: { 'no-redeclare': 'off', 'no-unused-expressions': 'off', 'no-unused-vars': ['error', { vars: 'local' }] },
   },
 ];

@@ -26,4 +26,11 @@ interface Window {
   SimplePeer: any;
   Yjs: any;
   qrcode: any;
+  shareLink: any;
+  qrCode: any;
 }
+
+// The server writes these in front of its scripts.
+declare const lanHost: string | null;
+declare const maxMessageBytes: number;
+declare const qrcode: any;

@@ -15,7 +15,7 @@ function fingerprintsOf(description) {
   return [...new Set(lines.map(([, hash, bytes]) => `${hash.toLowerCase()} ${bytes.toUpperCase()}`))].sort().join();
 }
 
-const base64Url = (bytes) => btoa(String.fromCharCode(...bytes)).replaceAll('+', '-').replaceAll('/', '_').replaceAll('=', '');
+const base64Url = (bytes) => btoa(String.fromCharCode(...bytes)).replace(/\+/g, '-').replace(/\//g, '_').replace(/=/g, '');
 
 /** Twelve digits of two ends, each a text of ASCII. */
 async function numberOf(ends) {

@@ -20,7 +20,10 @@ export function drawCode(qrcode, text, label) {
   svg.setAttribute('role', 'img');
   svg.setAttribute('aria-label', label);
 
-  if (text.length > MOST_BYTES) throw new RangeError(`a QR code has at most ${MOST_BYTES} bytes, and this text has ${text.length}`);
+  // Cameras read UTF-8. The library alone writes one byte of each letter.
+  qrcode.stringToBytes = qrcode.stringToBytesFuncs['UTF-8'];
+  const { length } = qrcode.stringToBytes(text);
+  if (length > MOST_BYTES) throw new RangeError(`a QR code has at most ${MOST_BYTES} bytes, and this text has ${length}`);
   const code = qrcode(0, 'M');
   code.addData(text);
   code.make();

@@ -7,6 +7,7 @@ import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { after, test } from 'node:test';
 import { promisify } from 'node:util';
+import { build } from 'vite';
 import { scan } from '../lib/demos.mjs';
 import { source } from '../lib/npm-package.mjs';
 import { freePort } from '../lib/shipped-proxy.mjs';
@@ -190,6 +191,9 @@ visit('a link to share has the address of the machine where the page is at local
   for (const text of ['?of=undefined-1', '?undefined=a', '#of=null']) await shared(text);
   const remedy = "make it in peer.on('open', (id) => …), because peer.id has no value before";
   assert.deepEqual(told, ['of=undefined', 'of=null', '#undefined'].map((part) => `the link has ${part}: ${remedy}`));
+  const letters = 'https://example.org/#Łódź';
+  await page.evaluate((text) => document.body.replaceChildren(Object.assign(window.qrCode(text), { id: 'letters' })), letters);
+  assert.equal(await scan(page, '#letters'), letters);
   assert.equal(await drawn('x'.repeat(2332)), 'RangeError: a QR code has at most 2331 bytes, and this text has 2332');
 });
 
@@ -208,9 +212,15 @@ declare global {
   const button: HTMLButtonElement;
 }
 `;
+/** With the types of the broker's peerjs.js. */
+const SERVED = `
+import { Peer } from 'peerjs';
+const peer = new Peer({ autoReconnect: false });
+export const numbers: Promise<string>[] = [peer.connect('a').safetyNumber(), peer.call('a', new MediaStream()).safetyNumber()];
+`;
 /** @type {[RegExp, string][]} */
 const OF_LISTINGS = [
-  [/appId/, "declare const joinRoom: (config: { appId: string; relayConfig: { urls: string[] }; rtcConfig?: RTCConfiguration }, name: string) => unknown;\n"],
+  [/^(?![^]*import)[^]*appId/, "declare const joinRoom: (config: { appId: string; relayConfig: { urls: string[] }; rtcConfig?: RTCConfiguration }, name: string) => unknown;\n"],
   // Its types take each header as one text, and leave the event unknown.
   [/standardwebhooks/, "declare module 'standardwebhooks' { interface Webhook { verify(body: string, headers: import('node:http').IncomingHttpHeaders): any } }\n"],
   // The types of pages exclude those of workers.
@@ -218,6 +228,18 @@ const OF_LISTINGS = [
     declare const clients: { matchAll(options: { includeUncontrolled: boolean }): Promise<{ focus(): Promise<unknown> }[]>; openWindow(url: string): Promise<unknown> };\n`],
   [/replicateWebRTC/, "declare const collection: import('rxdb').RxCollection<any>;\n"],
 ];
+
+test('Vite bundles the listing of torrents, and its page needs nothing of Node', async () => {
+  const root = folder();
+  const [listing] = blocks('docs/CHOOSING.md', 'js').filter((code) => code.includes('WebTorrent'));
+  mkdirSync(join(root, 'node_modules/webtorrent'), { recursive: true });
+  symlinkSync(join(clientTests, 'clients/webtorrent@3.0.21'), join(root, 'node_modules/webtorrent/dist'));
+  writeFileSync(join(root, 'page.js'), listing);
+  const warnings = [];
+  const onwarn = ({ message }) => warnings.push(message);
+  await build({ root, configFile: false, logLevel: 'silent', build: { write: false, minify: false, rollupOptions: { input: join(root, 'page.js'), onwarn } } });
+  assert.deepEqual(warnings, []);
+});
 
 test('every listing compiles in TypeScript as strict as it gets', { timeout: 120_000 }, async () => {
   const project = folder();
@@ -227,9 +249,11 @@ test('every listing compiles in TypeScript as strict as it gets', { timeout: 120
   cpSync(source, join(modules, 'peerbroker'), { recursive: true });
   cpSync(join(clientTests, 'clients/1.5.5/types.d.ts'), join(project, 'peerjs.d.ts'));
   cpSync(join(clientTests, '../static/rooms.d.ts'), join(project, 'rooms.d.ts'));
+  cpSync(join(clientTests, '../static/peerjs.d.ts'), join(project, 'served.d.ts'));
   writeFileSync(join(project, 'prelude.ts'), PRELUDE);
-  writeFileSync(join(project, 'webtorrent.d.ts'), "declare module 'webtorrent' { export default class { seed(files: FileList, options: { announce: string[] }, seeded: (torrent: { infoHash: string }) => void): void } }");
-  const files = ['prelude.ts', 'webtorrent.d.ts'];
+  writeFileSync(join(project, 'own.ts'), SERVED);
+  writeFileSync(join(project, 'webtorrent.d.ts'), "declare module 'webtorrent/dist/webtorrent.min.js' { export default class { seed(files: FileList, options: { announce: string[] }, seeded: (torrent: { infoHash: string }) => void): void } }");
+  const files = ['prelude.ts', 'webtorrent.d.ts', 'served.d.ts', 'own.ts'];
   for (const name of ['USE', 'TROUBLESHOOTING', 'CHOOSING', 'CALLS']) {
     const page = `docs/${name}.md`;
     const inText = Array.from(read(page).matchAll(/`(new Peer\([^`]*\))`/g), ([, code]) => `${code};\n`).filter((code) => !code.includes('…') && !/\bid\b/.test(code));
@@ -242,7 +266,7 @@ test('every listing compiles in TypeScript as strict as it gets', { timeout: 120
     }
   }
   assert.ok(files.length > 15, String(files));
-  const compilerOptions = { strict: true, noEmit: true, target: 'es2022', module: 'esnext', moduleResolution: 'bundler', skipLibCheck: true, types: ['node'], paths: { peerbroker: ['./node_modules/peerbroker/lib/index.d.ts'] } };
+  const compilerOptions = { strict: true, noEmit: true, target: 'es2022', module: 'esnext', moduleResolution: 'bundler', skipLibCheck: true, types: ['node'], paths: { peerjs: ['./peerjs.d.ts'], peerbroker: ['./node_modules/peerbroker/lib/index.d.ts'] } };
   writeFileSync(join(project, 'tsconfig.json'), JSON.stringify({ compilerOptions, files }));
   const tsc = join(clientTests, 'node_modules/typescript/bin/tsc');
   const errors = await promisify(execFile)(process.execPath, [tsc, '-p', project]).then(() => '', ({ stdout }) => stdout);

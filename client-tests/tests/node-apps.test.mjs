@@ -148,10 +148,12 @@ it('no frame waits for the next one, on either connection of a client', async (t
   assert.ok(sockets.some(({ localPort, remotePort }) => localPort !== port && remotePort !== port), 'to the program');
 });
 
-it('its clients get ICE servers', async () => {
+it('its clients get ICE servers, and scripts as small as the program makes them', async () => {
   const { server } = await alone();
   const { iceServers, ttl } = await (await fetch(`${baseOf(server)}peerjs/ice`)).json();
   assert.ok(Array.isArray(iceServers) && ttl > 0);
+  const { headers } = await fetch(`${baseOf(server)}rooms.js`, { headers: { origin: 'https://page.test', 'accept-encoding': 'gzip' } });
+  assert.deepEqual([headers.get('content-encoding'), headers.get('vary')], ['gzip', 'Origin, Accept-Encoding']);
 });
 
 it('an app with createWebSocketServer reads no more of a client whose texts wait, however short they are', () => {

@@ -120,12 +120,13 @@ for (const [version, express] of [['4', express4], ['5', express5]]) {
     await listen(server);
     const fetched = (name) => fetch(`${baseOf(server)}${name}`, { headers: { origin: 'https://page.test' } });
     for (const [name, content] of [
-      ['peerjs.js', 'presetPeer(window.peerjs.Peer, document.currentScript?.src, "mine"'],
+      ['peerjs.js', 'presetPeer(window.peerjs, document.currentScript?.src, "mine"'],
       ['peerjs.min.js', 'presetPeer('],
       ['peerjs.mjs', 'export '],
+      ['peerjs.d.ts', 'autoReconnect'],
       ['peerjs-1.5.5.min.js', 'peerjs'],
-      ['rooms.js', 'Object.assign(window, { joinRoom'],
-      ['rooms.mjs', 'export const joinRoom'],
+      ['rooms.js', 'Object.assign(window, rooms)'],
+      ['rooms.mjs', ' as joinRoom};'],
       ['rooms.d.ts', 'export declare function joinRoom'],
       ['webrtc.js', 'dataset:{key:"mine",'],
       ['webrtc.mjs', 'as install}'],

@@ -9,6 +9,7 @@ import http from 'node:http';
 import https from 'node:https';
 import net from 'node:net';
 import { test } from 'node:test';
+import { parse } from 'acorn';
 import { startBareVite } from '../lib/bare-vite.mjs';
 import { Keys } from '../lib/keys.mjs';
 import { Page } from '../lib/page.mjs';
@@ -220,6 +221,66 @@ served('a page may load the script in its own way, and is told if it cannot work
   assert.match(said.join('\n'), /peerjs\.js cannot tell its own address: load it with <script src>/);
 });
 
+/** Names that Chrome 83, Firefox 80 or Safari 15.0 does not have: PeerJS 1.5.5 works there. */
+const LATER = ['at', 'hasOwn', 'replaceAll', 'structuredClone', 'findLast', 'findLastIndex', 'toSorted', 'toReversed', 'toSpliced',
+  'groupBy', 'withResolvers', 'isWellFormed', 'fromAsync', 'randomUUID', 'throwIfAborted', 'replaceChildren', 'WeakRef', 'FinalizationRegistry'];
+
+test('the scripts have no syntax and name nothing that is later than PeerJS’s oldest browsers', { timeout: LIMIT }, async (t) => {
+  const server = await startServer();
+  t.after(() => server.stop());
+  for (const name of [...SCRIPTS, 'rooms.js', 'rooms.mjs', 'share.js', 'webrtc.js', 'webrtc.mjs']) {
+    const script = await text(`http://127.0.0.1:${server.port}/${name}`);
+    const tree = parse(script, { ecmaVersion: 2020, sourceType: name.endsWith('.mjs') ? 'module' : 'script' });
+    assert.deepEqual([...namesIn(tree)].filter((known) => LATER.includes(known)), [], name);
+    // Safari cannot look behind in a regular expression.
+    assert.doesNotMatch(script, /\(\?<[=!]|AbortSignal\.timeout/, name);
+  }
+});
+
+/** The names of all that a script calls. */
+function* namesIn(node) {
+  if (!node || typeof node !== 'object') return;
+  const { name = '', property } = node.callee ?? {};
+  // Shorter ones are of the bundler.
+  yield property?.name ?? (name.length > 3 && name);
+  for (const part of Object.values(node)) yield* namesIn(part);
+}
+
+served('they work where those names are missing', 'chromium', async (stage) => {
+  const server = await stage.server();
+  stage.prelude = `<script>(${withoutLater})(${JSON.stringify([...LATER, 'timeout'])});</script>`;
+  for (const script of SCRIPTS) await stage.connects(`http://127.0.0.1:${server.port}/${script}`);
+  const page = await stage.page(`http://127.0.0.1:${server.port}/rooms.js`);
+  assert.equal(await page.run(async (url) => {
+    const { Peer } = await import(url);
+    const room = await window.joinRoom(new Peer('anna'), 'lobby');
+    return [...room.members.keys()].join();
+  }, `http://127.0.0.1:${server.port}/peerjs.mjs`), 'anna');
+});
+
+/** Runs in a page. Elements of the browser's own pages keep theirs. */
+function withoutLater(names) {
+  const places = [window, Object, Object.prototype, Array, Array.prototype, String.prototype, Promise, AbortSignal, Crypto.prototype];
+  for (const place of places) for (const name of names) delete place[name];
+}
+
+served('tokens, and the ids of connections, are no numbers of Math.random()', 'chromium', async (stage) => {
+  const server = await stage.server();
+  for (const script of SCRIPTS) {
+    const page = await stage.page(`http://127.0.0.1:${server.port}/${script}`);
+    const made = await page.run(async () => {
+      await window.loaded;
+      Math.random = () => 0.5;
+      return ['a', 'b'].flatMap((id) => {
+        const peer = new Peer(id);
+        return [peer.options.token, peer.connect('c').connectionId];
+      });
+    });
+    assert.equal(new Set(made).size, 4, `${script}: ${made}`);
+    for (const one of made) assert.match(one, /^(dc_)?[0-9a-f]{32}$/);
+  }
+});
+
 /** States a behaviour, and stops all that it started. */
 function served(behaviour, browser, run) {
   test(behaviour, { timeout: LIMIT }, async (t) => {
@@ -236,6 +297,8 @@ function served(behaviour, browser, run) {
 
 class Stage {
   servers = [];
+  /** HTML before the script of a page. */
+  prelude = '';
   #pages = [];
   #proxies = [];
   #sites = [];
@@ -265,7 +328,7 @@ class Stage {
 
   /** A page of another origin with this script. */
   async page(script, integrity) {
-    const site = await startSite(pageWith(script, integrity));
+    const site = await startSite(this.prelude + pageWith(script, integrity));
     this.#sites.push(site);
     const page = await Page.load(this.browser, site.url);
     this.#pages.push(page);

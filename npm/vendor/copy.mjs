@@ -1,5 +1,5 @@
 // Copies what the pages load from node_modules to dist/, bundles what has no build for pages, and prints each
-// script's SRI value, which src/http/public/html.rs has. The sources of webrtc.js are in pipe/.
+// script's SRI value, which src/http/public/html.rs has. The sources of webrtc.js are in pipe/, those of peerjs.js in preset/.
 import { createHash } from 'node:crypto';
 import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
@@ -48,6 +48,13 @@ const licenses = {
   '@noble/hashes': 'node_modules/@noble/hashes/LICENSE',
 };
 
+// Runs wherever PeerJS 1.5.5 does: in Chrome 83, Firefox 80 and Safari 15.0.
+const target = 'es2020';
+const keepNames = { class: true, function: false };
+const own = fileURLToPath(new URL('older-browsers.js', import.meta.url));
+/** @type {Record<string, [string, string]>} */
+const inject = { 'Object.hasOwn': [own, 'hasOwn'], 'AbortSignal.timeout': [own, 'timeout'], structuredClone: [own, 'structuredClone'] };
+
 // Maps are not served, because they are larger than all scripts. Developer tools warn of a map that is named and missing.
 const MAP = /^\/\/# sourceMappingURL=.*$\n?/m;
 
@@ -60,6 +67,10 @@ for (const [target, source] of Object.entries(scripts)) {
   await save(target, (await readFile(here(source), 'utf8')).replace(MAP, ''));
 }
 await save('yjs.min.js', await bundle('yjs.js', { name: 'Yjs' }));
+await save('preset.js', await bundle('preset/preset.js', { name: 'presetPeer' }));
+await save('rooms.js', await bundle('../../static/rooms.mjs', { name: 'rooms' }));
+await save('rooms.mjs', await bundle('../../static/rooms.mjs', { format: 'es' }));
+await save('share.js', await bundle('share.js'));
 await save('webrtc.js', await bundle('pipe/main.js'));
 await save('webrtc.mjs', await bundle('pipe/install.js', { format: 'es' }));
 
@@ -80,7 +91,9 @@ async function save(target, script) {
 /** One script with a module and all that it imports, which sets a global of this name. Pages have simple-peer as a script of its own. */
 async function bundle(entry, { name = undefined, format = /** @type {'iife' | 'es'} */ ('iife') } = {}) {
   const simplePeer = 'simple-peer/simplepeer.min.js';
-  const built = await rolldown({ input: fileURLToPath(here(entry)), platform: 'browser', external: [simplePeer] });
-  const { output } = await built.generate({ format, name, globals: { [simplePeer]: 'SimplePeer' }, minify: true });
+  const input = fileURLToPath(here(entry));
+  const built = await rolldown({ input, platform: 'browser', external: [simplePeer], transform: { target, inject } });
+  const minify = { compress: { target, keepNames }, mangle: { keepNames } };
+  const { output } = await built.generate({ format, name, globals: { [simplePeer]: 'SimplePeer' }, minify });
   return output[0].code;
 }

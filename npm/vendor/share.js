@@ -1,9 +1,9 @@
 // How other devices open a page: `shareLink()` is its address for them, and `qrCode(link)` a picture of that for their cameras.
-(() => {
-{{library}}
-{{script}}
+// The server puts the library and the address of its machine in front.
 
-const lanHost = {{lan_host}};
+import { drawCode, isLoopback, withHost } from '../../static/share-link.js';
+
+/* global lanHost, qrcode */
 
 const told = new Set();
 
@@ -62,8 +62,7 @@ window.qrCode = (link = window.shareLink()) => {
   svg.toString = () => {
     warn('qrCode(…) is an element: show it with append(qrCode(…)). As a text, it is an address for the src of an img');
     const markup = new XMLSerializer().serializeToString(svg);
-    return `data:image/svg+xml,${markup.replaceAll('%', '%25').replaceAll('#', '%23')}`;
+    return `data:image/svg+xml,${markup.replace(/%/g, '%25').replace(/#/g, '%23')}`;
   };
   return svg;
 };
-})();

@@ -135,7 +135,7 @@ async fn show<T: Serialize>(made: web::Data<T>) -> web::Json<web::Data<T>> {
 }
 
 async fn send_file(request: HttpRequest, target: ReqData<Target>) -> Reply {
-    match dashboard::file(&request, &target) {
+    match dashboard::file(&request, &target).await {
         Some(response) => Ok(response),
         None => not_found(request, target).await,
     }

@@ -1,6 +1,7 @@
 //! Answers HTTP requests from clients and browsers. Only this layer knows their URLs and status codes.
 
 mod arrival;
+mod cached;
 mod call_reports;
 mod docs;
 mod documents;
@@ -105,7 +106,7 @@ async fn page(mounted: &Mounted, request: &HttpRequest, route: Route<'_>) -> Htt
         }
         Route::Root if html::prefers_html(request) => match file(mounted, request, "").await {
             Some(index) => index,
-            None if pages => pages::page(mounted, request, ""),
+            None if pages => pages::page(mounted, request, "").await,
             None => peerjs::about(),
         },
         Route::Root => peerjs::about(),
@@ -116,13 +117,17 @@ async fn page(mounted: &Mounted, request: &HttpRequest, route: Route<'_>) -> Htt
         Route::Health => plain(StatusCode::OK, "ok"),
         Route::Page(name) if pages => {
             docs::prepare(name).await;
-            pages::page(mounted, request, name)
+            pages::page(mounted, request, name).await
         }
         Route::File(below) => {
             // An app may have a file of this name, and serves it as before.
-            let file = file(mounted, request, below).await;
-            file.or_else(|| pages::client(mounted, request, below))
-                .unwrap_or_else(|| nothing(mounted, request))
+            if let Some(file) = file(mounted, request, below).await {
+                return file;
+            }
+            match pages::client(mounted, request, below).await {
+                Some(client) => client,
+                None => nothing(mounted, request).await,
+            }
         }
         // Without an upgrade, it is a folder that an app may have.
         Route::Socket(dialect) if dialect != Dialect::PeerJs => {
@@ -130,7 +135,7 @@ async fn page(mounted: &Mounted, request: &HttpRequest, route: Route<'_>) -> Htt
             file(mounted, request, below).await.unwrap_or_else(|| not_found::page(mounted, request))
         }
         Route::Register if key_signup::is_open(runtime) => key_signup::shown(mounted, request).await,
-        Route::Outside => nothing(mounted, request),
+        Route::Outside => nothing(mounted, request).await,
         _ => not_found::page(mounted, request),
     }
 }
@@ -144,7 +149,7 @@ fn wants_information(request: &HttpRequest) -> bool {
 }
 
 /// Answers a path without content: with the icon that browsers ask for, an id for a client with a wrong path, or a 404.
-fn nothing(mounted: &Mounted, request: &HttpRequest) -> HttpResponse {
+async fn nothing(mounted: &Mounted, request: &HttpRequest) -> HttpResponse {
     let config = mounted.runtime.config();
     let is_cut = routes::is_cut_id_request(&mounted.path, request.path());
     let is_wrong = || {
@@ -155,7 +160,7 @@ fn nothing(mounted: &Mounted, request: &HttpRequest) -> HttpResponse {
             && !html::prefers_html(request)
     };
     if config.pages && routes::is_icon(&mounted.path, request.path()) {
-        pages::icon(request)
+        pages::icon(request).await
     } else if config.dialects.has(Dialect::PeerJs) && is_wrong() {
         if is_cut {
             not_found::record_cut(mounted, &endpoint::source(&mounted.runtime, request.head()));

@@ -3,6 +3,6 @@
 {{pipes}}
 {{library}}
 (() => {
-  {{preset.js}}
-  window.peerjs.Peer = window.Peer = presetPeer(window.peerjs.Peer, document.currentScript?.src, {{key}}, {{has_ice_servers}}, {{takes_reports}});
+  {{preset}}
+  window.peerjs.Peer = window.Peer = presetPeer(window.peerjs, document.currentScript?.src, {{key}}, {{has_ice_servers}}, {{takes_reports}});
 })();

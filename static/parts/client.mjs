@@ -4,8 +4,9 @@
 // A module sets no globals, but this build of PeerJS does.
 const { peerjs, Peer: global } = window;
 {{library}}
-const { Peer: Original, util } = window.peerjs;
+const library = window.peerjs;
 Object.assign(window, { peerjs, Peer: global });
-{{preset.js}}
-const Peer = presetPeer(Original, import.meta.url, {{key}}, {{has_ice_servers}}, {{takes_reports}});
+{{preset}}
+const { util } = library;
+const Peer = presetPeer(library, import.meta.url, {{key}}, {{has_ice_servers}}, {{takes_reports}});
 export { Peer, util, Peer as default };

@@ -1,11 +1,14 @@
 //! The PeerJS client that the broker serves. `client-tests/tests/served.test.mjs` runs it in browsers.
 
+use std::collections::HashSet;
 use std::fs;
+use std::io::Read as _;
 
 use peerbroker::config::{Dialect, Dialects, MountPath};
 use peerbroker::vocabulary::ApiKey;
 use serde_json::Value;
 
+use crate::harness::http_client::Response;
 use crate::harness::{on_own, on_own_with};
 
 const SCRIPTS: [&str; 3] = ["peerjs.js", "peerjs.min.js", "peerjs.mjs"];
@@ -39,6 +42,60 @@ fn the_client_is_served_to_pages_of_every_origin() {
 }
 
 #[test]
+fn scripts_are_compressed_and_each_coding_has_a_tag() {
+    const LARGEST: [(&str, usize); 4] =
+        [("peerjs.min.js", 60_000), ("peerjs.js", 75_000), ("rooms.js", 75_000), ("webrtc.mjs", 75_000)];
+    on_own(|server| {
+        for (name, most) in LARGEST {
+            let get = |method, headers: &str| {
+                server.request(method, &format!("/{name}"), &format!("{headers}\r\n"))
+            };
+            let plain = get("GET", "Accept-Encoding: identity");
+            let mut tags = HashSet::from([plain.header("etag").unwrap()]);
+            for (accepted, coding) in
+                [("gzip, deflate, br", "br"), ("gzip;q=0.5, br;q=0", "gzip"), ("deflate, gzip", "gzip")]
+            {
+                let accepted = format!("Accept-Encoding: {accepted}");
+                let response = get("GET", &accepted);
+                let tag = response.header("etag").unwrap();
+                let is_right = |response: &Response| {
+                    assert_eq!(response.header("etag").as_ref(), Some(&tag), "{name}: {accepted}");
+                    assert!(
+                        response.header("vary").unwrap().contains("Accept-Encoding"),
+                        "{name}: {accepted}"
+                    );
+                };
+                is_right(&response);
+                assert_eq!(response.header("content-encoding").as_deref(), Some(coding), "{name}");
+                assert!(decoded(coding, &response.body) == plain.body, "{name}: {coding}");
+                assert!(coding == "gzip" || response.body.len() <= most, "{name}: {}", response.body.len());
+                let head = get("HEAD", &accepted);
+                is_right(&head);
+                assert_eq!(head.header("content-length"), Some(response.body.len().to_string()), "{name}");
+                for method in ["GET", "HEAD"] {
+                    let kept = get(method, &format!("{accepted}\r\nIf-None-Match: {tag}"));
+                    is_right(&kept);
+                    assert_eq!((kept.status, kept.body.len()), (304, 0), "{name}");
+                }
+                let other = get("GET", &format!("Accept-Encoding: identity\r\nIf-None-Match: {tag}"));
+                assert_eq!(other.status, 200, "{name}");
+                tags.insert(tag);
+            }
+            assert_eq!(tags.len(), 3, "{name}");
+        }
+    });
+}
+
+fn decoded(coding: &str, body: &[u8]) -> Vec<u8> {
+    let mut text = Vec::new();
+    match coding {
+        "br" => brotli::Decompressor::new(body, body.len()).read_to_end(&mut text).unwrap(),
+        _ => flate2::read::GzDecoder::new(body).read_to_end(&mut text).unwrap(),
+    };
+    text
+}
+
+#[test]
 fn the_unchanged_client_has_its_version_in_its_name_and_may_be_cached_forever() {
     let package = fs::read(format!("{}/npm/vendor/package.json", env!("CARGO_MANIFEST_DIR"))).unwrap();
     let package: Value = serde_json::from_slice(&package).unwrap();
@@ -64,7 +121,7 @@ fn the_client_for_rooms_has_the_limit_of_a_message() {
         |server| {
             for name in ["rooms.js", "rooms.mjs"] {
                 let response = server.get(&format!("/{name}"));
-                assert!(response.text().contains("\nconst MOST_BYTES = 2000;\n"), "{name}");
+                assert!(response.text().contains("\nconst maxMessageBytes = 2000;\n"), "{name}");
             }
         },
     );
@@ -74,8 +131,9 @@ fn the_client_for_rooms_has_the_limit_of_a_message() {
 fn the_client_for_rooms_is_a_script_a_module_and_types() {
     on_own(|server| {
         for (name, kind, exports) in [
-            ("rooms.js", JAVASCRIPT, "Object.assign(window, { joinRoom"),
-            ("rooms.mjs", JAVASCRIPT, "\nexport const joinRoom = "),
+            ("rooms.js", JAVASCRIPT, "Object.assign(window, rooms)"),
+            ("rooms.mjs", JAVASCRIPT, " as joinRoom};"),
+            ("peerjs.d.ts", Some("text/plain; charset=utf-8"), "autoReconnect?: boolean"),
             ("share.js", JAVASCRIPT, "\nconst lanHost = null;\n"),
             ("rooms.d.ts", Some("text/plain; charset=utf-8"), "export declare function joinRoom<"),
         ] {
@@ -166,7 +224,9 @@ fn without_the_dialect_of_peerjs_there_is_no_client_but_that_of_data_channels() 
     on_own_with(
         |config| config.dialects = Dialects::from_iter([Dialect::RoomCodes, Dialect::Calls]),
         |server| {
-            for script in SCRIPTS.into_iter().chain(["rooms.js", "rooms.mjs", "rooms.d.ts", "share.js"]) {
+            for script in
+                SCRIPTS.into_iter().chain(["peerjs.d.ts", "rooms.js", "rooms.mjs", "rooms.d.ts", "share.js"])
+            {
                 assert_eq!(server.get(&format!("/{script}")).status, 404, "{script}");
             }
             for script in ["webrtc.js", "webrtc.mjs"] {

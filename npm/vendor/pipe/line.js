@@ -15,7 +15,7 @@ export function writeLine({ id, key, isOnly }) {
 
 /** The line of a description, or null. */
 export function readLine(sdp) {
-  const found = LINE.exec(sessionOf(sdp).replaceAll('\r', ''));
+  const found = LINE.exec(sessionOf(sdp).replace(/\r/g, ''));
   return found && { id: fromBase64Url(found[1]), key: fromBase64Url(found[2]), isOnly: found[3] !== undefined };
 }
 

@@ -5,7 +5,7 @@ import { random, toBase64Url } from './bytes.js';
 
 const hexOf = (bytes) => Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0').toUpperCase()).join(':');
 const digits = () => String(random(7).reduce((sum, byte) => sum * 256 + byte, 1));
-const letters = (bytes) => toBase64Url(random(bytes)).replaceAll('-', '+').replaceAll('_', '/');
+const letters = (bytes) => toBase64Url(random(bytes)).replace(/-/g, '+').replace(/_/g, '/');
 
 /** True if both sides want data: the section is not refused. */
 export const hasData = (sdp) => /^m=application [1-9]/m.test(sdp);

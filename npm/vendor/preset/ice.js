@@ -6,7 +6,8 @@ class IceServers {
   static RETRY = 60_000;
 
   list = [];
-  waitingForList = undefined;
+  /** @type {Promise<void> | undefined} */
+  waitingForList;
   validUntil = 0;
   askAgainAt = 0;
 
@@ -54,7 +55,7 @@ class IceServers {
 }
 
 // Gives Peers the ICE servers of their brokers. Peers of one broker and key share a list.
-function iceServersOfPeers() {
+export function iceServersOfPeers() {
   const byUrl = new Map();
   const byPeer = new WeakMap();
   return {

@@ -1,11 +1,19 @@
-{{ice.js}}
-{{restart.js}}
-{{reconnect.js}}
-{{connection_way}}
-{{reports.js}}
-{{safety_number}}
 // Presets PeerJS's Peer to the broker that serves this script. What the page passes wins.
-function presetPeer(Original, script, builtInKey, hasIceServers, takesReports) {
+
+import { safetyNumber } from '../../../static/safety-number.js';
+import { iceServersOfPeers } from './ice.js';
+import { reconnects } from './reconnect.js';
+import { callReports } from './reports.js';
+import { iceRestarts } from './restart.js';
+
+/** For tokens and the ids of connections. Those that PeerJS makes of Math.random() tell peers who know an id the next token. */
+function randomToken() {
+  return Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, '0')).join('');
+}
+
+/** @param {any} library */
+export default function presetPeer({ Peer: Original, util }, script, builtInKey, hasIceServers, takesReports) {
+  util.randomToken = randomToken;
   if (!script) {
     console.warn('peerjs.js cannot tell its own address: load it with <script src>, or pass host, port and path to Peer');
     return Original;
@@ -75,9 +83,10 @@ function presetPeer(Original, script, builtInKey, hasIceServers, takesReports) {
       returns.of(this)?.goOn();
     }
 
-    connect(...args) {
+    connect(id, options) {
       useBrokerOf(this);
-      return servers.awaitIn(super.connect(...args), this);
+      const line = super.connect(id, { connectionId: `dc_${randomToken()}`, ...options });
+      return servers.awaitIn(line, this);
     }
 
     call(...args) {

@@ -1,5 +1,8 @@
 // Reports to the broker how each connection went, if its key wants that: one small text, without addresses.
-function callReports() {
+
+import { bytesIn, candidatesIn, guessWhy, pairIn, placesOfServer, wayIn } from '../../../static/connection-way.js';
+
+export function callReports() {
   // In milliseconds: until the second look at an open connection; between later ones; for the last one; a page that ends one sooner has not waited for it.
   const SOON = 1_000;
   const EVERY = 15_000;
@@ -22,6 +25,8 @@ function callReports() {
     #permissions = [];
     #timer;
     #end;
+    peer;
+    connection;
     isGone = false;
     isRefused = false;
 
@@ -44,7 +49,7 @@ function callReports() {
       if (type === 'media') {
         for (const name of ['camera', 'microphone']) {
           // Not every browser knows these names.
-          navigator.permissions?.query({ name }).then((status) => this.#permissions.push(status), () => {});
+          navigator.permissions?.query(/** @type {any} */ ({ name })).then((status) => this.#permissions.push(status), () => {});
         }
       }
     }
@@ -141,6 +146,7 @@ function callReports() {
     const url = `${secure ? 'https' : 'http'}://${host}:${port}${path}${key}/reports`;
     if (off.has(url)) return;
     // As text, so that the browser does not ask first. It outlives the page.
+    /** @type {RequestInit} */
     const request = { method: 'POST', body: JSON.stringify(report), keepalive: true, credentials: 'omit', referrerPolicy };
     fetch(url, request).then(({ status }) => status === 404 && off.add(url), () => {});
   }

@@ -1,6 +1,6 @@
 // Gives a connection another path when its own has died: an ICE restart. Both ends need this script, because released PeerJS
 // closes a connection that gets a second offer. So each offer and answer says that its sender takes part.
-function iceRestarts() {
+export function iceRestarts() {
   // In milliseconds: a path may come back by itself, or the caller restarts it; an offer may get lost.
   const CALLER_TIMEOUT = 2_000;
   const CALLEE_TIMEOUT = 4_000;
@@ -53,7 +53,7 @@ function iceRestarts() {
   const note = (error) => console.warn('peerjs.js cannot restart a connection:', error);
 
   return {
-    /** Says in the offers and answers of a Peer that it takes part. */
+    /** Says in the offers and answers of a Peer that it takes part. @param {any} peer */
     announceIn({ socket }) {
       if (!socket) return;
       const { send } = socket;

@@ -57,13 +57,13 @@ pub(super) fn page(ops: &AdminState, request: &HttpRequest) -> HttpResponse {
 }
 
 /// One of its files, if there is one of this name.
-pub(super) fn file(request: &HttpRequest, target: &Target) -> Option<HttpResponse> {
+pub(super) async fn file(request: &HttpRequest, target: &Target) -> Option<HttpResponse> {
     let name = &*target.below(FOLDER)?;
     let content = match pages::of_dashboard(name) {
         Some(content) if name != "index.html" => content,
         _ => SHARED.contains(&name).then(|| pages::find(name))??.1,
     };
-    let mut response = pages::cached(request, name, content);
+    let mut response = pages::cached(request, name, content).await;
     response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
     Some(response)
 }

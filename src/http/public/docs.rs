@@ -7,6 +7,7 @@ use actix_web::{HttpRequest, HttpResponse, http::StatusCode, web};
 use pulldown_cmark::{CowStr, Event, HeadingLevel, Options, Parser, Tag, TagEnd};
 use serde_json::{Value, json};
 
+use super::cached::cached;
 use super::documents::{self, GROUPS};
 use super::handler::{Mounted, NO_CACHE, NOSNIFF, with};
 use super::html::{Values, escape};
@@ -41,9 +42,9 @@ pub(super) async fn prepare(page: &str) {
 }
 
 /// One document, the list of all, or the index for the search.
-pub(super) fn page(mounted: &Mounted, request: &HttpRequest, name: &str) -> HttpResponse {
+pub(super) async fn page(mounted: &Mounted, request: &HttpRequest, name: &str) -> HttpResponse {
     if name == INDEX {
-        return with(html::cached(request, INDEX, index().into_bytes().into()), [NOSNIFF, NO_CACHE]);
+        return with(cached(request, INDEX, index().into_bytes().into()).await, [NOSNIFF, NO_CACHE]);
     }
     let document = DOCUMENTS.iter().find(|document| document.name == name);
     let (title, contents, html) = match document {

@@ -1,14 +1,11 @@
 //! The built-in pages: their files and libraries, which are in the binary, and HTML for requests that prefer it.
 
 use std::borrow::Cow;
-use std::path::Path;
 
 use actix_web::http::header::{self, Header as _};
 use actix_web::{HttpRequest, HttpResponse, http::StatusCode};
-use ring::digest::{SHA256, digest};
 use rust_embed::RustEmbed;
 
-use super::files;
 use super::handler::{Mounted, NO_STORE, NOSNIFF, with};
 use peerbroker_broker::config::{ClientOptions, Dialect};
 use peerbroker_core::vocabulary::labels;
@@ -52,15 +49,25 @@ pub(super) const SIMPLE_PEER: Library =
     vendored!("simplepeer.min.js", "sha384-MZ3ciGjiWCKKLGxi6Gf7uIU8N5/QSyhpZHhvn2TdHP0ofkCkbCGW1j3ZMzYhocpu");
 
 pub(super) const YJS: Library =
-    vendored!("yjs.min.js", "sha384-qm0g5BGIQVQa5tpz6h2C24IYcaqdZOnQe8tpiuWebIGxr+8cxLarlIl3W47gsPe8");
+    vendored!("yjs.min.js", "sha384-Op3xjSJqDAVeGPcMZf6gPU+7jXun/sfTtkEcqluEAVt11hvno2IWUuR/TinE06pV");
 
 /// Data channels over the broker, for `<script src>`. Its sources are in `npm/vendor/pipe`.
 pub(super) const PIPES: Library =
-    vendored!("webrtc.js", "sha384-Bpg+o+GepyrOuVp+FiM7alnwQzv/npT+Hvilmsu39y6Xqp+TrVit3QdKSWu06NWk");
+    vendored!("webrtc.js", "sha384-E5hwZOz9YfPt3sjvIwt+UcfNBHQ+bPfazaGfD2pZdSXO+o6ZXzg0tpZk+8hUaI0q");
 
 /// The same as a module, which a page installs itself.
 pub(super) const PIPES_MODULE: Library =
-    vendored!("webrtc.mjs", "sha384-e/DhOVhhpZ6wL0exa3LKFzUH8TisP1SsR9ON2ZCi7B0VoCkzMRzfIyVmLI3RRVhY");
+    vendored!("webrtc.mjs", "sha384-V6/QD44wmqrT3XZIgmWTtmR8ch2hQ2S/XTxL5xgUsvGFCbM+f9yjv70PIxkR+Stf");
+
+/// Presets PeerJS to its broker, as a script that sets `presetPeer`. Its sources are in `npm/vendor/preset`.
+pub(super) const PRESET: &str = vendored!("preset.js");
+
+/// The client for rooms, `static/rooms.mjs`, as a script that sets `rooms`, and as a module. Both read `maxMessageBytes`.
+pub(super) const ROOMS: &str = vendored!("rooms.js");
+pub(super) const ROOMS_MODULE: &str = vendored!("rooms.mjs");
+
+/// Reads `lanHost`, and the library for QR codes. Its source is `npm/vendor/share.js`.
+pub(super) const SHARE: &str = vendored!("share.js");
 
 const LIBRARIES: [Library; 5] = [PEERJS, PEERJS_READABLE, QRCODE, SIMPLE_PEER, YJS];
 
@@ -76,6 +83,7 @@ labels! {
         PeerJs = "peerjs.js",
         MinifiedPeerJs = "peerjs.min.js",
         PeerJsModule = "peerjs.mjs",
+        PeerJsTypes = "peerjs.d.ts",
         Rooms = "rooms.js",
         RoomsModule = "rooms.mjs",
         RoomsTypes = "rooms.d.ts",
@@ -159,21 +167,6 @@ pub(super) fn page(status: StatusCode, page: String) -> HttpResponse {
         // With `no-referrer`, browsers would send `Origin: null` with the form.
         .insert_header((header::REFERRER_POLICY, "same-origin"))
         .body(page)
-}
-
-/// A file as an answer that browsers keep, and ask for again with its tag.
-pub(crate) fn cached(request: &HttpRequest, name: &str, content: Cow<'static, [u8]>) -> HttpResponse {
-    let hash = digest(&SHA256, &content);
-    let hash: String = hash.as_ref().iter().take(16).map(|byte| format!("{byte:02x}")).collect();
-    let tag = header::EntityTag::new_strong(hash);
-    let is_cached = match header::IfNoneMatch::parse(request) {
-        Ok(header::IfNoneMatch::Any) => true,
-        Ok(header::IfNoneMatch::Items(tags)) => tags.iter().any(|cached| cached.weak_eq(&tag)),
-        Err(_) => false,
-    };
-    let mut response = if is_cached { HttpResponse::NotModified() } else { HttpResponse::Ok() };
-    response.content_type(files::content_type(Path::new(name))).insert_header(header::ETag(tag));
-    if is_cached { response.finish() } else { response.body(content) }
 }
 
 /// True if there is a built-in page of this name, for a path in place of its file.
@@ -266,26 +259,8 @@ impl Values {
         if let Some((_, value)) = self.0.iter().find(|(known, _)| *known == name) {
             return Some(Cow::from(value));
         }
-        let part = match name.ends_with(".js") {
-            true => without_comments(&self.part(name)),
-            false => self.part(&format!("{name}.html")),
-        };
-        Some(Cow::from(part)).filter(|part| !part.is_empty())
+        Some(Cow::from(self.part(&format!("{name}.html")))).filter(|part| !part.is_empty())
     }
-}
-
-/// A script of ours without the lines that are comments: every page pays for its bytes.
-pub(super) fn without_comments(script: &str) -> String {
-    let mut is_within = false;
-    let is_code = |line: &&str| {
-        let line = line.trim();
-        // A cast has code behind it.
-        let begins = line.starts_with("/**") && (line.ends_with("*/") || !line.contains("*/"));
-        let is_comment = is_within || begins || line.starts_with("//");
-        is_within = (is_within || begins) && !line.ends_with("*/");
-        !is_comment && !line.is_empty()
-    };
-    script.lines().filter(is_code).flat_map(|line| [line, "\n"]).collect()
 }
 
 /// A text as HTML, also within attributes.
@@ -300,7 +275,7 @@ mod tests {
     use actix_web::test::TestRequest;
     use base64::Engine as _;
     use base64::engine::general_purpose::STANDARD;
-    use ring::digest::SHA384;
+    use ring::digest::{SHA384, digest};
 
     #[test]
     fn the_integrity_of_a_library_is_that_of_its_file() {
@@ -346,15 +321,6 @@ mod tests {
             assert_eq!(prefers_html(&request), html, "{accept}");
         }
         assert!(!prefers_html(&TestRequest::default().to_http_request()));
-    }
-
-    #[test]
-    fn a_served_script_has_its_code_and_no_comments() {
-        let script = "// a\n/**\n * b */\nconst c = 'https://d'; // e\n\n  /** f */\n  g(c\n  * 2);\n";
-        assert_eq!(without_comments(script), "const c = 'https://d'; // e\n  g(c\n  * 2);\n");
-        for kept in ["/*! license\n * of others\n */\n", "/** @type {any} */ (a).b();\n"] {
-            assert_eq!(without_comments(kept), kept);
-        }
     }
 
     #[test]

@@ -10,17 +10,18 @@ use actix_web::{HttpRequest, HttpResponse, http::StatusCode};
 use super::handler::{Mounted, NO_CACHE, NOSNIFF, with};
 use super::html::{
     ClientFile, DASHBOARD, Library, PARTS, PEERJS, PEERJS_READABLE, PEERJS_VERSION, PIPES, PIPES_MODULE,
-    QRCODE, Static, Values, offers_pipes, vendored,
+    PRESET, QRCODE, ROOMS, ROOMS_MODULE, SHARE, Static, Values, offers_pipes, vendored,
 };
 use super::{docs, forwarded, html, key_signup, not_found, peerjs};
 use peerbroker_broker::config::Dialect;
 
-pub(crate) use super::html::{Values as PageValues, cached, prefers_html};
+pub(crate) use super::cached::cached;
+pub(crate) use super::html::{Values as PageValues, prefers_html};
 
 /// One file below `{path}broker/`; the empty name is the landing page.
-pub(super) fn page(mounted: &Mounted, request: &HttpRequest, name: &str) -> HttpResponse {
+pub(super) async fn page(mounted: &Mounted, request: &HttpRequest, name: &str) -> HttpResponse {
     if let Some(name) = docs::requested(name) {
-        return docs::page(mounted, request, name);
+        return docs::page(mounted, request, name).await;
     }
     let Some((name, content)) = find(name) else {
         return not_found::page(mounted, request);
@@ -46,7 +47,7 @@ pub(super) fn page(mounted: &Mounted, request: &HttpRequest, name: &str) -> Http
             .with("ice", &peerjs::has_servers(mounted, request).to_string());
         html::page(StatusCode::OK, values.fill(&String::from_utf8_lossy(&content)))
     } else {
-        cached(request, &name, content)
+        cached(request, &name, content).await
     };
     with(response, [NOSNIFF, NO_CACHE])
 }
@@ -105,14 +106,14 @@ pub(crate) fn of_dashboard(name: &str) -> Option<Cow<'static, [u8]>> {
 }
 
 /// The icon at the path that browsers try. Otherwise the console of each page without an icon shows a 404.
-pub(super) fn icon(request: &HttpRequest) -> HttpResponse {
+pub(super) async fn icon(request: &HttpRequest) -> HttpResponse {
     const NAME: &str = "favicon.svg";
     let content = Static::get(NAME).map_or(Cow::Borrowed(&[][..]), |file| file.data);
-    with(cached(request, NAME, content), [NOSNIFF, NO_CACHE])
+    with(cached(request, NAME, content).await, [NOSNIFF, NO_CACHE])
 }
 
 /// A file of the client, by its name below the mount path.
-pub(super) fn client(mounted: &Mounted, request: &HttpRequest, name: &str) -> Option<HttpResponse> {
+pub(super) async fn client(mounted: &Mounted, request: &HttpRequest, name: &str) -> Option<HttpResponse> {
     let file = ClientFile::find(name);
     let is_on = match file {
         Some(file) if file.is_of_pipes() => offers_pipes(mounted),
@@ -121,31 +122,24 @@ pub(super) fn client(mounted: &Mounted, request: &HttpRequest, name: &str) -> Op
     if !is_on {
         return None;
     }
-    let module = |name, text| with(cached(request, name, text), [NO_CACHE]);
-    let response = match file {
-        Some(ClientFile::PeerJs) => preset(mounted, request, &PEERJS_READABLE, "client.js"),
-        Some(ClientFile::MinifiedPeerJs) => preset(mounted, request, &PEERJS, "client.js"),
-        Some(ClientFile::PeerJsModule) => preset(mounted, request, &PEERJS, "client.mjs"),
-        Some(ClientFile::Rooms) => rooms_script(mounted, request),
-        Some(ClientFile::RoomsModule) => {
-            let text = format!("{}\n{}", pipes(mounted, Kind::Module), rooms_module(mounted));
-            module(name, text.into_bytes().into())
-        }
-        Some(ClientFile::RoomsTypes) => module(name, Static::get(name)?.data),
-        Some(ClientFile::Share) => share_script(mounted, request),
-        Some(ClientFile::Pipes) => {
-            module(name, pipes(mounted, Kind::Script).into_owned().into_bytes().into())
-        }
-        Some(ClientFile::PipesModule) => module(name, PIPES_MODULE.text.as_bytes().into()),
-        None => {
-            let Library { file, text, .. } = html::published(name)?;
-            let for_ever = (header::CACHE_CONTROL, "public, max-age=31536000, immutable");
-            with(cached(request, file, text.as_bytes().into()), [for_ever])
-        }
+    let owned = |text: String| Cow::from(text.into_bytes());
+    let content = match file {
+        Some(ClientFile::PeerJs) => owned(preset(mounted, request, &PEERJS_READABLE, "client.js")),
+        Some(ClientFile::MinifiedPeerJs) => owned(preset(mounted, request, &PEERJS, "client.js")),
+        Some(ClientFile::PeerJsModule) => owned(preset(mounted, request, &PEERJS, "client.mjs")),
+        Some(ClientFile::Rooms) => owned(of_rooms(mounted, Kind::Script, ROOMS).part(name)),
+        Some(ClientFile::RoomsModule) => owned(of_rooms(mounted, Kind::Module, ROOMS_MODULE).part(name)),
+        Some(ClientFile::PeerJsTypes | ClientFile::RoomsTypes) => Static::get(name)?.data,
+        Some(ClientFile::Share) => owned(share_script(mounted)),
+        Some(ClientFile::Pipes) => owned(pipes(mounted, Kind::Script).into_owned()),
+        Some(ClientFile::PipesModule) => PIPES_MODULE.text.as_bytes().into(),
+        None => html::published(name)?.text.as_bytes().into(),
     };
+    let for_ever = (header::CACHE_CONTROL, "public, max-age=31536000, immutable");
+    let lifetime = if file.is_some() { NO_CACHE } else { for_ever };
     // Lets pages that isolate themselves (`Cross-Origin-Embedder-Policy`) load the script.
     let for_all = (header::CROSS_ORIGIN_RESOURCE_POLICY, "cross-origin");
-    Some(with(response, [NOSNIFF, for_all]))
+    Some(with(cached(request, name, content).await, [lifetime, NOSNIFF, for_all]))
 }
 
 /// The kind of a file of the client: both have an expression for their own address.
@@ -181,7 +175,7 @@ fn pipes(mounted: &Mounted, kind: Kind) -> Cow<'static, str> {
     Cow::Owned(PIPES.text.replacen(CURRENT_SCRIPT, &script, 1))
 }
 
-fn preset(mounted: &Mounted, request: &HttpRequest, library: &Library, template: &str) -> HttpResponse {
+fn preset(mounted: &Mounted, request: &HttpRequest, library: &Library, template: &str) -> String {
     let has_key = mounted.runtime.config().default_key;
     let key = has_key.then(|| forwarded::client_options(mounted, request).key);
     let has_ice = peerjs::has_servers(mounted, request);
@@ -194,44 +188,27 @@ fn preset(mounted: &Mounted, request: &HttpRequest, library: &Library, template:
         .with_html("key", serde_json::json!(key).to_string())
         .with_html("has_ice_servers", has_ice.to_string())
         .with_html("takes_reports", peerjs::takes_reports(mounted, request).to_string())
-        .with_html("connection_way", script_of("connection-way.js"))
-        .with_html("safety_number", script_of("safety-number.js"))
+        .with_html("preset", PRESET.to_owned())
         .with_html("library", library.text.to_owned());
-    let text = values.part(template).into_bytes();
-    with(cached(request, template, text.into()), [NO_CACHE])
+    values.part(template)
 }
 
-/// The client for rooms, which refuses messages that this server would close the connection for.
-fn rooms_module(mounted: &Mounted) -> String {
-    let limit = mounted.runtime.config().max_message_bytes;
-    let module = Static::get("rooms.mjs").map(|file| String::from_utf8_lossy(&file.data).into_owned());
-    debug_assert!(module.is_some(), "no rooms.mjs is embedded");
-    module.unwrap_or_default().replacen("MOST_BYTES = 1_048_576;", &format!("MOST_BYTES = {limit};"), 1)
-}
-
-/// The module for rooms as a script, which sets globals.
-fn rooms_script(mounted: &Mounted, request: &HttpRequest) -> HttpResponse {
-    let module = rooms_module(mounted).replace("\nexport ", "\n");
-    let pipes = pipes(mounted, Kind::Script).into_owned();
-    let text = Values::default().with_html("pipes", pipes).with_html("rooms", module).part("rooms.js");
-    with(cached(request, "rooms.js", text.into_bytes().into()), [NO_CACHE])
-}
-
-/// A module of the pages as a script.
-fn script_of(module: &str) -> String {
-    let text = Static::get(module).map(|file| String::from_utf8_lossy(&file.data).into_owned());
-    debug_assert!(text.is_some(), "no {module} is embedded");
-    html::without_comments(&text.unwrap_or_default().replace("\nexport ", "\n"))
+/// The values of the client for rooms, which refuses messages that this server would close the connection for.
+fn of_rooms(mounted: &Mounted, kind: Kind, script: &str) -> Values {
+    Values::default()
+        .with_html("pipes", pipes(mounted, kind).into_owned())
+        .with_html("max_message_bytes", mounted.runtime.config().max_message_bytes.to_string())
+        .with_html("rooms", script.to_owned())
 }
 
 /// A script with the address of a page for other devices, which only the server knows if the page is at `localhost`.
-fn share_script(mounted: &Mounted, request: &HttpRequest) -> HttpResponse {
+fn share_script(mounted: &Mounted) -> String {
     let lan_host = mounted.lan_host.map(|host| host.to_string());
     let values = Values::default()
         .with_html("library", QRCODE.text.to_owned())
-        .with_html("script", script_of("share-link.js"))
+        .with_html("script", SHARE.to_owned())
         .with_html("lan_host", serde_json::json!(lan_host).to_string());
-    with(cached(request, "share.js", values.part("share.js").into_bytes().into()), [NO_CACHE])
+    values.part("share.js")
 }
 
 #[cfg(test)]

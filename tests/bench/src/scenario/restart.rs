@@ -61,7 +61,7 @@ fn crash(server: &mut Server, fleet: &mut Fleet) -> Result<Vec<Duration>> {
     Ok(back)
 }
 
-const SCRIPT: &str = include_str!("../../../../static/parts/reconnect.js");
+const SCRIPT: &str = include_str!("../../../../npm/vendor/preset/reconnect.js");
 
 /// The waits between the attempts of a client.
 struct Waits {

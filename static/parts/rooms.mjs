@@ -1,0 +1,3 @@
+{{pipes}}
+const maxMessageBytes = {{max_message_bytes}};
+{{rooms}}

@@ -1,0 +1,5 @@
+(() => {
+{{library}}
+const lanHost = {{lan_host}};
+{{script}}
+})();

@@ -1,0 +1,16 @@
+/** Adds to the types of npm's `peerjs` what the broker's peerjs.js can do. */
+import 'peerjs';
+
+declare module 'peerjs' {
+  interface PeerOptions {
+    /** False: the page calls `reconnect()` itself. */
+    autoReconnect?: boolean;
+  }
+  interface DataConnection {
+    /** Twelve digits, the same on both pages if nobody stands between them. */
+    safetyNumber(): Promise<string>;
+  }
+  interface MediaConnection {
+    safetyNumber(): Promise<string>;
+  }
+}

@@ -37,7 +37,9 @@ fn subscribers_of_a_topic_hear_each_publication_their_own_too_and_nothing_else()
     let news = || RoomName::parse("news").unwrap();
     let [(a, heard_by_a), (b, heard_by_b)] = ["a", "b"].map(open);
     let publish = |lease: &IdLease, data: &str| {
-        act(lease, &|requester| rooms.publish(requester, "news", &format!(r#"{{"data":{data}}}"#)).unwrap());
+        act(lease, &|requester| {
+            rooms.publish(requester, "news", &format!(r#"{{"data":{data}}}"#), &mut None).unwrap()
+        });
     };
     act(&a, &|requester| rooms.join(requester, news(), None, 10).unwrap());
     publish(&a, "1");

@@ -1,11 +1,12 @@
-//! The mistakes of clients, with hints. A mistake is logged when it first happens, and then at most once a minute. Operators can
-//! read those of the last hour later.
+//! The mistakes of clients, with hints. A mistake is logged when it first happens, and then at most once a minute; floods and frequent
+//! mistakes as warnings. Operators can read those of the last hour later.
 
 mod table;
 
 use peerbroker_core::clock::Instant;
 use std::cmp::Reverse;
 
+use log::Level;
 use parking_lot::Mutex;
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -21,6 +22,9 @@ const INTERVAL: u64 = 60_000;
 
 /// Different mistakes that are logged in an interval. The others are only counted, so memory and the log have a bound.
 const MAX_MISTAKES: usize = 32;
+
+/// Repetitions in a minute from which they are a warning: they concern more than a client, and `--quiet` hides what is less.
+const MANY: u64 = 100;
 
 /// Time for which a mistake is remembered after it was last made, in milliseconds.
 const KEPT: u64 = 60 * 60 * 1000;
@@ -47,6 +51,7 @@ struct Known {
     last: Instant,
     /// The count since it was logged; `None` if it counts as new when it happens next.
     unlogged: Option<u64>,
+    is_flood: bool,
 }
 
 /// A mistake that clients made within the last hour.
@@ -78,11 +83,12 @@ impl Mistakes {
         keys: impl Fn() -> Option<KnownKeys>,
     ) {
         let lines = notices.iter().filter_map(|notice| table::line(notice.event()?, awaits_keys, &keys));
-        lines.filter_map(|line| self.record(line, now)).for_each(|text| log::info!("{text}"));
+        lines.filter_map(|line| self.record(line, now)).for_each(|(level, text)| log::log!(level, "{text}"));
     }
 
     /// Counts a mistake. Returns its text for the log, if that is due now.
-    fn record(&self, MistakeText { what, who, hint }: MistakeText<'_>, now: Instant) -> Option<String> {
+    fn record(&self, mistake: MistakeText<'_>, now: Instant) -> Option<(Level, String)> {
+        let MistakeText { what, who, is_flood, hint } = mistake;
         if !self.0.lock().count(&what, &who, now) {
             return None;
         }
@@ -90,8 +96,8 @@ impl Mistakes {
         let hint = hint();
         let by = if who.is_empty() { String::new() } else { format!(" ({who})") };
         let text = format!("a client {what}{by}: {hint}");
-        self.0.lock().add(RecentMistake { what, hint, latest: who, times: 1, ago: 0 }, now);
-        Some(text)
+        self.0.lock().add(RecentMistake { what, hint, latest: who, times: 1, ago: 0 }, is_flood, now);
+        Some((level(is_flood), text))
     }
 
     /// The mistakes of the last hour, the latest first.
@@ -105,10 +111,14 @@ impl Mistakes {
 
     /// Logs the mistakes that were repeated in the last minute.
     pub(super) fn sweep(&self, now: Instant) {
-        for text in self.0.lock().sweep(now) {
-            log::info!("{text}");
+        for (level, text) in self.0.lock().sweep(now) {
+            log::log!(level, "{text}");
         }
     }
+}
+
+fn level(is_warning: bool) -> Level {
+    if is_warning { Level::Warn } else { Level::Info }
 }
 
 impl Book {
@@ -133,36 +143,38 @@ impl Book {
     }
 
     /// Adds a mistake that is logged now, or replaces its hint.
-    fn add(&mut self, mistake: RecentMistake, now: Instant) {
+    fn add(&mut self, mistake: RecentMistake, is_flood: bool, now: Instant) {
         if let Some(known) = self.known.iter_mut().find(|known| known.mistake.what == mistake.what) {
             known.mistake.hint = mistake.hint;
             known.unlogged = Some(0);
             return;
         }
-        self.known.push(Known { mistake, last: now, unlogged: Some(0) });
+        self.known.push(Known { mistake, last: now, unlogged: Some(0), is_flood });
         self.known.sort_by_key(|known| Reverse(known.last));
         self.known.truncate(MAX_KEPT);
     }
 
-    fn sweep(&mut self, now: Instant) -> Vec<String> {
+    fn sweep(&mut self, now: Instant) -> Vec<(Level, String)> {
         self.known.retain(|known| now.millis_since(known.last) < KEPT);
         if now.millis_since(self.since) < INTERVAL {
             return Vec::new();
         }
         self.since = now;
         let mut texts = Vec::new();
-        for Known { mistake: RecentMistake { what, hint, .. }, unlogged, .. } in &mut self.known {
+        for Known { mistake: RecentMistake { what, hint, .. }, unlogged, is_flood, .. } in &mut self.known {
             // A mistake that was not repeated counts as new when it happens next.
             *unlogged = unlogged.filter(|times| *times > 0);
             if let Some(times) = unlogged.as_mut().map(std::mem::take) {
+                let level = level(*is_flood || times >= MANY);
                 let times = counted(times, "more time", "more times");
-                texts.push(format!("in the last minute, {times} a client {what}: {hint}"));
+                texts.push((level, format!("in the last minute, {times} a client {what}: {hint}")));
             }
         }
         let others = std::mem::take(&mut self.others);
         if others > 0 {
+            let level = level(others >= MANY);
             let others = counted(others, "other mistake of a client", "other mistakes of clients");
-            texts.push(format!("not in the log of the last minute: {others}"));
+            texts.push((level, format!("not in the log of the last minute: {others}")));
         }
         texts
     }
@@ -174,14 +186,17 @@ mod tests {
 
     fn line(what: &str) -> MistakeText<'static> {
         let hint = Box::new(|| "do better".to_owned());
-        MistakeText { what: what.to_owned(), who: "from here".to_owned(), hint }
+        MistakeText { what: what.to_owned(), who: "from here".to_owned(), is_flood: false, hint }
     }
 
     #[test]
     fn a_mistake_is_logged_at_once_and_its_repetitions_once_a_minute() {
         let mistakes = Mistakes::default();
-        let note = |what, at| mistakes.record(line(what), Instant::from_millis(at));
-        let sweep_at = |at| mistakes.0.lock().sweep(Instant::from_millis(at));
+        let note = |what, at| Some(mistakes.record(line(what), Instant::from_millis(at))?.1);
+        let sweep_at = |at| {
+            let lines = mistakes.0.lock().sweep(Instant::from_millis(at)).into_iter();
+            lines.map(|(_, text)| text).collect::<Vec<_>>()
+        };
         let sweep = |minutes| sweep_at(5 + minutes * INTERVAL);
         assert_eq!(note("sang", 5).unwrap(), "a client sang (from here): do better");
         assert!((0..12).all(|_| note("sang", 6).is_none()));
@@ -202,7 +217,8 @@ mod tests {
         assert_eq!((0..10_000).filter_map(|n| note(n, Instant::default())).count(), MAX_MISTAKES);
         let others = 10_000 - MAX_MISTAKES;
         let texts = mistakes.0.lock().sweep(Instant::from_millis(INTERVAL));
-        assert_eq!(texts, [format!("not in the log of the last minute: {others} other mistakes of clients")]);
+        let text = format!("not in the log of the last minute: {others} other mistakes of clients");
+        assert_eq!(texts, [(Level::Warn, text)]);
         for n in 0..1000 {
             let at = Instant::from_millis(INTERVAL + n * INTERVAL / 20);
             assert!(note(n, at).is_some(), "there is room again");
@@ -210,6 +226,23 @@ mod tests {
         }
         let all = mistakes.recent(Instant::default());
         assert_eq!((all.len(), all[0].what.as_str()), (MAX_KEPT, "made mistake 999"));
+    }
+
+    #[test]
+    fn a_flood_and_a_mistake_that_is_made_all_the_time_are_warnings() {
+        let mistakes = Mistakes::default();
+        let at = Instant::default();
+        let flood = MistakeText { is_flood: true, ..line("from 192.0.2.7 dug") };
+        assert_eq!(mistakes.record(flood, at).unwrap().0, Level::Warn);
+        for (what, times) in [("sang", MANY), ("danced", MANY - 1), ("from 192.0.2.7 dug", 1)] {
+            assert!(what.starts_with("from") || mistakes.record(line(what), at).unwrap().0 == Level::Info);
+            (0..times).for_each(|_| assert!(mistakes.record(line(what), at).is_none()));
+        }
+        let lines = mistakes.0.lock().sweep(Instant::from_millis(INTERVAL));
+        assert_eq!(
+            lines.iter().map(|line| line.0).collect::<Vec<_>>(),
+            [Level::Warn, Level::Warn, Level::Info]
+        );
     }
 
     #[test]

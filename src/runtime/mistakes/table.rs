@@ -27,6 +27,8 @@ pub(super) struct MistakeText<'a> {
     pub(super) what: String,
     /// Text that identifies the client in the log.
     pub(super) who: String,
+    /// The address does more than it may. `what` begins with it, for programs that ban addresses.
+    pub(super) is_flood: bool,
     /// The probable cause, and a hint. It may take a while, so it is computed only if the mistake is logged.
     pub(super) hint: Box<dyn FnOnce() -> String + 'a>,
 }
@@ -54,10 +56,10 @@ enum Seen<'a> {
 
 /// The rows of what is no mistake, and of each mistake: how it is seen, its words, and its hint, both as `format!` takes them.
 macro_rules! table {
-    ($seen:ident by $who:ident: $none:pat => None; $($row:pat $(if $condition:expr)? => $what:tt $hint:tt;)*) => {
+    ($seen:ident by $who:ident, $is_flood:ident: $none:pat => None; $($row:pat $(if $condition:expr)? => $what:tt $hint:tt;)*) => {
         match $seen {
             $($row $(if $condition)? => {
-                Some(MistakeText { what: format! $what, who: $who, hint: Box::new(move || format! $hint) })
+                Some(MistakeText { what: format! $what, who: $who, is_flood: $is_flood, hint: Box::new(move || format! $hint) })
             })*
             $none => None,
         }
@@ -113,7 +115,8 @@ pub(super) fn line<'a>(
     // Only PeerJS has an option for the key.
     let is_keyless = matches!(event, Event::Refused(refused) if refused.realm != RealmKind::PeerJs);
     // The clients of an address are one.
-    let counted = address_text(address);
+    let size = if address.is_some_and(|address| address.to_canonical().is_ipv6()) { "/64" } else { "" };
+    let counted = address_text(address) + size;
     let address = address.filter(|_| !matches!(seen, Hit(_)));
     let id = id.map(|id| shown(id.as_str())).unwrap_or_default();
     let page = origin.as_deref().map(shown).unwrap_or_default();
@@ -130,7 +133,8 @@ pub(super) fn line<'a>(
     let parts = [("id ", &*id), ("", &address.unwrap_or_default()), ("a page of ", of_page), ("", &latest)];
     let parts = parts.into_iter().filter(|(_, text)| !text.is_empty());
     let who = parts.map(|(name, text)| format!("{name}{text}")).collect::<Vec<_>>().join(", ");
-    table! { seen by who:
+    let is_flood = matches!(seen, Hit(_));
+    table! { seen by who, is_flood:
         // The path, and what is wrong with a token, are in other events. The other refusals are not mistakes.
         Hit(_) | Refused(Refusal::TokenRefused | TokenExpired | WrongPath | Elsewhere | Gone | Banned | Closing | TooManyPipes) => None;
 
@@ -229,27 +233,27 @@ pub(super) fn line<'a>(
             ("{}", peerjs::NO_ID);
 
         Hit(ConnectionsPerAddress) =>
-            ("wanted a connection from {counted}, which has as many as an address may")
+            ("from {counted} wanted a connection, and has as many as an address may")
             ("--connections_per_address sets how many. {FLOOD}");
         Hit(OpensPerSecond) =>
-            ("wanted a connection from {counted}, which opens them faster than an address may")
+            ("from {counted} wanted a connection, and opens them faster than an address may")
             ("--opens_per_second_per_address sets how fast. {FLOOD}");
         Hit(WrongRoomCodes) =>
-            ("guessed room codes from {counted}")
+            ("from {counted} guessed room codes")
             ("every code is wrong for it until it is slower. {FLOOD}");
         Hit(LinkBytes) =>
-            ("sent more to a room or topic from {counted} than the link to another node takes")
+            ("from {counted} sent more to a room or topic than the link to another node takes")
             ("nobody got what was too much. Is Redis slow? Otherwise the client floods");
         Hit(WrongAdminTokens) =>
-            ("guessed tokens of the API from {counted}")
+            ("from {counted} guessed tokens of the API")
             ("is it a program with an old token? If not, keep strangers away from --ops_port");
 
         Sent(CertificateRefused) =>
             ("does not trust the certificate")
             ("browsers trust one of a public authority, for the host name in the address: see TLS in the documentation");
         Sent(ProxyProtocol(port)) =>
-            ("speaks the PROXY protocol to the port {port}, which this broker does not understand")
-            ("take send-proxy out of the proxy, and use --proxied with X-Forwarded-For");
+            ("speaks the PROXY protocol to the port {port}, which the broker does not take from there")
+            ("use --proxy_protocol, with the address of the proxy in --trusted_proxy, or take send-proxy out of the proxy");
         Sent(TlsOnPlainPort { port, of_proxy: true }) =>
             ("speaks TLS to the plain port {port}, at the address of a proxy")
             ("have the proxy speak plain HTTP to this server (nginx: proxy_pass http://…), or give --sslkey and --sslcert");

@@ -320,7 +320,7 @@ fn who_floods_or_guesses_is_named() {
         let found = all.as_array().unwrap().iter().find(|mistake| mistake["what"] == what);
         found.map_or(0, |mistake| mistake["times"].as_u64().unwrap())
     };
-    let flood = "wanted a connection from 192.0.2.1, which has as many as an address may";
+    let flood = "from 192.0.2.1 wanted a connection, and has as many as an address may";
     wait_until("the flood", || times(flood) == 20);
-    wait_until("the guesses", || times("guessed tokens of the API from 127.0.0.1") > 5);
+    wait_until("the guesses", || times("from 127.0.0.1 guessed tokens of the API") > 5);
 }

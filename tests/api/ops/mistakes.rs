@@ -38,7 +38,7 @@ fn a_full_link_to_another_node_is_shown() {
     server.node().events().limit_hit(Limit::LinkBytes, None, Some([192, 0, 2, 1].into()));
     let mistakes = || api.get("/api/mistakes").json["mistakes"].take();
     wait_until("the mistake", || !mistakes()[0].is_null());
-    let expected = "sent more to a room or topic from 192.0.2.1 than the link to another node takes";
+    let expected = "from 192.0.2.1 sent more to a room or topic than the link to another node takes";
     assert_eq!(mistakes()[0]["what"], expected);
 }
 

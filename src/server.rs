@@ -341,7 +341,7 @@ impl Server {
                     let runtime = Arc::clone(&mounted.runtime);
                     let turns = HandshakeTurns::of(TLS_PER_TURN);
                     let secure =
-                        move |io| accept_tls(io, Arc::clone(&tls), Arc::clone(&runtime), turns.clone());
+                        move |io| accept_tls(io, Arc::clone(&tls), Arc::clone(&runtime), turns.clone(), true);
                     let http = http_service!(Connection<Box<TlsStream<ClientStream>>>, mounted);
                     fn_service(secure).and_then(http)
                 })?

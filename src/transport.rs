@@ -9,6 +9,7 @@ pub(crate) mod client_stream;
 pub(crate) mod connection;
 pub(crate) mod decoder;
 mod message_buffer;
+pub(crate) mod proxy_protocol;
 pub(crate) mod stream;
 pub(crate) mod tls_stream;
 pub(crate) mod upgrade;

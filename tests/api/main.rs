@@ -37,6 +37,7 @@ mod one_port;
 mod ops;
 mod pipes;
 mod protocol;
+mod proxy_protocol;
 mod queue;
 mod registration;
 mod relay;

@@ -17,7 +17,7 @@ use crate::http::public::{forwarded, handshake, routes};
 use crate::keys::{Origin, verifier};
 use crate::session::Credentials;
 use crate::transport::decoder::Decoder;
-use crate::transport::{MessageLimits, SocketEvent};
+use crate::transport::{MessageLimits, SocketEvent, proxy_protocol};
 use peerbroker_broker::config::{Config, Dialect, Dialects, MountPath};
 use peerbroker_broker::limits::Quota;
 use peerbroker_broker::protocols::json::{LONGEST_NAME, members};
@@ -240,6 +240,19 @@ pub fn tokens(input: &[u8]) {
     let _ = verifier::is_signed(&token, parts.next().unwrap_or_default());
 }
 
+/// What names a client is a header, and a line that is written anew names the same one.
+pub fn proxy_protocol(input: &[u8]) {
+    let Some(named) = proxy_protocol::parse(input) else { return };
+    assert!(proxy_protocol::is_header(input));
+    if let Some(client) = named {
+        let family = if client.is_ipv4() { 4 } else { 6 };
+        let ip = client.ip();
+        let port = client.port();
+        let line = format!("PROXY TCP{family} {ip} {ip} {port} {port}\r\n");
+        assert_eq!(proxy_protocol::parse(line.as_bytes()), Some(named));
+    }
+}
+
 /// The object in a frame, and nothing else is there. `Value` cannot represent deep nesting, numbers outside of f64, and lone
 /// surrogates.
 fn object(frame: &Frame) -> Option<Value> {
@@ -269,13 +282,14 @@ mod tests {
     fn every_input_of_the_corpus_passes() {
         let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fuzz/corpus");
         type Target = fn(&[u8]);
-        let targets: [(&str, Target); 6] = [
+        let targets: [(&str, Target); 7] = [
             ("decoder", decoder),
             ("handshake", handshake),
             ("json", json),
             ("dialects", dialects),
             ("requests", requests),
             ("tokens", tokens),
+            ("proxy_protocol", proxy_protocol),
         ];
         for (name, target) in targets {
             let inputs: Vec<_> =

@@ -63,7 +63,9 @@ pub struct Config {
     pub registration: KeySignup,
     /// True if trusted proxies give the address of a client, and the host and scheme of its request, in headers.
     pub proxied: bool,
-    /// The proxies whose headers are trusted if [`proxied`](Self::proxied) is set.
+    /// True if trusted TCP proxies may send the PROXY protocol in front of each connection, to name its client.
+    pub proxy_protocol: bool,
+    /// The proxies that are trusted if [`proxied`](Self::proxied) or [`proxy_protocol`](Self::proxy_protocol) is set.
     pub trusted_proxies: Vec<IpNet>,
     /// The secret that they have to show, if others can connect from their addresses.
     pub proxy_secret: Option<ProxySecret>,
@@ -204,7 +206,16 @@ impl Config {
 
     /// True if an address is that of a trusted proxy.
     pub fn is_proxy(&self, address: &IpAddr) -> bool {
-        self.proxied && self.trusted_proxies.iter().any(|network| network.contains(address))
+        self.proxied && self.trusts(address)
+    }
+
+    /// True if an address is that of a trusted TCP proxy, which names its clients.
+    pub fn is_tcp_proxy(&self, address: &IpAddr) -> bool {
+        self.proxy_protocol && self.trusts(address)
+    }
+
+    fn trusts(&self, address: &IpAddr) -> bool {
+        self.trusted_proxies.iter().any(|network| network.contains(address))
     }
 
     /// The key that pages and examples show: the built-in key, or a placeholder if there is none.
@@ -231,6 +242,7 @@ impl Default for Config {
             keys: Vec::new(),
             registration: KeySignup::default(),
             proxied: false,
+            proxy_protocol: false,
             trusted_proxies: proxies::trusted_by_default(),
             proxy_secret: None,
             bans: Vec::new(),

@@ -18,6 +18,8 @@ const RIGHT_PATH: &str = "x-peerbroker-path";
 const UNAVAILABLE: &str = "Server is not available at the moment";
 /// The beginning of a broker's answer to plain HTTP at its port with TLS.
 const PLAIN_ON_TLS: &str = "400: this port speaks HTTPS";
+/// The beginning of a broker's answer to a proxy that sends the PROXY protocol in vain.
+const PROXY_PROTOCOL: &str = "400: the proxy in front sends the PROXY protocol";
 /// The header that says that the relay waits for its port.
 const RELAY: &str = "x-peerbroker-relay";
 /// Most bytes of an id.
@@ -155,6 +157,9 @@ fn no_broker(server: &Server, answer: &Response) -> Finding {
         return failed!("port {} is that of the broker's API, not the one for clients", server.target.port =>
             "Give the doctor the port of --port, which is 9000 by default. --ops_port is for operators only.");
     }
+    if let Some(finding) = proxy_protocol(answer) {
+        return finding;
+    }
     if answer.body().starts_with(PLAIN_ON_TLS) {
         return failed!("{path} gives {}", answer.body().lines().next().unwrap_or_default() =>
             "The proxy in front speaks plain HTTP to the broker: have it speak HTTPS (nginx: proxy_pass https://…), or start the broker \
@@ -177,6 +182,15 @@ fn no_broker(server: &Server, answer: &Response) -> Finding {
         _ => failed!("no PeerJS broker answers at {mount}, nor at the usual paths: {path} gives {shown}" =>
             "Check host, port and path. The broker prints its path when it starts."),
     }
+}
+
+/// The finding for the answer of a broker that does not take the PROXY protocol.
+pub(super) fn proxy_protocol(answer: &Response) -> Option<Finding> {
+    answer.body().starts_with(PROXY_PROTOCOL).then(|| {
+        failed!("the proxy in front sends the PROXY protocol, which the broker does not take from it" =>
+            "Start the broker with --proxy_protocol, and with the address of the proxy in --trusted_proxy if that is public; or take \
+             send-proxy out of the proxy (docs/PROXY.md).")
+    })
 }
 
 /// The path of a peerbroker, in its answer to a request for an id at another path.

@@ -209,9 +209,12 @@ async fn examine_tls(
 /// The finding for an `https://` URL whose port makes no handshake.
 async fn speaks_no_tls(server: &Server) -> Finding {
     let Target { port, path, .. } = &server.target;
-    if server.get(path).await.is_err() {
+    let Ok(answer) = server.get(path).await else {
         return failed!("port {port} does not speak TLS" =>
             "Check that this is the port of the broker or of its proxy, and not that of another program.");
+    };
+    if let Some(finding) = answers::proxy_protocol(&answer) {
+        return finding;
     }
     failed!("port {port} speaks plain HTTP, without TLS" =>
         "Give the broker a certificate (--acme, or --sslcert and --sslkey: docs/TLS.md), or put a proxy with one in front of it. Without \

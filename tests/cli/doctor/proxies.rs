@@ -1,9 +1,15 @@
-//! nginx in front of a broker, with the mistakes that people make.
+//! nginx and HAProxy in front of a broker, with the mistakes that people make.
+
+use std::net::{SocketAddr, TcpStream};
+use std::process::{Child, Command, Stdio};
 
 use super::examine;
 use crate::directory::Directory;
 use crate::program::Program;
 use testkit::nginx::Nginx;
+use testkit::ports::free_port;
+use testkit::tools::need;
+use testkit::wait::wait_until;
 
 /// A location that is right, except for what a test changes.
 const RIGHT: &str = "
@@ -212,4 +218,57 @@ fn a_port_of_nginx_that_wants_tls_is_told() {
     let examined = examine(&[&format!("http://{}", nginx.address)]);
     examined.expect_failed(&["http"]);
     examined.expect("http", "failed", &["speaks TLS", "https://"]);
+}
+
+/// HAProxy as a TCP proxy. The drop ends it.
+struct HaProxy {
+    child: Child,
+    address: SocketAddr,
+    _directory: Directory,
+}
+
+impl HaProxy {
+    /// `None` if it is missing.
+    fn start(program: &Program, options: &str) -> Option<Self> {
+        let haproxy = need("haproxy")?;
+        let directory = Directory::new();
+        let address = SocketAddr::from(([127, 0, 0, 1], free_port()));
+        let config = format!(
+            "defaults\n mode tcp\n timeout connect 5s\n timeout client 60s\n timeout server 60s\n\
+             listen broker\n bind {address}\n server broker {} {options}\n",
+            program.address
+        );
+        let config = directory.file("haproxy.cfg", &config);
+        let child = Command::new(haproxy).args(["-f", &config]).stderr(Stdio::null()).spawn().unwrap();
+        let haproxy = HaProxy { child, address, _directory: directory };
+        wait_until("HAProxy listens", || TcpStream::connect(address).is_ok());
+        Some(haproxy)
+    }
+}
+
+impl Drop for HaProxy {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+fn the_proxy_protocol_works_or_is_named_with_tls_and_without() {
+    let dir = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/tls");
+    let [key, cert, root] = ["ec-pkcs8.key", "ec-chain.pem", "root.pem"].map(|name| format!("{dir}/{name}"));
+    for (scheme, tls, refused_by) in
+        [("http", &[][..], "path"), ("https", &["--sslkey", &key, "--sslcert", &cert], "tls")]
+    {
+        for version in ["send-proxy", "send-proxy-v2"] {
+            let place = |proxy: &HaProxy| format!("{scheme}://localhost:{}", proxy.address.port());
+            let program = Program::start(&[&["--proxy_protocol"], tls].concat());
+            let Some(proxy) = HaProxy::start(&program, version) else { return };
+            examine(&[&place(&proxy), "--ca", &root]).expect_failed(&[]);
+            let program = Program::start(tls);
+            let Some(proxy) = HaProxy::start(&program, version) else { return };
+            let words = ["sends the PROXY protocol", "--proxy_protocol"];
+            examine(&[&place(&proxy), "--ca", &root]).expect(refused_by, "failed", &words);
+        }
+    }
 }

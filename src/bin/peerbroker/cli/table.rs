@@ -26,6 +26,8 @@ use crate::stored_keys::KeysIn;
 pub(super) const BASICS: &str = "Basics";
 
 const PROXIED: Need = Need("--proxied", |draft| draft.config.proxied);
+const ANY_PROXY: Need =
+    Need("--proxied or --proxy_protocol", |draft| draft.config.proxied || draft.config.proxy_protocol);
 const ACME: Need = Need("--acme", |draft| !draft.acme.names.is_empty());
 const REGISTRATION: Need = Need("--registration open", |draft| draft.config.registration.open);
 const REDIS: Need = Need("--redis", |draft| !draft.redis.url.is_empty());
@@ -96,11 +98,13 @@ pub static ROWS: LazyLock<Vec<Row>> = LazyLock::new(|| {
             Row::new("proxied", |d| &mut d.config.proxied, switch(),
                 "Trust the headers of [a proxy](PROXY.md) in front", "").common().live().odd(odd::switch),
             Row::new("trusted_proxy", |d| &mut d.config.trusted_proxies, parsed("CIDR", network),
-                "Networks or addresses of trusted proxies, as in 10.0.0.0/8; with --proxied", "").unset("loopback and private networks").needs(&PROXIED).live(),
+                "Networks or addresses of trusted proxies, as in 10.0.0.0/8; with --proxied or --proxy_protocol", "").unset("loopback and private networks").needs(&ANY_PROXY).live(),
             Row::new("proxy_secret", |d| &mut d.config.proxy_secret, kind("SECRET", ProxySecret::parse, |secret: &ProxySecret| secret.as_str().to_owned()),
                 "Secret that trusted proxies must send in X-Proxy-Secret, 16 characters or more", "For machines where others connect from the proxy's address.").secret().needs(&PROXIED).live(),
         ]),
         group("Keys and pages that may use them", vec![
+            Row::new("proxy_protocol", |d| &mut d.config.proxy_protocol, switch(),
+                "Take the address of a client from the PROXY protocol of [a TCP proxy](PROXY.md#tcp-proxies) in front", "Versions 1 and 2, from trusted proxies.").live(),
             Row::new("ban", |d| &mut d.config.bans, parsed("CIDR", Ban::parse),
                 "Networks or addresses whose clients [are refused](OPERATING.md#somebody-floods-the-broker), as in 192.0.2.0/24",
                 "With an end or for one key: 192.0.2.7,until=2027-01-31T12:00:00Z,key=my-game").live(),

@@ -169,7 +169,9 @@ impl Server {
         let ops = listen.ops.as_ref().map(|ops| {
             let listener = listener(sockets.ops, &ops.host, ops.port, Some(listen.backlog), OPS)?;
             let name = listen.acme.as_ref().and_then(|acme| Some(acme.names.first()?.in_url()));
-            let clients = ClientPort { name, port: address.port(), is_secure: listen.is_secure() };
+            let is_secure = listen.is_secure();
+            let is_api_secure = is_secure && ops.tls;
+            let clients = ClientPort { name, port: address.port(), is_secure, is_api_secure };
             Ok::<_, StartError>((listener, broker.ops(ops.tokens.clone(), clients)))
         });
         let lan_host = lan_address().filter(|_| !address.ip().is_loopback());
@@ -284,17 +286,32 @@ impl Server {
         let runtime = Arc::clone(&self.mounted.runtime);
         let threads = runtime.events.threads().clone();
         let sockets = vec![ListeningSocket::Tcp(listener.socket)];
-        let workers = Workers::start(&threads, API, 1, sockets, None, move |_| {
-            let runtime = Arc::clone(&runtime);
-            let turns = HandshakeTurns::of(PLAIN_PER_TURN);
-            let accepting = Arc::clone(&runtime);
-            let plain = move |io| accept_plain(io, Arc::clone(&accepting), turns.clone(), false);
-            fn_service(plain).and_then(http_over!(
-                Connection<ClientStream>,
-                admin::app(Arc::clone(&ops)),
-                runtime
-            ))
-        })?;
+        let is_secure = self.listen.ops.as_ref().is_some_and(|ops| ops.tls);
+        let tls = self.tls.as_ref().filter(|_| is_secure).map(|(config, _)| Arc::new(config.clone()));
+        let workers = match tls {
+            None => Workers::start(&threads, API, 1, sockets, None, move |_| {
+                let runtime = Arc::clone(&runtime);
+                let turns = HandshakeTurns::of(PLAIN_PER_TURN);
+                let accepting = Arc::clone(&runtime);
+                let plain = move |io| accept_plain(io, Arc::clone(&accepting), turns.clone(), false);
+                let app = admin::app(Arc::clone(&ops));
+                fn_service(plain).and_then(http_over!(Connection<ClientStream>, app, runtime))
+            })?,
+            Some(tls) => Workers::start(&threads, API, 1, sockets, None, move |_| {
+                let tls = Arc::clone(&tls);
+                let runtime = Arc::clone(&runtime);
+                let turns = HandshakeTurns::of(TLS_PER_TURN);
+                let accepting = Arc::clone(&runtime);
+                let secure =
+                    move |io| accept_tls(io, Arc::clone(&tls), Arc::clone(&accepting), turns.clone(), false);
+                let app = admin::app(Arc::clone(&ops));
+                fn_service(secure).and_then(http_over!(
+                    Connection<Box<TlsStream<ClientStream>>>,
+                    app,
+                    runtime
+                ))
+            })?,
+        };
         Ok(Some(Serving { listeners: vec![kept], names: Vec::new(), workers }))
     }
 

@@ -10,6 +10,8 @@ use serde_json::json;
 use crate::api::Api;
 use crate::directory::Directory;
 use crate::program::{Program, command, run};
+use crate::raw_client::RawClient;
+use testkit::tls::trust;
 
 const TOKEN: &str = "a-secret-of-sixteen-or-more";
 
@@ -211,4 +213,35 @@ fn a_key_that_is_added_after_the_data_directory_was_removed_is_not_said_to_be_ke
     let told = "peerbroker.db: it was removed or replaced while it was in use";
     assert!(log.matches(told).count() >= 3, "{log}");
     assert!(!log.contains("added the key \"lost\""), "{log}");
+}
+
+#[test]
+fn the_api_is_served_by_https_with_the_certificate_of_clients() {
+    let file = |name: &str| format!("{}/tests/fixtures/tls/{name}", env!("CARGO_MANIFEST_DIR"));
+    let [key, cert] = ["ec-pkcs8.key", "ec-chain.pem"].map(file);
+    let token = [("PEERBROKER_ADMIN_TOKEN", "0123456789abcdef")];
+    let args = ["--sslkey", &key, "--sslcert", &cert, "--ops_port", "0", "--ops_tls"];
+    let mut program = Program::start_with_env(&args, &token);
+    let line =
+        std::iter::repeat_with(|| program.expect_line()).find(|line| line.starts_with("The API")).unwrap();
+    let address = line.split("https://").nth(1).and_then(|rest| rest.split_once("/api")).unwrap().0;
+    let address = address.parse().unwrap();
+    let ask = |head: &str, body: &str| {
+        let mut client = RawClient::connect_tls(address, "operator", trust());
+        client.send_raw(format!(
+            "{head} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {}\r\n",
+            token[0].1
+        ));
+        client.send_raw(format!(
+            "Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+            body.len()
+        ));
+        client.expect_response()
+    };
+    assert_eq!(ask("GET /api/stats", "").status, 200);
+    let login = ask("POST /api/session", &format!("{{\"token\":\"{}\"}}", token[0].1));
+    assert!(login.header("set-cookie").unwrap().ends_with("; Secure"), "{login:?}");
+    let mut plain = RawClient::connect(address, "operator");
+    plain.send_raw("GET /readyz HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    assert!(plain.expect_response().text().contains("this port speaks HTTPS"));
 }

@@ -59,7 +59,8 @@ impl Style {
             lines.push('\n');
         }
         if let (Some(ops), Some(address)) = (&listen.ops, ops_address) {
-            lines += &self.line(&api_line(address, &ops.tokens), || json::api_started(address));
+            let is_secure = ops.tls && listen.is_secure();
+            lines += &self.line(&api_line(address, &ops.tokens, is_secure), || json::api_started(address));
         }
         lines
     }

@@ -374,7 +374,8 @@ fn cookie(request: &HttpRequest, value: &str, max_age: u64) -> Result<HeaderValu
     let mut cookie = format!("{COOKIE}={value}; Max-Age={max_age}; Path=/; HttpOnly; SameSite=Strict");
     // Any client can send this header: it only makes the sender's own cookie stricter.
     let proto = request.headers().get(header::X_FORWARDED_PROTO);
-    if proto.is_some_and(|proto| proto.as_bytes().eq_ignore_ascii_case(b"https")) {
+    let is_secure = request.app_data::<Data<AdminState>>().is_some_and(|ops| ops.clients.is_api_secure);
+    if is_secure || proto.is_some_and(|proto| proto.as_bytes().eq_ignore_ascii_case(b"https")) {
         let _ = write!(cookie, "; Secure");
     }
     HeaderValue::from_str(&cookie).map_err(|_| Problem::internal())

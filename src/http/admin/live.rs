@@ -123,7 +123,7 @@ mod tests {
         let clock = Clock::manual();
         let recent = Arc::new(Recent::new(clock.clone()));
         let runtime = Runtime::start(Components { clock: Some(clock), ..Components::default() });
-        let clients = ClientPort { name: None, port: 0, is_secure: false };
+        let clients = ClientPort { name: None, port: 0, is_secure: false, is_api_secure: false };
         let ops = Arc::new(AdminState { runtime, clients, samples: Samples::default(), recent });
         let samples = ops.samples.subscribe().unwrap();
         let end = Instant::now() + LIFETIME;

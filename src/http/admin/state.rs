@@ -26,6 +26,8 @@ pub(crate) struct ClientPort {
     pub(crate) name: Option<String>,
     pub(crate) port: u16,
     pub(crate) is_secure: bool,
+    /// True if the API itself is served by HTTPS.
+    pub(crate) is_api_secure: bool,
 }
 
 impl AdminState {

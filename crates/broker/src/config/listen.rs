@@ -77,7 +77,7 @@ impl TlsFiles {
     }
 }
 
-/// The address of the operator's API, which is plain HTTP.
+/// The address of the operator's API.
 #[derive(Clone, Debug)]
 pub struct ListenOps {
     /// Address or name to listen on.
@@ -86,11 +86,13 @@ pub struct ListenOps {
     pub port: u16,
     /// Bearer tokens for the API.
     pub tokens: ApiTokens,
+    /// True for HTTPS, with the certificate of clients; without one it is plain HTTP.
+    pub tls: bool,
 }
 
 impl Default for ListenOps {
     fn default() -> Self {
-        ListenOps { host: DEFAULT_OPS_HOST.to_owned(), port: 0, tokens: ApiTokens::default() }
+        ListenOps { host: DEFAULT_OPS_HOST.to_owned(), port: 0, tokens: ApiTokens::default(), tls: false }
     }
 }
 

@@ -41,6 +41,12 @@ const WEBHOOK: Need = Need("--webhook", |draft| !draft.config.webhooks.operator.
 const ROOM_CODES: Need =
     Need("room_codes in --dialects", |draft| draft.config.dialects.has(Dialect::RoomCodes));
 const OPS: Need = Need("--ops_port", |draft| draft.ops_port.is_some());
+const OPS_TLS: Need = Need("--ops_port, and --sslcert or --acme", |draft| {
+    OPS.1(draft) && (draft.sslcert.is_some() || ACME.1(draft))
+});
+const REPORTS: Need = Need("--ops_port or --webhook", |draft| {
+    OPS.1(draft) || WEBHOOK.1(draft) || !draft.config.key_settings.call_reports
+});
 
 /// About a year: longer times are surely mistakes.
 const MAX_MILLIS: u64 = 31_536_000_000;
@@ -290,6 +296,8 @@ pub static ROWS: LazyLock<Vec<Row>> = LazyLock::new(|| {
                 "Port of [the API](API.md)", "0 takes a free one, which stdout shows.").unset("none").common().of(NODE),
             Row::new("ops_host", |d| &mut d.ops.host, text("HOST"),
                 "Address or name that the API listens on", "").needs(&OPS).of(NODE),
+            Row::new("ops_tls", |d| &mut d.ops.tls, switch(),
+                "Serve the API by HTTPS, with the certificate of --sslcert or --acme", "").needs(&OPS_TLS).of(NODE),
             Row::new("admin_token", |d| &mut d.ops.tokens.admin, kind("TOKEN", AdminToken::parse, |token: &AdminToken| token.as_str().to_owned()),
                 "Bearer token for the API, 16 to 4096 printable ASCII characters without spaces; without it, only local programs may use it", "").secret().excludes(&["admin_token_file"]).needs(&OPS).live().of(NODE),
             Row::new("admin_token_file", |d| &mut d.admin_token_file, path(FILE),

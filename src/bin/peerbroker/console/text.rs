@@ -11,14 +11,15 @@ use qrcode::QrCode;
 use qrcode::render::unicode::Dense1x2;
 
 /// The line with the address of the API.
-pub(super) fn api_line(address: SocketAddr, tokens: &ApiTokens) -> String {
+pub(super) fn api_line(address: SocketAddr, tokens: &ApiTokens, is_secure: bool) -> String {
+    let scheme = if is_secure { "https" } else { "http" };
     let only = match tokens {
         ApiTokens { admin: Some(_), .. } => "",
         ApiTokens { read: None, metrics: None, .. } => ", without a token: for programs of this machine only",
         _ => ", without an admin token: only programs of this machine may change anything",
     };
     format!(
-        "The API listens on http://{address}/api, and its dashboard for browsers on http://{address}/{only}"
+        "The API listens on {scheme}://{address}/api, and its dashboard for browsers on {scheme}://{address}/{only}"
     )
 }
 

@@ -97,13 +97,7 @@ impl Failure {
             },
             error => {
                 let why = plain(&with_sources(&error));
-                let todo = match (&config.ca, why.contains("UnknownIssuer")) {
-                    (None, true) => {
-                        "If the server has a private authority, name its certificate in --acme_ca"
-                    }
-                    (Some(_), true) => "--acme_ca must name the authority that has certified the server",
-                    _ => "Check --acme_directory, and let this machine connect to that server",
-                };
+                let todo = todo(&why, config.ca.is_some());
                 Failure::Unreachable { url: config.directory.clone(), why, todo }
             }
         }
@@ -164,6 +158,22 @@ impl Failure {
     }
 }
 
+/// The advice if the ACME server cannot be reached.
+fn todo(why: &str, has_ca: bool) -> &'static str {
+    match has_ca {
+        _ if ["certificate not valid yet", "certificate expired"].iter().any(|words| why.contains(words)) => {
+            "If the clock of this machine is wrong, as the time of this line shows, set it: timedatectl set-ntp true"
+        }
+        true if ["UnknownIssuer", "CaUsedAsEndEntity"].iter().any(|words| why.contains(words)) => {
+            "--acme_ca must name the authority that has certified the server, and not the server's own certificate"
+        }
+        false if why.contains("UnknownIssuer") => {
+            "If the server has a private authority, name its certificate in --acme_ca"
+        }
+        _ => "Check --acme_directory, and let this machine connect to that server",
+    }
+}
+
 /// A time for people.
 pub(super) fn span(seconds: u64) -> String {
     match seconds {
@@ -193,4 +203,25 @@ fn text(problem: &Problem) -> String {
 fn plain(text: &str) -> String {
     let clean: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(MAX_TEXT).collect();
     clean.trim_end_matches(['.', ' ']).to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use rustls::CertificateError::{ExpiredContext, NotValidYetContext};
+    use rustls_pki_types::UnixTime;
+
+    use super::*;
+
+    #[test]
+    fn a_clock_that_is_wrong_is_named_and_not_the_network() {
+        let at = |seconds| UnixTime::since_unix_epoch(std::time::Duration::from_secs(seconds));
+        let early = NotValidYetContext { time: at(200_000_000), not_before: at(1_700_000_000) };
+        let late = ExpiredContext { time: at(4_000_000_000), not_after: at(1_800_000_000) };
+        for why in [early, late] {
+            let advice = todo(&rustls::Error::from(why).to_string(), false);
+            assert!(advice.contains("the clock of this machine"), "{advice}");
+        }
+        assert!(todo("connection refused", false).contains("let this machine connect"));
+        assert!(todo("invalid peer certificate: Other(CaUsedAsEndEntity)", true).contains("own certificate"));
+    }
 }

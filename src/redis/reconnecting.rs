@@ -204,6 +204,8 @@ fn advice(text: &str) -> &'static str {
         ". Give Redis a password, as with `requirepass`, and put it into the URL"
     } else if has("OOM") {
         ". Redis is full: raise its `maxmemory`"
+    } else if has("NOPERM") || has("executing the script can't run") {
+        ". Its user lacks a permission: give it the `user` line of docs/CLUSTER.md"
     } else if has("Incompatible type") {
         ". Is it a Redis? Check its host and port in the URL"
     } else {

@@ -21,7 +21,7 @@ use crate::keys::{
 use crate::node::{NextKeys, Node};
 use crate::webhooks::{BadWebhook, check_webhook};
 use bans::{MAX_BANS, OperatorBans};
-use peerbroker_broker::config::{CrowdedRoom, KeySignup};
+use peerbroker_broker::config::{Ban, CrowdedRoom, KeySignup};
 use peerbroker_broker::events::{Actor, Event, KeyEvent, KeysEvent, PeerAddress};
 use peerbroker_broker::limits::{GuessLimiter, LimitExceeded, SignupLimiter, address_text};
 use peerbroker_core::clock::Instant;
@@ -54,8 +54,8 @@ pub(crate) enum ControlError {
     #[error(transparent)]
     Token(#[from] TokenError),
     /// There is no such ban.
-    #[error("there is no such ban")]
-    NoBan,
+    #[error("there is no such ban{}", .0.as_ref().map(|wider| format!(": {wider} is banned, so end that")).unwrap_or_default())]
+    NoBan(Option<Ban>),
     /// The ban is one of the configuration.
     #[error("the ban is set by the flags or the configuration file of the server")]
     ConfiguredBan,

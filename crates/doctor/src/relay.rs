@@ -1,5 +1,7 @@
 //! The relay: checks if clients reach it at each address that the server adds to the offer of a call.
 
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 
 use futures_util::future::join_all;
@@ -70,10 +72,12 @@ async fn judged(candidates: Vec<Candidate>, broker: IpAddr) -> Relay {
     let (may, must_not): (Vec<_>, Vec<_>) =
         candidates.into_iter().partition(|(_, at)| may_name(broker, at.ip()));
     let has_others = !may.is_empty();
-    let asked = join_all(may.into_iter().map(async |way| (way, ask(way).await))).await;
-    let mut private: Vec<SocketAddr> = must_not.into_iter().map(|(_, at)| at).collect();
+    let asked = join_all(may.iter().copied().map(async |way| (way, ask(way).await))).await;
+    let mut private: Vec<SocketAddr> = must_not.iter().map(|(_, at)| *at).collect();
     private.dedup_by_key(|at| at.ip());
-    let named = private.into_iter().map(|at| named_in_vain(at, has_others));
+    let named = private
+        .into_iter()
+        .map(|at| named_in_vain(at, &ports(&must_not, |way| way.1.ip() == at.ip()), has_others));
     // Many NATs do not forward packets from inside to their public address.
     let may_be_nat = |ip: IpAddr| broker.is_loopback() && is_public(ip);
     let is_lost = |answer: &Answer| matches!(answer, Err(Trouble::Silent | Trouble::Closed));
@@ -98,16 +102,31 @@ async fn judged(candidates: Vec<Candidate>, broker: IpAddr) -> Relay {
             ok!("the relay at {at} answers over {protocol}: it sees this machine at {}", seen.ip())
         }
         Err(trouble) => {
-            let has_other = asked.iter().any(|(other, answer)| other.1.ip() == way.1.ip() && answer.is_ok());
-            explained(*way, trouble, has_other)
+            let other = asked.iter().find(|(other, answer)| other.1.ip() == way.1.ip() && answer.is_ok());
+            explained(*way, trouble, &ports(&may, |other| other.1 == way.1), other.map(|(other, _)| *other))
         }
     });
     let findings = named.chain(lost).chain(judged).map(|finding| ("relay", finding)).collect();
     Relay { findings, unanswered }
 }
 
-/// The finding for an address that clients of the internet cannot reach. `has_others` says that they are told others, too.
-fn named_in_vain(at: SocketAddr, has_others: bool) -> Finding {
+/// The ports of some ways, as in "UDP and TCP port 3478, and TCP port 9000".
+fn ports(ways: &[Candidate], is_meant: impl Fn(&Candidate) -> bool) -> String {
+    let mut of_ports = BTreeMap::<u16, BTreeSet<_>>::new();
+    for (transport, at) in ways.iter().filter(|way| is_meant(way)) {
+        // UDP comes first.
+        of_ports.entry(at.port()).or_default().insert(Reverse(transport.protocol()));
+    }
+    let in_words = of_ports.into_iter().map(|(port, protocols)| {
+        let protocols: Vec<_> = protocols.into_iter().map(|Reverse(protocol)| protocol).collect();
+        format!("{} port {port}", protocols.join(" and "))
+    });
+    in_words.collect::<Vec<_>>().join(", and ")
+}
+
+/// The finding for an address that clients of the internet cannot reach, at these ports. `has_others` says that they are told others,
+/// too.
+fn named_in_vain(at: SocketAddr, ports: &str, has_others: bool) -> Finding {
     let ip = at.ip();
     if has_others {
         let family = if ip.is_ipv6() { "IPv6" } else { "IPv4" };
@@ -117,8 +136,7 @@ fn named_in_vain(at: SocketAddr, has_others: bool) -> Finding {
              relay at (docs/CALLS.md).");
     }
     failed!("the server names {ip} as the address of its relay, which only its own network reaches" =>
-        "Name the public address with --relay_public. A NAT in front must forward UDP and TCP port {} to the server \
-         (docs/CALLS.md).", at.port())
+        "Name the public address with --relay_public. A NAT in front must forward {ports} to the server (docs/CALLS.md).")
 }
 
 /// The address of this machine as the relay sees it.
@@ -128,8 +146,13 @@ async fn ask((transport, at): Candidate) -> Answer {
     Connection::open(at, "", transport).await?.0.bind().await
 }
 
-/// The finding for a way that does not work. `has_other` says that another one leads to the relay at the same address.
-fn explained((transport, at): Candidate, trouble: &Trouble, has_other: bool) -> Finding {
+/// The finding for a way that does not work. `ports` are those at its address, and `other` leads to the relay at the same host.
+fn explained(
+    (transport, at): Candidate,
+    trouble: &Trouble,
+    ports: &str,
+    other: Option<Candidate>,
+) -> Finding {
     let protocol = transport.protocol();
     let port = at.port();
     let is_udp = transport == Transport::Udp;
@@ -145,17 +168,17 @@ fn explained((transport, at): Candidate, trouble: &Trouble, has_other: bool) -> 
             format!("the relay at {at} fails over {protocol} ({why})")
         }
     };
-    match (has_other, is_udp) {
-        (true, true) => failed!("{found}, but over TCP" =>
+    match (other, is_udp) {
+        (Some((_, other)), true) => failed!("{found}, but over TCP at port {}", other.port() =>
             "Open UDP port {port} too, in the firewall of the machine and in the security group of its provider: UDP needs a rule of \
              its own. A NAT in front must forward UDP too. Until then, calls are relayed over TCP, which is slower. If this machine has a \
              private address in the network of the server, only --relay_private is missing."),
-        (true, false) => failed!("{found}, but another way to it works" =>
+        (Some(_), false) => failed!("{found}, but another way to it works" =>
             "Open TCP port {port} too, in the firewall of the machine and in the security group of its provider, for clients whose \
              network blocks UDP. Or announce it to no client: --relay_tcp=false, or --relay_tcp_port 0 for the broker's own port."),
-        (false, _) => failed!("{found}" =>
-            "Open UDP and TCP port {port} in the firewall of the machine and in the security group of its provider. A NAT in front \
-             must forward it, and --relay_public must be the public address of the NAT. In a container, publish the port for both."),
+        (None, _) => failed!("{found}" =>
+            "Open {ports} in the firewall of the machine and in the security group of its provider. A NAT in front \
+             must forward that, and --relay_public must be the public address of the NAT. A container must publish it."),
     }
 }
 
@@ -167,40 +190,64 @@ mod tests {
     #[test]
     fn advice_depends_on_what_else_works() {
         let public = "203.0.113.7:3478".parse().unwrap();
-        let of = |transport, at, trouble, has_other| {
-            let finding = explained((transport, at), &trouble, has_other);
-            (finding.state, finding.advice.unwrap_or_default())
+        let tcp = (Transport::FramedTcp, "203.0.113.7:9000".parse().unwrap());
+        let all = [(Transport::Udp, public), (Transport::FramedTcp, public), tcp];
+        let of = |transport, at, trouble, has_other: bool| {
+            let ports = ports(&all, |way| way.1 == at);
+            let finding = explained((transport, at), &trouble, &ports, has_other.then_some(tcp));
+            (finding.state, finding.found + &finding.advice.unwrap_or_default())
         };
         for (at, transport, trouble, has_other, state, words) in [
             (public, Transport::Udp, Trouble::Silent, true, State::Failed, "Open UDP port 3478 too"),
+            (
+                public,
+                Transport::Udp,
+                Trouble::Silent,
+                true,
+                State::Failed,
+                "does not answer over UDP, but over TCP at port 9000",
+            ),
             (public, Transport::Udp, Trouble::Silent, true, State::Failed, "--relay_private"),
+            (
+                tcp.1,
+                Transport::FramedTcp,
+                Trouble::Closed,
+                false,
+                State::Failed,
+                "Open TCP port 9000 in the firewall",
+            ),
             (public, Transport::FramedTcp, Trouble::Closed, true, State::Failed, "Open TCP port 3478 too"),
             (public, Transport::Udp, Trouble::Closed, false, State::Failed, "Open UDP and TCP port 3478"),
             (public, Transport::FramedTcp, Trouble::Silent, false, State::Failed, "--relay_public"),
             (public, Transport::FramedTcp, Trouble::Broken(String::new()), true, State::Failed, "_tcp_port"),
             (public, Transport::Udp, Trouble::NoRoute, true, State::Skipped, ""),
         ] {
-            let (found, advice) = of(transport, at, trouble, has_other);
-            assert!(found == state && advice.contains(words), "{advice}");
+            let (found, text) = of(transport, at, trouble, has_other);
+            assert!(found == state && text.contains(words), "{text}");
         }
     }
 
     #[tokio::test]
     async fn a_private_address_of_a_public_broker_is_not_asked() {
-        let way = candidate("a=candidate:1 1 udp 255 10.0.0.7 3478 typ host").unwrap();
-        let Relay { findings, .. } = judged(vec![way], "203.0.113.1".parse().unwrap()).await;
+        let ways = ["udp 255 10.0.0.7 3478", "tcp 255 10.0.0.7 3478", "tcp 255 10.0.0.7 9000"];
+        let ways = ways.map(|way| candidate(&format!("a=candidate:1 1 {way} typ host")).unwrap());
+        let Relay { findings, .. } = judged(ways.to_vec(), "203.0.113.1".parse().unwrap()).await;
         let [(_, Finding { state: State::Failed, advice: Some(advice), .. })] = &findings[..] else {
             panic!("{findings:?}");
         };
         assert!(advice.contains("--relay_public"), "{advice}");
+        assert!(
+            advice.contains("forward UDP and TCP port 3478, and TCP port 9000 to the server"),
+            "{advice}"
+        );
     }
 
     #[test]
     fn a_private_address_beside_a_public_one_is_a_warning() {
         for (at, family) in [("[fd00::7]:3478", "IPv6"), ("10.0.0.7:3478", "IPv4")] {
             let at: SocketAddr = at.parse().unwrap();
-            assert_eq!(named_in_vain(at, false).state, State::Failed);
-            let Finding { state, found, advice, .. } = named_in_vain(at, true);
+            assert_eq!(named_in_vain(at, "", false).state, State::Failed);
+            let Finding { state, found, advice, .. } = named_in_vain(at, "", true);
             assert!(state == State::Warning && found.contains(&format!("also names {}", at.ip())), "{found}");
             let advice = advice.unwrap_or_default();
             assert!(advice.contains(&format!("leave {family} out of --relay")), "{advice}");

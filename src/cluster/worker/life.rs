@@ -460,7 +460,8 @@ impl<B: Backplane> Worker<B> {
                 Unavailable::LoginRefused(why) => why.clone(),
                 Unavailable::NoAnswer(why) => format!("cannot reach the other nodes: {why}"),
             };
-            self.emit(|| ClusterEvent::Unreachable { why });
+            let refuses = self.shared.config.degraded == Degraded::Refuse;
+            self.emit(|| ClusterEvent::Unreachable { why, refuses });
         }
     }
 

@@ -31,6 +31,8 @@ pub(super) struct AskedReports {
 /// The reports of clients of a key to this node within a day. They are claims of the clients.
 #[derive(Serialize, ToSchema)]
 pub(super) struct CallReports {
+    /// True if the key takes reports.
+    on: bool,
     /// The sums of all steps.
     #[serde(flatten)]
     total: ReportCounts,
@@ -121,7 +123,7 @@ pub(super) async fn show_reports(
     OfKey { key, names: [] }: OfKey,
     asked: Query<AskedReports>,
 ) -> JsonResult<CallReports> {
-    tenant(ops.clone(), key.clone()).await?;
+    let tenant = tenant(ops.clone(), key.clone()).await?;
     let runtime = &ops.runtime;
     let now = runtime.now();
     let steps = runtime.call_reports.steps(&key);
@@ -131,6 +133,7 @@ pub(super) async fn show_reports(
         counts: ReportCounts::of([step]),
     };
     Ok(Json(CallReports {
+        on: tenant.is_some_and(|tenant| tenant.policy().settings().call_reports),
         total: ReportCounts::of(&steps),
         steps: steps.iter().map(step).collect(),
         reports: newest.into_iter().map(|kept| ShownReport::new(kept, now)).collect(),

@@ -137,7 +137,7 @@ impl From<ControlError> for Problem {
                 log::error!("{error}");
                 return Problem::internal();
             }
-            Keys(KeyError::Unknown(_)) | Token(TokenError::Unknown) | NoBan => StatusCode::NOT_FOUND,
+            Keys(KeyError::Unknown(_)) | Token(TokenError::Unknown) | NoBan(_) => StatusCode::NOT_FOUND,
             Name(_) | Auth(_) | Webhook(_) | Rooms(_) | Token(TokenError::NoName | TokenError::NoScope) => {
                 StatusCode::UNPROCESSABLE_ENTITY
             }

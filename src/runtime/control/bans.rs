@@ -64,7 +64,12 @@ impl OperatorBans {
         let place = ban.place();
         if !known.set.iter().any(|known| known.place() == place) {
             let is_configured = self.node.config().load().bans.iter().any(|known| known.place() == place);
-            return Err(if is_configured { ControlError::ConfiguredBan } else { ControlError::NoBan });
+            let is_wider = |other: &&Ban| {
+                let is_for_key = other.key.is_none() || other.key == ban.key;
+                is_for_key && other.network.contains(&ban.network)
+            };
+            let wider = || ControlError::NoBan(known.active.iter().find(is_wider).cloned());
+            return Err(if is_configured { ControlError::ConfiguredBan } else { wider() });
         }
         self.store.remove_ban(ban)?;
         known.set.retain(|known| known.place() != place);

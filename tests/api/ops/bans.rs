@@ -99,6 +99,9 @@ fn a_banned_network_gets_403_everywhere_and_its_clients_are_closed() {
     ban(&api, &json!({ "network": "192.0.2.77/24" }));
     there.expect_closed_with(CLOSED);
     assert_eq!(api.get("/api/bans").json["bans"][0]["network"], "192.0.2.0/24");
+    let wider = api.delete("/api/bans/192.0.2.9");
+    assert_eq!(wider.status, 404);
+    assert_eq!(wider.json["detail"], "there is no such ban: 192.0.2.0/24 is banned, so end that");
     end(&api, "192.0.2.0%2F24");
     let _there = client(&server, THERE, "peerjs", "b");
     ban(&api, &json!({ "network": "2001:db8::/32" }));

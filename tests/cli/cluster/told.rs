@@ -180,7 +180,9 @@ fn a_refused_login_and_a_redis_that_evicts_are_named() {
     let line = log.lines().find(|line| line.contains("refused the login")).unwrap();
     assert!(line.contains(&format!("Redis at redis://…@127.0.0.1:{} refused", redis.port())), "{line}");
     assert!(!line.contains('"') && !log.contains("wrong@"), "{log}");
-    assert!(line.ends_with("; serving local clients only"), "{line}");
+    assert!(line.ends_with("; clients of other nodes are not reached meanwhile"), "{line}");
+    let nobody = ["--redis", "redis://127.0.0.1:1", "--cluster_degraded", "refuse"];
+    Program::start(&nobody).expect_log("; new clients are refused meanwhile");
     let mut right = Program::start(&["--redis", &redis.url_of_user()]);
     right.expect_log("(maxmemory-policy allkeys-lru)");
     let log = right.stop().stderr;

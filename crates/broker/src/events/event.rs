@@ -427,6 +427,8 @@ pub enum ClusterEvent {
     Unreachable {
         /// The error.
         why: String,
+        /// True if new clients are refused.
+        refuses: bool,
     },
     /// This node can reach the others again.
     Reachable,

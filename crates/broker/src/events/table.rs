@@ -363,8 +363,9 @@ table! {
         log Info("node {} joined", name.escape_debug())
         with cluster("node_joined", &format_args!("the node {name} has joined")), life: Some(life),
         fields: &[("name", name.into())];
-    Event::Cluster { what: ClusterEvent::Unreachable { why } } => live "cluster" webhook ClusterUnreachable
-        log Error("{why}; serving local clients only")
+    Event::Cluster { what: ClusterEvent::Unreachable { why, refuses } } => live "cluster" webhook ClusterUnreachable
+        log Error("{why}; {}",
+            if *refuses { "new clients are refused meanwhile" } else { "clients of other nodes are not reached meanwhile" })
         with cluster("unreachable", &"this node cannot reach the others"), data: &[("why", why.into())];
     Event::Cluster { what: ClusterEvent::Reachable } => live "cluster" webhook ClusterReachable
         log Info("the other nodes can be reached again")

@@ -230,6 +230,7 @@ impl Server {
         let ops_address = self.ops_address();
         let drain_timeout = self.listen.drain_timeout;
         let relay_drain = self.listen.relay_drain();
+        let is_single = runtime.node.membership().is_none();
         let api = self.start_api()?;
         let started = || Event::Started { address, ops_address };
         let ready = self.may_begin.take().filter(|_| self.listener.may_have_predecessor());
@@ -237,8 +238,15 @@ impl Server {
         let serve = async {
             match ready {
                 None => {
+                    let is_beside_other = is_single && self.listener.has_predecessor();
                     main = Some(self.start()?);
                     events.emit(started);
+                    if is_beside_other {
+                        log::warn!(
+                            "another server takes clients at port {} too: clients of one do not find those of the other, so stop one",
+                            address.port()
+                        );
+                    }
                 }
                 Some(ready) => {
                     // Before, because this tells the operator to stop the other server.

@@ -156,16 +156,16 @@ impl Listener {
         }
     }
 
-    /// True if another server accepts connections at this port, as far as the socket itself tells. Call it before
-    /// [`listen`](Self::listen).
+    /// True if another server accepts connections at this port, or if nothing tells. Call it before [`listen`](Self::listen).
     pub(super) fn may_have_predecessor(&self) -> bool {
-        match self.origin {
-            Origin::Own => false,
-            // Without SO_REUSEPORT, the kernel refuses the port only while a socket listens at it.
-            Origin::Shared => self.socket.local_addr().is_ok_and(|address| bind(address, false).is_err()),
-            // Nothing tells who else has it.
-            Origin::Inherited => true,
-        }
+        self.origin == Origin::Inherited || self.has_predecessor()
+    }
+
+    /// True if another server surely accepts connections at this port. Call it before [`listen`](Self::listen).
+    pub(super) fn has_predecessor(&self) -> bool {
+        // Without SO_REUSEPORT, the kernel refuses the port only while a socket listens at it.
+        self.origin == Origin::Shared
+            && self.socket.local_addr().is_ok_and(|address| bind(address, false).is_err())
     }
 
     /// Lets clients that connect from now on wait for the next server. True if they do: then the connections that the kernel has

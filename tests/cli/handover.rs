@@ -195,6 +195,17 @@ fn a_port_is_shared_only_if_both_servers_say_so() {
 }
 
 #[test]
+fn a_server_beside_another_one_at_its_port_says_so() {
+    let mut first = Program::start(&["--reuse_port"]);
+    let port = first.address.port().to_string();
+    let second = ["--host", "127.0.0.1", "--port", &port, "--reuse_port"];
+    let second = Program::start_command(&mut command(&second));
+    second.expect_log(&format!("another server takes clients at port {port} too"));
+    let log = first.stop().stderr;
+    assert!(!log.contains("another server"), "the first one was alone: {log}");
+}
+
+#[test]
 fn a_server_without_clients_does_not_wait() {
     let mut program = Program::start(&["--drain_timeout", "3600000"]);
     program.client("a").expect_nothing("a");

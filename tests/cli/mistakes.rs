@@ -132,6 +132,12 @@ fn one_port_for_clients_and_the_api_says_so() {
     }
     let env = [("PEERBROKER_OPS_PORT", "9000")];
     expect(&error(&[], &env, 2), &["--port and PEERBROKER_OPS_PORT are both 9000"]);
+    let relay = error(&["--port", "23478", "--relay", "192.0.2.2:23478"], &[], 2);
+    expect(&relay, &["--port and --relay are both TCP port 23478"]);
+    let turn = error(&["--port", "0", "--ops_port", "5349", "--ops_host", "::", "--turn"], &[], 2);
+    expect(&turn, &["--ops_port and --turn are both TCP port 5349"]);
+    let udp = ["--check_config", "--port", "23478", "--relay", "192.0.2.2:23478", "--relay_tcp=false"];
+    assert_eq!(run(&udp, &[]).status.code(), Some(0));
     // Two addresses of this machine may use one port each.
     let args = ["--check_config", "--port", "9000", "--host", "192.0.2.1", "--ops_port", "9000"];
     assert_eq!(run(&args, &[]).status.code(), Some(0));
@@ -555,6 +561,67 @@ fn a_server_that_does_not_share_its_port_says_so_to_the_next_one() {
     let port = first.address.port().to_string();
     let text = error(&["--host", "127.0.0.1", "--port", &port, "--reuse_port"], &[], 1);
     expect(&text, &[&format!("port {port} is in use"), "only if it was started with --reuse_port too"]);
+}
+
+#[test]
+fn a_setting_that_has_no_effect_or_too_much_is_named() {
+    for (args, words) in [
+        (
+            &["--queue_bytes", "3000", "--queue_total_bytes", "2000"][..],
+            "--queue_bytes 3000 is never reached: --queue_total_bytes is 2000",
+        ),
+        (
+            &["--pipes_per_key", "9", "--pipes_total", "8"],
+            "--pipes_per_key 9 is never reached: --pipes_total is 8",
+        ),
+        (&["--ban", "192.0.2.7/24,until=2999-01-01T00:00:00Z"], "--ban 192.0.2.7/24 is all of 192.0.2.0/24"),
+        (
+            &["--proxied", "--trusted_proxy", "10.0.0.1/8"],
+            "10.0.0.0/8: write that, or 10.0.0.1 for this address alone",
+        ),
+        (
+            &["--ban", "192.0.2.0/24,until=2020-01-01T00:00:00Z"],
+            "it is over, so it bans nobody: leave it out",
+        ),
+        (&["--ban", "192.0.2.1,key=nope"], "--ban 192.0.2.1,key=nope bans nobody: there is no key \"nope\""),
+        (
+            &["--proxied", "--relay_tcp_port", "443"],
+            "--relay_tcp_port 443 with --proxied: clients try the relay there in vain",
+        ),
+        (&["--call_reports"], "--call_reports does nothing without --ops_port or --webhook"),
+    ] {
+        let found = warnings(args, &[]);
+        assert_eq!(found.iter().filter(|warning| warning.contains(words)).count(), 1, "{args:?}: {found:#?}");
+    }
+    let fine = [
+        "--pipes_total",
+        "8",
+        "--ban",
+        "192.0.2.1,key=peerjs",
+        "--ban",
+        "192.0.2.0/24",
+        "--call_reports=false",
+    ];
+    assert_eq!(warnings(&fine, &[]), [""; 0], "a total below a default limits all");
+    let webhook = [
+        "--check_config",
+        "--webhook",
+        "https://a.test/",
+        "--webhook_secret",
+        "whsec_aHVzaGh1c2hodXNoaHVzaGh1c2hodXNoaHVzaGh1c2g=",
+    ];
+    expect(&run(&webhook, &[]).stderr, &[" INFO ", "--webhook gets all events but these", "peer.wanted"]);
+    let named = [&webhook[..], &["--webhook_events", "peer.connected"]].concat();
+    assert_eq!(run(&named, &[]).stderr, "");
+}
+
+#[test]
+fn private_rooms_without_a_proof_are_named() {
+    let directory = Directory::new();
+    let add = ["keys", "add", "--key", "k", "--data_dir", &directory.arg("data"), "--private_rooms"];
+    expect(&run(&add, &[]).stderr, &["nobody can enter a room", "without --auth"]);
+    let file = directory.file("p.toml", "[[api_key]]\nkey = 'k'\nprivate_rooms = true\n");
+    one_warning(&["--config", &file], &[], &["the [[api_key]] \"k\": nobody can enter a room"]);
 }
 
 #[test]

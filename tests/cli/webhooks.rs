@@ -40,7 +40,7 @@ fn wrong_flags_of_webhooks_end_the_program_with_what_is_wrong_and_never_show_a_s
     }
     let two = format!("{SECRET} {SECRET}");
     let env = [("PEERBROKER_WEBHOOK", url), ("PEERBROKER_WEBHOOK_SECRET", two.as_str())];
-    let ended = run(&["--check_config"], &env);
+    let ended = run(&["--check_config", "--webhook_events", "peer.wanted"], &env);
     assert_eq!((ended.status.code(), ended.stderr.as_str()), (Some(0), ""));
 }
 

@@ -45,7 +45,7 @@ pub fn run(command: &KeysCommand, cli: &Cli, log: &Path) -> Result<(), Failure> 
             cli.check_change(&change)?;
             let origins = change.origins.clone().unwrap_or_default();
             let changed = changed(cli, audit, key, change)?;
-            warn_of_shared_origins(&origins);
+            warn(&changed, &origins);
             format!("Changed:\n{}", shown::details(&changed))
         }
         KeysCommand::Enable(OneKey { key }) | KeysCommand::Disable(OneKey { key }) => {
@@ -74,13 +74,14 @@ fn add(cli: &Cli, key: Option<ApiKey>, settings: &KeySettings, audit: &Audit<'_>
     let added = shown::added(&key);
     open(cli)?.add(key.clone())?;
     audit.record("added", &key);
-    warn_of_shared_origins(&key.settings.origins);
+    warn(&key, &key.settings.origins);
     Ok(added)
 }
 
-/// Says on stderr which given origins are also those of other people's pages.
-fn warn_of_shared_origins(origins: &[Origin]) {
+/// Says on stderr what is probably not meant, and which given origins are also those of other people's pages.
+fn warn(key: &Key, origins: &[Origin]) {
     origins.iter().filter_map(Origin::shared_with).for_each(|why| eprintln!("--origin {why}"));
+    key.settings.warning().iter().for_each(|why| eprintln!("{why}"));
 }
 
 fn token(cli: &Cli, command: &TokenCommand, audit: &Audit<'_>) -> Result<String, Failure> {

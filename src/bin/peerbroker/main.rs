@@ -25,6 +25,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use peerbroker::keys::KeyStore;
+use peerbroker::vocabulary::ApiKey;
 use peerbroker::{InheritedSockets, PeerBroker, Server};
 
 use calls::CallSettings;
@@ -133,6 +134,8 @@ fn run(cli: Cli, settings: Settings, style: Style, log: &'static Log) -> Result<
     let has_predecessor = listen.reuse_port || !sockets.is_empty();
     let mut pending = PendingResources::default();
     let store = open_keys(&settings, has_predecessor.then_some(&mut pending))?;
+    let bans_in_vain = bans_in_vain(&settings, store.as_deref());
+    bans_in_vain.for_each(|warning| log::warn!("{}", cli.given.reworded(&warning)));
     // As Node does: the usual soft limit of 1024 files would limit clients to 1000.
     if let Err(error) = process::raise_file_limit() {
         log::warn!("cannot raise the limit of open files: {error}");
@@ -212,6 +215,21 @@ fn open_keys(
         );
     }
     Ok(Some(store))
+}
+
+/// Warnings about bans for keys that nobody has.
+fn bans_in_vain<'a>(
+    Settings { config, .. }: &'a Settings,
+    store: Option<&'a dyn KeyStore>,
+) -> impl Iterator<Item = String> + 'a {
+    let is_configured = |key: &ApiKey| {
+        config.default_key && *key == config.key || config.keys.iter().any(|known| known.key == *key)
+    };
+    config.bans.iter().filter_map(move |ban| {
+        let key = ban.key.as_ref().filter(|key| !is_configured(key))?;
+        let is_stored = store.is_some_and(|store| !matches!(store.get(key), Ok(None)));
+        (!is_stored).then(|| format!("--ban {ban} bans nobody: there is no key {key:?}"))
+    })
 }
 
 /// True if clients have keys besides the stored ones, or make them.

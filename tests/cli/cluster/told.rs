@@ -190,6 +190,13 @@ fn a_refused_login_and_a_redis_that_evicts_are_named() {
 }
 
 #[test]
+fn a_permission_that_scripts_lack_leads_to_the_line_that_gives_it() {
+    let redis = RedisServer::with(&["--user", "bare", "on", ">secret", "~*", "+@all", "-hset"]);
+    let program = Program::start(&["--redis", &format!("redis://bare:secret@127.0.0.1:{}", redis.port())]);
+    program.expect_log("Its user lacks a permission: give it the `user` line of docs/CLUSTER.md");
+}
+
+#[test]
 fn a_node_that_may_not_read_what_others_say_is_not_ready_and_says_why() {
     let redis = RedisServer::with(&["--user", "deaf", "on", ">secret", "~*", "+@all", "-xread"]);
     let url = format!("redis://deaf:secret@127.0.0.1:{}", redis.port());

@@ -344,6 +344,13 @@ impl Settings {
         }
     }
 
+    /// The reason why they are probably not meant, if there is one.
+    pub fn warning(&self) -> Option<&'static str> {
+        (self.private_rooms && self.auth == Auth::None).then_some(
+            "nobody can enter a room: with --private_rooms, a client needs a proof that lists its rooms, and without --auth it has none",
+        )
+    }
+
     /// True if a request from this origin may use the key. An origin longer than [`MAX_ORIGIN_BYTES`] may not, so that
     /// nothing has to store it.
     pub fn allows_origin(&self, origin: Option<&str>) -> bool {

@@ -3,6 +3,7 @@
 use std::env;
 use std::path::Path;
 
+use peerbroker::config::WebhookEvent;
 use peerbroker::files;
 
 use super::command::Cli;
@@ -20,7 +21,7 @@ const MAX_BYTES: u64 = 64 << 10;
 impl Cli {
     /// Notes about what may have been meant to be read, and is not: all that is no mistake for sure.
     pub fn notes(&self) -> Vec<String> {
-        let notes = [variables_of_services(), self.left_out(), self.ignored_redis()];
+        let notes = [variables_of_services(), self.left_out(), self.ignored_redis(), self.unsent_events()];
         notes.into_iter().flatten().chain(self.unread_files()).collect()
     }
 
@@ -30,6 +31,16 @@ impl Cli {
         url.to_str()?.starts_with("redis").then(|| {
             "REDIS_URL is ignored: to make this server a node of a cluster, pass the URL in --redis or PEERBROKER_REDIS".to_owned()
         })
+    }
+
+    /// A note about the events that a webhook gets only by name, if none is named.
+    fn unsent_events(&self) -> Option<String> {
+        let has_default =
+            !self.draft.config.webhooks.operator.url.is_empty() && !self.given.has("webhook_events");
+        let unsent = WebhookEvent::ALL.iter().filter(|event| !event.is_default()).map(|event| event.label());
+        let unsent = unsent.collect::<Vec<_>>().join(", ");
+        has_default
+            .then(|| format!("--webhook gets all events but these, which --webhook_events can add: {unsent}"))
     }
 
     /// A note for each file of the working directory that has settings, and is not read.

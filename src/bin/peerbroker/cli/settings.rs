@@ -54,6 +54,8 @@ impl Settings {
         let tokens = tokens.into_iter().filter_map(|(flag, token)| Some((flag, token?.as_str().to_owned())));
         let mut warnings: Vec<String> =
             tokens.chain(of_turn).filter_map(|(flag, text)| odd_secret(flag, &text)).collect();
+        let of_keys = self.config.keys.iter().filter_map(|key| Some((&key.key, key.settings.warning()?)));
+        warnings.extend(of_keys.map(|(key, why)| format!("the [[api_key]] {key:?}: {why}")));
         let IceConfig { stun_urls, turn_urls, .. } = &self.config.ice;
         for (flag, url) in
             stun_urls.iter().map(|url| ("stun_url", url)).chain(turn_urls.iter().map(|url| ("turn_url", url)))
@@ -115,6 +117,20 @@ impl Cli {
         let listen = Listen { tls, acme, ops, ..draft.listen.clone() };
         let stored_keys = StoredKeys::of_server(draft.keys, self.places_of_keys())?;
         let calls = draft.calls(listen.acme.as_ref())?;
+        let relay = calls.relay.as_ref().filter(|relay| relay.tcp).map(|relay| ("relay", &relay.listen));
+        let turn = calls.turn.as_ref().filter(|turn| !turn.only_stun).map(|turn| ("turn", &turn.listen));
+        let http_port = listen.acme.as_ref().and_then(|acme| acme.http_port);
+        let ops = listen.ops.as_ref().map(|ops| ("ops_port", &ops.host, ops.port));
+        let http = http_port.map(|port| ("acme_http_port", &listen.host, port));
+        for (other, host, port) in [Some(("port", &listen.host, port)), ops, http].into_iter().flatten() {
+            let is_taken = |at: &&SocketAddr| at.port() == port && is_same_host(host, &at.ip().to_string());
+            for (flag, at) in relay.into_iter().chain(turn).filter(|_| port != 0) {
+                let why = format!(
+                    "--{other} and --{flag} are both TCP port {port}: give --{flag} a port of its own"
+                );
+                ensure(!at.iter().any(|at| is_taken(&at)), why)?;
+            }
+        }
         Ok(Settings { config, listen, cluster, calls, stored_keys, secret_stamps })
     }
 

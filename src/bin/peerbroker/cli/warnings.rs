@@ -1,9 +1,12 @@
 //! Combinations of settings that do nothing, or that lock everybody out.
 
+use std::ffi::OsString;
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
+use std::time::{SystemTime, UNIX_EPOCH};
 
-use peerbroker::config::{AcmeName, Dialect, Dialects, LETS_ENCRYPT};
+use ipnet::IpNet;
+use peerbroker::config::{AcmeName, Ban, Dialect, Dialects, LETS_ENCRYPT};
 use peerbroker::{InheritedSockets, Listen};
 
 use super::command::Cli;
@@ -22,6 +25,22 @@ const SLOW: u64 = 10_000;
 
 /// Bytes of an unfinished message that do not count in `--unfinished_total_bytes`.
 const UNCOUNTED: usize = 16 << 10;
+
+/// Limits of one, and of all together. Of those of all, 0 is no limit, or refuses everybody.
+const PARTS: &[(&str, &str)] = &[
+    ("queue_bytes", "queue_total_bytes"),
+    ("pipes_per_key", "pipes_total"),
+    ("pipes_per_address", "pipes_total"),
+    ("pipe_bytes_per_second", "pipe_key_bytes_per_second"),
+    ("pipe_key_bytes_per_second", "pipe_total_bytes_per_second"),
+    ("relay_calls_per_key", "relay_calls"),
+    ("relay_bytes_per_second", "relay_key_bytes_per_second"),
+    ("turn_allocations_per_key", "turn_allocations"),
+    ("turn_allocations_per_address", "turn_allocations"),
+    ("turn_bytes_per_second", "turn_key_bytes_per_second"),
+    ("room_deliveries_per_second", "room_key_deliveries_per_second"),
+    ("registrations_per_day", "registration_limit"),
+];
 
 /// Variables of hosts that pass HTTP only: Render, Railway, Heroku, Google Cloud Run.
 const HTTP_ONLY: &[&str] = &["RENDER", "RAILWAY_ENVIRONMENT", "DYNO", "K_SERVICE"];
@@ -55,6 +74,23 @@ fn is_public(name: &AcmeName) -> bool {
             !ip.is_loopback() && !ip.is_unique_local() && !ip.is_unicast_link_local()
         }
     }
+}
+
+/// The reason why a ban is probably not meant.
+fn why_odd(ban: &Ban) -> Option<&'static str> {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_secs());
+    if ban.is_over(now) { Some("it is over, so it bans nobody: leave it out") } else { ban.warning() }
+}
+
+/// A warning about the text of a network in which an address was probably meant.
+fn host_bits((flag, text): (&str, &OsString)) -> Option<String> {
+    let text = text.to_str()?.split(',').next()?;
+    let network: IpNet = text.parse().ok()?;
+    let address = network.addr();
+    let whole = network.trunc();
+    (network != whole).then(|| {
+        format!("--{flag} {text} is all of {whole}: write that, or {address} for this address alone")
+    })
 }
 
 /// A setting that a socket of the service manager has.
@@ -94,8 +130,12 @@ impl Cli {
             }
         }
         warnings.extend(
-            self.draft.config.bans.iter().filter_map(|ban| Some(format!("--ban {ban}: {}", ban.warning()?))),
+            self.draft.config.bans.iter().filter_map(|ban| Some(format!("--ban {ban}: {}", why_odd(ban)?))),
         );
+        let networks =
+            ["ban", "trusted_proxy"].map(|flag| self.given.texts(flag).iter().map(move |text| (flag, text)));
+        warnings.extend(networks.into_iter().flatten().filter_map(host_bits));
+        warnings.extend(PARTS.iter().filter_map(|part| self.unreached(part)));
         let is_of_file = |flag: &&str| self.given.last(flag).is_some_and(|text| Path::new(text).is_file());
         warnings.extend(["admin_token", "read_token", "metrics_token", "turn_secret"].iter().filter(|flag| is_of_file(flag)).map(|flag| {
             format!("the text of --{flag} is the name of a file, and not what the file has: did you mean --{flag}_file?")
@@ -171,6 +211,19 @@ impl Cli {
         all
     }
 
+    /// A warning if the limit of one was set, and that of all is lower.
+    fn unreached(&self, (part, whole): &(&str, &str)) -> Option<String> {
+        let mut draft = self.draft.clone();
+        let mut number = |name: &str| -> Option<u64> {
+            let row = ROWS.iter().find(|row| row.name == name)?;
+            (row.texts)(&mut draft).first()?.parse().ok()
+        };
+        let of_one = number(part)?;
+        let of_all = number(whole)?;
+        let is_seen = self.given.has(part) && of_all > 0 && of_one > of_all;
+        is_seen.then(|| format!("--{part} {of_one} is never reached: --{whole} is {of_all}"))
+    }
+
     /// The table of combinations: how each is seen, and the warning.
     #[rustfmt::skip]
     fn combinations(&self) -> impl Iterator<Item = String> {
@@ -194,6 +247,7 @@ impl Cli {
         let third = limits.alive_timeout / 3;
         let acme = &self.draft.acme;
         let uncertified = acme.names.iter().find(|name| acme.directory == LETS_ENCRYPT && !is_public(name));
+        let relay_port = self.draft.relay.tcp_port.unwrap_or_default();
         let crowded = limits.check_room_members(config.key_settings.room_members).err();
         let unfinished = config.unfinished_total_bytes;
         let relays = [("relay", &self.draft.relay_at), ("turn", &self.draft.turn)].into_iter().find(|(_, at)| !at.is_empty());
@@ -210,6 +264,9 @@ impl Cli {
             (trusts_all.is_some(),
                 trusts_all.map(|network| format!("--trusted_proxy {network} trusts everybody, so every client may claim any address: \
                     list the addresses of the proxy alone")).unwrap_or_default()),
+            (config.proxied && given.has("relay_tcp_port") && relay_port > 0,
+                format!("--relay_tcp_port {relay_port} with --proxied: clients try the relay there in vain if that proxy reads HTTP. Leave \
+                    one of them out, unless {relay_port} passes TCP unchanged to --port")),
             (is_shut_in,
                 format!("--host {host} in a container: nothing outside of it reaches this server, not by a published port either. Leave \
                     --host out, and publish the port to one address, as in -p 127.0.0.1:{port}:{port}")),

@@ -30,7 +30,8 @@ pub(crate) const ANYBODY: &str = "";
 /// A message by which two clients connect.
 pub(crate) struct Signal<'a> {
     pub(crate) kind: SignalKind,
-    pub(crate) to: &'a str,
+    /// The recipient of an offer. Those that may be meant by an answer: it is for the one whose offer it answers.
+    pub(crate) to: &'a [&'a str],
     /// Distinguishes several calls between the same two clients, or is the name of the one that may answer.
     pub(crate) connection: Option<Cow<'a, str>>,
 }
@@ -54,24 +55,30 @@ pub(crate) fn prepare_for_relay<'a>(
 ) -> Option<Cow<'a, str>> {
     let sender = from.id().as_str();
     let only_relayed = mode == RelayMode::Always;
-    let (is_offer, offerer, answerer) = match kind {
-        SignalKind::Offer => (true, sender, to),
-        SignalKind::Answer => (false, to, sender),
+    let is_offer = match kind {
+        SignalKind::Offer => true,
+        SignalKind::Answer => false,
         SignalKind::Candidate if only_relayed => return None,
         SignalKind::Candidate | SignalKind::Other => return Some(text.into()),
     };
     let key = from.realm().key();
     let realm = from.realm().kind();
     let connection = connection.as_deref();
-    let parties = Parties { key, realm, offerer, answerer, connection, only_relayed };
-    let described = with_relay(relay, text, |credentials| match is_offer {
-        true => relay.calls().record_offer(parties, from.address(), credentials),
-        false => relay.calls().begin(parties, credentials, false),
+    let described = with_relay(relay, text, |credentials| {
+        to.iter().any(|to| {
+            let (offerer, answerer) = if is_offer { (sender, *to) } else { (*to, sender) };
+            let parties = Parties { key, realm, offerer, answerer, connection, only_relayed };
+            match is_offer {
+                true => relay.calls().record_offer(parties, from.address(), credentials),
+                false => relay.calls().begin(parties, credentials, false),
+            }
+        })
     });
     Some(described.map_or(text.into(), Cow::Owned))
 }
 
-/// The text with the candidates of the relay, if there is a description in it whose call the relay takes.
+/// The text with the candidates of the relay, if there is a description in it whose call the relay takes. It is read once, however many may
+/// be meant.
 fn with_relay(relay: &Relay, text: &str, takes: impl FnOnce(IceCredentials<'_>) -> bool) -> Option<String> {
     let found = Description::find(text)?;
     takes(found.credentials).then(|| found.with_candidates(&relay.candidates(0)))
@@ -108,11 +115,28 @@ pub(crate) fn relayed_publication(
     mode: RelayMode,
     published: &MessageNews<'_>,
 ) -> Option<String> {
-    let topics::Signal { to, kind, .. } = topics::signal(published.text)?;
-    let from = PeerId::parse(published.from).ok().filter(|_| kind == SignalKind::Answer)?;
-    rooms.members_with(published.room, &topics::name(&to?)).iter().find_map(|to| {
-        let to = rooms.realm().address(to);
-        relayed_answer(relay, &from, &to, MessageKind::Room, mode, published.text)
+    let topics::Signal { from, to, kind } = topics::signal(published.text)?;
+    let to = to.filter(|_| kind == SignalKind::Answer)?;
+    let answerer = PeerId::parse(published.from).ok()?;
+    let named = rooms.members_with(published.room, &topics::name(&to));
+    let key = rooms.realm().key();
+    let realm = rooms.realm().kind();
+    let awaits_answer = |id: &PeerId| relay.calls().awaits_answer(key, realm, id.as_str());
+    if !named.iter().any(awaits_answer) {
+        return None;
+    }
+    with_relay(relay, published.text, |credentials| {
+        named.iter().any(|offerer| {
+            let parties = Parties {
+                key,
+                realm,
+                offerer: offerer.as_str(),
+                answerer: answerer.as_str(),
+                connection: Some(&from),
+                only_relayed: mode == RelayMode::Always,
+            };
+            relay.calls().begin(parties, credentials, false)
+        })
     })
 }
 

@@ -124,7 +124,7 @@ impl<'a> Turn<'a> {
             && let Some(mode) = self.node.relay_mode(self.peer.key())
         {
             let Description { text, connection } = C::description(&message);
-            let signal = Signal { kind: message.signal, to: &message.to, connection };
+            let signal = Signal { kind: message.signal, to: &[&message.to], connection };
             match descriptions::prepare_for_relay(relay, self.peer, mode, signal, text) {
                 // The recipient may not have this one, such as a candidate with the address of its sender.
                 None => return,
@@ -162,23 +162,20 @@ impl<'a> Turn<'a> {
                 // One that is not subscribed has no name.
                 let _ = rooms.update(requester, topic, Some(&topics::name(&from)));
             }
-            let prepare = |to: &str, connection| {
+            let named = match (kind, &to) {
+                (SignalKind::Answer, Some(to)) => rooms.members_with(topic, &topics::name(to)),
+                _ => Vec::new(),
+            };
+            let named: Vec<&str> = named.iter().map(PeerId::as_str).collect();
+            let prepare = |to: &[&str], connection| {
                 let signal = Signal { kind, to, connection };
                 descriptions::prepare_for_relay(relay, self.peer, mode, signal, text)
             };
             prepared = match (kind, to) {
                 // Several subscribers may have used the name: the one that answers has it.
-                (SignalKind::Offer, Some(to)) => prepare(ANYBODY, Some(to)),
-                (SignalKind::Answer, Some(to)) => {
-                    // The one whose offer it answers.
-                    let name = topics::name(&to);
-                    let named = rooms.members_with(topic, &name).into_iter();
-                    named
-                        .map(|member| prepare(member.as_str(), Some(from.clone())))
-                        .find(|text| matches!(text, Some(Cow::Owned(_))))
-                        .unwrap_or(Some(Cow::Borrowed(text)))
-                }
-                (SignalKind::Candidate, _) => prepare(ANYBODY, None),
+                (SignalKind::Offer, Some(to)) => prepare(&[ANYBODY], Some(to)),
+                (SignalKind::Answer, Some(_)) => prepare(&named, Some(from)),
+                (SignalKind::Candidate, _) => prepare(&[], None),
                 _ => prepared,
             };
         }

@@ -122,6 +122,13 @@ window.harness = (() => {
     return connection.safetyNumber().catch(String);
   }
 
+  /** The reason why a connection that the page has closed has no safety number. */
+  function numberOfClosed({ from, to }) {
+    const [connection] = peers.get(from).connections[to];
+    connection.close();
+    return connection.safetyNumber().catch(String);
+  }
+
   /** The public keys of a pipe that carries the connection. */
   const pipeKeys = ({ from, to }) => peers.get(from).connections[to][0].peerConnection[Symbol.for('peerbroker.pipeKeys')]?.map((key) => [...key]);
 
@@ -174,7 +181,7 @@ window.harness = (() => {
   const times = () => [...openedAt.values()];
 
   return {
-    next, must, count, story, make, connect, echo, echoAll, call, enter, members, say, number, pipeKeys, callAndAsk, makeMallory, areOpen, times,
+    next, must, count, story, make, connect, echo, echoAll, call, enter, members, say, number, numberOfClosed, pipeKeys, callAndAsk, makeMallory, areOpen, times,
     heard: () => heard,
     details: window.log.details,
     /** Messages that PeerJS keeps for connections that it does not know. */

@@ -299,6 +299,25 @@ for (const engine of ['chromium', 'firefox']) {
   });
 }
 
+served('a script of the broker that is run from `blob:` or `data:` says that it cannot tell its own address', async (stage) => {
+  const server = await stage.server();
+  const page = await stage.page(server, { library: 'module' });
+  const said = [];
+  page.listen('console', (message) => said.push(message.text()));
+  page.listen('pageerror', (error) => said.push(String(error)));
+  for (const script of ['peerjs.js', 'peerjs.min.js', 'webrtc.js', 'rooms.js']) {
+    await page.run(async (path) => {
+      const text = await (await fetch(path)).text();
+      const urls = [URL.createObjectURL(new Blob([text], { type: 'text/javascript' })), `data:text/javascript,${encodeURIComponent(text)}`];
+      for (const src of urls) {
+        await new Promise((onload) => { document.head.append(Object.assign(document.createElement('script'), { src, onload })); });
+      }
+    }, `/${script}`);
+    assert.ok(said.length >= 2, script);
+    for (const text of said.splice(0)) assert.match(text, /cannot tell its own address/, script);
+  }
+});
+
 served('a page pins webrtc.js with the hash of the published file', async (stage) => {
   const server = await stage.server();
   const page = await stage.page(server, { library: 'module' });

@@ -5,17 +5,18 @@ import { pbkdf2Sync } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { test } from 'node:test';
-import { safetyNumber } from '../../static/safety-number.js';
+import { Exchange, safetyNumber } from '../../static/safety-number.js';
 import { startManInTheMiddle } from '../lib/man-in-the-middle.mjs';
 import { returning as onStage } from '../lib/returning.mjs';
 
 const NUMBER = /^\d{4} \d{4} \d{4}$/;
 const number = (page, from, to, type = 'data') => page.ask('number', { from, to, type });
 
-/** The number of the protocol, by Node's own functions. */
-function derived(text) {
-  const bytes = pbkdf2Sync(text, 'peerbroker safety number 1', 200_000, 8, 'sha256');
-  return String(bytes.readBigUInt64BE() % 10n ** 12n).padStart(12, '0').match(/.{4}/g).join(' ');
+/** The number of the protocol, by Node's own functions: of these digits. */
+function derived(text, digits = 12) {
+  const bytes = pbkdf2Sync(text, 'peerbroker safety number 1', 200_000, 24, 'sha256');
+  const [first, more] = [bytes.readBigUInt64BE() % 10n ** 12n, BigInt(`0x${bytes.subarray(8).toString('hex')}`) % 10n ** 20n];
+  return `${String(first).padStart(12, '0')}${String(more).padStart(20, '0')}`.slice(0, digits).match(/.{4}/g).join(' ');
 }
 
 /** A connection with these fingerprints in its descriptions. */
@@ -25,7 +26,7 @@ const fake = (...fingerprints) => {
 };
 
 test('the number is the one of the protocol, from both ends, however a browser writes its fingerprints', async () => {
-  const expected = derived('sha-256 00:0A\nsha-256 01:0B');
+  const expected = derived('sha-256 00:0A\nsha-256 01:0B', 32);
 
   assert.equal(await safetyNumber(fake(['sha-256 00:0A'], ['sha-256 01:0B'])), expected);
   assert.equal(await safetyNumber(fake(['SHA-256 01:0b', 'sha-256 01:0B'], ['sha-256 00:0a'])), expected);
@@ -39,7 +40,46 @@ test('over a pipe, the number is of its keys', async () => {
   const connection = Object.assign(fake(['sha-256 00'], ['sha-256 01']), { [Symbol.for('peerbroker.pipeKeys')]: keys });
   const texts = keys.map((key) => `pipe ${Buffer.from(key).toString('base64url')}`);
 
-  assert.equal(await safetyNumber(connection), derived(texts.join('\n')));
+  assert.equal(await safetyNumber(connection), derived(texts.join('\n'), 32));
+});
+
+const [CALLER, OTHER, MALLORY] = ['sha-256 00:0A', 'sha-256 01:0B', 'sha-256 02:0C'];
+const sdpOf = (fingerprint) => `v=0\r\na=fingerprint:${fingerprint}\r\n`;
+
+/** Both sides of an exchange, up to the answer. */
+async function exchange() {
+  const [caller, other] = [new Exchange(), new Exchange()];
+  const answer = other.offered(await caller.commitment, sdpOf(CALLER));
+  return { caller, other, answer, opening: caller.answered(answer, sdpOf(OTHER)) };
+}
+
+test('of two pages that have exchanged nonces it has twelve digits, and the nonces are in it', async () => {
+  const { caller, other, answer, opening } = await exchange();
+  other.opened(opening);
+  const expected = derived([CALLER, OTHER, opening, answer].join('\n'));
+
+  assert.equal(await safetyNumber(fake([CALLER], [OTHER]), caller), expected);
+  assert.equal(await safetyNumber(fake([OTHER], [CALLER]), other), expected);
+});
+
+test('a side that has heard the nonce of the other can change nothing any more', async () => {
+  const { caller, other, opening } = await exchange();
+  assert.equal(caller.answered('another nonce', sdpOf(MALLORY)), undefined);
+  assert.equal(other.offered('another commitment', sdpOf(MALLORY)), undefined);
+  other.opened('another nonce');
+  other.opened(opening);
+
+  await assert.rejects(safetyNumber(fake([OTHER], [CALLER]), other), /has not kept to its word/);
+  await assert.rejects(safetyNumber(fake([CALLER], [MALLORY]), caller), /has changed its key/);
+});
+
+test('the number of a page that takes no part in the exchange has 32 digits, of which an older page shows twelve', async () => {
+  const [page, old] = [new Exchange(), derived([CALLER, OTHER].join('\n'))];
+  assert.equal(page.answered(undefined, sdpOf(OTHER)), undefined);
+  const number = await safetyNumber(fake([CALLER], [OTHER]), page);
+
+  assert.match(number, /^(\d{4} ){7}\d{4}$/);
+  assert.ok(number.startsWith(old));
 });
 
 test('there is none before a connection, and of one that has failed', async () => {
@@ -101,6 +141,12 @@ for (const browser of ['chromium', 'firefox']) {
       assert.notEqual(numbers[0], numbers[1]);
     });
   }
+
+  safety('a connection that is closed has none, and says so', browser, async (stage) => {
+    const { alice } = await pair(stage, ['', '']);
+    await alice.ask('connect', { from: 'alice', to: 'bob' });
+    assert.match(await alice.ask('numberOfClosed', { from: 'alice', to: 'bob' }), /There is no safety number: .* closed/);
+  });
 
   safety('a call has one too, and asks of it early wait', browser, async (stage) => {
     const { alice, bob } = await pair(stage, ['', '']);

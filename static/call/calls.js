@@ -116,14 +116,14 @@ class Calls {
     this.#showStatus();
   }
 
-  #offered({ remoteId, call: token, offer }) {
+  #offered({ remoteId, call: token, offer, safety }) {
     if (!offer?.sdp) return;
     if (this.#call || this.#target) {
       this.#send({ remoteId, token }, 'busy');
       return;
     }
     const early = this.#strays.token === token ? this.#strays.candidates : [];
-    const call = this.#begin({ remoteId, token, phase: 'incoming', offer, early });
+    const call = this.#begin({ remoteId, token, phase: 'incoming', offer, safety, early });
     this.#send(call, 'ringing');
     this.#expect(call, INCOMING_WAIT, 'missed');
     document.title = 'Incoming call – peerbroker';
@@ -150,7 +150,7 @@ class Calls {
     this.#expect(call, CONNECT_WAIT, 'direct');
     try {
       const { early } = call;
-      await call.talk.answer(call.offer, this.#local);
+      await call.talk.answer(call.offer, call.safety, this.#local);
       for (const candidate of early) await call.talk.addCandidate(candidate);
     } catch {
       this.#end(call, 'direct');
@@ -193,12 +193,12 @@ class Calls {
     this.#expect(call, ANSWER_WAIT, 'no answer');
   }
 
-  async #answered(call, { answer }) {
+  async #answered(call, { answer, safety }) {
     if (call.phase !== 'calling' && call.phase !== 'ringing') return;
     this.#enter(call, 'connecting');
     this.#expect(call, CONNECT_WAIT, 'direct');
     try {
-      await call.talk.answered(answer);
+      await call.talk.answered(answer, safety);
     } catch {
       this.#end(call, 'direct');
     }

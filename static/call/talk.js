@@ -1,4 +1,4 @@
-import { safetyNumber } from '../safety-number.js';
+import { Exchange, safetyNumber } from '../safety-number.js';
 import { peerOptions } from '../settings.js';
 
 /**
@@ -14,6 +14,9 @@ export class Talk extends EventTarget {
   // Only our pages listen on it. Channels that other clients open get the lowest ids.
   #channel = this.#connection.createDataChannel('call', { negotiated: true, id: 100 });
   #send;
+  #exchange = new Exchange();
+  /** What opens the commitment of this side. */
+  #opening;
   #early = [];
   #media;
   #wasConnected = false;
@@ -30,7 +33,10 @@ export class Talk extends EventTarget {
     });
     this.#connection.addEventListener('track', ({ track }) => this.remote.addTrack(track));
     this.#connection.addEventListener('connectionstatechange', () => this.#stateChanged());
-    this.#channel.addEventListener('open', () => this.#tellMedia());
+    this.#channel.addEventListener('open', () => {
+      this.#tellMedia();
+      if (this.#opening) this.#channel.send(JSON.stringify({ safety: this.#opening }));
+    });
     this.#channel.addEventListener('message', ({ data }) => this.#theirMedia(data));
     // The other side has closed its connection; this works without the broker.
     this.#channel.addEventListener('close', () => this.#end('hung up'));
@@ -43,18 +49,21 @@ export class Talk extends EventTarget {
       this.#connection.addTransceiver(track ?? kind, { direction: track ? 'sendrecv' : 'recvonly', streams: [local] });
     }
     await this.#connection.setLocalDescription();
-    this.#send('offer', { offer: this.#connection.localDescription?.toJSON() });
+    const safety = await this.#exchange.commitment;
+    this.#send('offer', { offer: this.#connection.localDescription?.toJSON(), safety });
   }
 
-  async answer(description, local) {
+  async answer(description, commitment, local) {
     await this.#connection.setRemoteDescription(description);
     for (const track of local.getTracks()) this.#connection.addTrack(track, local);
     await this.#connection.setLocalDescription();
-    this.#send('answer', { answer: this.#connection.localDescription?.toJSON() });
+    const safety = this.#exchange.offered(commitment, description.sdp);
+    this.#send('answer', { answer: this.#connection.localDescription?.toJSON(), safety });
     await this.#addEarly();
   }
 
-  async answered(description) {
+  async answered(description, nonce) {
+    this.#opening = this.#exchange.answered(nonce, description.sdp);
     await this.#connection.setRemoteDescription(description);
     await this.#addEarly();
   }
@@ -73,7 +82,7 @@ export class Talk extends EventTarget {
 
   /** Resolves once there is a connection. */
   safetyNumber() {
-    return safetyNumber(this.#connection);
+    return safetyNumber(this.#connection, this.#exchange);
   }
 
   /** Closes the connection without an `ended` event. */
@@ -89,6 +98,7 @@ export class Talk extends EventTarget {
     } catch {
       return;
     }
+    if (media?.safety) this.#exchange.opened(media.safety);
     if (typeof media?.camera === 'boolean' && typeof media.microphone === 'boolean') this.#tell('media', media);
   }
 

@@ -1,10 +1,10 @@
 // Presets PeerJS's Peer to the broker that serves this script. What the page passes wins.
 
-import { safetyNumber } from '../../../static/safety-number.js';
 import { iceServersOfPeers } from './ice.js';
 import { reconnects } from './reconnect.js';
 import { callReports } from './reports.js';
 import { iceRestarts } from './restart.js';
+import { safetyNumbers } from './safety.js';
 
 /** For tokens and the ids of connections. Those that PeerJS makes of Math.random() tell peers who know an id the next token. */
 function randomToken() {
@@ -14,7 +14,7 @@ function randomToken() {
 /** @param {any} library */
 export default function presetPeer({ Peer: Original, util }, script, builtInKey, hasIceServers, takesReports) {
   util.randomToken = randomToken;
-  if (!script) {
+  if (!/^https?:/.test(script)) {
     console.warn('peerjs.js cannot tell its own address: load it with <script src>, or pass host, port and path to Peer');
     return Original;
   }
@@ -34,12 +34,7 @@ export default function presetPeer({ Peer: Original, util }, script, builtInKey,
   const restarts = iceRestarts();
   const returns = reconnects();
   const reports = callReports();
-  /** Of a data connection only once it is open: before, its way may still change to a pipe. */
-  const safetyNumberOf = async (connection) => {
-    if (connection.type === 'data' && !connection.open) await new Promise((open) => { connection.once('open', open); });
-    if (!connection.peerConnection) throw new Error('There is no safety number: the connection is not answered, or closed');
-    return safetyNumber(connection.peerConnection);
-  };
+  const numbers = safetyNumbers();
   /** If data of the next connection goes over a broker, it is the one of this Peer. */
   const useBrokerOf = (peer) => globalThis[Symbol.for('peerbroker.pipes')]?.useBrokerOf(peer);
   return class Peer extends Original {
@@ -53,6 +48,7 @@ export default function presetPeer({ Peer: Original, util }, script, builtInKey,
       // Another key than that of the script has its own setting, and answers.
       this._isReported = isHere && takesReports[this.options.key === key ? 'own' : 'others'];
       restarts.announceIn(this);
+      numbers.announceIn(this);
       returns.replaceBy(this);
       if (isHere && !key && !options?.key) {
         console.warn('this broker has no built-in key: load peerjs.js?key=…, or pass a key to Peer');
@@ -120,10 +116,11 @@ export default function presetPeer({ Peer: Original, util }, script, builtInKey,
       super._addConnection(id, connection);
       restarts.watch(this, connection);
       if (this._isReported) reports.watch(this, connection);
-      connection.safetyNumber = () => safetyNumberOf(connection);
+      numbers.watch(connection);
     }
 
     _handleMessage(message) {
+      if (numbers.take(this, message)) return;
       reports.heard(this, message);
       const returning = returns.of(this);
       if (message.type === 'OPEN') returning?.opened();

@@ -464,6 +464,10 @@ impl RemotePeers for Membership {
         true
     }
 
+    fn give_up(&self, owner: Owner, to: &PeerAddress, ticket: u64) {
+        self.say(owner.node, &Packet::GivenUp { to: name_of(to), ticket });
+    }
+
     fn doubt(&self, node: NodeId) {
         if self.state.lock().doubted.insert(node) {
             self.give_work(|state| state.requests.push(Request::Check(node)));
@@ -549,6 +553,16 @@ impl OtherNodes for Membership {
         drop(state);
         self.sending.notify_one();
         Some(node)
+    }
+
+    fn give_back(&self, name: RealmName<'_>, to: Option<NodeId>, message: &News<'_>) {
+        let mut state = self.state.lock();
+        let other = to.filter(|node| !state.is_gone(*node)).or_else(|| state.others().next());
+        if let Some(node) = other.filter(|_| self.is_alive(&state)) {
+            state.links.entry(node).or_default().push(&packet_of(name, message));
+            drop(state);
+            self.sending.notify_one();
+        }
     }
 
     fn own_url(&self) -> Option<String> {

@@ -118,6 +118,13 @@ pub enum Packet<'a> {
         /// True if the client has lost it, false if nobody else comes.
         is_lost: bool,
     },
+    /// The writer has given up a message that the reader has, and its sender hears so.
+    GivenUp {
+        /// As in the message.
+        to: NameRef<'a>,
+        /// As in the message.
+        ticket: u64,
+    },
 }
 
 /// A member that has moved to another node.
@@ -221,6 +228,8 @@ pub enum Question {
         /// Most ids.
         limit: u64,
     },
+    /// The writer closes: the reader keeps messages for members of its rooms from now on.
+    Close,
 }
 
 /// The answer to a question.

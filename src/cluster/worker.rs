@@ -35,6 +35,9 @@ use state::{
 /// Time limit for a question to all nodes.
 const ASK_ALL: Duration = Duration::from_secs(2);
 
+/// The same where a node that hangs must hold nobody up.
+const HEARD_WITHIN: Duration = Duration::from_millis(500);
+
 /// Time for which a session waits for the directory.
 const DIRECTORY_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -262,13 +265,18 @@ impl<B: Backplane> Worker<B> {
         }
     }
 
-    async fn ask_others(&self, question: Question) -> Vec<NodeAnswer> {
+    /// Waits until the others have heard all that was said, and this node what they had to say.
+    async fn hear_others(&self, question: Question) {
+        self.ask_others(question, HEARD_WITHIN).await;
+    }
+
+    async fn ask_others(&self, question: Question, bound: Duration) -> Vec<NodeAnswer> {
         let others: Vec<NodeId> = {
             let state = self.shared.state.lock();
             // In an outage, no node would answer.
             if self.shared.is_alive(&state) { state.others().collect() } else { Vec::new() }
         };
-        let asked = others.into_iter().map(|other| self.ask(other, question.clone(), ASK_ALL));
+        let asked = others.into_iter().map(|other| self.ask(other, question.clone(), bound));
         join_all(asked).await.into_iter().flatten().collect()
     }
 
@@ -281,7 +289,9 @@ impl<B: Backplane> Worker<B> {
         match request {
             Request::Check(node) => self.check(node).await,
             Request::Open(request, reply) => send(Some(self.open(request).await), reply),
-            Request::AskAll(question, reply) => send(Some(self.ask_others(question).await), reply),
+            Request::AskAll(question, reply) => {
+                send(Some(self.ask_others(question, ASK_ALL).await), reply);
+            }
             Request::Ask(node, question, bound, reply) => {
                 send(self.ask(node, question, bound).await, reply);
             }

@@ -295,7 +295,8 @@ impl Node {
             | Question::Yield(..)
             | Question::Post { .. }
             | Question::Seat { .. }
-            | Question::Part { .. } => NodeAnswer::No,
+            | Question::Part { .. }
+            | Question::Close => NodeAnswer::No,
         }
     }
 

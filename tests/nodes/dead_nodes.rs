@@ -246,6 +246,37 @@ fn messages_to_a_client_that_has_moved_from_a_node_that_stopped_follow_it() {
 }
 
 #[test]
+fn what_is_said_while_a_node_stops_comes_to_its_members_on_another_one() {
+    const MESSAGES: usize = 20;
+    run(async {
+        let times = [LONG_LEASE[0], ("--reclaim_timeout", "60000"), ("--expire_timeout", "60000")];
+        let mut cluster = Cluster::start_with(&times).await;
+        let a = cluster.open(0, "a", "token").await;
+        a.join("r", &[]).await;
+        let old = cluster.open(1, "b", "token").await;
+        old.join("r", &["a"]).await;
+        a.expect(Seen::Joined("b".to_owned())).await;
+        cluster.nodes[1].signal("-TERM");
+        old.expect_closed(Some(1001)).await;
+        for number in 0..MESSAGES {
+            a.tell("r", &number.to_string());
+            // Some are on their way when the node leaves.
+            for _ in 0..10 {
+                yield_now().await;
+            }
+        }
+        cluster.nodes[1].ended().await;
+        a.tell("r", "after its end");
+        let new = cluster.open(2, "b", "token").await;
+        new.expect_members(&["a", "b"]).await;
+        for number in 0..MESSAGES {
+            new.expect_message("a", &number.to_string()).await;
+        }
+        new.expect_message("a", "after its end").await;
+    });
+}
+
+#[test]
 fn the_members_of_a_killed_node_leave_their_rooms_when_its_lease_ends_and_once() {
     run(async {
         // A dead node is asked for its ids for two seconds: a client is back long before the lease ends.

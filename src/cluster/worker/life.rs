@@ -12,7 +12,7 @@ use tokio::time::{sleep, timeout};
 use super::{End, Worker};
 use crate::cluster::link::Outbound;
 use crate::cluster::membership::{digest, name_of_peer};
-use crate::cluster::packet::Packet;
+use crate::cluster::packet::{OwnedName, Packet, Question};
 use crate::cluster::{
     Backplane, Entity, Granted, KnownNode, Name, NodeCard, Owner, RegisterOutcome, Registration, Renewal,
     Unavailable,
@@ -105,6 +105,7 @@ impl<B: Backplane> Worker<B> {
                 () = self.shared.is_closing() => {}
             }
             if self.is_closed() {
+                self.give_away().await;
                 return End::Closed;
             }
             let asked = self.shared.clock.elapsed();
@@ -252,9 +253,19 @@ impl<B: Backplane> Worker<B> {
     /// Sends a packet to itself. An inbox that does not deliver it is read again from its beginning.
     ///
     /// When it comes, all is read that was said before: the node knows if others have taken its ids in so many gaps.
-    fn check_inbox(&self, node: NodeId, gaps: u64) {
+    fn check_inbox(self: &Rc<Self>, node: NodeId, gaps: u64) {
         if self.certainty.misses_echo() {
             self.inbox.rewind();
+        }
+        if self.certainty.is_before(gaps) {
+            // A node that has given up a message to this one has said so before it answers.
+            let worker = Rc::clone(self);
+            self.certainty.begin_contest();
+            spawn_local(async move {
+                worker.hear_others(Question::Alive(OwnedName::default(), 0)).await;
+                worker.certainty.end_contest();
+                worker.record_if_sure();
+            });
         }
         let number = self.certainty.next_echo(gaps);
         self.shared.say(node, &Packet::Echo { number });
@@ -528,6 +539,20 @@ impl<B: Backplane> Worker<B> {
         let ids = self.realms().flat_map(|realm| realm.holders()).map(|holder| holder.fence).max();
         let names = self.shared.state.lock().held.values().map(|held| held.fence).max();
         ids.max(names).unwrap_or(0)
+    }
+
+    /// This node closes. What waits here goes to others, or its senders are told. After their first answers they send nothing more for
+    /// members that were here, and before their second ones they have read what was given back.
+    async fn give_away(self: &Rc<Self>) {
+        if self.node.strong_count() == 0 {
+            return;
+        }
+        self.hear_others(Question::Close).await;
+        self.replicated().iter().for_each(|members| members.give_back());
+        self.realms().for_each(|realm| realm.expire_all());
+        let notices = std::mem::take(&mut self.shared.state.lock().notices);
+        Rc::clone(self).notify_all(notices).await;
+        self.hear_others(Question::Alive(OwnedName::default(), 0)).await;
     }
 
     async fn say_last_words(self: &Rc<Self>, node: NodeId) {

@@ -54,6 +54,14 @@ impl Reporter for Forwarded {
     fn is_awaited(&self) -> bool {
         self.membership.is_in_life(self.life)
     }
+
+    fn is_sure(&self) -> bool {
+        self.membership.is_sure()
+    }
+
+    fn is_of(&self, node: NodeId, ticket: u64) -> bool {
+        (self.from, self.ticket) == (node, ticket)
+    }
 }
 
 /// The state that the packets of one read share.
@@ -360,6 +368,13 @@ impl<B: Backplane> Worker<B> {
                 self.receive_list_of_rooms(from, (is_end, first_life), &mut arriving.flushes)
             }
             Packet::RoomsMissed => self.list_rooms(from),
+            Packet::GivenUp { to, ticket } => {
+                // It may have been called by another name than its id.
+                let called = self.named(to.key, NameKind::Alias, to.name);
+                for (realm, id) in arriving.peer_of(self, &to).into_iter().chain(called) {
+                    realm.give_up(&id, from, ticket);
+                }
+            }
             Packet::Seat { seat, is_lost } => self.shared.receive_end_of_seat(from, seat, is_lost),
             Packet::Echo { number } if self.node() == Some(from) => {
                 self.certainty.echo_arrived(number);
@@ -468,6 +483,11 @@ impl<B: Backplane> Worker<B> {
                 NodeAnswer::Yes
             }
             Question::Post { name, token, text } => self.take_post(&name, token, text).await,
+            Question::Close => {
+                let patience = self.patience(true);
+                self.replicated().iter().for_each(|members| members.lose_node(from, patience));
+                NodeAnswer::Yes
+            }
             seat @ Question::Seat { .. } => self.give_seat(from, &seat).await,
             Question::Part { seat } => {
                 self.seats.take_back(from, seat);

@@ -34,7 +34,7 @@ impl<B: Backplane> Worker<B> {
     /// The time in which members of a node that is gone may come to another one, or be listed by its next life.
     ///
     /// If its lease has ended while the backplane answered, they had that time. But an outage ends leases of nodes that live.
-    fn patience(&self, has_left: bool) -> Duration {
+    pub(super) fn patience(&self, has_left: bool) -> Duration {
         let lease = self.shared.config.lease;
         let reclaim = |node: Arc<dyn LocalNode>| node.router().live_config().load().limits.reclaim_timeout;
         let reclaim = self.node.upgrade().map(reclaim).unwrap_or_default();
@@ -46,7 +46,7 @@ impl<B: Backplane> Worker<B> {
         }
     }
 
-    fn replicated(&self) -> Vec<Arc<dyn Replicated>> {
+    pub(super) fn replicated(&self) -> Vec<Arc<dyn Replicated>> {
         self.node.upgrade().map(|node| node.replicated()).unwrap_or_default()
     }
 

@@ -109,11 +109,16 @@ impl Certainty {
         self.sent.get() > self.heard.get() + 1
     }
 
+    /// True if no echo was sent after so many gaps.
+    pub(super) fn is_before(&self, gaps: u64) -> bool {
+        self.sure_with.get().1 < gaps
+    }
+
     /// The number of a new echo, sent after so many gaps.
     pub(super) fn next_echo(&self, gaps: u64) -> u64 {
         let number = self.sent.get() + 1;
         self.sent.set(number);
-        if self.sure_with.get().1 < gaps {
+        if self.is_before(gaps) {
             self.sure_with.set((number, gaps));
         }
         number

@@ -4,8 +4,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use peerbroker::config::Limits;
-use peerbroker::router::{ForwardOutcome, Located, Outgoing, Receipt, Reporter, Routed};
-use peerbroker::vocabulary::{DropReason, MessageKind};
+use peerbroker::router::{ForwardOutcome, Located, Outbox, Outgoing, PeerHandle, Receipt, Reporter, Routed};
+use peerbroker::vocabulary::{DropReason, MessageKind, NodeId};
 
 use super::{blocked, messages};
 use crate::socket::Socket;
@@ -25,7 +25,10 @@ fn is_sought(routed: &Routed) -> bool {
 /// The node of a sender, which may have told it that its messages are lost.
 #[derive(Clone)]
 struct Forwarder {
+    node: NodeId,
+    ticket: u64,
     waits: Arc<AtomicBool>,
+    is_sure: Arc<AtomicBool>,
     outcomes: Arc<Mutex<Vec<ForwardOutcome>>>,
 }
 
@@ -37,6 +40,28 @@ impl Reporter for Forwarder {
     fn is_awaited(&self) -> bool {
         self.waits.load(Ordering::Relaxed)
     }
+
+    fn is_sure(&self) -> bool {
+        self.is_sure.load(Ordering::Relaxed)
+    }
+
+    fn is_of(&self, node: NodeId, ticket: u64) -> bool {
+        (self.node, self.ticket) == (node, ticket)
+    }
+}
+
+impl Forwarder {
+    fn new() -> Self {
+        let [waits, is_sure] = [(); 2].map(|()| Arc::new(true.into()));
+        Forwarder { node: NodeId::new(1), ticket: 0, waits, is_sure, outcomes: Arc::default() }
+    }
+
+    /// Forwards a message to a client of the house.
+    fn forward(&self, house: &House, to: &PeerHandle, ticket: u64, message: &str) {
+        let receipt = Receipt::new(Forwarder { ticket, ..self.clone() });
+        let message = Outgoing::foreign(peer("far"), MessageKind::Offer, text(message), receipt);
+        drop(house.realm.accept(to.id(), to.connection(), message));
+    }
 }
 
 #[test]
@@ -45,12 +70,8 @@ fn a_message_that_another_node_has_given_up_is_not_written_any_more() {
     let a = house.connect("a", "s", &Socket::open());
     let socket = blocked(3);
     let b = house.connect("b", "t", &socket);
-    let forwarder = Forwarder { waits: Arc::new(true.into()), outcomes: Arc::default() };
-    let accept = |message: &str| {
-        let receipt = Receipt::new(forwarder.clone());
-        let message = Outgoing::foreign(peer("far"), MessageKind::Offer, text(message), receipt);
-        drop(house.realm.accept(&peer("b"), b.connection(), message));
-    };
+    let forwarder = Forwarder::new();
+    let accept = |message: &str| forwarder.forward(&house, &b, 1, message);
     // Three bytes of it are written.
     accept("begun");
     accept("late");
@@ -65,6 +86,28 @@ fn a_message_that_another_node_has_given_up_is_not_written_any_more() {
     assert_eq!(messages(&socket), ["begun", "from here"]);
     let outcomes = forwarder.outcomes.lock().unwrap().clone();
     assert_eq!(outcomes, [ForwardOutcome::Dropped, ForwardOutcome::Dropped, ForwardOutcome::Delivered]);
+}
+
+#[test]
+fn after_a_pause_a_message_of_another_node_is_written_once_that_has_not_given_it_up() {
+    let house = node(|_| {});
+    let a = house.connect("a", "s", &Socket::open());
+    let socket = Socket::open();
+    let b = house.connect("b", "t", &socket);
+    let forwarder = Forwarder::new();
+    forwarder.is_sure.store(false, Ordering::Relaxed);
+    for (ticket, message) in [(1, "given up"), (2, "awaited")] {
+        forwarder.forward(&house, &b, ticket, message);
+    }
+    offer(&a, "b", "behind");
+    assert!(messages(&socket).is_empty(), "nothing overtakes another message");
+    house.realm.give_up(&peer("b"), NodeId::new(2), 2);
+    house.realm.give_up(&peer("b"), forwarder.node, 1);
+    forwarder.is_sure.store(true, Ordering::Relaxed);
+    b.with_outbox(Outbox::flush);
+    assert_eq!(messages(&socket), ["awaited", "behind"]);
+    let outcomes = forwarder.outcomes.lock().unwrap().clone();
+    assert_eq!(outcomes, [ForwardOutcome::Dropped, ForwardOutcome::Delivered]);
 }
 
 #[test]

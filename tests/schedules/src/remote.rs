@@ -15,6 +15,8 @@ use crate::vocabulary::{CloseReason, ConnId, Frame, MessageKind, NodeId, Owner, 
 struct Nodes(Mutex<Vec<u64>>);
 
 impl RemotePeers for Nodes {
+    fn give_up(&self, _: Owner, _: &PeerAddress, _: u64) {}
+
     fn locate(&self, _: PeerAddress, _: &PeerId, _: Option<Owner>) {}
 
     fn forward(&self, _: Owner, _: &PeerAddress, ticket: u64, _: &Outgoing) -> bool {
@@ -147,6 +149,14 @@ impl Reporter for Reports {
 
     fn is_awaited(&self) -> bool {
         true
+    }
+
+    fn is_sure(&self) -> bool {
+        true
+    }
+
+    fn is_of(&self, _: NodeId, _: u64) -> bool {
+        false
     }
 }
 

@@ -133,11 +133,31 @@ impl Delivery<'_, '_> {
         to: Option<PeerId>,
         message: Frame,
     ) -> bool {
-        let Some(room) = self.rooms.peers.reserve(&message) else { return false };
-        let until = self.rooms.late_until();
         let waiting = Waiting { from: from.clone(), sender: sender.clone(), message };
+        let Some(message) = self.held(waiting, to) else { return false };
         let limits = &self.rooms.router.live_config().load().limits;
-        self.members.hold(node, HeldMessage::new(waiting, to, until, room), limits, self.rooms.router.clock())
+        self.members.hold(node, message, limits, self.rooms.router.clock())
+    }
+
+    /// A message that waits. `None` if too much does.
+    fn held(&self, waiting: Waiting, to: Option<PeerId>) -> Option<HeldMessage> {
+        let room = self.rooms.peers.reserve(&waiting.message)?;
+        Some(HeldMessage::new(waiting, to, self.rooms.late_until(), room))
+    }
+
+    /// Sends a member a message that its old node had, and gave back. It is older than those that wait here.
+    pub(super) fn take_back(&mut self, (from, sender): (&PeerId, &PeerId), to: &str, mut message: Frame) {
+        self.members.catch_up_before_message(self.flushes);
+        let Ok(id) = PeerId::parse(to) else { return };
+        let node = self.members.node_of(&id);
+        if let Some(node) = node.filter(|node| self.rooms.neighbours.members.lock().has_left(*node)) {
+            let waiting = Waiting { from: from.clone(), sender: sender.clone(), message };
+            if let Some(message) = self.held(waiting, Some(id)) {
+                self.members.take_back(node, message, self.rooms.router.clock());
+            }
+        } else if self.send_to_one((from, sender), to, message.share()) == Err(RoomRefusal::ClusterBusy) {
+            self.wait_for_link(&id, sender, message);
+        }
     }
 
     /// A member has come from another node. If that is gone, it gets what waited for it.

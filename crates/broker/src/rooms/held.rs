@@ -13,6 +13,8 @@ use peerbroker_core::vocabulary::PeerId;
 #[derive(Default)]
 pub(super) struct Held {
     messages: VecDeque<HeldMessage>,
+    /// The number of the first ones that the node had, and gave back. It had room for them.
+    returned: usize,
     bytes: usize,
 }
 
@@ -37,14 +39,25 @@ impl HeldMessage {
 impl Held {
     /// Adds a message. False if too much waits.
     pub(super) fn hold(&mut self, message: HeldMessage, limits: &Limits, now: Instant) -> bool {
-        self.expire(now);
-        let bytes = self.bytes + message.waiting.message.len();
+        let bytes = self.bytes_with(&message, now);
         let has_room = self.messages.len() < limits.queue_messages && bytes <= limits.queue_bytes;
         if has_room {
             self.bytes = bytes;
             self.messages.push_back(message);
         }
         has_room
+    }
+
+    /// Adds a message that the node had, in front of those that came since.
+    pub(super) fn take_back(&mut self, message: HeldMessage, now: Instant) {
+        self.bytes = self.bytes_with(&message, now);
+        self.messages.insert(self.returned, message);
+        self.returned += 1;
+    }
+
+    fn bytes_with(&mut self, message: &HeldMessage, now: Instant) -> usize {
+        self.expire(now);
+        self.bytes + message.waiting.message.len()
     }
 
     /// The messages for one member, in their order. They keep waiting for the others.
@@ -71,6 +84,7 @@ impl Held {
     fn expire(&mut self, now: Instant) {
         while let Some(expired) = self.messages.pop_front_if(|first| first.until <= now) {
             self.bytes -= expired.waiting.message.len();
+            self.returned = self.returned.saturating_sub(1);
         }
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Rooms;
-use super::others::{MemberNews, News, OwnList, RealmName, Replicated};
+use super::others::{MemberNews, News, OwnList, PrivateNews, RealmName, Replicated};
 use super::presence::Presence;
 use super::receiving::Receiving;
 use super::room::Room;
@@ -68,9 +68,33 @@ impl Replicated for Rooms {
     /// one, which lost its lease. Then they have gone.
     fn lose_node(&self, node: NodeId, patience: Duration) {
         let until = self.router.clock().now() + patience;
-        self.neighbours.members.lock().record_left(node, until);
+        let is_new = self.neighbours.members.lock().record_left(node, until);
+        if is_new {
+            // Behind messages that are handed over to it just now.
+            let all = self.neighbours.members.lock().of_node(node, |_| true);
+            let rooms = all.iter().filter_map(|(room, _)| self.store.room(room.as_str()));
+            rooms.for_each(|room| drop(room.lock()));
+        }
         if patience.is_zero() {
             self.sweep_left();
+        }
+    }
+
+    fn give_back(&self) {
+        for (id, presence) in self.store.all_presences() {
+            let state = presence.lock_state();
+            let Some(peer) = state.peer.as_ref().filter(|peer| !peer.is_current()) else { continue };
+            for (sender, message) in peer.take_of_rooms() {
+                let named = self.frames.room_of(&message);
+                let is_meant =
+                    |room: &&Arc<Room>| named.as_deref() == Some(self.frames.known(room.name().as_str()));
+                let room = state.rooms.iter().find(is_meant);
+                let (Some(room), Ok(text)) = (room, str::from_utf8(message.payload())) else { continue };
+                let from = sender.outside_rooms();
+                let node = room.lock().node_of(&from);
+                let [room, from, to] = [room.name().as_str(), from.as_str(), id.as_str()];
+                self.neighbours.give_back(node, PrivateNews { room, from, heard: 0, to, text });
+            }
         }
     }
 }

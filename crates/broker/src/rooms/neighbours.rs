@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 
 use super::handover::Handover;
 use super::others::{
-    GoneNews, MemberNews, News, OpenedNews, OtherNodes, RealmName, RemoteMembers, TokenDigest,
+    GoneNews, MemberNews, News, OpenedNews, OtherNodes, PrivateNews, RealmName, RemoteMembers, TokenDigest,
 };
 use super::presence::State;
 use super::room::RoomGuard;
@@ -143,6 +143,13 @@ impl Neighbours {
         let mut moving = self.moving.lock();
         let is_due = moving.first().is_some_and(|(until, ..)| *until <= now);
         is_due.then(|| moving.pop_first()).flatten().map(|(_, room, id)| (room, id))
+    }
+
+    /// Gives a message back to the node of its sender, or to any other one.
+    pub(super) fn give_back(&self, to: Option<NodeId>, message: PrivateNews<'_>) {
+        if let Some(nodes) = &self.nodes {
+            nodes.give_back(self.realm_name(), to, &News::Returned(message));
+        }
     }
 
     /// Hands a message over to nodes: to all of them, or to none if too much waits for one.

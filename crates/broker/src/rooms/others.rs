@@ -46,6 +46,9 @@ pub trait OtherNodes: Send + Sync + 'static {
         node: Option<NodeId>,
     ) -> Option<NodeId>;
 
+    /// Gives a message back to a node, or to any other one if that is gone.
+    fn give_back(&self, name: RealmName<'_>, to: Option<NodeId>, message: &News<'_>);
+
     /// The URL at which other nodes reach this one; `None` if it has no port of its own.
     fn own_url(&self) -> Option<String>;
 
@@ -76,8 +79,11 @@ pub trait Replicated: Send + Sync {
     /// A node goes on in another life, and will list all its members: those of its former life.
     fn succeed(&self, former: NodeId, node: NodeId, flushes: &mut Vec<Flush>);
 
-    /// Another node is gone. Its members may come to others for a while.
+    /// Another node is gone, or closes. Its members may come to others for a while. From now on it is told nothing for them.
     fn lose_node(&self, node: NodeId, patience: Duration);
+
+    /// This node closes: messages for members that are away go to the nodes of their senders.
+    fn give_back(&self) {}
 }
 
 /// A list of members. It is read in steps, so that a long one fills no link.
@@ -101,6 +107,8 @@ pub enum News<'a> {
     Private(#[serde(borrow)] PrivateNews<'a>),
     /// A guest is a member of a swarm, or no longer.
     Swarm(#[serde(borrow)] SwarmNews<'a>),
+    /// A message of a member of the reader for one that was on the writer, which closes.
+    Returned(#[serde(borrow)] PrivateNews<'a>),
 }
 
 impl News<'_> {
@@ -111,7 +119,7 @@ impl News<'_> {
             News::Gone(news) => news.room,
             News::Opened(news) => news.id,
             News::Message(news) => news.room,
-            News::Private(news) => news.room,
+            News::Private(news) | News::Returned(news) => news.room,
             News::Swarm(news) => news.guest,
         }
     }
@@ -278,9 +286,11 @@ impl RemoteMembers {
         members
     }
 
-    /// Notes that a node is gone. Its first note counts.
-    pub(super) fn record_left(&mut self, node: NodeId, until: Instant) {
+    /// Notes that a node is gone. Its first note counts: then this is true.
+    pub(super) fn record_left(&mut self, node: NodeId, until: Instant) -> bool {
+        let is_new = !self.has_left(node);
         self.left.entry(node).or_insert(until);
+        is_new
     }
 
     /// True if a node is gone.

@@ -298,6 +298,13 @@ impl Places {
         part.is_some_and(|part| part.held.get_or_insert_default().hold(message, limits, clock.now()))
     }
 
+    /// Keeps a message that a node had for one of its members, in front of those that came since.
+    pub(super) fn take_back(&mut self, node: NodeId, message: HeldMessage, clock: &Clock) {
+        if let Some(part) = self.part_of(node) {
+            part.held.get_or_insert_default().take_back(message, clock.now());
+        }
+    }
+
     /// The messages that wait for a member of a node that is gone. They keep waiting for the others.
     pub(super) fn held_for(&mut self, id: &PeerId, node: NodeId, clock: &Clock) -> Vec<Waiting> {
         let held = self.part_of(node).and_then(|part| part.held.as_mut());

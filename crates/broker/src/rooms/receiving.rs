@@ -44,6 +44,13 @@ impl Receiving<'_> {
                     room.lock().deliver_to(to, &from.in_rooms(), message, heard, self.flushes);
                 }
             }
+            News::Returned(PrivateNews { room, from, to, text, .. }) => {
+                if let (Some(room), Ok(from)) = (self.rooms.store.room(room), PeerId::of_sender(from)) {
+                    let mut members = room.lock();
+                    let mut delivery = self.rooms.delivery(&mut members, self.flushes);
+                    delivery.take_back((&from, &from.in_rooms()), to, Frame::of_text(text));
+                }
+            }
             // The swarms of the same clients hear it.
             News::Swarm(_) => {}
         }

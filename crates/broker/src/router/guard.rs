@@ -460,7 +460,7 @@ impl<'a> Guard<'a> {
     }
 
     /// Takes out the batches that have waited too long at `now`.
-    fn expire(&mut self, now: Instant) {
+    pub(super) fn expire(&mut self, now: Instant) {
         let realm = self.realm;
         let Some(began) = now.minus_millis(millis(realm.expire_timeout())) else { return };
         let router = &realm.router;
@@ -502,6 +502,15 @@ impl<'a> Guard<'a> {
             self.record_queue();
             self.count_losses(dropped, Outcome::Expired);
         }
+    }
+
+    /// Takes out the messages of rooms that wait, with the sender of each.
+    pub(super) fn take_of_rooms(&mut self) -> Vec<(PeerId, Frame)> {
+        let realm = self.realm;
+        let taken = self.queue.as_mut().map(|queue| queue.take_of_rooms(&realm.budget));
+        self.record_queue();
+        let of_sender = |outgoing: Outgoing| Some((outgoing.message?.0, outgoing.frame));
+        taken.into_iter().flatten().filter_map(of_sender).collect()
     }
 
     /// Takes all queued messages, for the new holder.

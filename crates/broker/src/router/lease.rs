@@ -218,6 +218,12 @@ impl PeerHandle {
         }
     }
 
+    /// Takes out the messages of rooms that wait for the id, with the sender of each.
+    pub fn take_of_rooms(&self) -> Vec<(PeerId, Frame)> {
+        let slot = self.realm.find(self.id().as_str());
+        slot.map(|slot| self.realm.with(&slot, |guard| guard.take_of_rooms())).unwrap_or_default()
+    }
+
     /// Sends this connection a message of another peer. `None` if it has lost its id.
     pub fn deliver_here(&self, from: &PeerId, kind: MessageKind, frame: Frame) -> Option<Routed> {
         let message = Outgoing::message(from.clone(), kind, frame);

@@ -9,7 +9,7 @@ use std::task::Waker;
 use super::outgoing::{ForwardOutcome, Outgoing};
 use super::queue::QueueRoom;
 use super::witness;
-use peerbroker_core::vocabulary::{Frame, MessageKind, Opcode, PeerId};
+use peerbroker_core::vocabulary::{Frame, MessageKind, NodeId, Opcode, PeerId};
 
 /// The sending side of a socket, for any thread.
 pub trait Writer: Send {
@@ -160,15 +160,28 @@ impl FrameQueue {
         if !self.has_foreign {
             return;
         }
-        let begun = self.begun();
-        if self.frames.iter().take(GATHER).skip(begun).any(Outgoing::is_late) {
-            let mut place = 0;
-            self.frames.retain(|outgoing| {
-                place += 1;
-                place <= begun || !outgoing.is_late()
-            });
-            self.recount();
+        if self.frames.iter().take(GATHER).skip(self.begun()).any(Outgoing::is_late) {
+            self.drop_if(Outgoing::is_late);
         }
+    }
+
+    // Drops messages of other nodes of which nothing is written.
+    fn drop_if(&mut self, goes: impl Fn(&Outgoing) -> bool) {
+        let begun = self.begun();
+        let mut place = 0;
+        self.frames.retain(|outgoing| {
+            place += 1;
+            place <= begun || !goes(outgoing)
+        });
+        self.recount();
+    }
+
+    // The frames that may be written now.
+    fn writable(&self) -> usize {
+        let begun = self.begun();
+        let mut next = self.frames.iter().take(GATHER).skip(begun);
+        let held = if self.has_foreign { next.position(Outgoing::is_held) } else { None };
+        held.map_or(self.frames.len(), |place| begun + place).min(GATHER)
     }
 
     fn recount(&mut self) {
@@ -379,7 +392,7 @@ impl Outbox {
             let mut slices = Self::slices();
             let bytes = self.gather(&mut slices);
             if bytes.is_empty() {
-                // All were late.
+                // All were late, or the first one is held.
                 break;
             }
             match writer.write(bytes) {
@@ -449,8 +462,8 @@ impl Outbox {
     pub fn gather<'s, 'a>(&'a mut self, slices: &'s mut [IoSlice<'a>; GATHER]) -> &'s [IoSlice<'a>] {
         let Some(queue) = &mut self.queue else { return &[] };
         queue.drop_late();
-        let used = queue.frames.len().min(GATHER);
-        for (slice, outgoing) in slices.iter_mut().zip(&queue.frames) {
+        let used = queue.writable();
+        for (slice, outgoing) in slices.iter_mut().zip(&queue.frames).take(used) {
             *slice = IoSlice::new(outgoing.frame.as_bytes());
         }
         let mut used = &mut slices[..used];
@@ -466,6 +479,13 @@ impl Outbox {
         }
         if self.is_state_due() {
             self.wake_task();
+        }
+    }
+
+    /// Drops a message that another node has given up.
+    pub(super) fn give_up(&mut self, node: NodeId, ticket: u64) {
+        if let Some(queue) = self.queue.as_mut().filter(|queue| queue.has_foreign) {
+            queue.drop_if(|outgoing| outgoing.is_of(node, ticket));
         }
     }
 

@@ -1,6 +1,6 @@
 //! A frame on its way to a peer, with its sender and its outcome.
 
-use peerbroker_core::vocabulary::{Frame, MessageKind, PeerId, numbers};
+use peerbroker_core::vocabulary::{Frame, MessageKind, NodeId, PeerId, numbers};
 
 /// A frame on its way to a client.
 pub struct Outgoing {
@@ -32,6 +32,12 @@ pub trait Reporter: Send {
 
     /// False if that node has given the message up by now, and has told its sender so.
     fn is_awaited(&self) -> bool;
+
+    /// False after a pause of this process, until that node has said which messages it has given up.
+    fn is_sure(&self) -> bool;
+
+    /// True if it is the message to which that node has given this ticket.
+    fn is_of(&self, node: NodeId, ticket: u64) -> bool;
 }
 
 /// Tells another node the outcome of its message: once, and [`ForwardOutcome::Dropped`] by default.
@@ -104,8 +110,21 @@ impl Outgoing {
 
     /// True if its sender has heard already that it is lost, as after a pause of this process: it must not be delivered any more.
     pub(super) fn is_late(&self) -> bool {
-        let reporter = self.receipt.as_ref().and_then(|receipt| receipt.0.as_ref());
-        reporter.is_some_and(|reporter| !reporter.is_awaited())
+        self.reporter().is_some_and(|reporter| !reporter.is_awaited())
+    }
+
+    /// True if it may not be written yet: its sender may have heard that it is lost.
+    pub(super) fn is_held(&self) -> bool {
+        self.reporter().is_some_and(|reporter| !reporter.is_sure())
+    }
+
+    /// True if it is the message to which another node has given this ticket.
+    pub(super) fn is_of(&self, node: NodeId, ticket: u64) -> bool {
+        self.reporter().is_some_and(|reporter| reporter.is_of(node, ticket))
+    }
+
+    fn reporter(&self) -> Option<&dyn Reporter> {
+        self.receipt.as_ref()?.0.as_deref()
     }
 
     /// Tells the outcome to the node that the message belongs to, if that is another one.

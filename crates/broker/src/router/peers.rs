@@ -285,6 +285,22 @@ impl Realm {
         self.with_existing(id, |guard| guard.settle_sent(ticket, outcome));
     }
 
+    /// Drops a message of another node that this has given up.
+    pub fn give_up(&self, id: &PeerId, node: NodeId, ticket: u64) {
+        self.with_existing(id.as_str(), |guard| {
+            if let Some(conn) = &mut guard.conn {
+                conn.outbox.give_up(node, ticket);
+            }
+        });
+    }
+
+    /// Expires all messages that wait here. Their senders may be on other nodes by now.
+    pub fn expire_all(&self) {
+        for slot in self.slots_that(|slot| slot.waiting_since().is_some()) {
+            self.with(&slot, |guard| guard.expire(Instant::MAX));
+        }
+    }
+
     /// A node has left, and with it the answers about messages that it had; `None` means all nodes.
     pub fn lose_node(&self, node: Option<NodeId>) {
         for slot in self.slots_that(Slot::is_due) {

@@ -158,8 +158,12 @@ impl Queue {
         budget: &QueueBudget,
         hears: impl Fn(&Frame) -> bool,
     ) -> Vec<(PeerId, MessageKind)> {
-        let is_of_room = |outgoing: &Outgoing| outgoing.kind() == Some(MessageKind::Room);
         self.drop_if(|outgoing| is_of_room(outgoing) && !hears(&outgoing.frame), budget)
+    }
+
+    /// Takes out the messages of rooms.
+    pub(super) fn take_of_rooms(&mut self, budget: &QueueBudget) -> VecDeque<Outgoing> {
+        self.take_if(is_of_room, budget)
     }
 
     fn drop_if(
@@ -167,20 +171,18 @@ impl Queue {
         goes: impl Fn(&Outgoing) -> bool,
         budget: &QueueBudget,
     ) -> Vec<(PeerId, MessageKind)> {
-        let mut dropped = Vec::new();
-        let messages = &mut self.messages;
-        let batches = &mut self.batches;
-        messages.retain(|outgoing| {
-            let goes = goes(outgoing);
-            if goes {
-                self.bytes -= outgoing.frame.len();
-                give_back(outgoing, self.is_sought, budget);
-                leave(batches, outgoing);
-                dropped.extend(outgoing.counted());
-            }
-            !goes
-        });
-        dropped
+        self.take_if(goes, budget).iter().filter_map(Outgoing::counted).collect()
+    }
+
+    fn take_if(&mut self, goes: impl Fn(&Outgoing) -> bool, budget: &QueueBudget) -> VecDeque<Outgoing> {
+        let gone: VecDeque<Outgoing>;
+        (gone, self.messages) = std::mem::take(&mut self.messages).into_iter().partition(goes);
+        for outgoing in &gone {
+            self.bytes -= outgoing.frame.len();
+            give_back(outgoing, self.is_sought, budget);
+            leave(&mut self.batches, outgoing);
+        }
+        gone
     }
 
     fn take(&mut self, outgoing: &Outgoing, total: usize, budget: &QueueBudget) -> bool {
@@ -257,6 +259,10 @@ fn give_back(outgoing: &Outgoing, is_sought: bool, budget: &QueueBudget) {
         Some(from) if is_sought => budget.give_back_sought(from, cost(outgoing)),
         _ => budget.waiting.give_back(outgoing.frame.leave_queue() + OVERHEAD),
     }
+}
+
+fn is_of_room(outgoing: &Outgoing) -> bool {
+    outgoing.kind() == Some(MessageKind::Room)
 }
 
 fn is_offer(outgoing: &Outgoing) -> bool {

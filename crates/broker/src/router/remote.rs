@@ -163,9 +163,13 @@ impl Guard<'_> {
 
     /// The peer is on another node. The outcomes of messages at its old node will stay unknown.
     fn found(&mut self, owner: Owner, now: Instant) {
-        self.lose_sent(|sent| sent.owner != owner);
+        let cluster = self.realm.router.cluster.clone();
+        let is_silent = |node| cluster.as_ref().is_some_and(|cluster| cluster.is_silent(node));
+        self.lose_sent(|sent| sent.owner != owner && is_silent(sent.owner.node));
         let remote = self.remote_or_new();
-        remote.place = Place::At(owner);
+        // A node that is not silent any more will say what has become of its messages. Newer ones wait for that.
+        let is_owed = remote.sent.iter().any(|sent| !sent.returned);
+        remote.place = if is_owed { Place::Recalled } else { Place::At(owner) };
         remote.used = now;
         self.forward_queue(now);
     }
@@ -296,8 +300,12 @@ impl Guard<'_> {
     /// Gives up messages whose outcome will stay unknown.
     fn lose_sent(&mut self, lost: impl Fn(&Sent) -> bool) {
         while let Some(sent) = self.remote_mut().and_then(|remote| remote.take_sent(&lost)) {
-            let is_silent = |cluster: &Arc<dyn RemotePeers>| cluster.is_silent(sent.owner.node);
-            let is_gone = self.realm.router.cluster.as_ref().is_some_and(is_silent);
+            let address = self.realm.address(&self.slot.id);
+            let give_up = |cluster: &Arc<dyn RemotePeers>| {
+                cluster.give_up(sent.owner, &address, sent.ticket);
+                cluster.is_silent(sent.owner.node)
+            };
+            let is_gone = self.realm.router.cluster.as_ref().is_some_and(give_up);
             self.lose(sent.ticket, &sent.outgoing, DropReason::InDoubt, is_gone);
         }
         self.end_recall();
@@ -344,9 +352,13 @@ impl Guard<'_> {
     /// sought again and again.
     fn doubt_silent(&mut self, now: Instant) {
         let (Some(cluster), Some(remote)) = (&self.realm.router.cluster, self.remote()) else { return };
-        let Place::At(Owner { node, .. }) = remote.place else { return };
-        let is_silent = cluster.is_silent(node);
         let oldest = remote.sent.iter().find(|sent| !sent.returned);
+        let node = match (remote.place, oldest) {
+            (Place::At(Owner { node, .. }), _) => node,
+            (Place::Recalled, Some(oldest)) => oldest.owner.node,
+            _ => return,
+        };
+        let is_silent = cluster.is_silent(node);
         if is_silent || oldest.is_some_and(|sent| now.millis_since(sent.since) >= OVERDUE) {
             cluster.doubt(node);
         }

@@ -28,6 +28,9 @@ pub trait RemotePeers: Send + Sync + 'static {
     /// then it stays here.
     fn forward(&self, owner: Owner, to: &PeerAddress, ticket: u64, message: &Outgoing) -> bool;
 
+    /// Tells a node that this one has given up a message, whose sender hears so: it must not be delivered any more.
+    fn give_up(&self, owner: Owner, to: &PeerAddress, ticket: u64);
+
     /// A node has reported nothing about a message for a while: it may be dead, or its client reads slowly.
     fn doubt(&self, node: NodeId);
 

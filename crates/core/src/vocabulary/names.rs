@@ -99,6 +99,11 @@ impl PeerId {
         if self.is_client() { PeerId(format!("{MARK}{self}").into()) } else { self.clone() }
     }
 
+    /// The client whose messages to rooms have this sender.
+    pub fn outside_rooms(&self) -> Self {
+        self.0.strip_prefix(MARK).map_or_else(|| self.clone(), |id| PeerId(id.into()))
+    }
+
     /// False for [`server`](Self::server) and [`in_rooms`](Self::in_rooms).
     pub fn is_client(&self) -> bool {
         !self.0.is_empty() && !self.0.starts_with(MARK)

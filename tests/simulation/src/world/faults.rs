@@ -1,7 +1,6 @@
 //! Faults of nodes and of the store that they share, and the end of all of them.
 
 use std::rc::Rc;
-use std::sync::Arc;
 use std::time::Duration;
 
 use peerbroker::events::Outcome;
@@ -10,7 +9,7 @@ use peerbroker::vocabulary::{CloseReason, DropReason};
 use tokio::task::{JoinHandle, spawn_local};
 use tokio::time::sleep;
 
-use super::{Client, NODES, World, hear, note};
+use super::{Client, NODES, NodeHandle, World, hear, note, rooms};
 use crate::history::What;
 use crate::sim::{Chaos, Fault};
 
@@ -154,14 +153,26 @@ impl World {
 
     /// A node closes its clients and leaves.
     pub async fn leave(&mut self, index: usize) {
-        let clients: Vec<Client> =
+        let handle = self.begin_to_stop(index);
+        handle.node.membership().unwrap().left().await;
+        self.nodes[index] = Some(handle);
+    }
+
+    /// A node closes its clients, and begins to leave, as after SIGTERM.
+    pub(super) fn begin_to_stop(&mut self, index: usize) -> NodeHandle {
+        let handle = self.nodes[index].take().expect("a node");
+        let leaving: Vec<Client> =
             self.clients.borrow_mut().extract_if(.., |client| client.node == index).collect();
-        for client in clients {
-            drop(client.lease.part(CloseReason::Shutdown, false));
+        handle.node.close();
+        for client in leaving {
+            hear(client.conn, &client.socket, &self.history, &self.steps);
+            if let Some(departure) = client.lease.part(CloseReason::Shutdown, false) {
+                rooms::depart(&handle.node, departure, false);
+            }
+            self.note(What::Ended { conn: client.conn, why: "stopped" });
         }
-        let membership = Arc::clone(self.nodes[index].as_ref().unwrap().node.membership().unwrap());
-        membership.close();
-        membership.left().await;
+        handle.node.membership().unwrap().close();
+        handle
     }
 
     pub(super) fn heal(&mut self) {

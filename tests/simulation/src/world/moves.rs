@@ -3,9 +3,8 @@
 use std::time::Duration;
 
 use peerbroker::config::Degraded;
-use peerbroker::vocabulary::CloseReason;
 
-use super::{STEP, World, hear, play};
+use super::{STEP, World, play};
 use crate::checker::check;
 use crate::history::{History, What};
 
@@ -44,15 +43,7 @@ impl World {
 
     /// The second node stops as after SIGTERM.
     async fn stop(&mut self) {
-        let handle = self.nodes[1].take().expect("a node");
-        let leaving: Vec<_> = self.clients.borrow_mut().extract_if(.., |client| client.node == 1).collect();
-        for client in leaving {
-            hear(client.conn, &client.socket, &self.history, &self.steps);
-            drop(client.lease.part(CloseReason::Shutdown, false));
-            self.note(What::Ended { conn: client.conn, why: "stopped" });
-        }
-        self.pass(20).await;
-        handle.node.membership().expect("a node of a cluster").close();
+        let handle = self.begin_to_stop(1);
         self.pass(20).await;
         assert!(handle.tasks.is_finished(), "it has left");
     }
@@ -117,4 +108,58 @@ fn a_graceful_stop_loses_no_message_to_a_client_that_has_moved() {
         assert!(received(&history, *number), "message {number}\n{history}");
     }
     assert_eq!(expired(&history), 0, "{history}");
+}
+
+#[test]
+fn the_sender_of_a_message_that_waits_on_a_node_that_stops_is_told_where_it_is_by_then() {
+    let history = play(World::new(1, LEASE, Degraded::Allow), async |world: &mut World| {
+        world.pass(20).await;
+        world.open_at(1, "a", 0);
+        world.pass(20).await;
+        let number = world.send_one();
+        world.pass(2).await;
+        assert!(!received(&world.history.borrow(), number), "nobody has the id");
+        world.open_at(0, "a", 0);
+        world.pass(20).await;
+        let _leaving = world.begin_to_stop(1);
+        world.pass(20).await;
+        world.sum_up();
+    });
+    assert_fine(&history);
+    assert_eq!(expired(&history), 1, "{history}");
+}
+
+#[test]
+fn a_node_that_hung_delivers_nothing_of_which_the_sender_has_heard_that_it_is_lost() {
+    // For less than its lease. Its client comes to another node at some time before it goes on, or a moment after.
+    const HANGS: Duration = Duration::from_secs(2);
+    let mut expirations = 0;
+    for (seed, moment) in (1..4).flat_map(|seed| (4..=steps(HANGS) + 4).step_by(12).map(move |at| (seed, at)))
+    {
+        let history =
+            play(World::new(seed, Duration::from_secs(3), Degraded::Allow), async |world: &mut World| {
+                world.store.set_latency(Duration::from_millis(1)..Duration::from_millis(90));
+                world.pass(40).await;
+                world.begin().await;
+                world.pause_for(1, HANGS);
+                for step in 0..2 * steps(HANGS) {
+                    if step % 10 == 0 {
+                        world.send_one();
+                    }
+                    if step == moment {
+                        world.open_at(2, "b", 0);
+                    }
+                    world.pass(1).await;
+                }
+                world.pass(2 * NOTICED).await;
+                world.sum_up();
+            });
+        assert_fine(&history);
+        let events = history.events.iter().map(|(_, what)| what);
+        let after = events.skip_while(|what| !matches!(what, What::Expired { .. }));
+        let by_old = after.filter(|what| matches!(what, What::Received { conn: 2, .. })).count();
+        assert_eq!(by_old, 0, "{seed}, {moment}\n{history}");
+        expirations += expired(&history);
+    }
+    assert!(expirations > 0, "a node that hangs has some messages");
 }

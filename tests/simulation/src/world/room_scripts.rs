@@ -401,3 +401,46 @@ fn a_member_of_a_node_killed_in_an_outage_hears_on_another_one_what_was_said_mea
         }
     }
 }
+
+#[test]
+fn a_member_of_a_node_that_stops_hears_on_another_one_what_was_said_meanwhile() {
+    // It comes back within 50 to 700 ms, to the node of a sender or to a third one.
+    for (seed, node, absence) in (1..4).flat_map(|seed| {
+        [0, 2].into_iter().flat_map(move |node| [2, 5, 12, 28].map(move |absence| (seed, node, absence)))
+    }) {
+        let history = play(World::new(seed, LEASE, Degraded::Allow), async |world| {
+            world.store.set_latency(Duration::from_millis(1)..Duration::from_millis(60));
+            world.pass(40).await;
+            world.meet(&["a", "b", "c"]).await;
+            world.pass(20).await;
+            let mut leaving = None;
+            for step in 0..60 {
+                // The second time when the first ones are on their way.
+                for (number, id) in ["a", "c", "a", "c"].into_iter().enumerate() {
+                    if step == 10 && number == 2 {
+                        leaving = Some(world.begin_to_stop(1));
+                    }
+                    world.tell_as(id, (step % 3 == number).then_some("b"));
+                }
+                if step == 10 + absence {
+                    world.open_at(node, "b", 0);
+                }
+                world.pass(1).await;
+            }
+            world.pass(ARRIVAL).await;
+            assert!(leaving.is_some_and(|leaving| leaving.tasks.is_finished()), "it has left");
+            world.sum_up();
+        });
+        assert!(!has_left(&history), "{history}");
+        let told = told_and_heard(&history, 0).0;
+        let heard = heard_by_all_of(&history, "b");
+        // One number is one of a, the next is one of c.
+        for sender in 0..2 {
+            let by = |number: &&u32| **number % 2 == sender;
+            assert!(
+                heard.iter().filter(by).eq(told.iter().filter(by)),
+                "{seed}, {node}, {absence}\n{history}"
+            );
+        }
+    }
+}

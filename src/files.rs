@@ -16,6 +16,8 @@ use crate::system;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stamp {
     modified: Option<SystemTime>,
+    /// The time of the last change of anything, which no program sets: a copy may keep the size and the other time.
+    changed: (i64, i64),
     len: u64,
     identity: (u64, u64),
 }
@@ -27,6 +29,7 @@ impl Stamp {
         let metadata = fs::metadata(path).ok()?;
         Some(Stamp {
             modified: metadata.modified().ok(),
+            changed: system::changed(&metadata),
             len: metadata.len(),
             identity: system::identity(&metadata),
         })

@@ -40,6 +40,11 @@ pub(crate) fn identity(found: &Metadata) -> (u64, u64) {
     (found.dev(), found.ino())
 }
 
+/// The time of the last change of a file's content or its properties: seconds, and nanoseconds.
+pub(crate) fn changed(found: &Metadata) -> (i64, i64) {
+    (found.ctime(), found.ctime_nsec())
+}
+
 /// Fails if this user may not read and write a file.
 pub(crate) fn may_write(path: &Path) -> io::Result<()> {
     Ok(rustix::fs::access(path, Access::READ_OK | Access::WRITE_OK)?)

@@ -14,7 +14,7 @@ pub(crate) enum Denied {
     NoToken(InvalidName),
     #[error("the token is not a JSON Web Token: expected three parts of base64url without padding")]
     Malformed,
-    #[error("the header of the token cannot be parsed, or its algorithm (alg) is unknown")]
+    #[error("the header of the token cannot be parsed, or names no algorithm (alg)")]
     Header,
     #[error("the token requires extensions (crit), and none is supported")]
     Critical,
@@ -124,9 +124,13 @@ pub enum BadAuth {
     // Without the message of the parser, which might quote a key.
     #[error("{path} is not a JSON Web Key Set: line {line}, column {column}", path = .path.display())]
     NoKeySet { path: PathBuf, line: usize, column: usize },
-    #[error("{path} has two keys of the kid {kid:?}", path = .path.display())]
-    RepeatedKeyId { path: PathBuf, kid: String },
-    #[error("{path} has a key that cannot be used: {error}", path = .path.display())]
+    #[error("it is no JSON Web Key, or one of its members has a wrong type")]
+    NoJwk,
+    #[error("it is symmetric (oct), and only public keys are used")]
+    SymmetricKey,
+    #[error("a key before it has the kid {0:?} and the same algorithm")]
+    RepeatedKeyId(String),
+    #[error("{path} has only keys that cannot be used: {error}", path = .path.display())]
     KeyInSet { path: PathBuf, error: Box<BadAuth> },
     #[error("{path} has no key for RS256, ES256 or EdDSA", path = .0.display())]
     NoKey(PathBuf),

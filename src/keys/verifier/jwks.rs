@@ -1,12 +1,12 @@
 //! A JSON Web Key Set in a file, which is read again when it changes.
 
-use std::collections::HashSet;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use jsonwebtoken::jwk::{AlgorithmParameters, JwkSet};
 use parking_lot::Mutex;
+use serde::Deserialize;
+use serde_json::Value;
 use tokio::task::spawn_blocking;
 
 use super::error::{BadAuth, Denied};
@@ -100,28 +100,32 @@ fn read(path: &Path) -> Result<VerifyingKeys, BadAuth> {
     parse(path, &text)
 }
 
+#[derive(Deserialize)]
+struct KeySet {
+    keys: Vec<Value>,
+}
+
+/// The keys of a set. One that cannot be used is skipped (RFC 7517, section 5), because issuers add kinds of keys.
 pub(super) fn parse(path: &Path, text: &[u8]) -> Result<VerifyingKeys, BadAuth> {
-    let set: JwkSet = serde_json::from_slice(text).map_err(|error| BadAuth::NoKeySet {
+    let set: KeySet = serde_json::from_slice(text).map_err(|error| BadAuth::NoKeySet {
         path: path.to_owned(),
         line: error.line(),
         column: error.column(),
     })?;
     let mut keys = Vec::new();
-    let mut kids = HashSet::new();
-    for jwk in &set.keys {
-        if matches!(jwk.algorithm, AlgorithmParameters::OctetKey(_)) {
-            log::warn!("{} has a symmetric key (oct), which is never used", path.display());
+    let mut first_error = None;
+    for (index, jwk) in set.keys.into_iter().enumerate() {
+        match VerifyingKey::from_jwk(jwk, &keys) {
+            Ok(key) => keys.extend(key),
+            Err(error) => {
+                log::warn!("key {} of {} is skipped: {error}", index + 1, path.display());
+                first_error.get_or_insert(error);
+            }
         }
-        let key = VerifyingKey::from_jwk(jwk)
-            .map_err(|error| BadAuth::KeyInSet { path: path.to_owned(), error: Box::new(error) })?;
-        let Some(key) = key else { continue };
-        let kid = jwk.common.key_id.clone();
-        if let Some(kid) = &kid
-            && !kids.insert(kid.clone())
-        {
-            return Err(BadAuth::RepeatedKeyId { path: path.to_owned(), kid: kid.clone() });
-        }
-        keys.push((kid, key));
     }
-    if keys.is_empty() { Err(BadAuth::NoKey(path.to_owned())) } else { Ok(VerifyingKeys::Several(keys)) }
+    match first_error {
+        _ if !keys.is_empty() => Ok(VerifyingKeys::Several(keys)),
+        Some(error) => Err(BadAuth::KeyInSet { path: path.to_owned(), error: Box::new(error) }),
+        None => Err(BadAuth::NoKey(path.to_owned())),
+    }
 }

@@ -161,7 +161,7 @@ async fn a_token_says_the_id_that_it_is_for() {
     let [one, other] = [id_of("guest-*").await, id_of("guest-*").await].map(|id| id.unwrap().unwrap());
     assert_ne!(one, other);
     let fresh = one.as_str().strip_prefix("guest-").unwrap();
-    assert!(Uuid::parse_str(fresh).is_ok(), "{one}");
+    assert!(Uuid::parse_str(fresh).is_ok(), "{one:?}");
 
     assert_eq!(id_of("a\nb").await, Err(Denied::UnusableSubject(InvalidName::ControlCharacter)));
     let long = format!("{}*", "x".repeat(500));

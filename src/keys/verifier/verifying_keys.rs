@@ -9,7 +9,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use curve25519_dalek::edwards::CompressedEdwardsY;
 use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk, KeyAlgorithm, KeyOperations, PublicKeyUse};
-use jsonwebtoken::{Algorithm, DecodingKey, DecodingKeyKind};
+use jsonwebtoken::{DecodingKey, DecodingKeyKind};
 use ring::agreement::{self, ECDH_P256, EphemeralPrivateKey, agree_ephemeral};
 use ring::hmac;
 use ring::rand::SystemRandom;
@@ -18,6 +18,7 @@ use ring::signature::{
 };
 use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{SubjectPublicKeyInfoDer, alg_id};
+use serde_json::Value;
 use simple_asn1::{ASN1Block, BigUint};
 
 use super::error::{BadAuth, Denied};
@@ -40,8 +41,14 @@ const ED25519_KEY_BYTES: usize = 32;
 pub(super) enum VerifyingKeys {
     One(VerifyingKey),
     /// A key set, with the `kid` of each key.
-    Several(Vec<(Option<String>, VerifyingKey)>),
+    Several(Vec<NamedKey>),
 }
+
+/// A key, and its `kid`.
+pub(super) type NamedKey = (Option<String>, VerifyingKey);
+
+/// The names of the algorithm of Ed25519 keys: the first is of RFC 8037, the second of RFC 9864.
+const ED25519_NAMES: [&str; 2] = ["EdDSA", "Ed25519"];
 
 pub(super) enum VerifyingKey {
     /// The key, and its text.
@@ -91,13 +98,15 @@ impl VerifyingKeys {
         key.map(VerifyingKeys::One)
     }
 
-    /// The key for a token. A single key verifies tokens with any `kid`.
-    pub(super) fn choose(&self, kid: Option<&str>) -> Result<&VerifyingKey, Denied> {
+    /// The key for a token. A single key verifies tokens with any `kid`; keys of one `kid` differ by their algorithms (RFC 7517,
+    /// section 4.5).
+    pub(super) fn choose(&self, kid: Option<&str>, algorithm: &str) -> Result<&VerifyingKey, Denied> {
         match (self, kid) {
             (VerifyingKeys::One(key), _) => Ok(key),
             (VerifyingKeys::Several(keys), Some(kid)) => {
-                let named = keys.iter().find(|(name, _)| name.as_deref() == Some(kid));
-                named.map(|(_, key)| key).ok_or(Denied::UnknownKeyId)
+                let mut named = keys.iter().filter(|(name, _)| name.as_deref() == Some(kid));
+                let first = named.clone().next().ok_or(Denied::UnknownKeyId)?;
+                Ok(&named.find(|(_, key)| key.is_for(algorithm)).unwrap_or(first).1)
             }
             (VerifyingKeys::Several(keys), None) => match keys.as_slice() {
                 [(_, key)] => Ok(key),
@@ -108,8 +117,14 @@ impl VerifyingKeys {
 }
 
 impl VerifyingKey {
-    /// Reads a key of a set. `None` if the key is for another use, or symmetric: a file of public keys must not have secrets.
-    pub(super) fn from_jwk(jwk: &Jwk) -> Result<Option<Self>, BadAuth> {
+    /// Reads a key of a set behind those `before` it. `None` if the key is for another use.
+    pub(super) fn from_jwk(mut json: Value, before: &[NamedKey]) -> Result<Option<NamedKey>, BadAuth> {
+        if let Some(name) = json.get_mut("alg").filter(|name| ED25519_NAMES.iter().any(|known| name == known))
+        {
+            // The library knows the old name only.
+            *name = ED25519_NAMES[0].into();
+        }
+        let jwk: Jwk = serde_json::from_value(json).map_err(|_| BadAuth::NoJwk)?;
         let common = &jwk.common;
         let for_another_use =
             common.public_key_use.as_ref().is_some_and(|kind| *kind != PublicKeyUse::Signature);
@@ -125,22 +140,36 @@ impl VerifyingKey {
             AlgorithmParameters::OctetKeyPair(key) if key.curve == EllipticCurve::Ed25519 => {
                 (KeyAlgorithm::EdDSA, ed_dsa)
             }
+            AlgorithmParameters::OctetKey(_) => return Err(BadAuth::SymmetricKey),
             _ => return Ok(None),
         };
         if common.key_algorithm.is_some_and(|named| named != algorithm) {
             return Ok(None);
         }
-        let key = DecodingKey::from_jwk(jwk).map_err(|_| BadAuth::UnsupportedKey)?;
-        read(&key).map(Some)
+        let key = read(&DecodingKey::from_jwk(&jwk).map_err(|_| BadAuth::UnsupportedKey)?)?;
+        let kid = jwk.common.key_id;
+        let is_repeated = |(name, other): &NamedKey| *name == kid && other.algorithm() == key.algorithm();
+        match &kid {
+            Some(kid) if before.iter().any(is_repeated) => Err(BadAuth::RepeatedKeyId(kid.clone())),
+            _ => Ok(Some((kid, key))),
+        }
     }
 
-    /// The algorithm, and its name.
-    pub(super) fn algorithm(&self) -> (Algorithm, &'static str) {
+    /// The name of the algorithm.
+    pub(super) fn algorithm(&self) -> &'static str {
         match self {
-            VerifyingKey::Hs256(..) => (Algorithm::HS256, "HS256"),
-            VerifyingKey::Rs256(_) => (Algorithm::RS256, "RS256"),
-            VerifyingKey::Es256(_) => (Algorithm::ES256, "ES256"),
-            VerifyingKey::EdDsa(_) => (Algorithm::EdDSA, "EdDSA"),
+            VerifyingKey::Hs256(..) => "HS256",
+            VerifyingKey::Rs256(_) => "RS256",
+            VerifyingKey::Es256(_) => "ES256",
+            VerifyingKey::EdDsa(_) => ED25519_NAMES[0],
+        }
+    }
+
+    /// True if the header of a token may name its algorithm like this.
+    pub(super) fn is_for(&self, algorithm: &str) -> bool {
+        match self {
+            VerifyingKey::EdDsa(_) => ED25519_NAMES.contains(&algorithm),
+            _ => self.algorithm() == algorithm,
         }
     }
 

@@ -98,7 +98,7 @@ fn invalid_proofs_end_with_1_and_are_named_and_nothing_is_added() {
         ("--jwt_key_file", &"/dev/zero".to_owned(), "it is not a regular file"),
         ("--jwks_file", &other, "is not a JSON Web Key Set"),
         ("--jwks_file", &no_keys, "has no key for"),
-        ("--jwks_file", &symmetric, "has no key for"),
+        ("--jwks_file", &symmetric, "is symmetric"),
         ("--jwks_file", &absent, "cannot read"),
     ] {
         let text = refused(&directory, &["add", "--auth", "jwt", flag, file], 1);

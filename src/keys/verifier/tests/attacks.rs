@@ -44,7 +44,8 @@ fn nothing_without_a_signature_is_taken() {
         let claims = encode(claims().to_string());
         for name in ["secret", "rsa", "ec", "ed"] {
             for token in [format!("{header}.{claims}."), format!("{header}.{claims}.AAAA")] {
-                assert_eq!(decide(&keys(name), &token), Err(Denied::Header), "{alg:?} {name}");
+                let denied = decide(&keys(name), &token).unwrap_err();
+                assert!(matches!(denied, Denied::Algorithm(_)), "{alg:?} {name}: {denied}");
             }
         }
     }

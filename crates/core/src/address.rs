@@ -36,6 +36,15 @@ pub fn is_of_machine(address: IpAddr) -> bool {
     }
 }
 
+/// The address by which a client is known: an IPv4 address within IPv6 is that IPv4 address, also if a translator has put it there
+/// (RFC 6052, section 3.1: that holds no other than public ones).
+pub fn of_client(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(six) => embedded(six).map(IpAddr::V4).filter(|four| is_public(*four)).unwrap_or(address),
+        four => four,
+    }
+}
+
 /// The network of a client, as far as its address tells.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Locality {
@@ -65,7 +74,7 @@ pub enum Network {
 impl Locality {
     /// The network of an address from which a client comes. `is_own` tells if this machine has an address with a prefix.
     pub fn of(address: IpAddr, is_own: impl FnOnce(Prefix) -> bool) -> Self {
-        let is_lan = match address.to_canonical() {
+        let is_lan = match of_client(address) {
             IpAddr::V4(address) => {
                 // RFC 6598: a tunnel such as Tailscale, or the provider of this machine.
                 let is_shared = matches!(address.octets(), [100, 64..128, ..]);
@@ -74,7 +83,7 @@ impl Locality {
             IpAddr::V6(address) => {
                 let is_local =
                     address.is_loopback() || address.is_unique_local() || address.is_unicast_link_local();
-                is_local || embedded(address).is_none() && is_own(prefix(address))
+                is_local || is_own(prefix(address))
             }
         };
         if is_lan { Locality::Lan } else { Locality::Internet }
@@ -95,13 +104,11 @@ impl Network {
 
     /// The network of a client. `None` if it is unknown.
     pub fn of(address: Option<IpAddr>, locality: Locality) -> Option<Self> {
-        match (locality, address?.to_canonical()) {
+        match (locality, of_client(address?)) {
             (Locality::Unknown, _) => None,
             (Locality::Lan, _) => Some(Network::Lan),
             (Locality::Internet, IpAddr::V4(address)) => Some(Network::V4(address)),
-            (Locality::Internet, IpAddr::V6(address)) => {
-                Some(embedded(address).map_or(Network::V6(prefix(address)), Network::V4))
-            }
+            (Locality::Internet, IpAddr::V6(address)) => Some(Network::V6(prefix(address))),
         }
     }
 }

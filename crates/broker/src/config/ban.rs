@@ -6,6 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use ipnet::IpNet;
 use jiff::Timestamp;
 
+use peerbroker_core::address::of_client;
 use peerbroker_core::vocabulary::{ApiKey, InvalidName};
 
 /// A ban. Its text is a network, and as far as it has them its end and its key:
@@ -104,16 +105,16 @@ impl fmt::Display for Ban {
         if let Some(until) = until {
             write!(f, ",until={until}")?;
         }
-        self.key.as_ref().map_or(Ok(()), |key| write!(f, ",key={key}"))
+        self.key.as_ref().map_or(Ok(()), |key| write!(f, ",key={}", key.as_str()))
     }
 }
 
-/// An address or a network. Its host bits are cleared, and IPv4 within IPv6 is IPv4.
+/// An address or a network. Its host bits are cleared, and IPv4 within IPv6 is IPv4, as of clients.
 fn network_of(text: &str) -> Result<IpNet, InvalidBan> {
-    let of_address = |address: IpAddr| IpNet::from(address.to_canonical());
+    let of_address = |address: IpAddr| IpNet::from(of_client(address));
     let network = text.parse::<IpNet>().or_else(|_| text.parse().map(of_address));
     let network = network.map_err(|_| InvalidBan::Network)?.trunc();
-    match (network.addr().to_canonical(), network.prefix_len().checked_sub(96)) {
+    match (of_client(network.addr()), network.prefix_len().checked_sub(96)) {
         (address @ IpAddr::V4(_), Some(length)) if network.max_prefix_len() == 128 => {
             IpNet::new(address, length).map_err(|_| InvalidBan::Network)
         }
@@ -132,6 +133,9 @@ mod tests {
             ("192.0.2.7/24", "192.0.2.0/24"),
             ("::ffff:192.0.2.7", "192.0.2.7"),
             ("::ffff:192.0.2.7/120", "192.0.2.0/24"),
+            ("64:ff9b::192.0.2.7", "192.0.2.7"),
+            ("64:ff9b::192.0.2.7/120", "192.0.2.0/24"),
+            ("64:ff9b::/96", "64:ff9b::/96"),
             ("2001:DB8::1/48", "2001:db8::/48"),
             ("0.0.0.0/0", "0.0.0.0/0"),
             ("192.0.2.7,key=a,until=b c", "192.0.2.7,key=a,until=b c"),

@@ -8,6 +8,7 @@ use ipnet::IpNet;
 
 use crate::config::Ban;
 use crate::config::key::unix_time;
+use peerbroker_core::address::of_client;
 
 /// The active bans, sorted by their networks. Each connection looks several times, so without a ban a look-up reads a flag alone.
 #[derive(Default)]
@@ -58,13 +59,20 @@ impl Bans {
         }
         let sorted = self.sorted.load();
         let Some(address) = address.map(|address| address.to_canonical()) else { return false };
+        let is_banned = |address| sorted.has(address, key);
+        is_banned(address) || is_banned(of_client(address))
+    }
+}
+
+impl Sorted {
+    fn has(&self, address: IpAddr, key: Option<&str>) -> bool {
         let is_for = |ban: &&Ban| ban.key.as_ref().is_none_or(|of| key == Some(of.as_str()));
-        let sizes = sorted.sizes.iter().filter(|(is_ipv4, _)| *is_ipv4 == address.is_ipv4());
+        let sizes = self.sizes.iter().filter(|(is_ipv4, _)| *is_ipv4 == address.is_ipv4());
         let mut networks = sizes.filter_map(|(_, size)| IpNet::new(address, *size).ok());
         networks.any(|network| {
             let place_of = place(&network);
-            let first = sorted.bans.partition_point(|ban| place(&ban.network) < place_of);
-            let same = sorted.bans.iter().skip(first).take_while(|ban| place(&ban.network) == place_of);
+            let first = self.bans.partition_point(|ban| place(&ban.network) < place_of);
+            let same = self.bans.iter().skip(first).take_while(|ban| place(&ban.network) == place_of);
             same.filter(is_for).any(|ban| !ban.is_over(unix_time()))
         })
     }
@@ -91,6 +99,8 @@ mod tests {
             ("192.0.2.0", true),
             ("192.0.2.255", true),
             ("::ffff:192.0.2.9", true),
+            ("64:ff9b::192.0.2.9", true),
+            ("64:ff9b::192.0.3.0", false),
             ("192.0.3.0", false),
             ("198.51.100.127", false),
             ("198.51.100.128", true),

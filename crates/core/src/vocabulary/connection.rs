@@ -4,6 +4,7 @@ use std::fmt;
 use std::net::IpAddr;
 
 use super::tables::labels;
+use crate::address::of_client;
 
 /// The credentials of the ICE checks of one side of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,7 +38,7 @@ impl AddressPrefix {
     }
 
     fn new(address: IpAddr, bits: u32) -> Self {
-        match address.to_canonical() {
+        match of_client(address) {
             IpAddr::V4(address) => AddressPrefix(address.to_ipv6_mapped().octets()),
             IpAddr::V6(address) => {
                 AddressPrefix((address.to_bits() & (u128::MAX << (128 - bits))).to_be_bytes())

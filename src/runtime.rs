@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 use arc_swap::{ArcSwap, Guard};
 use parking_lot::Mutex;
 use peerbroker_core::media_api::{
-    CallFailure, Carried, KeyLimits, MediaContext, MediaHost, Parties, Permit, TurnUrls,
+    CallFailure, Carried, KeyLimits, MediaContext, MediaHost, Parties, Permit, TurnRefusal, TurnUrls,
 };
 use rand::seq::SliceRandom as _;
 use serde::Serialize;
@@ -496,6 +496,16 @@ impl MediaHost for Clients {
         let node = self.node.upgrade()?;
         let config = node.config().load();
         config.ice.turn_secret.as_ref().map(|secret| secret.credential(username))
+    }
+
+    fn turn_refused(&self, why: TurnRefusal, key: &str, address: IpAddr) {
+        use TurnRefusal::{AddressQuota, Capacity, Credentials, Expired, Key, KeyQuota};
+        let Some(node) = self.node.upgrade() else { return };
+        if matches!(why, Credentials | Expired | Key | KeyQuota | AddressQuota | Capacity) {
+            let mistake = Mistake::TurnRefused { why, key: key.to_owned() };
+            let mistake = ClientMistake { mistake, origin: None, address: Some(address) };
+            node.events().emit(|| Event::ClientMistake(Box::new(mistake)));
+        }
     }
 }
 

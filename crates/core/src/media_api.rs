@@ -55,6 +55,9 @@ pub trait MediaHost: Send + Sync {
 
     /// The password of a username of TURN. `None` if nobody has chosen a secret.
     fn turn_password(&self, username: &str) -> Option<String>;
+
+    /// Notes that a client of TURN was refused. Of a key only if the client has proved it. Called once a minute for each reason.
+    fn turn_refused(&self, _why: TurnRefusal, _key: &str, _address: IpAddr) {}
 }
 
 /// The parts of a broker that a relay and a TURN server use.

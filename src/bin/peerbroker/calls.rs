@@ -63,17 +63,23 @@ impl CallSettings {
         self.relay.is_none() && self.turn.is_none()
     }
 
+    /// The server that clients look for.
+    fn what(&self) -> &'static str {
+        if self.relay.is_some() { "the relay" } else { "the TURN server" }
+    }
+
     /// Finds the addresses that clients are told. Returns warnings. It looks up names, and so it blocks.
     pub fn find_addresses(&mut self) -> Vec<String> {
         let mut warnings = Vec::new();
         if self.is_empty() {
             return warnings;
         }
+        let what = self.what();
         for name in &self.names {
             match look_up(name) {
                 Ok(found) => self.looked_up.extend(found),
                 Err(why) => warnings.push(format!(
-                    "clients of the relay are not told the address of {name} yet, because {why}. It is looked up again every minute"
+                    "clients of {what} are not told the address of {name} yet, because {why}. It is looked up again every minute"
                 )),
             }
         }
@@ -83,7 +89,7 @@ impl CallSettings {
             let ip = if has_ipv4 { Ipv4Addr::LOCALHOST.into() } else { Ipv6Addr::LOCALHOST.into() };
             told.push(Told { ip, is_named: false });
         }
-        let of_addresses = warning(&told);
+        let of_addresses = warning(what, &told);
         if self.is_proxied && of_addresses.is_some() {
             warnings.push(HTTP_ONLY.to_owned());
         }
@@ -195,7 +201,7 @@ impl CallSettings {
     /// Looks at the addresses again from time to time, and tells clients the new ones. A family that has none now, and a name that
     /// leads nowhere, keep the last one.
     pub async fn follow_addresses(mut self, broker: PeerBroker) {
-        let mut is_warned = warning(&self.find()).is_some();
+        let mut is_warned = warning(self.what(), &self.find()).is_some();
         for look in 1_u32.. {
             if self.is_empty() {
                 return;
@@ -217,8 +223,8 @@ impl CallSettings {
             told.extend(self.told().iter().filter(is_lost));
             told.sort_by_key(IpAddr::is_ipv6);
             if told != self.told() {
-                log::info!("clients find the relay at {} from now on", list(told.iter()));
-                let warning = warning(&found);
+                log::info!("clients find {} at {} from now on", self.what(), list(told.iter()));
+                let warning = warning(self.what(), &found);
                 if let Some(warning) = warning.as_ref().filter(|_| !is_warned) {
                     log::warn!("{warning}");
                 }
@@ -288,18 +294,18 @@ fn set_ports(listen: &mut [SocketAddr], bound: &[SocketAddr]) {
 }
 
 /// The warning about the addresses that clients are told, if there is one.
-fn warning(told: &[Told]) -> Option<String> {
+fn warning(what: &str, told: &[Told]) -> Option<String> {
     let all = list(told.iter().map(|told| &told.ip));
     if told.iter().all(|told| told.ip.is_loopback()) {
         return Some(format!(
-            "clients find the relay at {all} only, so it serves no browser of another machine. --relay_public names an address \
+            "clients find {what} at {all} only, so it serves no browser of another machine. --relay_public names an address \
              that they can reach"
         ));
     }
     let is_private = told.iter().all(|told| !is_public(told.ip) && !told.is_named);
     is_private.then(|| {
         format!(
-            "clients find the relay at {all}, a private address: only those of the same network reach it. On the internet, behind a \
+            "clients find {what} at {all}, a private address: only those of the same network reach it. On the internet, behind a \
              NAT, name the public address, as in --relay_public 198.51.100.7"
         )
     })

@@ -1,6 +1,7 @@
 //! The HTTP endpoints of PeerJS: ids, the list of peers, and `GET {path}{key}/ice`, the ICE servers for clients of a key with
 //! time-limited credentials.
 
+use std::net::IpAddr;
 use std::rc::Rc;
 
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, http::StatusCode};
@@ -93,7 +94,7 @@ pub(super) async fn new_id(
     };
     if let (Some(policy), Some(token)) = (policy, bearer(request)) {
         match policy.id_of(token).await {
-            Ok(Some(owned)) => id = owned.to_string(),
+            Ok(Some(owned)) => owned.as_str().clone_into(&mut id),
             Ok(None) => {}
             Err(denied) => return token_refused(runtime, policy, request, &denied),
         }
@@ -302,15 +303,31 @@ fn setting<T>(mounted: &Mounted, request: &HttpRequest, of: impl Fn(&Settings) -
 fn servers(mounted: &Mounted, request: &HttpRequest, key: &str) -> Vec<Value> {
     let runtime = &mounted.runtime;
     let here = forwarded::client_options(mounted, request);
-    listed(&runtime.config().ice, &runtime.own_ice(), &here, key, unix_time())
+    let mut own = runtime.own_ice();
+    // A proxy that ends TLS does not pass that of TURN.
+    own.tls_at_broker &= own.tls_port.is_none() || !forwarded::is_by_proxy(&runtime.config(), request.head());
+    let address = forwarded::client_address(runtime, request.peer_addr(), request.headers());
+    if let Some(address) = address {
+        own.turn_urls = of_family(own.turn_urls, address);
+    }
+    listed(&runtime.config().ice, &own, &here, key, unix_time())
+}
+
+/// The URLs with addresses of a client's family, or all if there are none. A browser makes an allocation with each URL, for each
+/// connection that it prepares.
+fn of_family(urls: Vec<String>, client: IpAddr) -> Vec<String> {
+    let is_of_family = |url: &String| url.contains('[') == client.is_ipv6();
+    let (own, others): (Vec<String>, Vec<String>) = urls.into_iter().partition(is_of_family);
+    if own.is_empty() { others } else { own }
 }
 
 /// STUN servers, then TURN servers; of each, this program's own first. One entry for all servers of a kind: they share
 /// their credentials. `here` is how the client reaches the broker, `now` in seconds since 1970.
 fn listed(config: &IceConfig, own: &OwnIceServers, here: &ClientOptions, key: &str, now: u64) -> Vec<Value> {
     let stun: Vec<&String> = own.stun_urls.iter().chain(&config.stun_urls).collect();
-    let tls_ports = own.tls_port.into_iter().chain(own.tls_at_broker.then_some(here.port));
-    let over_tls = tls_ports.map(|port| format!("turns:{}:{port}?transport=tcp", here.host));
+    // Firewalls let out the port by which the client has come.
+    let tls_port = own.tls_at_broker.then_some(here.port).or(own.tls_port);
+    let over_tls = tls_port.map(|port| format!("turns:{}:{port}?transport=tcp", here.host));
     let turn: Vec<String> =
         own.turn_urls.iter().cloned().chain(over_tls).chain(config.turn_urls.iter().cloned()).collect();
     let mut servers = Vec::new();
@@ -403,7 +420,6 @@ mod tests {
             {
                 "urls": [
                     "turn:192.0.2.1:3479?transport=udp",
-                    "turns:example.org:3479?transport=tcp",
                     "turns:example.org:8443?transport=tcp",
                     "turn:turn.example.org",
                 ],
@@ -412,6 +428,15 @@ mod tests {
             },
         ]);
         assert_eq!(json!(servers), expected);
+    }
+
+    #[test]
+    fn a_client_is_told_one_address_of_the_server_for_each_transport() {
+        let both = urls(&["turn:192.0.2.1:3479", "turn:[2001:db8::1]:3479"]);
+        for (client, expected) in [("198.51.100.1", &both[..1]), ("2001:db8::9", &both[1..])] {
+            assert_eq!(of_family(both.clone(), client.parse().unwrap()), expected, "{client}");
+        }
+        assert_eq!(of_family(both[..1].to_vec(), "2001:db8::9".parse().unwrap()), &both[..1]);
     }
 
     #[test]

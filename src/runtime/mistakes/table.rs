@@ -6,10 +6,8 @@ use crate::runtime::KEYS_UNREAD;
 use peerbroker_broker::events::{Event, Mistake, PeerAddress};
 use peerbroker_broker::limits::address_text;
 use peerbroker_broker::protocols::{mistakes::turns_on, peerjs};
-use peerbroker_core::vocabulary::{Dialect, Limit, RealmKind, Refusal};
-
-/// Longest text of a client in a line.
-const MAX_SHOWN_CHARS: usize = 128;
+use peerbroker_core::media_api::TurnRefusal;
+use peerbroker_core::vocabulary::{Dialect, Foreign, Limit, RealmKind, Refusal};
 
 /// Edits that make two keys look alike.
 const MAX_EDITS: usize = 2;
@@ -38,7 +36,7 @@ pub(crate) fn mistake_words(event: &Event) -> Option<String> {
     match event {
         Event::ClientMistake(sent) => match &sent.mistake {
             Mistake::NotFound { method, path, .. } => {
-                Some(format!("asked for {} ({method}), which is not here", shown(path)))
+                Some(format!("asked for {} ({method}), which is not here", Foreign::new(path)))
             }
             _ => line(event, false, &|| None).map(|line| line.what),
         },
@@ -118,8 +116,8 @@ pub(super) fn line<'a>(
     let size = if address.is_some_and(|address| address.to_canonical().is_ipv6()) { "/64" } else { "" };
     let counted = address_text(address) + size;
     let address = address.filter(|_| !matches!(seen, Hit(_)));
-    let id = id.map(|id| shown(id.as_str())).unwrap_or_default();
-    let page = origin.as_deref().map(shown).unwrap_or_default();
+    let id = id.map(|id| format!("{id:?}")).unwrap_or_default();
+    let page = origin.as_deref().map(|page| Foreign::new(page).to_string()).unwrap_or_default();
     let address = address.map(|address| format!("from {address}"));
     // Crawlers ask for anything, so their requests are one mistake, and the client's text has the latest one. That of `CorsRefused`
     // lacks the page, which its words have.
@@ -248,6 +246,25 @@ pub(super) fn line<'a>(
             ("from {counted} guessed tokens of the API")
             ("is it a program with an old token? If not, keep strangers away from --ops_port");
 
+        Sent(TurnRefused { why: TurnRefusal::Credentials, .. }) =>
+            ("asked for TURN with a wrong username or password")
+            ("they are not made of this --turn_secret: do all nodes have the same? Without one, each start makes another");
+        Sent(TurnRefused { why: TurnRefusal::Expired, .. }) =>
+            ("asked for TURN with credentials that have expired")
+            ("its page keeps those of …/ice for longer than --turn_ttl, or the clock of this machine is wrong");
+        Sent(TurnRefused { why: TurnRefusal::Key, key }) =>
+            ("asked for TURN for the key {}, which may not use it", Foreign::new(key))
+            ("there is no such active key, its --ice_servers is off, or the address is banned");
+        Sent(TurnRefused { why: TurnRefusal::KeyQuota, key }) =>
+            ("wanted more TURN allocations than the key {} may have", Foreign::new(key))
+            ("--turn_allocations_per_key sets how many, or --relay_calls_per_key of the key");
+        Sent(TurnRefused { why: TurnRefusal::AddressQuota, .. }) =>
+            ("wanted more TURN allocations than an address may have")
+            ("--turn_allocations_per_address sets how many");
+        Sent(TurnRefused { .. }) =>
+            ("wanted more TURN allocations than this server has")
+            ("--turn_allocations sets how many");
+
         Sent(CertificateRefused) =>
             ("does not trust the certificate")
             ("browsers trust one of a public authority, for the host name in the address: see TLS in the documentation");
@@ -314,14 +331,6 @@ fn nearest(asked: &str, keys: &[Key]) -> String {
     hint.to_owned()
 }
 
-/// A text of a client, as `{:?}` writes it, cut to a readable length.
-fn shown(text: &str) -> String {
-    match text.char_indices().nth(MAX_SHOWN_CHARS) {
-        Some((end, _)) => format!("{:?}…", text.get(..end).unwrap_or_default()),
-        None => format!("{text:?}"),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -348,10 +357,5 @@ mod tests {
         ] {
             assert!(nearest(asked, keys).starts_with(hint), "{asked}: {}", nearest(asked, keys));
         }
-    }
-
-    #[test]
-    fn a_long_text_of_a_client_is_cut() {
-        assert!(shown(&"x".repeat(100_000)).len() < 200);
     }
 }

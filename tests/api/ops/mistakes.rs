@@ -6,7 +6,8 @@ use serde_json::json;
 
 use crate::harness::keys::INVALID_KEY;
 use crate::harness::messages::error;
-use crate::harness::ops::with_api;
+use crate::harness::ops::{with_api, with_everything};
+use crate::harness::turn_client::{Datagrams, SECRET, TurnClient, USERNAME};
 use crate::harness::wait_until;
 
 #[test]
@@ -97,4 +98,21 @@ fn a_banned_address_that_goes_on_connecting_is_one_refusal() {
     wait_until("the refusal", || !refusals()[0].is_null());
     let expected = json!([{ "kind": "refused", "address": "127.0.0.1", "reason": "banned", "ago": 0 }]);
     assert_eq!(refusals(), expected);
+}
+
+#[test]
+fn a_refusal_of_turn_is_shown_with_what_was_wrong() {
+    let (server, api) = with_everything();
+    let at = server.turn_urls().unwrap().stun[0].strip_prefix("stun:").unwrap().parse().unwrap();
+    let mistakes = || api.get("/api/mistakes").json["mistakes"].take();
+    for (secret, username, what) in [
+        ("another secret", USERNAME, "asked for TURN with a wrong username or password"),
+        (SECRET, "1:peerjs", "asked for TURN with credentials that have expired"),
+        (SECRET, "9999999999:x", "asked for TURN for the key \"x\", which may not use it"),
+    ] {
+        let refused = TurnClient::allocate_with(secret, username, Box::new(Datagrams::to(at)));
+        assert_eq!(refused.err(), Some(401), "{what}");
+        wait_until(what, || mistakes()[0]["what"] == what);
+        assert_eq!(mistakes()[0]["latest"], "from 127.0.0.1");
+    }
 }

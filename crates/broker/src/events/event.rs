@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::report::ConnectionReport;
-use peerbroker_core::media_api::{CallFailure, RelayedOver};
+use peerbroker_core::media_api::{CallFailure, RelayedOver, TurnRefusal};
 
 use peerbroker_core::vocabulary::{
     ApiKey, ClientVersion, CloseReason, ConnId, ConnectionKind, HandshakeRefusal, Limit, MessageKind, NodeId,
@@ -361,6 +361,13 @@ pub enum Mistake {
         what: String,
         /// Advice.
         hint: String,
+    },
+    /// A request of a client of TURN was refused.
+    TurnRefused {
+        /// The reason.
+        why: TurnRefusal,
+        /// The key in its username, if the client has proved it; otherwise empty.
+        key: String,
     },
     /// The client does not trust the certificate.
     CertificateRefused,

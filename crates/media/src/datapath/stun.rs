@@ -2,7 +2,10 @@
 
 use std::net::SocketAddr;
 
-use stun_types::attribute::XorMappedAddress;
+use stun_types::attribute::{
+    Attribute as _, AttributeStaticType as _, AttributeType, ErrorCode, Fingerprint, MessageIntegrity,
+    MessageIntegritySha256, Nonce, Realm, UnknownAttributes, Username, XorMappedAddress,
+};
 use stun_types::message::{Message, MessageWrite as _, MessageWriteExt as _, MessageWriteVec};
 
 /// First bytes of STUN are below this; its cookie follows the length (RFC 8489, section 5).
@@ -33,8 +36,42 @@ pub(crate) fn may_be_stun(first: u8) -> bool {
     first < STUN
 }
 
-/// The address that a client's request came from.
+/// Attributes of ICE's checks (RFC 8445, section 7.1).
+pub(crate) const PRIORITY: AttributeType = AttributeType::new(0x0024);
+pub(crate) const USE_CANDIDATE: AttributeType = AttributeType::new(0x0025);
+
+/// Attributes of credentials, which any request may have.
+const OF_ALL: [AttributeType; 6] = [
+    Username::TYPE,
+    Realm::TYPE,
+    Nonce::TYPE,
+    MessageIntegrity::TYPE,
+    MessageIntegritySha256::TYPE,
+    Fingerprint::TYPE,
+];
+
+/// Most unknown attributes that an answer names.
+const MAX_UNKNOWN: usize = 8;
+
+/// The attributes of a request that must be understood, and are not: neither `known` nor of credentials (RFC 8489, section 6.3.1).
+pub(crate) fn unknown_attributes(request: &Message<'_>, known: &[AttributeType]) -> Vec<AttributeType> {
+    let types = request.iter_attributes().map(|(_, attribute)| attribute.get_type());
+    let is_known = |kind: &AttributeType| known.contains(kind) || OF_ALL.contains(kind);
+    types.filter(|kind| kind.comprehension_required() && !is_known(kind)).take(MAX_UNKNOWN).collect()
+}
+
+/// The address that a client's request came from. A client that asks for the answer of another port must not believe that it has it.
 pub(crate) fn mapped(request: &Message<'_>, from: SocketAddr) -> Vec<u8> {
+    let unknown = unknown_attributes(request, &[PRIORITY, USE_CANDIDATE]);
+    if !unknown.is_empty() {
+        let mut answer = Message::builder_error(request, MessageWriteVec::with_capacity(56));
+        // Without a text: the answer to a stranger is short. Both fit.
+        if let Ok(code) = ErrorCode::new(ErrorCode::UNKNOWN_ATTRIBUTE, "") {
+            let _ = answer.add_attribute(&code);
+        }
+        let _ = answer.add_attribute(&UnknownAttributes::new(&unknown));
+        return answer.finish();
+    }
     let mut answer = Message::builder_success(request, MessageWriteVec::with_capacity(44));
     // It fits, and is the only one.
     let _ = answer.add_attribute(&XorMappedAddress::new(from, request.transaction_id()));

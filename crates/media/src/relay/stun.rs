@@ -7,14 +7,13 @@ use stun_types::message::{
 };
 
 use super::endpoint::Endpoint;
+use crate::datapath::stun::{PRIORITY, USE_CANDIDATE};
 
 /// Longest message that is read: ICE's have some 100 bytes.
 const MAX_BYTES: usize = 548;
 
 const HEADER: usize = 20;
 
-const PRIORITY: AttributeType = AttributeType::new(0x0024);
-const USE_CANDIDATE: AttributeType = AttributeType::new(0x0025);
 const ICE_CONTROLLED: AttributeType = AttributeType::new(0x8029);
 const ICE_CONTROLLING: AttributeType = AttributeType::new(0x802A);
 
@@ -109,6 +108,8 @@ fn credentials(pwd: &str) -> MessageIntegrityCredentials {
 mod tests {
     use std::net::SocketAddr;
 
+    use stun_types::attribute::UnknownAttributes;
+
     use super::super::endpoint::Transport;
     use super::*;
     use crate::datapath::stun::mapped;
@@ -149,6 +150,26 @@ mod tests {
         assert!(!request.nominates());
         assert!(request.is_proved_by(PASSWORD));
         assert!(!request.is_proved_by("another"));
+    }
+
+    #[test]
+    fn a_question_that_asks_for_more_than_an_address_is_refused() {
+        // CHANGE-REQUEST, RESPONSE-PORT, PADDING, and one that nobody knows.
+        for kind in [0x0003, 0x0027, 0x0026, 0x7777] {
+            let mut request = Message::builder_request(BINDING, MessageWriteVec::new());
+            request.add_attribute(&RawAttribute::new(PRIORITY, &[0; 4])).unwrap();
+            request.add_attribute(&RawAttribute::new(AttributeType::new(kind), &[0; 4])).unwrap();
+            request.add_attribute(&RawAttribute::new(USE_CANDIDATE, &[])).unwrap();
+            let request = request.finish();
+            let answer = mapped(&parse(&request).message, "192.0.2.1:5000".parse().unwrap());
+            let answer = parse(&answer).message;
+            assert_eq!(answer.attribute::<ErrorCode>().unwrap().code(), ErrorCode::UNKNOWN_ATTRIBUTE);
+            let unknown = answer.attribute::<UnknownAttributes>().unwrap();
+            assert!(
+                unknown.has_attribute(AttributeType::new(kind))
+                    && answer.as_bytes().len() <= 2 * request.len()
+            );
+        }
     }
 
     #[test]

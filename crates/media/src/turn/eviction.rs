@@ -22,12 +22,12 @@ pub(super) struct Unused {
 }
 
 impl Unused {
-    /// The unused allocation among `all` that is ended next: the oldest of the site with the most. Only if these are more than
-    /// twice as many as the asking site holds, so that equals do not evict each other in turn.
+    /// The unused allocation among `all` that is ended next: the oldest of the site with the most, among those that `may_go`. Only if
+    /// these are more than twice as many as the asking site holds, so that equals do not evict each other in turn.
     pub(super) fn next(
         &mut self,
         all: impl FnOnce() -> Vec<Arc<Allocation>>,
-        of_key: Option<&str>,
+        may_go: impl Fn(&Allocation) -> bool,
         held: usize,
         now: Instant,
     ) -> Option<Arc<Allocation>> {
@@ -38,7 +38,7 @@ impl Unused {
         for at in (0..self.ranked.len()).rev() {
             let (_, allocation) = self.ranked.get(at).filter(|(rank, _)| *rank > 2 * held)?;
             let unused = allocation.upgrade().filter(|allocation| allocation.is_unused(now));
-            if unused.as_ref().is_some_and(|unused| of_key.is_some_and(|key| key != unused.proved.key)) {
+            if unused.as_ref().is_some_and(|unused| !may_go(unused)) {
                 continue;
             }
             self.ranked.remove(at);

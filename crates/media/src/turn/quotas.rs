@@ -61,6 +61,11 @@ impl Quotas {
         }
     }
 
+    /// Allocations of an address.
+    pub(super) fn of_address(&self, address: IpAddr) -> usize {
+        self.by_address.count(&AddressPrefix::of(address))
+    }
+
     /// Allocations of an address's site.
     pub(super) fn of_site(&self, address: IpAddr) -> usize {
         self.by_site.count(&AddressPrefix::site(address))

@@ -11,8 +11,8 @@ use peerbroker_core::media_api::TurnRefusal;
 use peerbroker_core::rate_limit::RateLimit;
 use stun_types::AddressFamily;
 use stun_types::attribute::{
-    Attribute as _, AttributeFromRaw, AttributeStaticType, AttributeType, ErrorCode, Fingerprint,
-    MessageIntegrity, MessageIntegritySha256, Nonce, Realm, Username, XorMappedAddress,
+    Attribute as _, AttributeFromRaw, AttributeStaticType, AttributeType, ErrorCode, MessageIntegrity,
+    MessageIntegritySha256, Nonce, Realm, Username, XorMappedAddress,
 };
 use stun_types::message::{IntegrityAlgorithm, LongTermKeyCredentials, Message, MessageIntegrityCredentials};
 use turn_types::attribute::{
@@ -25,6 +25,7 @@ use super::allocation::{Allocation, Proved, Rights};
 use super::answers::{ErrorResponse, REALM, success};
 use super::relayed::RelayedSocket;
 use super::server::{Asked, Server, canonical};
+use crate::datapath::stun::unknown_attributes;
 
 /// Lifetime of an allocation, in seconds: by default, and at most (RFC 8656, section 3.2).
 const LIFETIME: u32 = 600;
@@ -57,15 +58,16 @@ impl Server {
                 if challenge.len() <= MAX_AMPLIFIED * request.as_bytes().len() {
                     return challenge;
                 }
-                self.record_refusal(TurnRefusal::Request);
+                self.record_refusal(TurnRefusal::Request, "", client);
                 return BAD_REQUEST.answer(request, None);
             }
             Err(refused) => {
-                self.record_refusal(refused.why);
+                self.record_refusal(refused.why, "", client);
                 return refused.answer(request, None);
             }
         };
         let integrity = proved.integrity.clone();
+        let key = proved.key.clone();
         let answered = if allocation.is_some_and(|allocation| allocation.proved.username != proved.username) {
             Err(ErrorResponse::new(ErrorCode::WRONG_CREDENTIALS, TurnRefusal::Credentials))
         } else {
@@ -79,7 +81,7 @@ impl Server {
             }
         };
         answered.unwrap_or_else(|refused| {
-            self.record_refusal(refused.why);
+            self.record_refusal(refused.why, &key, client);
             refused.answer(request, Some(&integrity))
         })
     }
@@ -100,8 +102,8 @@ impl Server {
         if !self.nonces.is_valid(nonce.nonce(), client.id.address, now) {
             return Err(ErrorResponse::new(ErrorCode::STALE_NONCE, TurnRefusal::Credentials));
         }
-        let challenge = |why| {
-            self.record_refusal(why);
+        let challenge = |why, key: &str| {
+            self.record_refusal(why, key, client);
             match why {
                 TurnRefusal::Expired => {
                     ErrorResponse::saying(ErrorCode::UNAUTHORIZED, "Expired Credentials", why)
@@ -115,7 +117,7 @@ impl Server {
             // Credentials that expire during a call do not end it.
             Some(allocation) => allocation.proved.clone(),
             None => {
-                let (key, password) = self.password_of(username).map_err(challenge)?;
+                let (key, password) = self.password_of(username).map_err(|why| challenge(why, ""))?;
                 let username = username.to_owned();
                 let credentials = LongTermKeyCredentials::new(username.clone(), password, REALM.to_owned());
                 let integrity =
@@ -124,11 +126,11 @@ impl Server {
             }
         };
         if request.validate_integrity_with_key(&proved.integrity).is_err() {
-            return Err(challenge(TurnRefusal::Credentials));
+            return Err(challenge(TurnRefusal::Credentials, ""));
         }
         // Asked last: only clients with credentials learn whether a key may use TURN.
         if !self.context.host.may_use_turn(&proved.key, client.id.address.ip()) {
-            return Err(challenge(TurnRefusal::Key));
+            return Err(challenge(TurnRefusal::Key, &proved.key));
         }
         Ok(proved)
     }
@@ -283,26 +285,12 @@ fn receiver(
 
 /// Refuses a request with an attribute that must be understood, but is unknown (RFC 8489, section 6.3.1).
 fn check_attributes(request: &Message<'_>, known: &[AttributeType]) -> Result<(), ErrorResponse> {
-    let of_all = [
-        Username::TYPE,
-        Realm::TYPE,
-        Nonce::TYPE,
-        MessageIntegrity::TYPE,
-        MessageIntegritySha256::TYPE,
-        Fingerprint::TYPE,
-    ];
-    let types = request.iter_attributes().map(|(_, attribute)| attribute.get_type());
-    let is_known = |kind: &AttributeType| known.contains(kind) || of_all.contains(kind);
-    let unknown: Vec<_> =
-        types.filter(|kind| kind.comprehension_required() && !is_known(kind)).take(MAX_UNKNOWN).collect();
+    let unknown = unknown_attributes(request, known);
     if unknown.is_empty() {
         return Ok(());
     }
     Err(ErrorResponse { unknown, ..ErrorResponse::new(ErrorCode::UNKNOWN_ATTRIBUTE, TurnRefusal::Request) })
 }
-
-/// Most unknown attributes that an answer names.
-const MAX_UNKNOWN: usize = 8;
 
 /// An attribute, if the request has it.
 fn read<'a, A: AttributeStaticType + AttributeFromRaw<'a>>(

@@ -8,6 +8,7 @@ use dashmap::{DashMap, Entry};
 use parking_lot::Mutex;
 use peerbroker_core::clock::Instant;
 use peerbroker_core::media_api::{Dropped, MediaContext, TurnLimits, TurnRefusal, TurnTotals};
+use peerbroker_core::vocabulary::AddressPrefix;
 use stun_types::message::{BINDING, Message, MessageClass};
 use tokio_rustls::TlsAcceptor;
 use turn_types::attribute::{Data, XorPeerAddress};
@@ -30,6 +31,9 @@ use crate::datapath::stun::{is_channel, is_stun, mapped};
 /// Places of unused allocations that are tried.
 const TRIES: usize = 3;
 
+/// Milliseconds between two refusals for one reason of which the host is told.
+const TELL_EVERY: u64 = 60_000;
+
 /// A TURN server, or one that answers STUN alone.
 pub(crate) struct Server {
     pub(super) context: MediaContext,
@@ -42,6 +46,8 @@ pub(crate) struct Server {
     pub(super) traffic: TrafficCounters,
     /// The totals that nothing else knows.
     pub(super) counted: Mutex<TurnTotals>,
+    /// For each reason, the time from which the host is told of a refusal again.
+    tell_from: Mutex<[Instant; TurnRefusal::ALL.len()]>,
     unused: Mutex<Unused>,
     unverified: UnverifiedSourceLimiter,
     by_client: DashMap<ClientId, Arc<Allocation>>,
@@ -85,6 +91,7 @@ impl Server {
             quotas: Quotas::default(),
             traffic: TrafficCounters::default(),
             counted: Mutex::default(),
+            tell_from: Mutex::default(),
             unused: Mutex::default(),
             unverified: UnverifiedSourceLimiter::default(),
             by_client: DashMap::new(),
@@ -256,7 +263,8 @@ impl Server {
         None
     }
 
-    /// A place for an allocation of a key and a client's address; if necessary that of an unused one.
+    /// A place for an allocation of a key and a client's address; if necessary that of an unused one, whichever quota is used up: pages
+    /// with a pool of offers make many that nobody uses.
     pub(super) fn place(
         &self,
         key: &str,
@@ -271,13 +279,18 @@ impl Server {
         let mut taken = self.quotas.take(key, own, address, limits);
         // Tries again if other threads take it first.
         for _ in 0..TRIES {
-            let of_key = match &taken {
-                Err(TurnRefusal::Capacity) => None,
-                Err(TurnRefusal::KeyQuota) => Some(key),
-                _ => break,
+            let Err(full) = &taken else { break };
+            let unit = match self.quotas.of_address(address) >= limits.allocations_per_address {
+                true => AddressPrefix::of,
+                false => AddressPrefix::site,
             };
-            let held = self.quotas.of_site(address);
-            let unused = self.unused.lock().next(|| self.all(), of_key, held, now);
+            let may_go = |unused: &Allocation| match full {
+                TurnRefusal::KeyQuota => unused.proved.key == key,
+                TurnRefusal::AddressQuota => unit(unused.client.id.address.ip()) == unit(address),
+                _ => true,
+            };
+            let held = if *full == TurnRefusal::AddressQuota { 0 } else { self.quotas.of_site(address) };
+            let unused = self.unused.lock().next(|| self.all(), may_go, held, now);
             let Some(unused) = unused else { break };
             self.remove(&unused);
             drop(unused);
@@ -361,10 +374,19 @@ impl Server {
         totals
     }
 
-    /// Counts a refused request.
-    pub(super) fn record_refusal(&self, why: TurnRefusal) {
+    /// Counts a refused request, and tells the host. The key is empty unless the client has proved it.
+    pub(super) fn record_refusal(&self, why: TurnRefusal, key: &str, client: &Client) {
         if let Some(refused) = self.counted.lock().refused.get_mut(why as usize) {
             *refused += 1;
+        }
+        let now = self.now();
+        let is_due = self.tell_from.lock().get_mut(why as usize).is_some_and(|from| {
+            let is_due = *from <= now;
+            *from = if is_due { now.plus_millis(TELL_EVERY) } else { *from };
+            is_due
+        });
+        if is_due {
+            self.context.host.turn_refused(why, key, client.id.address.ip());
         }
     }
 }

@@ -171,7 +171,7 @@ fn connected_clients_are_told_unless_they_have_another_call_that_goes_on() {
     world.prove(&callee);
     let told = RefCell::new(Vec::new());
     world.calls.end(None, |EndedCalls { key, clients }| {
-        told.borrow_mut().push(format!("{key} {}", clients.join(" ")));
+        told.borrow_mut().push(format!("{} {}", key.as_str(), clients.join(" ")));
         true
     });
     assert_eq!(told.into_inner(), ["k a b"], "b and c have a call that goes directly");

@@ -81,7 +81,7 @@ impl MediaHost for Told {
 
 impl Told {
     fn tell(&self, Parties { key, offerer, answerer, .. }: Parties<'_>, what: String) {
-        self.0.lock().unwrap().push(format!("{key}: {offerer} to {answerer} {what}"));
+        self.0.lock().unwrap().push(format!("{}: {offerer} to {answerer} {what}", key.as_str()));
     }
 }
 

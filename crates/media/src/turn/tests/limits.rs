@@ -83,6 +83,22 @@ fn a_full_key_gives_up_its_own_unused_allocations_only() {
 }
 
 #[test]
+fn a_full_address_gives_up_its_own_unused_allocations_only() {
+    let world = World::new(|limits| limits.allocations_per_address = 4);
+    let others = allocate(&world, "192.0.2.2", 1..5);
+    let used = allocate(&world, "192.0.2.1", 1..4);
+    used.iter().for_each(|(client, at)| client.say_to_itself(*at));
+    let [(unused, _)] = &allocate(&world, "192.0.2.1", 4..5)[..] else { panic!("it was refused") };
+    // The next page of the same school.
+    let (next, at) = &allocate(&world, "192.0.2.1", 5..6)[0];
+    assert_eq!(unused.refresh(None).code(), Some(437));
+    next.say_to_itself(*at);
+    world.advance(Duration::from_secs(2));
+    assert_eq!(world.client("192.0.2.1:6").allocate().code(), Some(486), "all are used");
+    assert!(others.iter().chain(&used).all(|(client, _)| client.refresh(None).code().is_none()));
+}
+
+#[test]
 fn a_client_that_comes_and_goes_leaves_nothing_behind() {
     let world = World::new(|limits| limits.allocations = 1);
     let client = world.client("192.0.2.1:5000");

@@ -23,6 +23,8 @@ use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::client::legacy::connect::dns::Name;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use jiff::Timestamp;
+use jiff::fmt::rfc2822;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::ring::default_provider;
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
@@ -242,10 +244,16 @@ impl IncomingResponse {
     }
 }
 
-/// The pause that an answer asks for, in seconds. Dates are ignored.
+/// The pause that an answer asks for: seconds, or a date (RFC 9110, section 10.2.3), by the clock of its server if that is known.
 pub(crate) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
-    let value = headers.get(header::RETRY_AFTER)?.to_str().ok()?;
-    value.trim().parse().ok().map(Duration::from_secs)
+    let text = |name| headers.get(name)?.to_str().ok();
+    let date = |text: &str| rfc2822::DateTimeParser::new().parse_timestamp(text.trim()).ok();
+    let asked = text(header::RETRY_AFTER)?;
+    if let Ok(seconds) = asked.trim().parse() {
+        return Some(Duration::from_secs(seconds));
+    }
+    let sent = text(header::DATE).and_then(date).unwrap_or_else(Timestamp::now);
+    Duration::try_from(date(asked)?.duration_since(sent)).ok()
 }
 
 /// Reads the URL of a webhook. The error describes the fault, to be read after "the URL".

@@ -1,7 +1,9 @@
 //! The Unix socket at which a reverse proxy on the same machine finds the server.
 
+use std::ffi::OsString;
 use std::fs::{self, Permissions};
 use std::io::{self, ErrorKind};
+use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
@@ -10,6 +12,12 @@ use super::error::StartError;
 
 /// All users of the machine may connect, as to a port of it. The directory can keep them out.
 const MODE: u32 = 0o666;
+
+/// The end of the name of a socket that is not published.
+const SUFFIX: &[u8] = b".new";
+
+/// Most bytes of the path of a socket: 103 on BSD and macOS, 107 on Linux.
+const MAX_BYTES: usize = if cfg!(target_os = "linux") { 107 } else { 103 };
 
 /// A Unix socket that is bound and has not its name yet.
 pub(super) struct UnixSocket {
@@ -46,9 +54,7 @@ impl UnixSocket {
     /// Binds it under a name of its own, so that a server that still has `path` keeps it until this one serves.
     pub(super) fn bind(path: &Path, is_shared: bool) -> Result<Self, StartError> {
         Self::check(path, is_shared)?;
-        let mut unpublished = path.as_os_str().to_owned();
-        unpublished.push(".new");
-        let unpublished = PathBuf::from(unpublished);
+        let unpublished = unpublished(path);
         let open = || {
             match fs::remove_file(&unpublished) {
                 Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
@@ -69,6 +75,17 @@ impl UnixSocket {
         let name = SocketName { inode: inode(&self.path), path: self.path };
         Ok((self.listener, name))
     }
+}
+
+/// The name of a socket that is not published: behind a long path there is no room for more (`sockaddr_un`), so its last letter differs.
+fn unpublished(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().as_bytes().to_owned();
+    if name.len() + SUFFIX.len() <= MAX_BYTES {
+        name.extend(SUFFIX);
+    } else if let Some(last) = name.last_mut() {
+        *last = if *last == b'~' { b'-' } else { b'~' };
+    }
+    OsString::from_vec(name).into()
 }
 
 impl SocketName {

@@ -16,7 +16,7 @@ use super::queues::Outcome;
 use crate::keys::{Webhook, WebhookSecret};
 use crate::outbound::{Bounds, HttpClient, IncomingResponse, NoAnswer, Reach, parse_url, retry_after};
 use peerbroker_broker::events::{Event, Row, WebhookEvent};
-use peerbroker_core::vocabulary::ConnId;
+use peerbroker_core::vocabulary::{ConnId, printable};
 
 /// The timeout of a request, from DNS to the end of the answer. Standard Webhooks recommends 15 to 30 s.
 const TIMEOUT: Duration = Duration::from_secs(15);
@@ -162,9 +162,9 @@ impl Attempt {
 /// The beginning of a text of the endpoint on one line, behind a colon.
 fn shown(body: &[u8]) -> String {
     let start = body.get(..MAX_SHOWN_BYTES).unwrap_or(body);
-    let text = String::from_utf8_lossy(start).replace(char::is_control, " ");
+    let text = String::from_utf8_lossy(start);
     let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
-    if text.is_empty() { text } else { format!(": {text}") }
+    if text.is_empty() { text } else { format!(": {}", printable(&text)) }
 }
 
 /// One signature for each secret, with blanks between them.
@@ -268,9 +268,16 @@ mod tests {
     }
 
     #[test]
-    fn a_pause_is_asked_for_in_seconds() {
-        for (text, pause) in [("120", Some(120)), ("Wed, 21 Oct 2026 07:28:00 GMT", None), ("-1", None)] {
-            let headers = HeaderMap::from_iter([(header::RETRY_AFTER, text.parse().unwrap())]);
+    fn a_pause_is_asked_for_in_seconds_or_by_a_date() {
+        for (text, pause) in [
+            ("120", Some(120)),
+            ("Wed, 21 Oct 2026 07:28:20 GMT", Some(20)),
+            ("Wed, 21 Oct 2026 07:27:00 GMT", None),
+            ("-1", None),
+        ] {
+            let sent = "Wed, 21 Oct 2026 07:28:00 GMT".parse().unwrap();
+            let headers =
+                HeaderMap::from_iter([(header::RETRY_AFTER, text.parse().unwrap()), (header::DATE, sent)]);
             assert_eq!(retry_after(&headers), pause.map(Duration::from_secs), "{text}");
         }
     }

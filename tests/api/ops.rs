@@ -18,6 +18,7 @@ mod tokens;
 use serde_json::{Value, json};
 
 use crate::harness::api::Api;
+use crate::harness::http_client::HttpConnection;
 use crate::harness::keys::{INVALID_KEY, plain_key};
 use crate::harness::messages::{HEARTBEAT, error};
 use crate::harness::ops::with_api;
@@ -168,7 +169,7 @@ fn a_kick_ends_every_kind_of_connection() {
         let mut socket = server.client("socket");
         let mut stream = server.stream("stream");
         let mut guest = server.guest("a guest");
-        let guest_id = server.guests().ids()[0].to_string();
+        let guest_id = server.guests().ids()[0].as_str().to_owned();
         let tenant = server.tenant("peerjs");
         for id in ["socket", "stream", &guest_id] {
             assert!(!tenant.kick(id).is_empty() && tenant.kick(id).is_empty(), "{id}");
@@ -289,4 +290,21 @@ fn texts_of_every_kind_are_only_texts() {
     }
     assert_eq!(keys_of(&api, "").0, ["one", "peerjs"]);
     server.client_of("one", "a");
+}
+
+#[test]
+fn head_is_answered_as_get_without_a_body() {
+    let (_server, api) = with_api(&[], None, |_| {});
+    for path in ["/readyz", "/healthz", "/metrics", "/api/stats", "/api/keys", "/", "/nothing"] {
+        let mut connection = HttpConnection::open(api.address);
+        for method in ["GET", "HEAD"] {
+            connection.send(format!("{method} {path} HTTP/1.1\r\nHost: localhost\r\n\r\n"));
+        }
+        let [get, head] = [false, true].map(|is_head| connection.response(is_head));
+        assert_eq!(
+            (head.status, head.header("content-type")),
+            (get.status, get.header("content-type")),
+            "{path}"
+        );
+    }
 }

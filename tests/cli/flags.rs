@@ -58,6 +58,29 @@ fn an_empty_variable_counts_as_unset() {
 }
 
 #[test]
+fn a_variable_of_a_file_with_line_breaks_of_windows_is_read() {
+    let env = [("PEERBROKER_PORT", "9000\r"), ("PEERBROKER_QUIET", "true\r"), ("PEERSERVER_PATH", "/a\r")];
+    let shown = run(&["config", "show"], &env);
+    assert_eq!(shown.status.code(), Some(0), "{}", shown.stderr);
+    assert!(shown.stdout.iter().any(|line| line.starts_with("path = \"/a\"")), "{:#?}", shown.stdout);
+}
+
+#[test]
+fn a_host_outside_ascii_is_told_how_browsers_write_it() {
+    for (flag, value) in [
+        ("--acme", "bücher.example"),
+        ("--turn_url", "turn:bücher.example"),
+        ("--stun_url", "stun:bücher.example"),
+        ("--cors", "https://bücher.example"),
+    ] {
+        let ended = run(&["config", "check", flag, value], &[]);
+        assert!(ended.stderr.contains("xn--"), "{flag}: {}", ended.stderr);
+    }
+    let ended = run(&["keys", "add", "--origin", "https://bücher.example"], &[]);
+    assert!(ended.stderr.contains("xn--"), "{}", ended.stderr);
+}
+
+#[test]
 fn every_setting_may_come_from_its_variable_and_is_shown_with_it() {
     for variable in variables() {
         let ended = run(&["config", "show"], &[(&variable, "\n")]);

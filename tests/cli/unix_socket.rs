@@ -89,3 +89,16 @@ fn a_path_at_which_no_socket_can_be_is_told() {
     assert!(error(&path).contains("another program listens on --unix_socket"));
     drop(client(Path::new(&path), "a"));
 }
+
+#[test]
+fn a_path_may_be_as_long_as_the_system_has_it() {
+    let directory = Directory::new();
+    let below = directory.arg("");
+    for length in [103, 104, 107] {
+        let path = format!("{below}{}", "s".repeat(length - below.len()));
+        let mut program = Program::start(&["--unix_socket", &path]);
+        drop(client(Path::new(&path), "a"));
+        assert_eq!(program.stop().status.code(), Some(0));
+        assert!(!Path::new(&path).exists(), "its name ends with the server");
+    }
+}

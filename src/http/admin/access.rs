@@ -32,7 +32,7 @@ use crate::keys::{KeyToken, unix_time};
 use crate::runtime::KEYS_UNREAD;
 use peerbroker_broker::config::{AdminToken, ApiTokens};
 use peerbroker_broker::limits::GuessSource;
-use peerbroker_core::vocabulary::ApiKey;
+use peerbroker_core::vocabulary::{ApiKey, printable};
 
 /// Time limit for a request, its body included.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
@@ -103,6 +103,10 @@ pub(super) async fn guard<B: MessageBody + 'static>(
     // The asterisk means the server itself (RFC 9110, section 9.3.7).
     if request.method() == Method::OPTIONS && request.path() == "*" {
         return Ok(request.into_response(HttpResponse::NoContent()));
+    }
+    if request.method() == Method::HEAD {
+        // The codec, which has read the real method, leaves the body out of the answer.
+        request.head_mut().method = Method::GET;
     }
     let target = Target::take(&mut request)?;
     // Before tokens of keys are looked for.
@@ -195,7 +199,8 @@ fn check_key_token(
     }
     let scopes = scopes.iter().map(|scope| scope.label()).collect::<Vec<_>>().join(", ");
     Err(Problem::forbidden(format!(
-        "this token may do these things for the key {key}, and no others: {scopes}"
+        "this token may do these things for the key {}, and no others: {scopes}",
+        printable(key.as_str())
     )))
 }
 

@@ -51,17 +51,21 @@ pub(super) async fn answer(config: Arc<Config>, request: &HttpRequest, below: &s
     Some(with(response, [NOSNIFF, NO_CACHE]))
 }
 
-/// The relative path that a URL names. Refuses hidden names, `..`, and encoded separators.
+/// The one hidden directory that is served: apps and programs find files about a site there (RFC 8615).
+const WELL_KNOWN: &str = ".well-known";
+
+/// The relative path that a URL names. Refuses other hidden names, `..`, and encoded separators.
 fn local_name(below: &str) -> Option<PathBuf> {
     if below.is_empty() {
         return Some(PathBuf::new());
     }
-    let segment = |encoded| {
+    let segment = |(index, encoded)| {
         let name = decode(encoded)?.into_owned();
-        let is_named = !name.is_empty() && !name.starts_with('.');
+        let is_hidden = name.starts_with('.') && (index > 0 || name != WELL_KNOWN);
+        let is_named = !name.is_empty() && !is_hidden;
         (is_named && !name.contains(['/', '\\', '\0']) && system::is_plain_name(&name)).then_some(name)
     };
-    below.strip_suffix('/').unwrap_or(below).split('/').map(segment).collect()
+    below.strip_suffix('/').unwrap_or(below).split('/').enumerate().map(segment).collect()
 }
 
 fn find(config: &Config, name: &Path, with_slash: bool) -> Option<Found> {
@@ -137,6 +141,8 @@ pub(super) fn content_type(name: &Path) -> Mime {
     let known = match extension.to_ascii_lowercase().as_str() {
         "mjs" | "cjs" => "text/javascript",
         "map" | "importmap" => "application/json",
+        // The file of Apple's links to apps.
+        "" if name.ends_with("apple-app-site-association") => "application/json",
         // Types of TypeScript. Other `.ts` files are video.
         "ts" if name.to_str().is_some_and(|name| name.ends_with(".d.ts")) => "text/plain",
         "m4a" => "audio/mp4",
@@ -189,6 +195,10 @@ mod tests {
             ("a%00", None),
             (".git/config", None),
             ("a/.env", None),
+            (".well-known/assetlinks.json", Some(".well-known/assetlinks.json")),
+            (".well-known/.env", None),
+            ("a/.well-known/b", None),
+            (".well-known2/b", None),
             ("a/%2eenv", None),
             ("%", None),
             ("%2", None),
@@ -238,6 +248,7 @@ mod tests {
             ("a.ktx2", "image/ktx2"),
             ("a.pdf", "application/pdf"),
             ("a.bin", "application/octet-stream"),
+            (".well-known/apple-app-site-association", "application/json"),
             ("LICENSE", "application/octet-stream"),
         ] {
             assert_eq!(content_type(Path::new(name)).to_string(), kind, "{name}");

@@ -93,8 +93,9 @@ pub fn host(text: &str) -> Option<Odd> {
 
 /// An empty key.
 pub fn key(text: &str) -> Option<Odd> {
-    let default = Config::default().key;
-    text.is_empty().then(|| odd(&default, format!("is empty, so the key is {default}")))?
+    let key = Config::default().key;
+    let default = key.as_str();
+    text.is_empty().then(|| odd(default, format!("is empty, so the key is {default}")))?
 }
 
 /// A number that JavaScript reads, as in `1e4`, and one with letters behind it, as in `9000abc`, which it reads from a variable.

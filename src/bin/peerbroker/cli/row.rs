@@ -149,6 +149,9 @@ impl Slot<Choice> for Dialects {
     }
 }
 
+/// Advice about names of hosts outside ASCII (RFC 5890).
+const INTERNATIONAL: &str = "Write a name with letters beyond ASCII as browsers send it: xn--…";
+
 /// Makes the methods that set fields of a row.
 macro_rules! setters {
     ($($name:ident($($value:ident: $type:ty)?) => $($field:ident = $to:expr),+;)*) => {
@@ -168,7 +171,11 @@ impl<D: 'static> RowOf<D> {
     ) -> Self {
         let Kind { value_name, choices, alone, parse, show } = kind;
         let set = move |draft: &mut D, texts: &[OsString]| {
-            let parsed = |text: &OsString| parse(text).map_err(|why| Invalid::new(text, why));
+            let refused = |text: &OsString, why: String| {
+                let is_odd = matches!(value_name, "URL" | "NAME" | "ADDRESS") && !text.is_ascii();
+                Invalid::new(text, if is_odd { format!("{why}. {INTERNATIONAL}") } else { why })
+            };
+            let parsed = |text: &OsString| parse(text).map_err(|why| refused(text, why));
             at(draft).put(texts.iter().map(parsed).collect::<Result<_, _>>()?);
             Ok(())
         };
@@ -285,7 +292,10 @@ pub fn plain(markdown: &str) -> String {
     markdown.to_owned()
 }
 
-/// A variable of the process. An empty one counts as unset: compose files cannot leave one out.
+/// A variable of the process. An empty one counts as unset: compose files cannot leave one out. A file of variables from Windows leaves
+/// the first half of its line break.
 pub fn variable(name: &str) -> Option<OsString> {
-    env::var_os(name).filter(|value| !value.is_empty() && !is_link(name, value))
+    let value = env::var_os(name)?;
+    let value = value.to_str().map_or_else(|| value.clone(), |text| text.trim_end_matches('\r').into());
+    Some(value).filter(|value| !value.is_empty() && !is_link(name, value))
 }

@@ -1,6 +1,8 @@
 //! Origins of pages, and patterns of them.
 
+use std::borrow::Cow;
 use std::fmt;
+use std::net::Ipv6Addr;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
@@ -48,11 +50,23 @@ pub enum InvalidOrigin {
     /// It is a list.
     #[error("these are several origins: give each by itself")]
     Several,
+    /// Its host has letters beyond ASCII.
+    #[error("write a host with letters beyond ASCII as browsers send it: https://xn--…")]
+    International,
     /// It has a path, or its scheme or host is invalid.
     #[error(
         "an origin is a scheme and a host without a path, as in https://example.org or https://*.example.org"
     )]
     Malformed,
+}
+
+/// A host and its port, with an IPv6 address in the form that browsers send (RFC 5952).
+fn shortest(authority: &str) -> Cow<'_, str> {
+    let parts = authority.strip_prefix('[').and_then(|rest| rest.split_once(']'));
+    match parts.and_then(|(address, port)| Some((address.parse::<Ipv6Addr>().ok()?, port))) {
+        Some((address, port)) => format!("[{address}]{port}").into(),
+        None => authority.into(),
+    }
 }
 
 impl PartialSchema for Origin {
@@ -84,6 +98,7 @@ impl Origin {
         };
         let authority = authority.strip_suffix('/').unwrap_or(authority);
         let authority = authority.strip_suffix(default_port).unwrap_or(authority);
+        let authority = &*shortest(authority);
         let parent = authority.strip_prefix("*.");
         let host = parent.unwrap_or(authority);
         let compared = match parent {
@@ -101,7 +116,11 @@ impl Origin {
             && !host.starts_with(':')
             && host.chars().all(is_host);
         let origin = || Origin { text: format!("{scheme}://{authority}"), compared };
-        valid.then(origin).ok_or(InvalidOrigin::Malformed)
+        match valid {
+            true => Ok(origin()),
+            false if !host.is_ascii() => Err(InvalidOrigin::International),
+            false => Err(InvalidOrigin::Malformed),
+        }
     }
 
     /// A text that matches the same text only, even if no browser sends it: peerjs-server compares all values of `--cors` so.

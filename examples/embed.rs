@@ -17,10 +17,12 @@ async fn main() -> std::io::Result<()> {
 
     // Built once, outside the factory, so that all workers share it.
     let broker = PeerBroker::builder()
-        .on_connect(|client| println!("{} is here", client.id))
-        .on_message(|client, message| println!("{} sends {:?} to {}", client.id, message.kind, message.dst))
+        .on_connect(|client| println!("{:?} is here", client.id))
+        .on_message(|client, message| {
+            println!("{:?} sends {:?} to {:?}", client.id, message.kind, message.dst)
+        })
         .on_app_message(|message| async move { message.payload })
-        .on_disconnect(|client, why| println!("{} is gone: {why:?}", client.id))
+        .on_disconnect(|client, why| println!("{:?} is gone: {why:?}", client.id))
         .on_event(|notice| match notice {
             Notice::Event(event) => {
                 if let Event::Refused(refused) = &**event {

@@ -9,7 +9,7 @@ pub(crate) mod verifier;
 use std::time::Duration;
 
 use peerbroker_broker::config::Ban;
-use peerbroker_core::vocabulary::ApiKey;
+use peerbroker_core::vocabulary::{ApiKey, printable};
 
 pub(crate) use peerbroker_broker::config::key::unix_time;
 pub use peerbroker_broker::config::key::{
@@ -25,10 +25,10 @@ pub(crate) use policy::Proof;
 #[derive(Debug, thiserror::Error)]
 pub enum KeyError {
     /// The key already exists.
-    #[error("the key {0} exists already")]
+    #[error("the key {key} exists already", key = printable(.0.as_str()))]
     Exists(ApiKey),
     /// The key does not exist.
-    #[error("there is no key {0}")]
+    #[error("there is no key {key}", key = printable(.0.as_str()))]
     Unknown(ApiKey),
     /// The store failed.
     #[error("cannot reach the keys: {0}")]

@@ -429,7 +429,7 @@ impl Node {
 
     /// The number of clients of each key that has any, or had some a moment ago.
     pub(crate) fn clients_by_key(&self) -> Vec<(String, usize)> {
-        self.common.active().iter().map(|tenant| (tenant.key().to_string(), tenant.len())).collect()
+        self.common.active().iter().map(|tenant| (tenant.key().as_str().to_owned(), tenant.len())).collect()
     }
 
     /// Pipes of all keys, those whose other end has not come included.
@@ -441,7 +441,7 @@ impl Node {
     pub(crate) fn largest_pipes(&self, most: usize) -> Vec<(String, PipeReport)> {
         let of_key = |key: &Arc<KeyState>| {
             let reports = key.existing_part::<Pipes>().map(|pipes| pipes.reports(most)).unwrap_or_default();
-            reports.into_iter().map(|report| (key.key().to_string(), report)).collect::<Vec<_>>()
+            reports.into_iter().map(|report| (key.key().as_str().to_owned(), report)).collect::<Vec<_>>()
         };
         let mut all: Vec<_> = self.common.active().iter().flat_map(of_key).collect();
         all.sort_by_key(|(_, report)| Reverse(report.bytes));

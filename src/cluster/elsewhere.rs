@@ -130,7 +130,7 @@ impl Membership {
             shared.seats.insert(seat.seat, (node, known));
         }
         let name = name.as_ref().to_owned_name();
-        let question = Question::Seat { name, wanted, client: client.to_string(), seat: seat.seat };
+        let question = Question::Seat { name, wanted, client: client.as_str().to_owned(), seat: seat.seat };
         match self.ask(node, question, SEAT_TIMEOUT + patience).await {
             Some(NodeAnswer::Seated(told)) => Seated::In { seat: Box::new(seat), told, state },
             Some(NodeAnswer::NotSeated(why)) => Seated::Refused(why),

@@ -592,7 +592,7 @@ pub(super) fn name_of(peer: &PeerAddress) -> NameRef<'_> {
 }
 
 pub(super) fn name_of_peer(peer: &PeerAddress) -> Name {
-    Name { key: peer.key.clone(), entity: Entity::Peer(peer.realm), name: peer.id.to_string() }
+    Name { key: peer.key.clone(), entity: Entity::Peer(peer.realm), name: peer.id.as_str().to_owned() }
 }
 
 /// Sixteen bytes of its SHA-256: another token with the same bytes cannot be found.

@@ -167,7 +167,7 @@ impl Node {
         let kind = RealmKind::PeerJs;
         if self.membership.is_none() {
             let realm = self.tenant(key).and_then(|tenant| tenant.existing(kind));
-            return realm.iter().flat_map(|realm| realm.ids()).map(|id| id.to_string()).collect();
+            return realm.iter().flat_map(|realm| realm.ids()).map(|id| id.as_str().to_owned()).collect();
         }
         all_pages(async |after| self.page(key, Some(kind), after, MAX_PAGE).await).await
     }
@@ -198,9 +198,9 @@ impl Node {
 
     /// The connected clients of a key with this id.
     pub async fn peers_called(&self, key: &str, id: &PeerId) -> Vec<PeerReport> {
-        let answers = self.ask_others(|| Question::Peer { key: key.to_owned(), id: id.to_string() });
+        let answers = self.ask_others(|| Question::Peer { key: key.to_owned(), id: id.as_str().to_owned() });
         let mut peers: Vec<PeerReport> = answers.await.into_iter().flat_map(reports).collect();
-        peers.extend(self.own_peers(key, &[id.to_string()]));
+        peers.extend(self.own_peers(key, &[id.as_str().to_owned()]));
         peers
     }
 
@@ -209,7 +209,7 @@ impl Node {
     pub async fn kick(&self, key: &str, id: &PeerId) -> Vec<(RealmKind, Option<ConnId>)> {
         let own = self.own_kick(key, id.as_str()).into_iter();
         let mut kicked: Vec<_> = own.map(|(realm, connection)| (realm, Some(connection))).collect();
-        let answers = self.ask_others(|| Question::Kick { key: key.to_owned(), id: id.to_string() });
+        let answers = self.ask_others(|| Question::Kick { key: key.to_owned(), id: id.as_str().to_owned() });
         for answer in answers.await {
             if let NodeAnswer::Realms(realms) = answer {
                 kicked.extend(realms.into_iter().filter_map(RealmKind::of_number).map(|realm| (realm, None)));
@@ -239,7 +239,7 @@ impl Node {
     pub async fn send_to_all(&self, key: &ApiKey, payload: &str) -> usize {
         let text = app::message(None, payload);
         let own = self.own_send(key.as_str(), &text);
-        let answers = self.ask_others(|| Question::Send { key: key.to_string(), text });
+        let answers = self.ask_others(|| Question::Send { key: key.as_str().to_owned(), text });
         let others = answers.await.into_iter().map(|answer| match answer {
             NodeAnswer::Number(reached) => usize::try_from(reached).unwrap_or_default(),
             _ => 0,
@@ -310,14 +310,14 @@ impl Node {
     fn own_page(&self, key: &str, kind: Option<RealmKind>, after: Option<&str>, limit: usize) -> Vec<String> {
         let realms = self.tenant(key).into_iter().flat_map(|tenant| tenant.existing_realms());
         let realms = realms.filter(|realm| kind.is_none_or(|kind| realm.kind() == kind));
-        let ids = realms.flat_map(|realm| realm.page(after, limit)).map(|id| id.to_string());
+        let ids = realms.flat_map(|realm| realm.page(after, limit)).map(|id| id.as_str().to_owned());
         first(ids.collect(), limit)
     }
 
     fn own_near(&self, key: &str, network: Network, after: Option<&str>, limit: usize) -> Vec<String> {
         let realm = self.tenant(key).and_then(|tenant| tenant.existing(RealmKind::PeerJs));
         let ids = realm.iter().flat_map(|realm| realm.page_near(network, after, limit));
-        ids.map(|id| id.to_string()).collect()
+        ids.map(|id| id.as_str().to_owned()).collect()
     }
 
     fn own_peers(&self, key: &str, ids: &[String]) -> Vec<PeerReport> {
@@ -333,7 +333,7 @@ impl Node {
     fn report(&self, kind: RealmKind, holder: Holder) -> PeerReport {
         let info = holder.info;
         PeerReport {
-            id: holder.id.to_string(),
+            id: holder.id.as_str().to_owned(),
             kind,
             connection: match holder.kind {
                 ConnectionKind::Socket => ReportedConnection::WebSocket,

@@ -94,7 +94,9 @@ impl RedisKeys {
 
     /// A key, and the JSON that it was read from.
     fn find(&self, key: &ApiKey) -> Result<Option<(Key, String)>, KeyError> {
-        let call = Call::command("HMGET", keys()).arg(format!("k:{key}")).arg(format!("u:{key}"));
+        let call = Call::command("HMGET", keys())
+            .arg(format!("k:{}", key.as_str()))
+            .arg(format!("u:{}", key.as_str()));
         let (json, used): (Option<String>, Option<String>) = self.ask(call)?;
         let Some(json) = json else { return Ok(None) };
         Ok(Some((read(key.as_str(), &json, used.as_ref())?, json)))

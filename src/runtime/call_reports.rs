@@ -194,7 +194,7 @@ mod tests {
         assert_eq!(sum(&steps).into_iter().collect::<Vec<_>>(), [(opened, 1), (failed, 1)]);
         let ids = |client| {
             let newest = reports.newest(&key, client, 10);
-            newest.iter().map(|kept| kept.report.id.to_string()).collect::<String>()
+            newest.iter().map(|kept| kept.report.id.as_str().to_owned()).collect::<String>()
         };
         assert_eq!([ids(None), ids(Some("a")), ids(Some("c"))], ["bba", "bba", ""]);
         assert!(reports.newest(&self::key("other"), None, 10).is_empty());

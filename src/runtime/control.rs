@@ -26,7 +26,7 @@ use peerbroker_broker::events::{Actor, Event, KeyEvent, KeysEvent, PeerAddress};
 use peerbroker_broker::limits::{GuessLimiter, LimitExceeded, SignupLimiter, address_text};
 use peerbroker_core::clock::Instant;
 use peerbroker_core::threads::caught;
-use peerbroker_core::vocabulary::{ApiKey, Limit, PeerId};
+use peerbroker_core::vocabulary::{ApiKey, Limit, PeerId, printable};
 
 const SECONDS_A_DAY: u64 = 24 * 60 * 60;
 
@@ -35,7 +35,8 @@ const SECONDS_A_DAY: u64 = 24 * 60 * 60;
 pub(crate) enum ControlError {
     /// The key is a built-in one.
     #[error(
-        "the key {0} is set by the flags or the configuration file of the server; store one of the same name, and that counts instead"
+        "the key {key} is set by the flags or the configuration file of the server; store one of the same name, and that counts instead",
+        key = printable(.0.as_str())
     )]
     BuiltIn(ApiKey),
     /// Its name is not valid.

@@ -313,7 +313,8 @@ mod tests {
     use peerbroker_core::vocabulary::InvalidName;
 
     fn parse(query: &str) -> Result<(String, String), Refusal> {
-        Credentials::parse(query).map(|credentials| (credentials.key.to_string(), credentials.id.to_string()))
+        Credentials::parse(query)
+            .map(|credentials| (credentials.key.as_str().to_owned(), credentials.id.as_str().to_owned()))
     }
 
     #[test]

@@ -103,7 +103,7 @@ async fn cross(
         Seated::In { seat, told, state } => {
             let Some(way) = WayThere::parse(&told) else { return Ok(None) };
             let bridge = key.part::<Pipes>().bridge(address)?;
-            let key = key.key().to_string();
+            let key = key.key().as_str().to_owned();
             Ok(Some(Crossing { way, key, pipe, end, bridge, _seat: seat, state }))
         }
         Seated::Refused(NO_WAY) => Err(Refusal::Unavailable),

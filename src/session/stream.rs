@@ -69,7 +69,7 @@ async fn serve(
         PeerHandle::end_stream(realm, id, token);
         let Some(websocket) = PendingRegistration::wait(realm, id, token) else {
             node.counters().add(Count::LimitHits(Limit::WaitingPosts), 1);
-            return log::debug!(key = realm.key().as_str(), id = id.as_str(); "too many streams wait for {id}");
+            return log::debug!(key = realm.key().as_str(), id = id.as_str(); "too many streams wait for {id:?}");
         };
         select! {
             // The WebSocket gets OPEN, or the refusal.

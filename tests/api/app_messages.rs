@@ -409,7 +409,12 @@ fn embedded(heard: &Arc<Mutex<Vec<String>>>, receiver: &Receiver) -> TestServer 
         let heard = Arc::clone(&heard);
         async move {
             assert_ne!(message.payload.as_deref(), Some("\"panic\""));
-            heard.lock().unwrap().push(format!("{} {} {:?}", message.key, message.id, message.request));
+            heard.lock().unwrap().push(format!(
+                "{} {} {:?}",
+                message.key.as_str(),
+                message.id.as_str(),
+                message.request
+            ));
             tokio::task::yield_now().await;
             message.payload.filter(|payload| payload != "null")
         }

@@ -133,12 +133,12 @@ fn any_number_of_hooks_hear_of_a_client_and_one_that_waits_delays_nobody() {
     let leaves = hook("leaves");
     let (release, released) = std::sync::mpsc::channel::<()>();
     let broker = PeerBroker::builder()
-        .on_connect(move |client| one(format!("{} {}", client.key, client.id)))
-        .on_connect(move |client| other(format!("{} {}", client.key, client.id)))
+        .on_connect(move |client| one(format!("{} {}", client.key, client.id.as_str())))
+        .on_connect(move |client| other(format!("{} {}", client.key, client.id.as_str())))
         .on_event(move |_| assert!(released.recv().is_err()))
-        .on_disconnect(move |client, why| ends(format!("{} {why:?}", client.id)))
-        .on_room_joined(move |client, room| joins(format!("{} {room}", client.id)))
-        .on_room_left(move |client, room| leaves(format!("{} {} {room}", client.key, client.id)))
+        .on_disconnect(move |client, why| ends(format!("{} {why:?}", client.id.as_str())))
+        .on_room_joined(move |client, room| joins(format!("{} {}", client.id.as_str(), room)))
+        .on_room_left(move |client, room| leaves(format!("{} {} {}", client.key, client.id.as_str(), room)))
         .build();
     let (address, stop) = serve(&broker);
     let mut a = client(address, "", "a");
@@ -334,7 +334,7 @@ fn a_hook_that_panics_is_called_for_the_next_event() {
     let (called, seen) = mpsc::channel();
     let broker = PeerBroker::builder()
         .on_connect(move |client| {
-            called.send(client.id.to_string()).unwrap();
+            called.send(client.id.as_str().to_owned()).unwrap();
             assert!(client.id.as_str() != "a", "a hook has panicked");
         })
         .build();
@@ -365,7 +365,7 @@ fn a_hook_sees_each_message_as_it_was_sent() {
     let broker = PeerBroker::builder()
         .config(Config::default())
         .on_message(move |client, message| {
-            let from = client.id;
+            let from = client.id.as_str();
             let kind = message.kind.as_str();
             let text = format!("{} {from} {kind} {} {:?}", client.key, message.dst, message.payload);
             told.lock().unwrap().push(text);
@@ -388,7 +388,9 @@ fn a_hook_sees_each_message_as_it_was_sent() {
 fn a_hook_sees_each_text_and_the_program_sends_its_own() {
     let (told, seen) = mpsc::channel();
     let broker = PeerBroker::builder()
-        .on_text(move |client, _, text| told.send(format!("{} {} {text}", client.key, client.id)).unwrap())
+        .on_text(move |client, _, text| {
+            told.send(format!("{} {} {text}", client.key, client.id.as_str())).unwrap()
+        })
         .build();
     let (address, stop) = serve(&broker);
     let mut a = client(address, "", "a");

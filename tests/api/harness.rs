@@ -238,10 +238,10 @@ impl TestServer {
             let Notice::Event(event) = notice else { panic!("{notice:?}") };
             match &*event {
                 Event::PeerConnected(Connected { peer, .. }) => {
-                    told.push(Told::Connected(peer.id.to_string()))
+                    told.push(Told::Connected(peer.id.as_str().to_owned()))
                 }
                 Event::PeerDisconnected(Disconnected { peer, reason, .. }) => {
-                    told.push(Told::Disconnected(peer.id.to_string(), *reason));
+                    told.push(Told::Disconnected(peer.id.as_str().to_owned(), *reason));
                 }
                 _ => {}
             }

@@ -126,7 +126,7 @@ fn clients_are_closed_evenly_over_the_time_that_is_given() {
     server.begin_stop();
     wait_until_the_port_is_closed(&server);
     assert_eq!(server.realm().len(), CLIENTS, "nobody is closed before time passes");
-    let here = || server.realm().ids().iter().map(ToString::to_string).collect::<Vec<_>>();
+    let here = || server.realm().ids().iter().map(|id| id.as_str().to_owned()).collect::<Vec<_>>();
     let mut passed = 0;
     let mut advance = |by: usize| {
         server.advance(Duration::from_millis(by as u64));

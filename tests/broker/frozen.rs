@@ -215,7 +215,8 @@ fn a_peer_of_a_group_keeps_its_place() {
     let mut first = first.again();
     let third = Session::<Matchbox>::open(&house, "00000000-0000-4000-8000-000000000003", "room=a&next=2");
     assert_ne!(first.client.group(), third.client.group());
-    let signal = format!(r#"{{"Signal":{{"receiver":"{}","data":{{"Offer":"o"}}}}}}"#, second.lease.id());
+    let signal =
+        format!(r#"{{"Signal":{{"receiver":"{}","data":{{"Offer":"o"}}}}}}"#, second.lease.id().as_str());
     first.say(&signal);
     assert_eq!(second.heard()["Signal"]["data"]["Offer"], "o");
 }

@@ -206,7 +206,7 @@ fn with_room_and_time_every_message_arrives_once_and_in_order() {
         let (senders, delivered) = run(&house, 0);
         for Sender { registration, socket, sent } in &senders {
             for (to, count) in sent.iter().enumerate() {
-                let pair = (registration.id().to_string(), recipient(to));
+                let pair = (registration.id().as_str().to_owned(), recipient(to));
                 let expected: Vec<usize> = (0..*count).collect();
                 assert!(delivered[&pair] == expected, "{pair:?} got {:?}", delivered[&pair]);
             }
@@ -233,7 +233,7 @@ fn without_room_or_time_every_gap_was_told_to_its_sender() {
         let mut all_told = 0;
         for Sender { registration, socket, sent } in &senders {
             for (to, count) in sent.iter().enumerate() {
-                let pair = (registration.id().to_string(), recipient(to));
+                let pair = (registration.id().as_str().to_owned(), recipient(to));
                 let notice = format!("EXPIRE {} {}", pair.1, pair.0);
                 let told = socket.texts().iter().filter(|text| **text == notice).count();
                 all_told += told;

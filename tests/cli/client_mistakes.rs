@@ -252,13 +252,13 @@ fn a_key_is_active_for_a_client_that_comes_in_the_moment_after_it_was_added() {
         let key = format!("key-{number}");
         store.add(Key::new(ApiKey::parse(&key).ok(), "", Settings::default())).unwrap();
         program.connect(&format!("/peerjs?key={key}&id=a&token=t")).expect_open();
-        let key = ApiKey::parse(&key).unwrap();
-        store.change(&key, Change { enabled: Some(false), ..Change::default() }).unwrap();
+        let parsed = ApiKey::parse(&key).unwrap();
+        store.change(&parsed, Change { enabled: Some(false), ..Change::default() }).unwrap();
         wait_until("the key is disabled", || {
             let answer = program.get(&format!("/{key}/id"));
             answer.header("x-peerbroker-key").is_some()
         });
-        store.change(&key, Change { enabled: Some(true), ..Change::default() }).unwrap();
+        store.change(&parsed, Change { enabled: Some(true), ..Change::default() }).unwrap();
         program.connect(&format!("/peerjs?key={key}&id=b&token=t")).expect_open();
     }
 }

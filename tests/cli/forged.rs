@@ -15,7 +15,9 @@ const ODD: [char; 5] = ['\u{2028}', '\u{2029}', '\u{202e}', '\u{feff}', '\u{e000
 fn forgeries() -> Vec<String> {
     let ends = ["\n", "\r\n", "\r", "\0", "\u{85}", "\u{b}", "\u{1b}[2K\u{1b}[1G"].map(str::to_owned);
     let odd = ODD.map(String::from);
-    ends.into_iter().chain(odd).map(|end| format!("a{end}{FORGED}")).collect()
+    // The last one ends the quotes of a text.
+    let quotes = [r#"" at the root (id "admin", from 10.0.0.1): "#.to_owned()];
+    ends.into_iter().chain(odd).chain(quotes).map(|end| format!("a{end}{FORGED}")).collect()
 }
 
 fn encoded(text: &str) -> String {
@@ -31,7 +33,8 @@ fn heard(more: &[&str]) -> (Vec<String>, Vec<String>) {
         run(&["keys", "add", "--data_dir", &data_dir, "--name", &text.replace('\0', "")], &[]);
     }
     let args = [&["--ops_port", "0", "--data_dir", &data_dir], more].concat();
-    let mut program = Program::start_with_env(&args, &[("RUST_LOG", "peerbroker=trace")]);
+    let mut program =
+        Program::start_with_env(&args, &[("RUST_LOG", "peerbroker=trace,peerbroker_broker=trace")]);
     let (api, _) = program.expect_api();
     let secret = json!({"method": "jwt", "kind": "secret", "value": "x".repeat(32)});
     assert_eq!(api.post("/api/keys", &json!({"key": "jwt", "auth": secret})).status, 201);
@@ -72,7 +75,7 @@ fn heard(more: &[&str]) -> (Vec<String>, Vec<String>) {
         }
         api.delete(&format!("/api/keys/{odd}"));
     }
-    assert_eq!(kicks, ODD.len(), "ids without control characters are no reason to refuse a client");
+    assert_eq!(kicks, ODD.len() + 1, "ids without control characters are no reason to refuse a client");
     let ended = program.stop();
     (ended.stderr.split_inclusive('\n').map(str::to_owned).collect(), ended.stdout)
 }
@@ -90,6 +93,24 @@ fn expect_harmless(line: &str) {
     let text = line.strip_suffix('\n').unwrap_or(line);
     assert!(!text.chars().any(|c| c.is_control() || ODD.contains(&c)), "{text:?}");
     assert!(!text.contains("hushhush"), "the query of a webhook: {text}");
+    assert!(text.len() < 8 << 10, "a line of {} bytes", text.len());
+}
+
+/// The parts of a line that are in no quotes.
+fn outside_quotes(line: &str) -> String {
+    let mut is_inside = false;
+    let mut is_escaped = false;
+    let mut outside = String::new();
+    for c in line.chars() {
+        match c {
+            _ if is_escaped => is_escaped = false,
+            '\\' if is_inside => is_escaped = true,
+            '"' => is_inside = !is_inside,
+            _ if !is_inside => outside.push(c),
+            _ => {}
+        }
+    }
+    outside
 }
 
 #[test]
@@ -101,6 +122,7 @@ fn no_text_of_anybody_forges_a_line_of_the_log_or_of_stdout() {
     for line in &log {
         expect_harmless(line);
         assert!(line.starts_with("[20") && !line.starts_with("[2020"), "{line}");
+        assert!(!outside_quotes(line).contains(FORGED), "{line}");
     }
     assert!(stdout.iter().any(|line| line.contains(" connected")), "{stdout:#?}");
     for line in &stdout {
@@ -118,5 +140,35 @@ fn no_text_of_anybody_forges_a_line_of_the_log_in_json() {
         expect_harmless(line);
         let record: serde_json::Value = serde_json::from_str(line).expect(line);
         assert!(record["target"].as_str().unwrap().starts_with("peerbroker"), "{line}");
+    }
+}
+
+/// Few texts, because the log has at most 32 different mistakes a minute.
+#[test]
+fn no_message_of_a_client_forges_or_floods_a_line_of_the_log() {
+    let mut program =
+        Program::start_with_env(&[], &[("RUST_LOG", "peerbroker=trace,peerbroker_broker=trace")]);
+    for text in [&forgeries()[forgeries().len() - 1], &format!("a\u{2028}{FORGED}"), &"x".repeat(500_000)] {
+        for (target, message) in [
+            ("/", json!({"action": text})),
+            ("/", json!([text])),
+            ("/", json!(text)),
+            ("/", json!({"type": "subscribe", "topics": [text]})),
+            ("/rxdb", json!({"type": "join", "room": text})),
+            ("/rxdb", json!({text: 1})),
+            ("/peerjs?key=peerjs&id=say&token=t", json!({"type": "OFFER", "dst": text})),
+            ("/peerjs?key=peerjs&id=say&token=t", json!({"type": text})),
+        ] {
+            let mut client = program.connect(target);
+            client.send(message.to_string());
+            client.close(Some(1000));
+            while client.next_frame("the end").is_some() {}
+        }
+    }
+    let ended = program.stop();
+    assert!(ended.stderr.contains("at the root, which does nothing") && ended.stderr.contains("lost, "));
+    for line in ended.stderr.split_inclusive('\n') {
+        expect_harmless(line);
+        assert!(!outside_quotes(line).contains(FORGED), "{line}");
     }
 }

@@ -103,7 +103,7 @@ fn child_that_writes_until_it_is_killed() {
         keys.add(made_at(1, gone.as_str())).unwrap();
         keys.add(made_at(1, kept.as_str())).unwrap();
         // Not through `println!`, which the test would catch.
-        writeln!(io::stdout(), "+{kept}").unwrap();
+        writeln!(io::stdout(), "+{}", kept.as_str()).unwrap();
         keys.change(&kept, Change { name: Some("x".repeat(500)), ..Change::default() }).unwrap();
         keys.record_used(&[(kept.clone(), 1), (key("absent"), 1)]).unwrap();
         keys.remove(&gone).unwrap();

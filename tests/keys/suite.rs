@@ -9,7 +9,6 @@ use peerbroker::keys::{
     Auth, Change, Discovery, ExpireTimeout, IdStyle, JwtKey, Key, KeyError, KeyStore, KeyToken, Origin,
     RelayMode, Settings, TokenChange, TokenScope, Webhook, WebhookSecret,
 };
-use peerbroker::vocabulary::ApiKey;
 
 use crate::{key, made_at};
 use concurrent::{
@@ -150,7 +149,7 @@ fn each_key_is_passed_on_once(store: &dyn KeyStore) {
 }
 
 fn texts(store: &dyn KeyStore) -> Vec<String> {
-    store.all().unwrap().iter().map(|key| key.key.to_string()).collect()
+    store.all().unwrap().iter().map(|key| key.key.as_str().to_owned()).collect()
 }
 
 fn keys_are_listed_by_age_and_then_by_text(store: &dyn KeyStore) {
@@ -330,7 +329,8 @@ fn registered_keys_that_are_unused_are_removed_and_named(store: &dyn KeyStore) {
     store.record_used(&[(key("used long ago"), 99)]).unwrap();
     let before = store.version().unwrap();
 
-    let mut removed: Vec<String> = store.remove_unused(100).unwrap().iter().map(ApiKey::to_string).collect();
+    let mut removed: Vec<String> =
+        store.remove_unused(100).unwrap().iter().map(|key| key.as_str().to_owned()).collect();
     removed.sort();
     assert_eq!(removed, ["old", "used long ago"]);
     assert_eq!(texts(store), ["exactly", "new"]);

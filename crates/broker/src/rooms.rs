@@ -160,13 +160,14 @@ impl Rooms {
         let mut rooms = self.store.all_rooms();
         rooms.retain(|room| after.is_none_or(|after| room.name().as_str() > after));
         rooms.sort_unstable_by(|a, b| a.name().as_str().cmp(b.name().as_str()));
-        rooms.into_iter().map(|room| (room.name().to_string(), room.lock().len()))
+        rooms.into_iter().map(|room| (room.name().as_str().to_owned(), room.lock().len()))
     }
 
     /// The members of a room behind an id, sorted by their bytes, each with its data as JSON text.
     pub fn members_behind(&self, room: &str, after: Option<&str>) -> Vec<(String, Option<String>)> {
         let Some(room) = self.store.room(room) else { return Vec::new() };
-        let of_member = |(id, member): (&PeerId, &Member)| (id.to_string(), member.data().map(str::to_owned));
+        let of_member =
+            |(id, member): (&PeerId, &Member)| (id.as_str().to_owned(), member.data().map(str::to_owned));
         room.lock().behind(after).map(of_member).collect()
     }
 

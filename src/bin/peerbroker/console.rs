@@ -16,7 +16,7 @@ use crate::failure::{Failure, failed};
 use text::{api_line, hints, start_line};
 
 pub use self::log::{Log, start as start_log};
-pub use text::printable;
+pub use peerbroker::vocabulary::printable;
 
 /// The style of the program's lines.
 #[derive(Clone, Copy)]

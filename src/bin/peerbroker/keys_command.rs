@@ -127,7 +127,8 @@ fn import(cli: &Cli, file: &Path, replace: bool, audit: &Audit<'_>) -> Result<St
     let number = number(keys.len());
     open(cli)?.import(keys.clone(), replace).map_err(|error| match error {
         KeyError::Exists(key) => failed(format!(
-            "the key {key} exists already, so nothing was imported; --replace overwrites keys that exist"
+            "the key {} exists already, so nothing was imported; --replace overwrites keys that exist",
+            printable(key.as_str())
         )),
         error => error.into(),
     })?;
@@ -155,7 +156,8 @@ fn explained(cli: &Cli, error: KeyError) -> Failure {
 fn unknown(cli: &Cli, key: &ApiKey) -> Failure {
     let keys = existing(cli).ok().and_then(|keys| keys.all().ok()).unwrap_or_default();
     if let Some(named) = keys.iter().find(|other| other.name == key.as_str()) {
-        return failed(format!("{key} is the name of the key {}: give that", named.key));
+        let [name, key] = [key, &named.key].map(|key| printable(key.as_str()));
+        return failed(format!("{name} is the name of the key {key}: give that"));
     }
     let place = match cli.place_of(key) {
         Some(place) => format!(": {place}"),
@@ -164,7 +166,7 @@ fn unknown(cli: &Cli, key: &ApiKey) -> Failure {
         }
         None => String::new(),
     };
-    failed(format!("there is no stored key {key}{place}"))
+    failed(format!("there is no stored key {}{place}", printable(key.as_str())))
 }
 
 /// The store of a key. Without a store, the error says where the key is, if it is elsewhere.

@@ -65,7 +65,7 @@ pub(super) struct ShownBans {
 impl ShownBan {
     fn of(ban: &Ban, configured: bool) -> Self {
         let network = Ban { key: None, ..ban.clone() }.place();
-        let key = ban.key.as_ref().map(ToString::to_string);
+        let key = ban.key.as_ref().map(|key| key.as_str().to_owned());
         ShownBan { network, key, until: ban.until, configured, warning: ban.warning() }
     }
 }

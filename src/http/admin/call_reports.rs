@@ -102,8 +102,8 @@ impl ShownReport {
         };
         ShownReport {
             ago: now.millis_since(at) / 1000,
-            id: report.id.to_string(),
-            peer: report.peer.to_string(),
+            id: report.id.as_str().to_owned(),
+            peer: report.peer.as_str().to_owned(),
             way,
             reason,
             details: report.details.clone(),

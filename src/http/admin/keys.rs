@@ -89,7 +89,7 @@ pub(super) async fn list_keys(ops: Data<AdminState>, page: Query<Page>) -> JsonR
         keys.retain(|key| after.is_none_or(|after| key.key.as_str() > after));
         keys.retain(|key| search.is_in(key.key.as_str()) || search.is_in(&key.name));
         keys.sort_unstable_by(|a, b| a.key.cmp(&b.key));
-        let (keys, next) = cut_to_page(keys.into_iter(), limit, |key| key.key.to_string());
+        let (keys, next) = cut_to_page(keys.into_iter(), limit, |key| key.key.as_str().to_owned());
         let keys = keys.iter().map(|key| to_shown(runtime, key)).collect::<Result<_, _>>()?;
         Ok(KeyPage { keys, next })
     });

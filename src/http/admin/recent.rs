@@ -56,10 +56,10 @@ impl LiveEvent {
     fn of(event: &Event, ago: u64) -> Self {
         event.row(|row| LiveEvent {
             kind: row.live,
-            key: row.key.map(ToString::to_string),
-            id: row.id.map(ToString::to_string),
-            caller: row.call.map(|[caller, _]| caller.to_string()),
-            callee: row.call.map(|[_, callee]| callee.to_string()),
+            key: row.key.map(|key| key.as_str().to_owned()),
+            id: row.id.map(|id| id.as_str().to_owned()),
+            caller: row.call.map(|[caller, _]| caller.as_str().to_owned()),
+            callee: row.call.map(|[_, callee]| callee.as_str().to_owned()),
             address: row.address.map(|address| address.to_string()),
             origin: row.origin.map(str::to_owned),
             reason: row.reason.map(ToString::to_string).or_else(|| mistake_words(event)),
@@ -193,9 +193,9 @@ impl Recent {
         let ring = self.ring.lock();
         let shown = |(at, CallPeers { key, caller, callee, .. }, why): &(Instant, CallPeers, CallFailure)| {
             FailedCall {
-                key: key.to_string(),
-                caller: caller.to_string(),
-                callee: callee.to_string(),
+                key: key.as_str().to_owned(),
+                caller: caller.as_str().to_owned(),
+                callee: callee.as_str().to_owned(),
                 reason: why.label(),
                 ago: now.millis_since(*at) / 1000,
             }

@@ -172,7 +172,7 @@ mod tests {
         let needed = |method: &str, path: &str| {
             let target = Target::parse(path).unwrap();
             let needed = target.needed(&method.parse().unwrap());
-            needed.map(|(scope, key)| (scope.label(), key.to_string()))
+            needed.map(|(scope, key)| (scope.label(), key.as_str().to_owned()))
         };
         for (method, path, scope) in [
             ("POST", "/api/keys/k/messages", Some("messages")),

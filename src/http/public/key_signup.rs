@@ -89,7 +89,7 @@ pub(super) async fn answer(mounted: &Mounted, request: &HttpRequest, payload: we
     let registered = web::block(move || runtime.control.register(address, app)).await;
     let no_key = |status, why: &str| form.again(mounted, request, status, why);
     match registered {
-        Ok(Ok(key)) => see_other(&format!("register?key={}", key.key)),
+        Ok(Ok(key)) => see_other(&format!("register?key={}", key.key.as_str())),
         Ok(Err(SignupError::TooMany(too_many))) => {
             let seconds = too_many.seconds();
             let why = format!(
@@ -162,7 +162,8 @@ impl Form {
 
 /// Shows the key and how to use it.
 fn key_page(mounted: &Mounted, request: &HttpRequest, key: &Key) -> HttpResponse {
-    let options = ClientOptions { key: key.key.to_string(), ..forwarded::client_options(mounted, request) };
+    let options =
+        ClientOptions { key: key.key.as_str().to_owned(), ..forwarded::client_options(mounted, request) };
     let origin = key.settings.origins.first().map(|origin| origin.as_str()).unwrap_or_default();
     let values = Values::of(mounted, options)
         .with("name", &key.name)

@@ -12,7 +12,7 @@ use crate::session::{ClientSource, Credentials};
 use peerbroker_broker::config::{ClientOptions, Dialect};
 use peerbroker_broker::events::Mistake;
 use peerbroker_broker::protocols::{mistakes, peerjs};
-use peerbroker_core::vocabulary::Address;
+use peerbroker_core::vocabulary::{Address, printable};
 
 /// Most characters of the requested path that are shown.
 const MAX_SHOWN_CHARS: usize = 200;
@@ -282,7 +282,7 @@ fn advice(mounted: &Mounted, path: &str) -> Option<(String, Option<String>)> {
     Some((text.to_owned(), None))
 }
 
-/// A path as pages and the log may show it: short, without control characters, and without a token. PeerJS 0.3.x puts
+/// A path as pages and the log may show it: short, escaped, and without a token. PeerJS 0.3.x puts
 /// the token into paths: `{key}/{id}/{token}/offer`.
 pub(super) fn shown(path: &str) -> String {
     let mut segments: Vec<&str> = path.split('/').collect();
@@ -291,7 +291,7 @@ pub(super) fn shown(path: &str) -> String {
     if let Some([_root, .., _key, _id, token, _word]) = segments.get_mut(..=last) {
         *token = "…";
     }
-    segments.join("/").chars().filter(|c| !c.is_control()).take(MAX_SHOWN_CHARS).collect()
+    printable(&segments.join("/").chars().take(MAX_SHOWN_CHARS).collect::<String>())
 }
 
 #[cfg(test)]

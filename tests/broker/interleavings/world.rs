@@ -258,7 +258,7 @@ impl World {
         };
         compare("outcome", outcome, expected);
         compare("registered", &realm.len(), &model.registered());
-        let ids: Vec<String> = realm.ids().iter().map(ToString::to_string).collect();
+        let ids: Vec<String> = realm.ids().iter().map(|id| id.as_str().to_owned()).collect();
         compare("ids", &ids, &model.ids());
         compare("queued bytes", &broker.queued_bytes(), &model.queued_bytes());
         let counters = broker.counters();

@@ -113,7 +113,7 @@ fn a_client_limit_of_zero_refuses_everybody() {
 #[test]
 fn ids_are_in_order_of_first_registration_and_a_takeover_keeps_its_place() {
     let house = house();
-    let ids = || house.realm.ids().iter().map(ToString::to_string).collect::<Vec<_>>();
+    let ids = || house.realm.ids().iter().map(|id| id.as_str().to_owned()).collect::<Vec<_>>();
     let mut held: Vec<IdLease> =
         ["d", "a", "c", "b"].iter().map(|id| house.connect(id, "s", &Socket::open())).collect();
     let _again = house.connect("a", "s", &Socket::open());

@@ -17,7 +17,8 @@ fn wanted(house: &House) -> impl FnMut() -> Vec<String> + use<> {
     let heard = Arc::clone(&told);
     house.broker.events().witness(move |event| {
         if let Event::PeerWanted { peer, from, kind } = &**event {
-            heard.lock().unwrap().push(format!("{from} {} {}", kind.label(), peer.id));
+            let [from, id] = [from, &peer.id].map(|id| id.as_str());
+            heard.lock().unwrap().push(format!("{from} {} {id}", kind.label()));
         }
     });
     move || std::mem::take(&mut *told.lock().unwrap())

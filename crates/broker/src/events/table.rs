@@ -8,7 +8,7 @@ use log::kv::{ToValue as _, Value};
 
 use super::event::{Actor, CallPeers, ClusterEvent, Connected, Event, KeyEvent, KeysEvent, PeerAddress};
 use peerbroker_core::clock::millis;
-use peerbroker_core::vocabulary::{ApiKey, ConnId, NodeId, PeerId, RealmKind, labels};
+use peerbroker_core::vocabulary::{ApiKey, ConnId, Foreign, NodeId, PeerId, RealmKind, labels};
 
 labels! {
     /// The type of an event for webhooks.
@@ -161,8 +161,8 @@ fn from(address: Option<IpAddr>) -> impl Display {
 }
 
 /// A text of a client, if it is known.
-fn named<'a>(name: &'a str, text: &'a Option<impl fmt::Debug>) -> impl Display {
-    fmt::from_fn(move |f| text.as_ref().map_or(Ok(()), |text| write!(f, ", {name} {text:?}")))
+fn named<'a>(name: &'a str, text: Option<&'a str>) -> impl Display + use<'a> {
+    fmt::from_fn(move |f| text.map_or(Ok(()), |text| write!(f, ", {name} {}", Foreign::new(text))))
 }
 
 /// A number with its noun.
@@ -263,12 +263,13 @@ table! {
         ];
     Event::Refused(refused) => live "refused"
         log Debug("refused a client{}: {}{}{}{}", from(refused.address), refused.reason.ending().label,
-            named("key", &refused.key), named("id", &refused.id), named("origin", &refused.origin))
+            named("key", refused.key.as_ref().map(ApiKey::as_str)), named("id", refused.id.as_ref().map(PeerId::as_str)),
+            named("origin", refused.origin.as_deref()))
         with client(), key: refused.key.as_ref(), id: refused.id.as_ref(), address: refused.address,
         origin: refused.origin.as_deref(), reason: Some(&refused.reason.ending().label);
     Event::TurnedAway(away) => live "refused"
         log Debug("refused a client{}: {}{}{}", from(away.address), away.why.ending().label,
-            named("key", &away.key), named("id", &away.id))
+            named("key", away.key.as_ref().map(ApiKey::as_str)), named("id", away.id.as_ref().map(PeerId::as_str)))
         with client(), key: away.key.as_ref(), id: away.id.as_ref(), address: away.address,
         reason: Some(&away.why.ending().label);
     // `/api/mistakes` and lines of their own tell more.
@@ -283,10 +284,10 @@ table! {
         with peer(who), data: &[("from", from.as_str().into()), ("kind", kind.label().into())];
     Event::RoomJoined { peer: who, room } => live "room_joined" webhook RoomJoined
         log Debug("the peer {:?} of the key {:?} joined the room {room:?}", who.id, who.key)
-        with peer(who), reason: Some(room), data: &[("room", room.as_str().into())];
+        with peer(who), reason: Some(&room.as_str()), data: &[("room", room.as_str().into())];
     Event::RoomLeft { peer: who, room } => live "room_left" webhook RoomLeft
         log Debug("the peer {:?} of the key {:?} left the room {room:?}", who.id, who.key)
-        with peer(who), reason: Some(room), data: &[("room", room.as_str().into())];
+        with peer(who), reason: Some(&room.as_str()), data: &[("room", room.as_str().into())];
     Event::CallRelayed(peers) => live "relayed" webhook CallRelayed
         log Debug("the call of {:?} to {:?} of the key {:?} goes through the relay", peers.caller, peers.callee, peers.key)
         with call(peers);
@@ -310,7 +311,7 @@ table! {
             ("reason", report.outcome.labels().1.into()),
         ];
     Event::LimitHit { limit, key, address } => live "limit"
-        log Debug("limit reached{}: {}{}", from(*address), limit.row().label, named("key", key))
+        log Debug("limit reached{}: {}{}", from(*address), limit.row().label, named("key", key.as_ref().map(ApiKey::as_str)))
         with client(), key: key.as_ref(), address: *address, reason: Some(&limit.row().label);
 
     Event::PeerKicked { peer: PeerAddress { key, realm, id }, connection, by } =>

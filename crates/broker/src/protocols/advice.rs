@@ -1,5 +1,7 @@
 //! The words of a protocol, for advice about the mistakes of its clients. Each protocol has its own in its folder.
 
+use peerbroker_core::vocabulary::Foreign;
+
 /// The words of a protocol, for advice.
 #[derive(Debug)]
 pub struct Advice {
@@ -10,7 +12,7 @@ pub struct Advice {
     /// The names of commands, in lists.
     pub commands: &'static [&'static [&'static str]],
     /// The advice for a message with one of these names that has no effect.
-    pub lacks: fn(command: &str, text: &str) -> String,
+    pub lacks: fn(command: Foreign<'_>, text: &str) -> String,
     /// The meaning of other names, if they have one.
     pub other_commands: &'static str,
     /// The advice for its commands at the root, if apps that do not speak it may have the same ones.
@@ -44,11 +46,3 @@ pub enum NamedBy {
 
 /// The advice for apps that speak no protocol of this broker.
 pub(super) const OWN_APP: &str = "An app of your own has rooms.js, or `subscribe` and `publish` here";
-
-/// Most characters of a client's text that are shown.
-const MAX_SHOWN: usize = 64;
-
-/// A client's text as the log may have it.
-pub(super) fn shown(text: &str) -> String {
-    text.chars().filter(|c| !c.is_control()).take(MAX_SHOWN).collect()
-}

@@ -2,11 +2,11 @@
 
 use std::borrow::Cow;
 
-use super::advice::{Advice, NamedBy, shown};
+use super::advice::{Advice, NamedBy};
 use super::json;
 use super::{calls, matchbox, nostr, peerjs, room_codes, rxdb, topics, tracker};
 use crate::config::Dialects;
-use peerbroker_core::vocabulary::{Address, Dialect, RealmKind};
+use peerbroker_core::vocabulary::{Address, Dialect, Foreign, RealmKind};
 
 /// A message that has no effect, in words.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -97,8 +97,9 @@ pub fn in_vain(realm: RealmKind, dialects: Dialects, text: &str) -> InVain {
         Address::Root => "the root".to_owned(),
         _ => place(address, "…/"),
     };
-    let (by, command) = match command_of(text) {
-        Found::Command(by, command) => (by, command),
+    let found = command_of(text);
+    let (by, command) = match &found {
+        Found::Command(by, command) => (*by, Foreign::new(command)),
         Found::Nameless => {
             let what = format!("sent a message at {at} that does nothing");
             return nameless(what, "it names no command", dialects);
@@ -120,12 +121,13 @@ pub fn in_vain(realm: RealmKind, dialects: Dialects, text: &str) -> InVain {
         NamedBy::Member(member) => member,
         NamedBy::FirstOfList | NamedBy::OnlyMember => "message",
     };
-    let what = format!("sent the {noun} \"{}\" at {at}, which does nothing", shown(&command));
+    let what = format!("sent the {noun} {command} at {at}, which does nothing");
     let is_here = |dialect: &Dialect| dialect.address() == address;
-    let similar = similar(by, &command, |dialect| is_here(dialect) && dialects.has(*dialect));
-    let told = similar.filter(|known| known.eq_ignore_ascii_case(&command) && *known != command);
-    let told = told.map(|known| format!("unknown {noun} \"{command}\": did you mean \"{known}\"?"));
-    InVain { what, hint: hint(address, dialects, by, &command, text), told }
+    let similar = similar(by, command, |dialect| is_here(dialect) && dialects.has(*dialect));
+    let told =
+        similar.filter(|known| known.eq_ignore_ascii_case(command.as_str()) && *known != command.as_str());
+    let told = told.map(|known| format!("unknown {noun} {command}: did you mean \"{known}\"?"));
+    InVain { what, hint: hint(address, dialects, by, command, text), told }
 }
 
 /// A message without a command. `why` is the first sentence of its hint.
@@ -142,7 +144,7 @@ fn beginning(text: &str) -> String {
             "the page sends an object without JSON.stringify: send JSON.stringify(message)".to_owned()
         }
         _ if is_mqtt(text.as_bytes()) => MQTT.to_owned(),
-        _ => format!("it begins with {:?}", shown(text)),
+        _ => format!("it begins with {}", Foreign::new(text)),
     }
 }
 
@@ -176,10 +178,10 @@ pub fn lost_ping(dialects: Dialects) -> (String, String) {
     ("sent only a ping at the root".to_owned(), hint)
 }
 
-fn hint(address: Address, dialects: Dialects, by: NamedBy, command: &str, text: &str) -> String {
+fn hint(address: Address, dialects: Dialects, by: NamedBy, command: Foreign<'_>, text: &str) -> String {
     let is_here = |dialect: &Dialect| dialect.address() == address;
     let is_on = |dialect: &Dialect| dialects.has(*dialect);
-    let has = |dialect: &Dialect| advice(*dialect).has(command);
+    let has = |dialect: &Dialect| advice(*dialect).has(command.as_str());
     let is_named = |dialect: &Dialect| advice(*dialect).named_by == by;
     let find = |wanted: &dyn Fn(&Dialect) -> bool| Dialect::ALL.into_iter().find(|dialect| wanted(dialect));
     if let Some(dialect) =
@@ -204,7 +206,7 @@ fn hint(address: Address, dialects: Dialects, by: NamedBy, command: &str, text: 
     if let Some(dialect) = find(&|dialect| is_here(dialect) && is_on(dialect) && has(dialect))
         && let NamedBy::Member(member) = advice(dialect).named_by
     {
-        return format!("write it as the {member}: {{\"{member}\":\"{command}\"}}");
+        return format!("write it as the {member}: {{\"{member}\":{command}}}");
     }
     if let Some(known) = similar(by, command, |dialect| is_here(dialect) && is_on(dialect)) {
         return format!("did it mean \"{known}\"?");
@@ -281,7 +283,8 @@ fn command_of(text: &str) -> Found<'_> {
 }
 
 /// The most similar command of these protocols, if any is.
-fn similar(by: NamedBy, command: &str, is_meant: impl Fn(&Dialect) -> bool) -> Option<&'static str> {
+fn similar(by: NamedBy, command: Foreign<'_>, is_meant: impl Fn(&Dialect) -> bool) -> Option<&'static str> {
+    let command = command.as_str();
     if command.len() > MAX_COMPARED {
         return None;
     }

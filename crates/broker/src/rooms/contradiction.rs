@@ -21,7 +21,7 @@ pub(super) fn contradiction(rooms: &Rooms) -> Option<String> {
         for (id, _) in members.iter() {
             let is_unknown = |node: &NodeId| known.token_of(*node, room.name().as_str(), id).is_none();
             if let Some(node) = members.nodes_of(id).find(is_unknown) {
-                return Some(format!("room {}: {id} of {node:?} is not listed", room.name()));
+                return Some(format!("room {:?}: {id:?} of {node:?} is not listed", room.name()));
             }
         }
     }
@@ -29,7 +29,7 @@ pub(super) fn contradiction(rooms: &Rooms) -> Option<String> {
         for (name, id) in rooms.neighbours.members.lock().of_node(node, |_| true) {
             let is_member = |room: Arc<Room>| room.lock().nodes_of(&id).any(|of_member| of_member == node);
             if name.watched().is_none() && !rooms.store.room(name.as_str()).is_some_and(is_member) {
-                return Some(format!("room {name}: {id} of {node:?} is no member"));
+                return Some(format!("room {name:?}: {id:?} of {node:?} is no member"));
             }
         }
     }
@@ -41,7 +41,7 @@ pub(super) fn contradiction(rooms: &Rooms) -> Option<String> {
         counted += its_rooms.len().saturating_sub(FREE_ROOMS);
         for room in its_rooms {
             if !room.lock().get(id.as_str()).is_some_and(Member::is_here) {
-                return Some(format!("room {}: {id} is no member of this node", room.name()));
+                return Some(format!("room {:?}: {id:?} is no member of this node", room.name()));
             }
             of_presences.insert((room.name().clone(), id.clone()));
         }
@@ -54,6 +54,6 @@ pub(super) fn contradiction(rooms: &Rooms) -> Option<String> {
         let has_presence = |id: &PeerId| of_presences.contains(&(room.name().clone(), id.clone()));
         let mut here = members.iter().filter(|(_, member)| member.is_here());
         let (id, _) = here.find(|(id, _)| !has_presence(id))?;
-        Some(format!("room {}: {id} has no presence in it", room.name()))
+        Some(format!("room {:?}: {id:?} has no presence in it", room.name()))
     })
 }

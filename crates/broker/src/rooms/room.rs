@@ -143,12 +143,12 @@ impl RoomGuard<'_> {
     /// Says what contradicts itself in it. `latest` is the number of the latest news of this node.
     pub(super) fn contradiction(&self, latest: u64) -> Option<String> {
         let Members { places, bytes, latest: changed, .. } = &*self.members;
-        let wrong = |what: &str, id: &PeerId| Some(format!("room {}: {id}: {what}", self.room.name));
+        let wrong = |what: &str, id: &PeerId| Some(format!("room {:?}: {id:?}: {what}", self.room.name));
         if *bytes != places.iter().map(|member| self.room.bytes_of(member)).sum::<usize>() {
-            return Some(format!("room {}: bytes of the list", self.room.name));
+            return Some(format!("room {:?}: bytes of the list", self.room.name));
         }
         if let Some(what) = places.contradiction() {
-            return Some(format!("room {}: {what}", self.room.name));
+            return Some(format!("room {:?}: {what}", self.room.name));
         }
         let mut all = places.iter();
         all.find_map(|(id, member)| {

@@ -59,7 +59,7 @@ impl Realm {
             } else {
                 return None;
             };
-            Some(format!("{}: {what}", slot.id))
+            Some(format!("{:?}: {what}", slot.id))
         });
         let of_sought =
             slots.iter().map(|slot| slot.lock().queue.as_ref().map_or(0, |queue| queue.sought_bytes()));

@@ -5,7 +5,7 @@ use std::cell::RefCell;
 use std::fmt;
 
 use log::Level;
-use peerbroker_core::vocabulary::{ConnId, MessageKind, PeerId};
+use peerbroker_core::vocabulary::{ConnId, Foreign, MessageKind, PeerId};
 
 use crate::events::Outcome;
 
@@ -25,7 +25,7 @@ impl fmt::Display for Named<'_> {
         let Named { from, to, kind } = self;
         // The sender of messages to rooms has a mark in front of its id.
         let from = from.as_str().trim_start_matches(char::is_control);
-        write!(f, "{} from {from:?} to {to:?}", kind.label())
+        write!(f, "{} from {} to {}", kind.label(), Foreign::new(from), Foreign::new(to))
     }
 }
 

@@ -4,6 +4,7 @@ use std::borrow::Borrow;
 use std::fmt;
 use std::sync::Arc;
 
+use super::foreign::Foreign;
 use crate::address::Network;
 
 /// The error of a text that cannot be an id, a token or a key.
@@ -67,14 +68,10 @@ macro_rules! name {
 
 macro_rules! shown {
     ($name:ident) => {
-        impl fmt::Display for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(&self.0)
-            }
-        }
+        // There is no `Display`: strangers choose these texts.
         impl fmt::Debug for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                fmt::Debug::fmt(&*self.0, f)
+                fmt::Debug::fmt(&Foreign::new(&self.0), f)
             }
         }
     };
@@ -96,7 +93,7 @@ impl PeerId {
     /// characters. So these messages wait and expire apart from those about connections, and the client gets no EXPIRE for
     /// them, which PeerJS takes for a failed connection.
     pub fn in_rooms(&self) -> Self {
-        if self.is_client() { PeerId(format!("{MARK}{self}").into()) } else { self.clone() }
+        if self.is_client() { PeerId(format!("{MARK}{}", self.as_str()).into()) } else { self.clone() }
     }
 
     /// The client whose messages to rooms have this sender.
@@ -182,7 +179,7 @@ impl RoomName {
 
     /// The server's name of a room that [is near](Self::is_near), for the clients of one network.
     pub fn in_network(&self, network: Network) -> Self {
-        RoomName(format!("{self}/{network}").into())
+        RoomName(format!("{}/{network}", self.as_str()).into())
     }
 
     /// False for the server's name of a room that is near another network.
@@ -221,7 +218,7 @@ impl Token {
     /// The token of a verified subject, the same on every server. No client can send it: [`parse`](Self::parse)
     /// takes no control characters. An id and its mark are shorter than [`MAX_BYTES`](Self::MAX_BYTES).
     pub fn of_subject(subject: &PeerId) -> Self {
-        Token(format!("{MARK}{subject}").into())
+        Token(format!("{MARK}{}", subject.as_str()).into())
     }
 }
 

@@ -95,7 +95,7 @@ fn with_args(text: Text) -> ClapCommand {
 /// The doctor's command, whose values are read as those of other commands.
 fn with_values(command: ClapCommand) -> ClapCommand {
     command
-        .mut_arg("key", |arg| arg.value_parser(|text: &str| key(text).map(|key| key.to_string())))
+        .mut_arg("key", |arg| arg.value_parser(|text: &str| key(text).map(|key| key.as_str().to_owned())))
         .mut_arg("idle", |arg| {
             arg.value_parser(|text: &str| (number::<u64>(&SECONDS, 1..=3600).parse)(text.as_ref()))
         })

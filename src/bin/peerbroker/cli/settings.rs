@@ -204,7 +204,7 @@ impl Draft {
         };
         let shared = [
             ("--path", config.path.shown().to_owned()),
-            ("--key", if config.default_key { config.key.to_string() } else { "none".to_owned() }),
+            ("--key", if config.default_key { config.key.as_str().to_owned() } else { "none".to_owned() }),
             ("--keys", self.keys.label().to_owned()),
             ("--cluster_lease", self.cluster.lease.as_millis().to_string()),
             ("--cluster_degraded", degraded.to_owned()),

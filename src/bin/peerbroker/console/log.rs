@@ -9,6 +9,7 @@ use env_filter::Filter;
 use log::{Level, LevelFilter, Log as _, Metadata, Record};
 use parking_lot::Mutex;
 use peerbroker::LogControl;
+use peerbroker::vocabulary::printable;
 
 use super::{Style, json};
 use crate::cli::{LogFormat, parse_filter};
@@ -106,7 +107,9 @@ impl log::Log for Log {
 
     fn log(&self, record: &Record<'_>) {
         if self.filter.load().matches(record) {
-            self.writer.log(record);
+            // A line stays one, whoever wrote parts of it.
+            let text = printable(&record.args().to_string());
+            self.writer.log(&record.to_builder().args(format_args!("{text}")).build());
         }
     }
 

@@ -6,6 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 
 use peerbroker::config::{ApiTokens, MountPath};
+use peerbroker::vocabulary::printable;
 use peerbroker::{CertifiedHosts, ClientOptions, Config, Listen, certified_hosts, lan_addresses};
 use qrcode::QrCode;
 use qrcode::render::unicode::Dense1x2;
@@ -21,17 +22,6 @@ pub(super) fn api_line(address: SocketAddr, tokens: &ApiTokens, is_secure: bool)
     format!(
         "The API listens on {scheme}://{address}/api, and its dashboard for browsers on {scheme}://{address}/{only}"
     )
-}
-
-/// The id with control characters escaped, so that it cannot forge a line or control a terminal.
-pub fn printable(id: &str) -> String {
-    id.chars().fold(String::with_capacity(id.len()), |mut text, c| {
-        match c {
-            '\'' | '"' | '\\' => text.push(c),
-            c => text.extend(c.escape_debug()),
-        }
-        text
-    })
 }
 
 /// The start line of peerjs-server.

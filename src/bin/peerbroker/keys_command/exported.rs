@@ -10,6 +10,7 @@ use serde_json::{Map, Value};
 
 use peerbroker::files;
 use peerbroker::keys::{Auth, JwtKey, Key, Settings, check_name};
+use peerbroker::vocabulary::printable;
 use peerbroker::{check_auth, check_webhook};
 
 use crate::failure::{Failure, cannot, failed};
@@ -92,7 +93,9 @@ pub(super) fn read(path: &Path) -> Result<Vec<Key>, Failure> {
     let read = |(index, entry)| {
         let key = read_key(entry).and_then(|key| match known.insert(key.key.clone()) {
             true => Ok(key),
-            false => Err(failed(format!("the key {} is in an earlier entry, too", key.key))),
+            false => {
+                Err(failed(format!("the key {} is in an earlier entry, too", printable(key.key.as_str()))))
+            }
         });
         key.map_err(|why| failed(format!("entry {} of {path} is not a key: {}", index + 1, why.text)))
     };

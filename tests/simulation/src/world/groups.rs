@@ -64,7 +64,7 @@ impl World {
             player.lease.mark_alive();
             for text in player.socket.texts() {
                 let (what, id) = text.trim_matches(['{', '}']).split_once(':').expect("an event");
-                let pair = (player.lease.id().to_string(), id.trim_matches('"').to_owned());
+                let pair = (player.lease.id().as_str().to_owned(), id.trim_matches('"').to_owned());
                 told.insert(pair, what == r#""NewPeer""#);
                 self.note(What::Grouped { conn: player.conn, what: text });
             }
@@ -80,7 +80,8 @@ impl World {
     }
 
     fn check_sizes_of_groups(&self, players: &[Visitor<Matchbox, Player>]) {
-        let alive: BTreeSet<String> = players.iter().map(|player| player.lease.id().to_string()).collect();
+        let alive: BTreeSet<String> =
+            players.iter().map(|player| player.lease.id().as_str().to_owned()).collect();
         for player in players {
             let known = player.model.told.union(&player.model.met);
             let group: BTreeSet<_> = known.filter(|id| alive.contains(*id)).collect();
@@ -111,7 +112,7 @@ impl World {
     }
 
     fn contradict(&self, player: &Visitor<Matchbox, Player>, what: &str) {
-        let what = format!("{} {what}", player.lease.id());
+        let what = format!("{} {what}", player.lease.id().as_str());
         self.note(What::Contradiction { node: player.node, what });
     }
 
@@ -149,10 +150,12 @@ fn act(player: &mut Visitor<Matchbox, Player>, node: &Arc<Node>, note: impl Fn(W
 /// Of two only one is told, and opens or closes the connection of both. The other one may have been told the end in the same step, or it
 /// has left the group, and the news of that is on its way.
 fn learn(players: &mut [Visitor<Matchbox, Player>], told: &BTreeMap<(String, String), bool>) {
-    let rooms: BTreeMap<String, Option<RoomName>> =
-        players.iter().map(|player| (player.lease.id().to_string(), player.model.room.clone())).collect();
+    let rooms: BTreeMap<String, Option<RoomName>> = players
+        .iter()
+        .map(|player| (player.lease.id().as_str().to_owned(), player.model.room.clone()))
+        .collect();
     for Visitor { lease, model, .. } in players {
-        let own = lease.id().to_string();
+        let own = lease.id().as_str().to_owned();
         let of = |has_come: bool| {
             let pairs = told.iter().filter(move |(_, come)| **come == has_come).map(|(pair, _)| pair);
             pairs.filter(|(one, other)| *one == own || *other == own)

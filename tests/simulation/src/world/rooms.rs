@@ -103,7 +103,7 @@ impl World {
     pub(super) fn members_of(&self, node: usize, names: &[&str]) -> Vec<Vec<String>> {
         let node = &self.nodes[node].as_ref().expect("a node").node;
         let rooms = node.tenant("key").unwrap().rooms(RealmKind::PeerJs);
-        let of = |room: &&str| rooms.members(room).iter().map(ToString::to_string).collect();
+        let of = |room: &&str| rooms.members(room).iter().map(|id| id.as_str().to_owned()).collect();
         names.iter().map(of).collect()
     }
 
@@ -157,6 +157,6 @@ pub(super) fn members(node: &Node) -> BTreeMap<&'static str, Vec<String>> {
     let Some(rooms) = node.tenant("key").and_then(|tenant| tenant.existing_rooms(RealmKind::PeerJs)) else {
         return BTreeMap::new();
     };
-    let of = |room: &str| rooms.members(room).iter().map(ToString::to_string).collect();
+    let of = |room: &str| rooms.members(room).iter().map(|id| id.as_str().to_owned()).collect();
     ROOMS.into_iter().map(|room| (room, of(room))).collect()
 }

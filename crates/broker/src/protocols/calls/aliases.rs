@@ -55,7 +55,7 @@ impl CallAlias {
     /// The id, which stays an alias.
     pub(super) fn keep(mut self) -> String {
         self.is_kept = true;
-        self.id.to_string()
+        self.id.as_str().to_owned()
     }
 }
 

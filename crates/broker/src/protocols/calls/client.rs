@@ -152,5 +152,5 @@ impl Caller {
 }
 
 fn hold(alias: &CallAlias) -> Ask {
-    Ask::Hold(NameKind::Alias, alias.id().to_string())
+    Ask::Hold(NameKind::Alias, alias.id().as_str().to_owned())
 }

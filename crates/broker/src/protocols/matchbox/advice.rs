@@ -1,7 +1,8 @@
 //! Advice about mistakes of Matchbox clients.
 
 use super::{CLIENT_SERVER, HOSTED, UNNAMED};
-use crate::protocols::advice::{Advice, NamedBy, shown};
+use crate::protocols::advice::{Advice, NamedBy};
+use peerbroker_core::vocabulary::Foreign;
 
 /// A parameter of an address that has no effect, in words: the mistake, and the advice. The reference ignores it, too. Values of unknown
 /// parameters may be secrets.
@@ -14,20 +15,19 @@ pub(super) fn odd_parameter(query: &str) -> Option<(String, String)> {
             "topology" => format!("topology is {CLIENT_SERVER} or {FULL_MESH}, which is the default"),
             "key" => return None,
             _ => {
-                let what = format!("opened a room of Matchbox with the parameter {:?}, which does nothing", shown(&name));
+                let what = format!("opened a room of Matchbox with the parameter {}, which does nothing", Foreign::new(&name));
                 return Some((what, "the parameters are next, topology and key".to_owned()));
             }
         };
-        let what = format!("opened a room of Matchbox with {name}={:?}, which does nothing", shown(&value));
+        let what = format!("opened a room of Matchbox with {name}={}, which does nothing", Foreign::new(&value));
         Some((what, hint))
     })
 }
 
 /// Clients that wait in a room of the same name with other parameters, in words: the mistake, and the advice.
 pub(super) fn other_room(name: &str, own: &str, others: &str) -> (String, String) {
-    let name = if name == UNNAMED { "" } else { name };
-    let what =
-        format!("opened the room {:?} of Matchbox {own}, while others wait there {others}", shown(name));
+    let name = Foreign::new(if name == UNNAMED { "" } else { name });
+    let what = format!("opened the room {name} of Matchbox {own}, while others wait there {others}");
     (what, "these are two rooms, so they do not meet: open one address in all games".to_owned())
 }
 

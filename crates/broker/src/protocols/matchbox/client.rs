@@ -362,7 +362,7 @@ impl Protocol for Matchbox {
 
     fn freeze(self) -> Frozen {
         let state = State {
-            room: self.room.to_string(),
+            room: self.room.as_str().to_owned(),
             size: self.size,
             until_millis: self.search.map(|search| search.until.as_millis()),
             is_placed: self.place.is_some(),

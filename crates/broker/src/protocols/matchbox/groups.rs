@@ -83,7 +83,7 @@ impl Names for Groups {
         _holder: &NameHolder,
     ) -> Result<Seating, u8> {
         let place = kind_of(name).and_then(|kind| self.take(&kind, client)).ok_or(NO_SUCH_NAME)?;
-        let group = place.room().to_string();
+        let group = place.room().as_str().to_owned();
         Ok(Seating::Given(Box::new(place), group))
     }
 
@@ -207,7 +207,7 @@ impl Drop for Opening {
 
 /// The name of a kind of groups, among all nodes.
 pub(super) fn name_of((room, size): &GroupKind) -> String {
-    format!("{size}/{room}")
+    format!("{size}/{}", room.as_str())
 }
 
 fn kind_of(name: &str) -> Option<GroupKind> {
@@ -218,8 +218,9 @@ fn kind_of(name: &str) -> Option<GroupKind> {
 /// A name that no group has had. Names of rooms of clients have no slash. The name of a group with a host ends with the host's id.
 fn new_name((room, size): &GroupKind, first: &PeerId) -> Result<RoomName, InvalidName> {
     let number: u64 = random();
-    RoomName::measured(&if room.as_str().ends_with(HOSTED) {
-        format!("{room}/{size}-{number:016x}/{first}")
+    let room = room.as_str();
+    RoomName::measured(&if room.ends_with(HOSTED) {
+        format!("{room}/{size}-{number:016x}/{}", first.as_str())
     } else {
         format!("{room}/{size}/{number:016x}")
     })

@@ -12,7 +12,7 @@ pub(crate) const ADVICE: Advice = Advice {
     clients: &["PeerJS"],
     named_by: NamedBy::Member("type"),
     commands: &[&Kind::LABELS, &rooms::Kind::LABELS, &["HEARTBEAT", app::MESSAGE]],
-    lacks: |command, _| match command {
+    lacks: |command, _| match command.as_str() {
         "OFFER" => NO_ID.to_owned(),
         _ => "it needs the id of its recipient as `dst`".to_owned(),
     },

@@ -307,7 +307,7 @@ impl Names for RoomCodes {
         match self.join(name, wanted, client, holder) {
             Ok(Seating::Held(holder)) => Ok(names::Seating::Held(holder)),
             Ok(Seating::In(playing, host)) => {
-                let admitted = Admitted { name: playing.name().to_owned(), host: host.to_string() };
+                let admitted = Admitted { name: playing.name().to_owned(), host: host.as_str().to_owned() };
                 let told = serde_json::to_string(&admitted).map_err(|_| NO_SUCH_NAME)?;
                 Ok(names::Seating::Given(Box::new(playing), told))
             }

@@ -1,8 +1,9 @@
 //! Advice about mistakes of RxDB's replication.
 
 use super::ROOM_UNITS;
-use crate::protocols::advice::{Advice, NamedBy, OWN_APP, shown};
+use crate::protocols::advice::{Advice, NamedBy, OWN_APP};
 use crate::protocols::json::Object;
+use peerbroker_core::vocabulary::Foreign;
 
 /// The words of the protocol.
 pub(crate) const ADVICE: Advice = Advice {
@@ -15,10 +16,10 @@ pub(crate) const ADVICE: Advice = Advice {
     below: "the room of RxDB is its `topic`, and not in the address",
 };
 
-fn lacks(command: &str, text: &str) -> String {
+fn lacks(command: Foreign<'_>, text: &str) -> String {
     let frame = Object::parse(text);
     let string = |member| frame.as_ref().and_then(|frame| frame.string(member));
-    match command {
+    match command.as_str() {
         "join" if string("room").is_some_and(|room| ROOM_UNITS.contains(&room.encode_utf16().count())) => {
             "a room, which is the `topic` of the replication, has no control characters, such as line breaks"
                 .to_owned()
@@ -28,7 +29,7 @@ fn lacks(command: &str, text: &str) -> String {
             let last = ROOM_UNITS.end();
             let room = string("room").map_or_else(
                 || "it has no room".to_owned(),
-                |room| format!("its room {:?} has {}", shown(&room), room.encode_utf16().count()),
+                |room| format!("its room {} has {}", Foreign::new(&room), room.encode_utf16().count()),
             );
             format!(
                 "a room, which is the `topic` of the replication, has {first} to {last} characters, and {room}"

@@ -3,7 +3,7 @@
 use super::MAX_TOPICS;
 use crate::protocols::advice::{Advice, NamedBy, OWN_APP};
 use crate::protocols::json;
-use peerbroker_core::vocabulary::{InvalidName, RoomRefusal};
+use peerbroker_core::vocabulary::{Foreign, InvalidName, RoomRefusal};
 
 /// The words of the protocol.
 pub(crate) const ADVICE: Advice = Advice {
@@ -16,11 +16,11 @@ pub(crate) const ADVICE: Advice = Advice {
     below: "",
 };
 
-fn lacks(command: &str, text: &str) -> String {
-    match command {
+fn lacks(command: Foreign<'_>, text: &str) -> String {
+    match command.as_str() {
         "publish" => "it needs its `topic`, which is a text".to_owned(),
         _ if json::member_of(text, "topics").is_some() => {
-            format!("`topics` is a list, as in {{\"type\":\"{command}\",\"topics\":[\"minutes\"]}}")
+            format!("`topics` is a list, as in {{\"type\":{command},\"topics\":[\"minutes\"]}}")
         }
         _ => "it needs `topics`, a list of texts, or `topic`".to_owned(),
     }

@@ -78,7 +78,7 @@ impl Announcer {
     pub(crate) fn freeze(self) -> Frozen {
         self.0.map(|memberships| {
             let (guest, address) = memberships.owner();
-            (guest.to_string(), address, memberships.keep())
+            (guest.as_str().to_owned(), address, memberships.keep())
         })
     }
 

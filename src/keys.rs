@@ -21,6 +21,10 @@ pub use peerbroker_broker::config::key::{
 pub use policy::Policy;
 pub(crate) use policy::Proof;
 
+/// Seconds after a counted hour in which stores count no other. A little less than an hour, so that a small correction of the clock does
+/// not skip one.
+pub const HOUR: u64 = 55 * 60;
+
 /// A failed operation on a key.
 #[derive(Debug, thiserror::Error)]
 pub enum KeyError {
@@ -68,9 +72,14 @@ pub trait KeyStore: Send + Sync {
     /// Adds a registered key, unless there are `most` of them; 0 means no limit. False if there are. Callers at the same
     /// time do not exceed the limit together.
     fn register(&self, key: Key, most: usize) -> Result<bool, KeyError>;
-    /// Removes the registered keys that were unused since `before`, in seconds since 1970, and returns them. Keys
-    /// that were never used count from their creation.
-    fn remove_unused(&self, before: u64) -> Result<Vec<ApiKey>, KeyError>;
+    /// Counts an hour in which a server runs, unless one was counted less than [`HOUR`] before `now`, in seconds since 1970: other
+    /// processes count too. So time passes only while a server runs, and a clock that leaps adds one hour at most.
+    fn count_hour(&self, now: u64) -> Result<(), KeyError>;
+    /// The registered keys that were unused for this many [counted](Self::count_hour) hours, sorted. Keys that were never used count
+    /// from when they were added to this store.
+    fn unused(&self, hours: u64) -> Result<Vec<ApiKey>, KeyError>;
+    /// Removes these keys and returns them.
+    fn remove_unused(&self, hours: u64) -> Result<Vec<ApiKey>, KeyError>;
     /// True if other processes may change the keys.
     fn is_shared(&self) -> bool {
         true

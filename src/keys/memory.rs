@@ -1,10 +1,10 @@
 //! A store of keys in memory.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use parking_lot::Mutex;
 
-use super::{Change, Key, KeyError, KeyStore};
+use super::{Change, HOUR, Key, KeyError, KeyStore};
 use peerbroker_core::vocabulary::ApiKey;
 
 /// Keys in memory. They are lost when the process ends.
@@ -16,7 +16,20 @@ pub struct MemoryKeys {
 #[derive(Default)]
 struct State {
     keys: BTreeMap<ApiKey, Key>,
+    /// The hour in which each key was last used, or added.
+    used: HashMap<ApiKey, u64>,
+    /// The counted hours, and the time of the last one.
+    hours: u64,
+    counted: u64,
     version: u64,
+}
+
+impl State {
+    fn unused(&self, hours: u64) -> Vec<ApiKey> {
+        let used = |key: &Key| self.used.get(&key.key).copied().unwrap_or_default();
+        let is_unused = |key: &&Key| key.registered && used(key).saturating_add(hours) <= self.hours;
+        self.keys.values().filter(is_unused).map(|key| key.key.clone()).collect()
+    }
 }
 
 impl MemoryKeys {
@@ -54,6 +67,8 @@ impl KeyStore for MemoryKeys {
         if state.keys.contains_key(&key.key) {
             return Err(KeyError::Exists(key.key));
         }
+        let hours = state.hours;
+        state.used.insert(key.key.clone(), hours);
         state.keys.insert(key.key.clone(), key);
         state.version += 1;
         Ok(true)
@@ -74,6 +89,8 @@ impl KeyStore for MemoryKeys {
             return Err(KeyError::Exists(key.key.clone()));
         }
         state.version += u64::from(!keys.is_empty());
+        let hours = state.hours;
+        state.used.extend(keys.iter().map(|key| (key.key.clone(), hours)));
         state.keys.extend(keys.into_iter().map(|key| (key.key.clone(), key)));
         Ok(())
     }
@@ -81,27 +98,45 @@ impl KeyStore for MemoryKeys {
     fn remove(&self, key: &ApiKey) -> Result<(), KeyError> {
         let mut state = self.state.lock();
         state.keys.remove(key).ok_or_else(|| KeyError::Unknown(key.clone()))?;
+        state.used.remove(key);
         state.version += 1;
         Ok(())
     }
 
     fn record_used(&self, used: &[(ApiKey, u64)]) -> Result<(), KeyError> {
         let mut state = self.state.lock();
-        for (key, when) in used {
-            if let Some(key) = state.keys.get_mut(key) {
+        let hours = state.hours;
+        for (text, when) in used {
+            if let Some(key) = state.keys.get_mut(text) {
                 key.used = Some(*when);
+                state.used.insert(text.clone(), hours);
             }
         }
         Ok(())
     }
 
-    fn remove_unused(&self, before: u64) -> Result<Vec<ApiKey>, KeyError> {
+    fn count_hour(&self, now: u64) -> Result<(), KeyError> {
         let mut state = self.state.lock();
-        let is_unused = |key: &Key| key.registered && key.used.unwrap_or(key.created) < before;
-        let unused = state.keys.extract_if(.., |_, key| is_unused(key));
-        let removed: Vec<ApiKey> = unused.map(|(key, _)| key).collect();
-        state.version += u64::from(!removed.is_empty());
-        Ok(removed)
+        if !(state.counted..state.counted + HOUR).contains(&now) {
+            state.hours += 1;
+            state.counted = now;
+        }
+        Ok(())
+    }
+
+    fn unused(&self, hours: u64) -> Result<Vec<ApiKey>, KeyError> {
+        Ok(self.state.lock().unused(hours))
+    }
+
+    fn remove_unused(&self, hours: u64) -> Result<Vec<ApiKey>, KeyError> {
+        let mut state = self.state.lock();
+        let unused = state.unused(hours);
+        for key in &unused {
+            state.keys.remove(key);
+            state.used.remove(key);
+        }
+        state.version += u64::from(!unused.is_empty());
+        Ok(unused)
     }
 
     fn version(&self) -> Result<u64, KeyError> {

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use parking_lot::{Mutex, MutexGuard};
 use rusqlite::{Connection, Row, Transaction, TransactionBehavior, params};
 
-use super::{Change, Key, KeyError, KeyStore, Settings};
+use super::{Change, HOUR, Key, KeyError, KeyStore, Settings};
 use file::{FileIds, Opened, at};
 use peerbroker_broker::config::Ban;
 use peerbroker_core::vocabulary::ApiKey;
@@ -238,7 +238,8 @@ impl KeyStore for SqliteKeys {
             return Ok(());
         }
         self.0.lock().write(|transaction| {
-            let update = "UPDATE keys SET used = ?2 WHERE key = ?1 AND used IS NOT ?2";
+            let update = "UPDATE keys SET used = ?2, used_hour = hours.count FROM hours
+                WHERE key = ?1 AND (used IS NOT ?2 OR used_hour IS NOT hours.count)";
             let mut statement = transaction.prepare(update)?;
             for (key, when) in used {
                 statement.execute(params![key.as_str(), when])?;
@@ -247,12 +248,30 @@ impl KeyStore for SqliteKeys {
         })
     }
 
-    fn remove_unused(&self, before: u64) -> Result<Vec<ApiKey>, KeyError> {
+    fn count_hour(&self, now: u64) -> Result<(), KeyError> {
+        self.0.lock().write(|transaction| {
+            let update = "UPDATE hours SET count = count + 1, counted = ?1
+                WHERE ?1 NOT BETWEEN counted AND counted + ?2 - 1";
+            transaction.execute(update, [now, HOUR])?;
+            Ok(())
+        })
+    }
+
+    fn unused(&self, hours: u64) -> Result<Vec<ApiKey>, KeyError> {
+        let database = self.0.lock();
+        let select = format!("SELECT key FROM keys {UNUSED} ORDER BY key");
+        let read = || {
+            let mut statement = database.connection.prepare(&select)?;
+            statement.query_and_then([hours], parse_key)?.collect()
+        };
+        at(&database.path, read())
+    }
+
+    fn remove_unused(&self, hours: u64) -> Result<Vec<ApiKey>, KeyError> {
         let mut database = self.0.lock();
         let removed = database.write(|transaction| {
-            let delete = "DELETE FROM keys WHERE registered AND coalesce(used, created) < ?1 RETURNING key";
-            let mut statement = transaction.prepare(delete)?;
-            statement.query_and_then([before], parse_key)?.collect::<Result<Vec<_>, _>>()
+            let mut statement = transaction.prepare(&format!("DELETE FROM keys {UNUSED} RETURNING key"))?;
+            statement.query_and_then([hours], parse_key)?.collect::<Result<Vec<_>, _>>()
         })?;
         database.count_change(removed.len());
         Ok(removed)
@@ -313,6 +332,9 @@ impl KeyStore for SqliteKeys {
 /// The columns of a key.
 const SELECT: &str = "SELECT key, name, created, used, registered, settings FROM keys";
 
+/// The registered keys that were unused for some counted hours.
+const UNUSED: &str = "WHERE registered AND used_hour + ?1 <= (SELECT count FROM hours)";
+
 fn all_of(connection: &Connection) -> Result<Vec<Key>, Problem> {
     let select = format!("{SELECT} ORDER BY created, key");
     connection.prepare(&select)?.query_and_then([], read_key)?.collect()
@@ -354,8 +376,8 @@ fn unreadable(key: &str, error: impl Into<Box<dyn std::error::Error + Send + Syn
 
 /// Adds no row if the key exists.
 fn insert(transaction: &Transaction<'_>, key: &Key) -> Result<usize, Problem> {
-    let insert = "INSERT INTO keys (key, name, created, used, registered, settings)
-        VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT (key) DO NOTHING";
+    let insert = "INSERT INTO keys (key, name, created, used, registered, settings, used_hour)
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6, (SELECT count FROM hours)) ON CONFLICT (key) DO NOTHING";
     let values =
         params![key.key.as_str(), key.name, key.created, key.used, key.registered, json(&key.settings)?];
     Ok(transaction.execute(insert, values)?)

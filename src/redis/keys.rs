@@ -29,8 +29,8 @@ const PATIENCE: Duration = Duration::from_secs(30);
 static PUT: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("keys/put.lua")));
 static IMPORT: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("keys/import.lua")));
 static REMOVE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("keys/remove.lua")));
-static REMOVE_UNUSED: LazyLock<Script> =
-    LazyLock::new(|| Script::new(include_str!("keys/remove_unused.lua")));
+static UNUSED: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("keys/unused.lua")));
+static HOUR: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("keys/hour.lua")));
 static USED: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("keys/used.lua")));
 static APPENDS: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("keys/appends.lua")));
 static SIGNUP: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("keys/signup.lua")));
@@ -38,8 +38,9 @@ static SIGNUP: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("key
 /// Keys in Redis.
 ///
 /// All of them are one hash, so each change is one script about one key, in a Redis Cluster too. Its fields are `k:` with
-/// a key, which hold the key as JSON; `u:` with a key, which hold its last use in seconds since 1970; `registered`, the
-/// number of registered keys; and `version`, a random number that differs after each change.
+/// a key, which hold the key as JSON; `u:` with a key, which hold its last use in seconds since 1970; `h:` with a key, which hold the
+/// counted hour of that; `registered`, the number of registered keys; `hours`, the number of counted hours; `counted`, the time of the
+/// last one; and `version`, a random number that differs after each change.
 ///
 /// One thread talks to Redis, because callers wait without a runtime. It connects when a caller wants something.
 pub struct RedisKeys {
@@ -100,6 +101,14 @@ impl RedisKeys {
         let (json, used): (Option<String>, Option<String>) = self.ask(call)?;
         let Some(json) = json else { return Ok(None) };
         Ok(Some((read(key.as_str(), &json, used.as_ref())?, json)))
+    }
+
+    /// The unused keys, sorted. Removes them if there is a new version.
+    fn find_unused(&self, hours: u64, version: &str) -> Result<Vec<ApiKey>, KeyError> {
+        let mut unused: Vec<String> =
+            self.ask_of_many(Call::script(&UNUSED, keys()).arg(hours).arg(version))?;
+        unused.sort_unstable();
+        unused.iter().map(|key| ApiKey::parse(key).map_err(|error| unreadable(key, &error))).collect()
     }
 
     /// Puts a key where `expected` is, or nothing if that is empty. Returns `done`; `other` if another text was there; `full`
@@ -184,7 +193,7 @@ impl KeyStore for RedisKeys {
         is_removed.then_some(()).ok_or_else(|| KeyError::Unknown(key.clone()))
     }
 
-    /// The later one of two times counts: each node stores those of its own clients.
+    /// The later one of two times is shown: each node stores those of its own clients.
     fn record_used(&self, used: &[(ApiKey, u64)]) -> Result<(), KeyError> {
         for some in used.chunks(USED_BATCH) {
             let call = Call::script(&USED, keys());
@@ -194,10 +203,16 @@ impl KeyStore for RedisKeys {
         Ok(())
     }
 
-    fn remove_unused(&self, before: u64) -> Result<Vec<ApiKey>, KeyError> {
-        let call = Call::script(&REMOVE_UNUSED, keys()).arg(before).arg(new_version());
-        let removed: Vec<String> = self.ask_of_many(call)?;
-        removed.iter().map(|key| ApiKey::parse(key).map_err(|error| unreadable(key, &error))).collect()
+    fn count_hour(&self, now: u64) -> Result<(), KeyError> {
+        self.ask::<Value>(Call::script(&HOUR, keys()).arg(now).arg(crate::keys::HOUR)).map(drop)
+    }
+
+    fn unused(&self, hours: u64) -> Result<Vec<ApiKey>, KeyError> {
+        self.find_unused(hours, "")
+    }
+
+    fn remove_unused(&self, hours: u64) -> Result<Vec<ApiKey>, KeyError> {
+        self.find_unused(hours, &new_version().to_string())
     }
 
     fn version(&self) -> Result<u64, KeyError> {

@@ -2,7 +2,7 @@
 
 mod bans;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -15,20 +15,26 @@ use utoipa::ToSchema;
 
 use crate::keys::verifier::{BadAuth, check_auth};
 use crate::keys::{
-    Change, InvalidName, Key, KeyError, KeyStore, MAX_NAME_CHARS, MAX_ORIGIN_BYTES, Origin, Settings,
-    SignupCount, TokenChange, TokenError, Webhook, check_name, unix_time,
+    Change, HOUR, InvalidName, Key, KeyError, KeyStore, MAX_NAME_CHARS, MAX_ORIGIN_BYTES, Origin, Settings,
+    SignupCount, TokenChange, TokenError, Webhook, check_name,
 };
 use crate::node::{NextKeys, Node};
 use crate::webhooks::{BadWebhook, check_webhook};
 use bans::{MAX_BANS, OperatorBans};
 use peerbroker_broker::config::{Ban, CrowdedRoom, KeySignup};
-use peerbroker_broker::events::{Actor, Event, KeyEvent, KeysEvent, PeerAddress};
+use peerbroker_broker::events::{Actor, Event, KeyEvent, KeysEvent, PeerAddress, counted};
 use peerbroker_broker::limits::{GuessLimiter, LimitExceeded, SignupLimiter, address_text};
-use peerbroker_core::clock::Instant;
+use peerbroker_core::clock::{Instant, millis};
 use peerbroker_core::threads::caught;
 use peerbroker_core::vocabulary::{ApiKey, Limit, PeerId, printable};
 
-const SECONDS_A_DAY: u64 = 24 * 60 * 60;
+const HOURS_A_DAY: u64 = 24;
+
+/// Hours before its removal in which the log names an unused key, or half of its lifetime.
+const NOTICE: u64 = HOURS_A_DAY;
+
+/// Most keys that one line of the log names.
+const MOST_NAMED: usize = 10;
 
 /// A failed change of a key.
 #[derive(Debug, thiserror::Error)]
@@ -168,6 +174,7 @@ pub(crate) struct Control {
     /// The bans that operators have set.
     pub(crate) bans: OperatorBans,
     log: Option<Arc<dyn LogControl>>,
+    counting: Mutex<CountedHours>,
     /// The filter that the API has set, and the time at which it ends. Held while the log gets another filter, so that both agree.
     temporary_filter: Mutex<Option<(String, Option<Instant>)>>,
 }
@@ -191,6 +198,7 @@ impl Control {
             log,
             temporary_filter: Mutex::default(),
         }
+            counting: Mutex::default(),
     }
 
     /// All keys, including disabled and built-in ones; oldest first.
@@ -331,9 +339,18 @@ impl Control {
         let KeySignup { ttl_days: ttl @ 1.., .. } = self.node.config().load().registration else {
             return Ok(());
         };
-        let before = unix_time().saturating_sub(u64::from(ttl) * SECONDS_A_DAY);
+        let hours = u64::from(ttl) * HOURS_A_DAY;
+        let due: BTreeSet<ApiKey> = self.store.unused(hours - NOTICE.min(hours / 2))?.into_iter().collect();
+        let new: Vec<&ApiKey> = due.difference(&counting.due).collect();
+        if !new.is_empty() {
+            log::warn!("{}", notice(&new, ttl));
+        }
+        counting.due = due;
+        if now.as_millis() < millis(Duration::from_hours(HOURS_A_DAY)) {
+            return Ok(());
+        }
         let mut known = self.writing.lock();
-        let removed = self.store.remove_unused(before)?;
+        let removed = self.store.remove_unused(hours)?;
         if removed.len() > MANY {
             self.emit_of_many(|| KeysEvent::Unused(removed.len(), ttl));
         }
@@ -377,6 +394,21 @@ impl Control {
         Ok(LogFilter { filter, configured, seconds })
     }
 
+        self.remove_unused_keys()
+    }
+
+    /// Counts the hours in which this server runs, and removes registered keys that were unused for too many. No date decides: clocks
+    /// leap, backups are old, and machines are switched off. Nothing is removed on the first day, so the log names a key a day before,
+    /// and clients can come back.
+    fn remove_unused_keys(&self) -> Result<(), KeyError> {
+        let clock = self.node.clock();
+        let now = clock.now();
+        let mut counting = self.counting.lock();
+        if counting.last.is_some_and(|last| now.saturating_since(last) < Duration::from_secs(HOUR)) {
+            return Ok(());
+        }
+        self.store.count_hour(clock.unix_millis().as_millis() / 1000)?;
+        counting.last = Some(now);
     /// Changes the filter of the log, for some seconds or until that is done again. `None` is the configured filter.
     pub(crate) fn set_log(
         &self,
@@ -549,6 +581,29 @@ impl StoredKeys {
         let change = match before {
             Some(None) => Some(KeyEvent::Created as fn(_, _) -> _),
             Some(Some((_, old))) if *old != digest => Some(KeyEvent::Changed as fn(_, _) -> _),
+/// The hours that this process has counted.
+#[derive(Default)]
+struct CountedHours {
+    last: Option<Instant>,
+    /// The unused keys that the log has named.
+    due: BTreeSet<ApiKey>,
+}
+
+/// The line about keys that will be removed.
+fn notice(keys: &[&ApiKey], ttl: u32) -> String {
+    let named = keys.iter().take(MOST_NAMED).map(|key| format!("{:?}", key.as_str())).collect::<Vec<_>>();
+    let others = match keys.len() - named.len() {
+        0 => String::new(),
+        others => format!(" and {others} more"),
+    };
+    format!(
+        "no client has used these registered keys for most of --registration_ttl, {}: {}{others}. Each is removed after a day or more \
+         of this server, unless a client uses it",
+        counted(ttl.into(), "day", "days"),
+        named.join(", ")
+    )
+}
+
             _ => None,
         };
         if let Some(change) = change {
@@ -600,7 +655,7 @@ mod tests {
 
     fn control() -> Control {
         let config = LiveConfig::from(Config { default_key: false, ..Config::default() });
-        let node = Arc::new(Node::new(config, Clock::system(), Events::default(), None));
+        let node = Arc::new(Node::new(config, clock, Events::default(), None));
         Control::new(node, Arc::new(MemoryKeys::new()), None, Some(Arc::new(AnyLog)))
     }
 
@@ -657,6 +712,10 @@ mod tests {
             scope.spawn(|| {
                 for _ in 0..2_000 {
                     control.try_unusable_keys();
+        control_with(Clock::system())
+    }
+
+    fn control_with(clock: Clock) -> Control {
                     tried.fetch_add(1, Ordering::SeqCst);
                 }
             });
@@ -699,3 +758,41 @@ mod tests {
         }
     }
 }
+    /// An hour of a server whose clock leaps by this much meanwhile.
+    fn an_hour_passes(control: &Control, leap: Duration) {
+        control.node.clock().add_gap(leap);
+        control.node.clock().advance(Duration::from_hours(1));
+        control.keep_house().unwrap();
+    }
+
+    #[test]
+    fn an_unused_key_goes_after_days_of_the_server_and_not_of_its_clock() {
+        let control = control_with(Clock::manual());
+        let app = Key { registered: true, ..Key::new(ApiKey::parse("app").ok(), "", Settings::default()) };
+        control.add_key(Actor::Elsewhere, app).unwrap();
+        control.keep_house().unwrap();
+        // A backup of years ago is restored, or the clock was wrong for a minute.
+        control.node.clock().add_gap(Duration::from_hours(24 * 1000));
+        control.keep_house().unwrap();
+        let hours = 90 * HOURS_A_DAY - 1;
+        (0..hours).for_each(|hour| an_hour_passes(&control, Duration::from_hours(hour % 7 * 100)));
+        assert_eq!(control.store.all().unwrap().len(), 1, "it was removed too early");
+        assert_eq!(control.counting.lock().due.len(), 1, "nobody was told");
+        an_hour_passes(&control, Duration::ZERO);
+        assert_eq!(control.store.all().unwrap(), []);
+    }
+
+    #[test]
+    fn a_server_removes_no_unused_key_on_its_first_day_and_names_it() {
+        let control = control_with(Clock::manual());
+        let app = Key { registered: true, ..Key::new(ApiKey::parse("app").ok(), "", Settings::default()) };
+        control.store.register(app, 0).unwrap();
+        (1..=91 * 24).for_each(|hour| control.store.count_hour(hour * 3600).unwrap());
+        control.keep_house().unwrap();
+        assert_eq!(control.counting.lock().due.len(), 1);
+        (0..23).for_each(|_| an_hour_passes(&control, Duration::from_hours(24 * 100)));
+        assert_eq!(control.store.all().unwrap().len(), 1);
+        an_hour_passes(&control, Duration::ZERO);
+        assert_eq!(control.store.all().unwrap(), []);
+    }
+

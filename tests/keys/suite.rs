@@ -59,7 +59,8 @@ on_every_store! {
     registered_keys_have_a_limit
     many_who_register_at_once_stay_within_the_limit
     registered_keys_that_are_unused_are_removed_and_named
-    used_keys_and_keys_of_operators_stay
+    used_and_imported_keys_and_those_of_operators_stay
+    many_servers_count_an_hour_once_and_a_leap_of_the_clock_is_one
     changes_from_many_threads_are_all_kept
     if_many_add_the_same_key_one_succeeds
     readers_see_whole_keys_while_they_change
@@ -149,7 +150,7 @@ fn each_key_is_passed_on_once(store: &dyn KeyStore) {
 }
 
 fn texts(store: &dyn KeyStore) -> Vec<String> {
-    store.all().unwrap().iter().map(|key| key.key.as_str().to_owned()).collect()
+    store.all().unwrap().iter().map(|key| key.key.to_string()).collect()
 }
 
 fn keys_are_listed_by_age_and_then_by_text(store: &dyn KeyStore) {
@@ -322,37 +323,65 @@ fn many_who_register_at_once_stay_within_the_limit(store: &dyn KeyStore) {
     assert_eq!(store.all().unwrap().len(), 3);
 }
 
-fn registered_keys_that_are_unused_are_removed_and_named(store: &dyn KeyStore) {
-    for (created, text) in [(10, "old"), (11, "used long ago"), (100, "exactly"), (101, "new")] {
-        store.add(registered_at(created, text)).unwrap();
-    }
-    store.record_used(&[(key("used long ago"), 99)]).unwrap();
-    let before = store.version().unwrap();
+/// Counts hours from a time of the clock on.
+fn count_hours(store: &dyn KeyStore, from: u64, hours: u64) {
+    (0..hours).for_each(|hour| store.count_hour(from + hour * 3600).unwrap());
+}
 
-    let mut removed: Vec<String> =
-        store.remove_unused(100).unwrap().iter().map(|key| key.as_str().to_owned()).collect();
+fn registered_keys_that_are_unused_are_removed_and_named(store: &dyn KeyStore) {
+    let register = |text| store.register(registered_at(10, text), 0).unwrap();
+    register("old");
+    register("used long ago");
+    count_hours(store, 10_000, 1);
+    store.record_used(&[(key("used long ago"), 20_000)]).unwrap();
+    count_hours(store, 20_000, 2);
+    register("new");
+    let before = store.version().unwrap();
+    assert_eq!((store.unused(4).unwrap(), store.remove_unused(4).unwrap()), (vec![], vec![]));
+    assert_eq!(store.unused(3).unwrap(), [key("old")]);
+    assert_eq!(store.version().unwrap(), before, "who removes nothing changes nothing");
+
+    let mut removed = store.remove_unused(2).unwrap();
     removed.sort();
-    assert_eq!(removed, ["old", "used long ago"]);
-    assert_eq!(texts(store), ["exactly", "new"]);
+    assert_eq!(removed, [key("old"), key("used long ago")]);
+    assert_eq!(texts(store), ["new"]);
     assert_eq!(store.get(&key("old")).unwrap(), None);
     let after = store.version().unwrap();
     assert_ne!(after, before);
 
-    assert_eq!(store.remove_unused(100).unwrap(), []);
-    assert_eq!(store.version().unwrap(), after, "what removes nothing is no change");
-    store.add(registered_at(1, "old")).unwrap();
-    assert!(!store.register(registered_at(1, "one more"), 3).unwrap(), "and it can be added again");
+    assert_eq!(store.remove_unused(2).unwrap(), []);
+    assert_eq!(store.version().unwrap(), after);
+    store.register(registered_at(1, "old"), 2).unwrap();
+    assert_eq!(store.remove_unused(1).unwrap(), [], "it was added just now");
+    assert!(!store.register(registered_at(1, "one more"), 2).unwrap());
 }
 
-fn used_keys_and_keys_of_operators_stay(store: &dyn KeyStore) {
+fn used_and_imported_keys_and_those_of_operators_stay(store: &dyn KeyStore) {
     store.add(made_at(1, "an operator's")).unwrap();
     store.add(registered_at(2, "used")).unwrap();
+    store.add(registered_at(3, "restored")).unwrap();
+    count_hours(store, 10_000, 100);
     store.record_used(&[(key("used"), 1000)]).unwrap();
-    assert_eq!(store.remove_unused(0).unwrap(), []);
-    assert_eq!(store.remove_unused(1000).unwrap(), []);
+    store.import(vec![registered_at(3, "restored")], true).unwrap();
+    assert_eq!(store.remove_unused(1).unwrap(), []);
+    count_hours(store, 1_000_000, 1);
+    // The same time of a clock that has stopped.
+    store.record_used(&[(key("used"), 1000)]).unwrap();
+    assert_eq!(store.remove_unused(1).unwrap(), [key("restored")]);
     assert_eq!(texts(store), ["an operator's", "used"]);
-    assert_eq!(store.remove_unused(u64::from(u32::MAX)).unwrap(), [key("used")]);
-    assert_eq!(texts(store), ["an operator's"]);
+}
+
+fn many_servers_count_an_hour_once_and_a_leap_of_the_clock_is_one(store: &dyn KeyStore) {
+    store.add(registered_at(1, "k")).unwrap();
+    const NOW: u64 = 1_700_000_000;
+    for now in [NOW, NOW, NOW + 60, NOW + 3000] {
+        store.count_hour(now).unwrap();
+    }
+    assert_eq!((store.unused(1).unwrap().len(), store.unused(2).unwrap().len()), (1, 0));
+    for (hours, now) in [(2, NOW + 3600), (3, NOW + 86_400 * 1000), (4, NOW), (5, 0)] {
+        store.count_hour(now).unwrap();
+        assert_eq!((store.unused(hours).unwrap().len(), store.unused(hours + 1).unwrap().len()), (1, 0));
+    }
 }
 
 fn bans_are_kept_by_network_and_key_or_not_at_all(store: &dyn KeyStore) {

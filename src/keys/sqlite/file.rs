@@ -31,7 +31,8 @@ const CACHE_KIB: i64 = 256;
 ///
 /// Fields that operators query are columns. The settings are JSON, where missing fields have their default, so a
 /// new setting needs no step. `settings ->> '$.enabled'` queries one of them.
-const MIGRATIONS: &[&str] = &["CREATE TABLE keys (
+const MIGRATIONS: &[&str] = &[
+    "CREATE TABLE keys (
         key TEXT NOT NULL PRIMARY KEY,
         name TEXT NOT NULL,
         created INTEGER NOT NULL,
@@ -39,7 +40,11 @@ const MIGRATIONS: &[&str] = &["CREATE TABLE keys (
         registered INTEGER NOT NULL,
         settings TEXT NOT NULL
     ) STRICT;
-    CREATE TABLE bans (place TEXT NOT NULL PRIMARY KEY, ban TEXT NOT NULL) STRICT"];
+    CREATE TABLE bans (place TEXT NOT NULL PRIMARY KEY, ban TEXT NOT NULL) STRICT",
+    "CREATE TABLE hours (count INTEGER NOT NULL, counted INTEGER NOT NULL) STRICT;
+    INSERT INTO hours VALUES (0, 0);
+    ALTER TABLE keys ADD COLUMN used_hour INTEGER NOT NULL DEFAULT 0",
+];
 
 /// An error of a database file.
 #[derive(Debug, thiserror::Error)]

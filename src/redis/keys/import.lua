@@ -14,9 +14,10 @@ for i = 3, #ARGV, 4 do
 end
 -- Nothing was written up to here, so whatever fails above leaves the keys as they are.
 if registered ~= 0 then redis.call('HINCRBY', KEYS[1], 'registered', registered) end
+local hours = redis.call('HGET', KEYS[1], 'hours') or '0'
 for i = 3, #ARGV, 4 do
   local used = 'u:' .. ARGV[i]
-  redis.call('HSET', KEYS[1], 'k:' .. ARGV[i], ARGV[i + 1])
+  redis.call('HSET', KEYS[1], 'k:' .. ARGV[i], ARGV[i + 1], 'h:' .. ARGV[i], hours)
   if ARGV[i + 3] == '' then redis.call('HDEL', KEYS[1], used) else redis.call('HSET', KEYS[1], used, ARGV[i + 3]) end
 end
 redis.call('HSET', KEYS[1], 'version', ARGV[1])

@@ -10,6 +10,7 @@ if ARGV[2] == '' then
     if most > 0 and registered >= most then return 'full' end
     redis.call('HINCRBY', KEYS[1], 'registered', 1)
   end
+  redis.call('HSET', KEYS[1], 'h:' .. ARGV[1], redis.call('HGET', KEYS[1], 'hours') or '0')
   if ARGV[7] ~= '' then redis.call('HSET', KEYS[1], 'u:' .. ARGV[1], ARGV[7]) end
 end
 redis.call('HSET', KEYS[1], field, ARGV[3], 'version', ARGV[4])

@@ -2,7 +2,7 @@
 local field = 'k:' .. ARGV[1]
 local json = redis.call('HGET', KEYS[1], field)
 if not json then return 0 end
-redis.call('HDEL', KEYS[1], field, 'u:' .. ARGV[1])
+redis.call('HDEL', KEYS[1], field, 'u:' .. ARGV[1], 'h:' .. ARGV[1])
 -- One that is broken can be removed too.
 local fine, stored = pcall(cjson.decode, json)
 if fine and type(stored) == 'table' and stored.registered then redis.call('HINCRBY', KEYS[1], 'registered', -1) end

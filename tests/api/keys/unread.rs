@@ -57,8 +57,14 @@ impl KeyStore for FarKeys {
     fn register(&self, key: Key, most: usize) -> Result<bool, KeyError> {
         self.reach()?.register(key, most)
     }
-    fn remove_unused(&self, before: u64) -> Result<Vec<ApiKey>, KeyError> {
-        self.reach()?.remove_unused(before)
+    fn count_hour(&self, now: u64) -> Result<(), KeyError> {
+        self.reach()?.count_hour(now)
+    }
+    fn unused(&self, hours: u64) -> Result<Vec<ApiKey>, KeyError> {
+        self.reach()?.unused(hours)
+    }
+    fn remove_unused(&self, hours: u64) -> Result<Vec<ApiKey>, KeyError> {
+        self.reach()?.remove_unused(hours)
     }
     fn version(&self) -> Result<u64, KeyError> {
         self.reach()?.version()

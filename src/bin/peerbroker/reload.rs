@@ -21,6 +21,9 @@ pub struct Reloader {
     log: &'static Log,
     /// The configuration file and the files of secrets, when they were read last.
     seen: (Option<Stamp>, SecretStamps),
+    /// The last look found settings or keys taken away, which counts if the next one finds the same: an editor, or a full disk, may have
+    /// written half of the file.
+    is_in_doubt: bool,
     /// The store of keys could not be read, so the keys of the configuration are not active yet.
     owes_keys: bool,
 }
@@ -28,7 +31,7 @@ pub struct Reloader {
 impl Reloader {
     pub fn new(broker: PeerBroker, cli: Cli, settings: Settings, log: &'static Log) -> Self {
         let seen = (cli.file.as_ref().and_then(|file| file.stamp), settings.secret_stamps);
-        Reloader { broker, cli, settings, log, seen, owes_keys: false }
+        Reloader { broker, cli, settings, log, seen, is_in_doubt: false, owes_keys: false }
     }
 
     /// Starts the thread. Any value sent to it requests a reload.
@@ -50,7 +53,8 @@ impl Reloader {
             // One reload answers all that asked until now.
             while asked.try_recv().is_ok() {}
             let is_changed = self.has_changed();
-            if is_asked || is_changed {
+            self.is_in_doubt &= !is_changed;
+            if is_asked || is_changed || self.is_in_doubt {
                 self.reload();
             } else if self.owes_keys {
                 self.owes_keys = self.broker.read_keys().is_err();
@@ -72,17 +76,28 @@ impl Reloader {
 
     fn reload(&mut self) {
         match self.try_to_reload() {
-            Ok((changed, pending)) => self.broker.reloaded(changed, pending),
+            Ok(Some((changed, pending))) => self.broker.reloaded(changed, pending),
+            Ok(None) => {}
             Err(why) => self.broker.reload_failed(why),
         }
     }
 
-    /// Changes nothing if anything is wrong.
-    fn try_to_reload(&mut self) -> Result<(Vec<String>, Vec<String>), String> {
-        let Reread { new, in_force, mut changed, pending } = self.cli.reread()?;
+    /// Changes nothing if anything is wrong. `None` if the next look decides.
+    fn try_to_reload(&mut self) -> Result<Option<(Vec<String>, Vec<String>)>, String> {
+        let was_in_doubt = std::mem::take(&mut self.is_in_doubt);
+        let Reread { new, in_force, mut changed, pending, taken_away } = self.cli.reread()?;
         // All of the file has to be right, so that a restart works too.
         checked(&new)?;
         let settings = checked(&in_force)?;
+        if !taken_away.is_empty() && !was_in_doubt {
+            log::warn!(
+                "the configuration file no longer has {}: that counts in {} seconds, unless the file changes again",
+                taken_away.join(", "),
+                INTERVAL.as_secs()
+            );
+            self.is_in_doubt = true;
+            return Ok(None);
+        }
         changed.extend(self.other_secrets(&settings, &changed));
         for warning in in_force.warnings().iter().filter(|warning| !self.cli.warnings().contains(warning)) {
             log::warn!("{warning}");
@@ -103,7 +118,7 @@ impl Reloader {
         }
         self.cli = in_force;
         self.settings = settings;
-        Ok((changed, pending))
+        Ok(Some((changed, pending)))
     }
 
     /// Secrets that are in files of the same name as before.

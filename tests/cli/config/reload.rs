@@ -274,3 +274,36 @@ fn a_hangup_rereads_the_certificate() {
     let ended = program.stop();
     assert!(ended.stderr.contains("the previous certificate stays in use: --sslcert "), "{}", ended.stderr);
 }
+
+/// As by `: > peerbroker.toml`, or by an editor on a full disk.
+#[test]
+fn an_emptied_file_takes_no_token_and_no_key_away() {
+    let mut live = Live::start("admin_token = '0123456789abcdef'\n[[api_key]]\nkey = 'game'\n");
+    let open = live.api.clone();
+    live.api = live.api.with_token("0123456789abcdef");
+    for text in ["", "\n\n"] {
+        fs::write(live.directory.at("p.toml"), text).unwrap();
+        live.program.expect_log("p.toml: it is empty. If that is meant, write a comment");
+    }
+    assert_eq!((open.get("/api/keys").status, live.api.get("/api/keys").status), (401, 200));
+    live.program.connect("/peerjs?key=game&id=x&token=t").expect_open();
+    let refused = crate::program::run(&["--config", &live.directory.arg("p.toml")], &[]);
+    assert!(refused.stderr.contains("it is empty"), "a start is refused too: {}", refused.stderr);
+}
+
+#[test]
+fn a_file_takes_settings_and_keys_away_only_if_two_looks_find_the_same() {
+    let live = Live::start("admin_token = '0123456789abcdef'\n[[api_key]]\nkey = 'game'\n");
+    live.write("");
+    live.program.expect_log(
+        "WARN  peerbroker::reload] the configuration file no longer has admin_token, the key \"game\"",
+    );
+    live.program.expect_log("reloaded the configuration: admin_token changed, key \"game\" removed");
+    // More settings count at once, also by a signal.
+    live.write("queue_messages = 7\n");
+    live.program.expect_log("reloaded the configuration: queue_messages 1000 → 7");
+    live.write("# none");
+    live.program.signal("-HUP");
+    live.program.expect_log("no longer has queue_messages: that counts in 2 seconds");
+    live.program.expect_log("reloaded the configuration: queue_messages 7 → 1000");
+}

@@ -56,10 +56,15 @@ impl ConfigFile {
     /// Reads and parses a file.
     pub(super) fn read(path: &Path) -> Result<Self, Error> {
         let stamp = path.is_file().then(|| Stamp::of(path)).flatten();
-        let text = secret_file::read(path, MAX_BYTES).map_err(|error| {
+        let unreadable = |why: &dyn Display| {
             let path = path.display();
-            Error::raw(ErrorKind::Io, format!("cannot read the configuration file {path}: {error}\n"))
-        })?;
+            Error::raw(ErrorKind::Io, format!("cannot read the configuration file {path}: {why}\n"))
+        };
+        let text = secret_file::read(path, MAX_BYTES).map_err(|error| unreadable(&error))?;
+        // As an editor leaves it on a full disk: without its tokens, the API would be open.
+        if path.is_file() && text.trim().is_empty() {
+            return Err(unreadable(&"it is empty. If that is meant, write a comment, as in # no settings"));
+        }
         Ok(ConfigFile { stamp, ..Self::parse(path, &text)? })
     }
 
@@ -108,10 +113,18 @@ impl ConfigFile {
     }
 }
 
+fn find(keys: &[Key], key: &Key) -> Option<Key> {
+    keys.iter().find(|other| other.key == key.key).cloned()
+}
+
+/// The keys of a file that a later one no longer has.
+pub(super) fn removed<'a>(old: &'a [Key], new: &'a [Key]) -> impl Iterator<Item = &'a Key> {
+    old.iter().filter(|key| find(new, key).is_none())
+}
+
 /// The differences between the keys of two files, as the log says them.
 pub(super) fn key_differences(old: &[Key], new: &[Key]) -> Vec<String> {
-    let find = |keys: &[Key], key: &Key| keys.iter().find(|other| other.key == key.key).cloned();
-    let removed = old.iter().filter(|key| find(new, key).is_none()).map(|key| (key, "removed"));
+    let removed = removed(old, new).map(|key| (key, "removed"));
     let others = new.iter().filter_map(|key| match find(old, key) {
         None => Some((key, "added")),
         Some(old) => (old != *key).then_some((key, "changed")),

@@ -100,6 +100,11 @@ impl Given {
         overridden.collect()
     }
 
+    /// The names of the settings that `other` lacks.
+    pub(super) fn lacking_in(&self, other: &Self) -> impl Iterator<Item = &'static str> {
+        self.0.keys().copied().filter(|name| !other.has(name))
+    }
+
     /// `draft` with the values that were given.
     pub(super) fn draft<D: 'static>(&self, rows: &[RowOf<D>], mut draft: D) -> Result<D, Error> {
         for row in rows {

@@ -8,7 +8,7 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Command as ClapCommand, Error, FromArgMatches as _};
 
 use super::command::{Cli, Command, ConfigCommand};
-use super::config_file::{ConfigFile, key_differences};
+use super::config_file::{ConfigFile, key_differences, removed};
 use super::draft::Draft;
 use super::effective::differences;
 use super::given::{Given, Source, Variables};
@@ -32,6 +32,8 @@ pub struct Reread {
     /// The differences that are not active, because they need a restart or are overridden, as the log says them.
     pub pending: Vec<String>,
 }
+    /// The settings and keys that the file had, and no longer has.
+    pub taken_away: Vec<String>,
 
 impl Cli {
     /// Reads flags, environment and configuration file. The error may be a text that the flags ask for, such as the help.
@@ -54,8 +56,12 @@ impl Cli {
             .map(|(old, _)| format!("{} needs a restart; {} stays", old.row.name, old.in_words()))
             .collect();
         let of_file = |cli: &Cli| cli.file.as_ref().map(|file| file.given.clone()).unwrap_or_default();
-        pending.extend(new.given.overridden(&of_file(&new), &of_file(self)));
-        Ok(Reread { new, in_force, changed, pending })
+        let [old_file, new_file] = [self, &new].map(of_file);
+        pending.extend(new.given.overridden(&new_file, &old_file));
+        let [old_keys, new_keys] = [self, &new].map(keys);
+        let of_keys = removed(&old_keys, &new_keys).map(|key| format!("the key {:?}", key.key.as_str()));
+        let taken_away = old_file.lacking_in(&new_file).map(str::to_owned).chain(of_keys).collect();
+        Ok(Reread { new, in_force, changed, pending, taken_away })
     }
 
     pub(super) fn of(args: &[OsString], variables: Variables) -> Result<Self, Error> {

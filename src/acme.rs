@@ -63,6 +63,8 @@ struct Acme {
     certificates: Arc<Certificates>,
     schedule: Schedule,
     current: Option<Certificate>,
+    /// The certificate in use, if the store could not keep it.
+    unkept: Option<String>,
     /// The bound HTTP port, if there is one.
     http: Option<TcpListener>,
     /// The time at which to ask for the window of the renewal again, in seconds since 1970.
@@ -90,6 +92,7 @@ pub(crate) fn open<E: Display>(
         certificates: Arc::clone(&certificates),
         schedule: Schedule { jitter: rand::random(), ..Schedule::default() },
         current: None,
+        unkept: None,
         http: None,
         ask_at: 0,
     };
@@ -146,6 +149,7 @@ impl Acme {
                 Ok(false) => {}
                 Err(error) => log::debug!("{error}"),
             }
+            self.keep();
             let now = seconds(clock);
             if now >= self.ask_at && self.current.is_some() {
                 self.ask_at = now.saturating_add(self.ask_for_window().await);
@@ -183,13 +187,30 @@ impl Acme {
         if self.adopt_stored()? && self.schedule.next() > now {
             return Ok(());
         }
+        // A certificate that is not kept is ordered again at each start, until the ACME server refuses.
+        self.store.try_to_write()?;
         log::info!("orders a certificate for {} from {}", names(&self.config), self.config.directory);
         let pem = self.order_with_account(responses).await?;
-        let kept = self.store.keep_certificate(&pem);
-        // It is shown even if it could not be stored.
         self.adopt(pem.as_bytes());
         self.schedule.ordered = Some(now);
-        Ok(kept?)
+        self.unkept = Some(pem);
+        self.keep();
+        Ok(())
+    }
+
+    /// Stores the certificate in use, if the store has not kept it yet.
+    fn keep(&mut self) {
+        let Some(pem) = self.unkept.take() else { return };
+        if let Err(error) = self.store.keep_certificate(&pem) {
+            self.unkept = Some(pem);
+            if self.certificates.set_problem(Some(error.to_string())) {
+                log::error!(
+                    "the new certificate is in use, but a restart would order another one: {error}. Tried again each minute"
+                );
+            }
+        } else {
+            self.certificates.set_problem(None);
+        }
     }
 
     /// Orders, with a new account if the ACME server does not know the old one.
@@ -226,6 +247,10 @@ impl Acme {
 
     /// Shows the stored certificate. True if it has changed.
     fn adopt_stored(&mut self) -> Result<bool, StoreError> {
+        // The stored one is older.
+        if self.unkept.is_some() {
+            return Ok(false);
+        }
         Ok(self.store.certificate()?.is_some_and(|pem| self.adopt(&pem)))
     }
 

@@ -66,7 +66,7 @@ pub(super) enum Failure {
 impl Failure {
     pub(super) fn kind(&self) -> FailureKind {
         match self {
-            Failure::Unreachable { .. } => FailureKind::Outage,
+            Failure::Unreachable { .. } | Failure::Store(_) => FailureKind::Outage,
             // Faults of the server are not counted against this account. A nonce is bad if the server has restarted.
             Failure::Refused { kind, .. } if matches!(&**kind, "serverInternal" | "badNonce") => {
                 FailureKind::Outage

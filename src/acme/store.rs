@@ -20,6 +20,9 @@ const LOCK: &str = "lock";
 /// Most bytes of a file. A chain of certificates has a few KB.
 const MAX_BYTES: u64 = 1 << 20;
 
+/// As many bytes as an account and a certificate have at most, as a rule.
+const TRIED_BYTES: usize = 32 << 10;
+
 /// The account at the ACME server.
 #[derive(Serialize, Deserialize)]
 pub(super) struct StoredAccount {
@@ -74,17 +77,28 @@ impl Store {
     /// Writes a file that is there as a whole or not at all, even after a power cut.
     fn write(&self, name: &str, bytes: &[u8]) -> Result<(), StoreError> {
         let path = self.dir.join(name);
-        let new = self.dir.join(format!("{name}.new"));
         let written = || {
-            // A file of an earlier run may have other rights.
-            remove(&new)?;
-            let mut file = files::new_private().open(&new)?;
-            file.write_all(bytes)?;
-            file.sync_all()?;
-            fs::rename(&new, &path)?;
+            fs::rename(self.write_new(name, bytes)?, &path)?;
             files::sync_dir(&self.dir)
         };
         written().map_err(|error| StoreError::new("write", &path, error))
+    }
+
+    /// Writes a new file beside the one of this name.
+    fn write_new(&self, name: &str, bytes: &[u8]) -> io::Result<PathBuf> {
+        let new = self.dir.join(format!("{name}.new"));
+        // A file of an earlier run may have other rights.
+        remove(&new)?;
+        let mut file = files::new_private().open(&new)?;
+        file.write_all(bytes)?;
+        file.sync_all()?;
+        Ok(new)
+    }
+
+    /// Fails if an account or a certificate could not be kept.
+    pub(super) fn try_to_write(&self) -> Result<(), StoreError> {
+        let tried = self.write_new(CERTIFICATE, &[0; TRIED_BYTES]).and_then(|new| remove(&new));
+        tried.map_err(|error| StoreError::new("write", &self.dir.join(CERTIFICATE), error))
     }
 
     /// The place of the certificate, for people.

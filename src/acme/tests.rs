@@ -208,3 +208,40 @@ async fn a_server_that_refuses_every_nonce_is_at_fault_itself() {
     let Err(failure) = ordered else { panic!("ordered") };
     assert_eq!(failure.kind(), schedule::FailureKind::Outage, "{failure}");
 }
+
+#[tokio::test]
+async fn nothing_is_ordered_that_could_not_be_kept_and_a_certificate_in_use_is_kept_later() {
+    let temporary = Directory::new();
+    let store = Store::open(&temporary.at("acme"), DIRECTORY).unwrap();
+    // The file cannot be written, as on a full disk.
+    let in_the_way = std::path::Path::new(&store.place()).with_extension("pem.new");
+    std::fs::create_dir(&in_the_way).unwrap();
+    let config = config(&["example.org"]);
+    let certificates = Certificates::new(challenge_responses::provisional(&config.names).unwrap());
+    let answers = ChallengeResponses::new(&[], Arc::clone(&certificates));
+    let mut acme = Acme {
+        config,
+        store,
+        client: AcmeClient::new(None).unwrap(),
+        certificates: Arc::clone(&certificates),
+        schedule: Schedule::default(),
+        current: None,
+        unkept: None,
+        http: None,
+        ask_at: 0,
+    };
+    const NOW: u64 = 1_700_000_000;
+    let Err(failure) = acme.locked(&answers, NOW).await else { panic!("ordered") };
+    assert!(failure.to_string().contains("cannot write"), "the ACME server was asked first: {failure}");
+    acme.schedule.failed(failure.kind(), NOW, 0);
+    assert!(acme.schedule.next() <= NOW + 60);
+
+    acme.unkept = Some("a certificate".to_owned());
+    acme.keep();
+    assert!(acme.unkept.is_some() && certificates.problem().is_some());
+    assert!(!acme.adopt_stored().unwrap(), "an older one is not used again");
+    std::fs::remove_dir(in_the_way).unwrap();
+    acme.keep();
+    assert!(acme.unkept.is_none() && certificates.problem().is_none());
+    assert_eq!(acme.store.certificate().unwrap().unwrap(), b"a certificate");
+}

@@ -39,6 +39,18 @@ pub enum KeyError {
     Store(Box<dyn std::error::Error + Send + Sync>),
 }
 
+impl KeyError {
+    /// True if there is no space for a change.
+    pub(crate) fn is_full(&self) -> bool {
+        #[cfg(feature = "sqlite")]
+        if let KeyError::Store(why) = self {
+            let error = why.downcast_ref::<sqlite::DatabaseError>();
+            return error.is_some_and(|error| matches!(error.problem, sqlite::Problem::Full(_)));
+        }
+        false
+    }
+}
+
 /// A store of keys. Calls may wait for a disk, so do not call them on a worker's thread. All implementations
 /// pass the same tests.
 pub trait KeyStore: Send + Sync {

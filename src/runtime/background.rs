@@ -105,6 +105,9 @@ impl KeyWatch {
             Ok(()) if had_failed => log::info!("the keys can be reached again"),
             _ => {}
         }
+        if read.is_ok() {
+            let _ = caught(|| control.keep());
+        }
         if read.is_ok() && self.kept_house.is_none_or(|at| at.elapsed() >= HOUSEKEEPING_INTERVAL) {
             self.kept_house = Some(Instant::now());
             self.keep_house(control);

@@ -2,7 +2,7 @@
 
 mod bans;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -69,6 +69,9 @@ pub(crate) enum ControlError {
     /// There are too many.
     #[error("there are {MAX_BANS} bans already: ban a network in place of its addresses")]
     TooManyBans,
+    /// The store failed, but what protects is active.
+    #[error("{0}, but that is lost if this server stops before it can keep it: {1}")]
+    NotKept(&'static str, KeyError),
     /// The store failed.
     #[error(transparent)]
     Keys(#[from] KeyError),
@@ -171,10 +174,10 @@ pub(crate) struct Control {
     /// The keys as they were last stored. Held while keys are written or activated, so that the last written state is the
     /// active one.
     writing: Mutex<KnownKeys>,
+    counting: Mutex<CountedHours>,
     /// The bans that operators have set.
     pub(crate) bans: OperatorBans,
     log: Option<Arc<dyn LogControl>>,
-    counting: Mutex<CountedHours>,
     /// The filter that the API has set, and the time at which it ends. Held while the log gets another filter, so that both agree.
     temporary_filter: Mutex<Option<(String, Option<Instant>)>>,
 }
@@ -195,16 +198,18 @@ impl Control {
             lost: ArcSwapOption::empty(),
             wrong_tokens: GuessLimiter::new(Limit::WrongAdminTokens),
             writing: Mutex::default(),
+            counting: Mutex::default(),
             log,
             temporary_filter: Mutex::default(),
         }
-            counting: Mutex::default(),
     }
 
     /// All keys, including disabled and built-in ones; oldest first.
     pub(crate) fn all_keys(&self) -> Result<Vec<Key>, KeyError> {
         let mut keys = self.with_built_in(self.store.all()?);
         keys.iter_mut().for_each(|key| self.node.complete_key(key));
+        let known = self.writing.lock();
+        keys.iter_mut().for_each(|key| known.complete(key));
         Ok(keys)
     }
 
@@ -213,6 +218,7 @@ impl Control {
         let found = self.store.get(key)?.or_else(|| self.built_in(key));
         let mut found = found.ok_or_else(|| KeyError::Unknown(key.clone()))?;
         self.node.complete_key(&mut found);
+        self.writing.lock().complete(&mut found);
         Ok(found)
     }
 
@@ -242,7 +248,13 @@ impl Control {
         let check = |members| self.node.config().load().limits.check_room_members(members);
         change.room_members.map(check).transpose()?;
         let mut known = self.writing.lock();
-        let changed = self.store.change(key, change).map_err(|error| self.explain(error))?;
+        // Another change does not enable it.
+        let enabled = change.enabled.or(known.disabled.contains(key).then_some(false));
+        let is_disabled = enabled == Some(false);
+        let change = Change { enabled, ..change };
+        let changed = self.store.change(key, change).map_err(|error| {
+            if is_disabled { self.disable_unkept(&mut known, by, key, error) } else { self.explain(error) }
+        })?;
         known.record(&changed);
         self.emit(key, || KeyEvent::Changed(by, changed.described()));
         self.node.put_key(changed.clone());
@@ -267,12 +279,47 @@ impl Control {
     /// Removes a key and dismisses its clients. A built-in key of the same name becomes active again.
     pub(crate) fn remove_key(&self, by: Actor, key: &ApiKey) -> Result<(), ControlError> {
         let mut known = self.writing.lock();
-        self.store.remove(key).map_err(|error| self.explain(error))?;
+        let removed = self.store.remove(key);
+        removed.map_err(|error| self.disable_unkept(&mut known, by, key, error))?;
         known.forget(key);
         self.emit(key, || KeyEvent::Removed(by));
         match self.built_in(key) {
             Some(built_in) => self.node.put_key(built_in),
             None => self.node.remove_key(key.as_str()),
+        }
+        Ok(())
+    }
+
+    /// Disables a key on this node until the store can keep that, if the store has failed.
+    fn disable_unkept(
+        &self,
+        known: &mut KnownKeys,
+        by: Actor,
+        key: &ApiKey,
+        error: KeyError,
+    ) -> ControlError {
+        if !matches!(error, KeyError::Store(_)) || self.node.tenant(key.as_str()).is_none() {
+            return self.explain(error);
+        }
+        known.disabled.insert(key.clone());
+        self.node.remove_key(key.as_str());
+        if let Ok(Some(mut key)) = self.store.get(key) {
+            known.complete(&mut key);
+            self.emit(&key.key, || KeyEvent::Changed(by, key.described()));
+        }
+        ControlError::NotKept("the key is disabled on this node", error)
+    }
+
+    /// Stores which bans were set and keys were disabled when the store failed. If it fails again, this is tried at the next look.
+    pub(super) fn keep(&self) -> Result<(), KeyError> {
+        self.bans.keep()?;
+        let mut known = self.writing.lock();
+        while let Some(key) = known.disabled.iter().next().cloned() {
+            match self.store.change(&key, Change { enabled: Some(false), ..Change::default() }) {
+                Ok(changed) => known.record(&changed),
+                Err(KeyError::Store(why)) => return Err(KeyError::Store(why)),
+                Err(_) => known.forget(&key),
+            }
         }
         Ok(())
     }
@@ -299,8 +346,9 @@ impl Control {
         let version = self.store.version()?;
         let mut stored = StoredKeys::default();
         let mut next = NextKeys::default();
-        self.store.for_each(&mut |key| {
+        self.store.for_each(&mut |mut key| {
             stored.add(&known, &key);
+            known.complete(&mut key);
             self.node.prepare_key(&mut next, key);
         })?;
         for key in self.node.config().load().built_in_keys() {
@@ -314,7 +362,8 @@ impl Control {
         } else {
             self.emit_changes(&known, &stored);
         }
-        *known = KnownKeys { version: Some(version), digests: Some(stored.digests) };
+        known.version = Some(version);
+        known.digests = Some(stored.digests);
         self.node.replace_keys(next);
         Ok(())
     }
@@ -336,6 +385,21 @@ impl Control {
     pub(crate) fn keep_house(&self) -> Result<(), KeyError> {
         self.store.record_used(&self.node.take_used_keys())?;
         self.bans.remove_old()?;
+        self.remove_unused_keys()
+    }
+
+    /// Counts the hours in which this server runs, and removes registered keys that were unused for too many. No date decides: clocks
+    /// leap, backups are old, and machines are switched off. Nothing is removed on the first day, so the log names a key a day before,
+    /// and clients can come back.
+    fn remove_unused_keys(&self) -> Result<(), KeyError> {
+        let clock = self.node.clock();
+        let now = clock.now();
+        let mut counting = self.counting.lock();
+        if counting.last.is_some_and(|last| now.saturating_since(last) < Duration::from_secs(HOUR)) {
+            return Ok(());
+        }
+        self.store.count_hour(clock.unix_millis().as_millis() / 1000)?;
+        counting.last = Some(now);
         let KeySignup { ttl_days: ttl @ 1.., .. } = self.node.config().load().registration else {
             return Ok(());
         };
@@ -394,21 +458,6 @@ impl Control {
         Ok(LogFilter { filter, configured, seconds })
     }
 
-        self.remove_unused_keys()
-    }
-
-    /// Counts the hours in which this server runs, and removes registered keys that were unused for too many. No date decides: clocks
-    /// leap, backups are old, and machines are switched off. Nothing is removed on the first day, so the log names a key a day before,
-    /// and clients can come back.
-    fn remove_unused_keys(&self) -> Result<(), KeyError> {
-        let clock = self.node.clock();
-        let now = clock.now();
-        let mut counting = self.counting.lock();
-        if counting.last.is_some_and(|last| now.saturating_since(last) < Duration::from_secs(HOUR)) {
-            return Ok(());
-        }
-        self.store.count_hour(clock.unix_millis().as_millis() / 1000)?;
-        counting.last = Some(now);
     /// Changes the filter of the log, for some seconds or until that is done again. `None` is the configured filter.
     pub(crate) fn set_log(
         &self,
@@ -532,55 +581,6 @@ impl Control {
     }
 }
 
-/// Changes of more keys at once are one event: slow readers of events would lose others.
-const MANY: usize = 100;
-
-/// The keys of the store while they are read, and what others have changed in them.
-#[derive(Default)]
-struct StoredKeys {
-    digests: HashMap<ApiKey, u64>,
-    /// New and changed keys.
-    changes: usize,
-    /// The first [`MANY`] of them.
-    changed: Vec<(ApiKey, KeyEvent)>,
-}
-
-/// The stored keys as this process knows them, to notice changes by others: `peerbroker keys`, or another node.
-#[derive(Default)]
-struct KnownKeys {
-    /// The version of the store when they were read.
-    version: Option<u64>,
-    /// Each with a digest of its mutable parts. `None` until they are read.
-    digests: Option<HashMap<ApiKey, u64>>,
-}
-
-impl KnownKeys {
-    /// This process has written a key.
-    fn record(&mut self, key: &Key) {
-        if let Some(known) = &mut self.digests {
-            known.insert(key.key.clone(), digest(key));
-        }
-    }
-
-    /// This process has removed a key.
-    fn forget(&mut self, key: &ApiKey) {
-        if let Some(known) = &mut self.digests {
-            known.remove(key);
-        }
-    }
-
-    fn count(&self) -> usize {
-        self.digests.as_ref().map_or(0, HashMap::len)
-    }
-}
-
-impl StoredKeys {
-    fn add(&mut self, known: &KnownKeys, key: &Key) {
-        let digest = digest(key);
-        let before = known.digests.as_ref().map(|known| known.get_key_value(&key.key));
-        let change = match before {
-            Some(None) => Some(KeyEvent::Created as fn(_, _) -> _),
-            Some(Some((_, old))) if *old != digest => Some(KeyEvent::Changed as fn(_, _) -> _),
 /// The hours that this process has counted.
 #[derive(Default)]
 struct CountedHours {
@@ -604,6 +604,64 @@ fn notice(keys: &[&ApiKey], ttl: u32) -> String {
     )
 }
 
+/// Changes of more keys at once are one event: slow readers of events would lose others.
+const MANY: usize = 100;
+
+/// The keys of the store while they are read, and what others have changed in them.
+#[derive(Default)]
+struct StoredKeys {
+    digests: HashMap<ApiKey, u64>,
+    /// New and changed keys.
+    changes: usize,
+    /// The first [`MANY`] of them.
+    changed: Vec<(ApiKey, KeyEvent)>,
+}
+
+/// The stored keys as this process knows them, to notice changes by others: `peerbroker keys`, or another node.
+#[derive(Default)]
+struct KnownKeys {
+    /// The version of the store when they were read.
+    version: Option<u64>,
+    /// Each with a digest of its mutable parts. `None` until they are read.
+    digests: Option<HashMap<ApiKey, u64>>,
+    /// Those that are disabled, though the store could not keep that.
+    disabled: HashSet<ApiKey>,
+}
+
+impl KnownKeys {
+    /// This process has written a key.
+    fn record(&mut self, key: &Key) {
+        self.disabled.remove(&key.key);
+        if let Some(known) = &mut self.digests {
+            known.insert(key.key.clone(), digest(key));
+        }
+    }
+
+    /// This process has removed a key.
+    fn forget(&mut self, key: &ApiKey) {
+        self.disabled.remove(key);
+        if let Some(known) = &mut self.digests {
+            known.remove(key);
+        }
+    }
+
+    /// A stored key as it is in force.
+    fn complete(&self, key: &mut Key) {
+        key.settings.enabled &= !self.disabled.contains(&key.key);
+    }
+
+    fn count(&self) -> usize {
+        self.digests.as_ref().map_or(0, HashMap::len)
+    }
+}
+
+impl StoredKeys {
+    fn add(&mut self, known: &KnownKeys, key: &Key) {
+        let digest = digest(key);
+        let before = known.digests.as_ref().map(|known| known.get_key_value(&key.key));
+        let change = match before {
+            Some(None) => Some(KeyEvent::Created as fn(_, _) -> _),
+            Some(Some((_, old))) if *old != digest => Some(KeyEvent::Changed as fn(_, _) -> _),
             _ => None,
         };
         if let Some(change) = change {
@@ -654,6 +712,10 @@ mod tests {
     }
 
     fn control() -> Control {
+        control_with(Clock::system())
+    }
+
+    fn control_with(clock: Clock) -> Control {
         let config = LiveConfig::from(Config { default_key: false, ..Config::default() });
         let node = Arc::new(Node::new(config, clock, Events::default(), None));
         Control::new(node, Arc::new(MemoryKeys::new()), None, Some(Arc::new(AnyLog)))
@@ -712,10 +774,6 @@ mod tests {
             scope.spawn(|| {
                 for _ in 0..2_000 {
                     control.try_unusable_keys();
-        control_with(Clock::system())
-    }
-
-    fn control_with(clock: Clock) -> Control {
                     tried.fetch_add(1, Ordering::SeqCst);
                 }
             });
@@ -726,38 +784,6 @@ mod tests {
         });
     }
 
-    #[test]
-    fn an_app_has_a_name_and_an_origin() {
-        let app = SignupRequest::check("  My game ", " https://example.org/app/ ").map_err(drop).unwrap();
-        assert_eq!((app.name.as_str(), app.origin.as_str()), ("My game", "https://example.org"));
-        let long = "ü".repeat(MAX_NAME_CHARS);
-        assert!(SignupRequest::check(&long, "http://localhost:3000").is_ok());
-    }
-
-    #[test]
-    fn what_is_wrong_is_said_of_each() {
-        let wrong = |name: &str, origin: &str| SignupRequest::check(name, origin).map(drop).unwrap_err();
-        let long = "n".repeat(MAX_NAME_CHARS + 1);
-        for name in ["", "  ", "a\nb", "\0", long.as_str()] {
-            let one = wrong(name, "https://a.test");
-            let both = wrong(name, "a.test");
-            assert!(one.name.is_some() && one.origin.is_none(), "{name:?}: {one:?}");
-            assert!(both.name.is_some() && both.origin.is_some(), "{name:?}: {both:?}");
-        }
-        let long = format!("https://{}", "a".repeat(MAX_ORIGIN_BYTES));
-        for (origin, why) in [
-            ("", "https://example.org"),
-            ("example.org", "with https://"),
-            ("null", "with https://"),
-            ("https://*.example.org", "without a *"),
-            ("https://b\u{fc}cher.example", "xn--"),
-            (&long, "https://example.org"),
-        ] {
-            let wrong = wrong("My game", origin);
-            assert!(wrong.name.is_none() && wrong.origin.unwrap().contains(why), "{origin}: {wrong:?}");
-        }
-    }
-}
     /// An hour of a server whose clock leaps by this much meanwhile.
     fn an_hour_passes(control: &Control, leap: Duration) {
         control.node.clock().add_gap(leap);
@@ -796,3 +822,35 @@ mod tests {
         assert_eq!(control.store.all().unwrap(), []);
     }
 
+    #[test]
+    fn an_app_has_a_name_and_an_origin() {
+        let app = SignupRequest::check("  My game ", " https://example.org/app/ ").map_err(drop).unwrap();
+        assert_eq!((app.name.as_str(), app.origin.as_str()), ("My game", "https://example.org"));
+        let long = "ü".repeat(MAX_NAME_CHARS);
+        assert!(SignupRequest::check(&long, "http://localhost:3000").is_ok());
+    }
+
+    #[test]
+    fn what_is_wrong_is_said_of_each() {
+        let wrong = |name: &str, origin: &str| SignupRequest::check(name, origin).map(drop).unwrap_err();
+        let long = "n".repeat(MAX_NAME_CHARS + 1);
+        for name in ["", "  ", "a\nb", "\0", long.as_str()] {
+            let one = wrong(name, "https://a.test");
+            let both = wrong(name, "a.test");
+            assert!(one.name.is_some() && one.origin.is_none(), "{name:?}: {one:?}");
+            assert!(both.name.is_some() && both.origin.is_some(), "{name:?}: {both:?}");
+        }
+        let long = format!("https://{}", "a".repeat(MAX_ORIGIN_BYTES));
+        for (origin, why) in [
+            ("", "https://example.org"),
+            ("example.org", "with https://"),
+            ("null", "with https://"),
+            ("https://*.example.org", "without a *"),
+            ("https://b\u{fc}cher.example", "xn--"),
+            (&long, "https://example.org"),
+        ] {
+            let wrong = wrong("My game", origin);
+            assert!(wrong.name.is_none() && wrong.origin.unwrap().contains(why), "{origin}: {wrong:?}");
+        }
+    }
+}

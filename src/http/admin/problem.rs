@@ -130,9 +130,17 @@ impl From<KeyError> for Problem {
 impl From<ControlError> for Problem {
     fn from(error: ControlError) -> Self {
         use ControlError::{
-            Auth, BuiltIn, ConfiguredBan, Keys, Name, NoBan, Rooms, Token, TooManyBans, Webhook,
+            Auth, BuiltIn, ConfiguredBan, Keys, Name, NoBan, NotKept, Rooms, Token, TooManyBans, Webhook,
         };
-        let status = match error {
+        let status = match &error {
+            Keys(why) | NotKept(_, why) if why.is_full() => {
+                log::error!("{error}");
+                StatusCode::INSUFFICIENT_STORAGE
+            }
+            NotKept(..) => {
+                log::error!("{error}");
+                StatusCode::INTERNAL_SERVER_ERROR
+            }
             Keys(KeyError::Store(_)) => {
                 log::error!("{error}");
                 return Problem::internal();

@@ -27,6 +27,8 @@ pub(crate) struct OperatorBans {
 struct KnownBans {
     /// Those that operators have set.
     set: Vec<Ban>,
+    /// Those of them that the store could not keep.
+    unkept: Vec<Ban>,
     /// All, with those of the configuration.
     active: Vec<Ban>,
 }
@@ -43,7 +45,7 @@ impl OperatorBans {
     }
 
     /// Bans the clients of a network, on all nodes, in place of an earlier ban of the same network and key. Closes those that are
-    /// connected to this node; the others notice within a second.
+    /// connected to this node; the others notice within a second. It is active here even if the store cannot keep it.
     pub(crate) fn add(&self, by: Actor, ban: Ban) -> Result<(), ControlError> {
         let mut known = self.known.lock();
         let place = ban.place();
@@ -51,11 +53,15 @@ impl OperatorBans {
         if others().count() >= MAX_BANS {
             return Err(ControlError::TooManyBans);
         }
-        self.store.put_ban(&ban)?;
+        let kept = self.store.put_ban(&ban);
         known.set = others().cloned().chain([ban.clone()]).collect();
+        known.unkept.retain(|known| known.place() != place);
         self.activate_known(&mut known);
         self.node.events().emit(|| Event::Ban { ban: ban.to_string(), by, is_over: false });
-        Ok(())
+        kept.map_err(|why| {
+            known.unkept.push(ban);
+            ControlError::NotKept("the ban is active on this node", why)
+        })
     }
 
     /// Ends a ban, on all nodes.
@@ -71,7 +77,11 @@ impl OperatorBans {
             let wider = || ControlError::NoBan(known.active.iter().find(is_wider).cloned());
             return Err(if is_configured { ControlError::ConfiguredBan } else { wider() });
         }
-        self.store.remove_ban(ban)?;
+        let removed = self.store.remove_ban(ban);
+        if known.unkept.iter().all(|known| known.place() != place) {
+            removed?;
+        }
+        known.unkept.retain(|known| known.place() != place);
         known.set.retain(|known| known.place() != place);
         self.activate_known(&mut known);
         self.node.events().emit(|| Event::Ban { ban: place, by, is_over: true });
@@ -98,7 +108,10 @@ impl OperatorBans {
     pub(crate) fn read(&self) -> Result<(), KeyError> {
         let mut known = self.known.lock();
         if let Some(stored) = self.store.bans()? {
-            known.set = stored;
+            let unkept = known.unkept.clone();
+            let is_kept = |ban: &Ban| unkept.iter().all(|other| other.place() != ban.place());
+            known.set = stored.into_iter().filter(is_kept).collect();
+            known.set.extend(unkept);
         }
         self.activate_known(&mut known);
         Ok(())
@@ -116,6 +129,16 @@ impl OperatorBans {
             self.node.set_bans(all.clone());
             known.active = all;
         }
+    }
+
+    /// Stores bans that could not be kept.
+    pub(super) fn keep(&self) -> Result<(), KeyError> {
+        let mut known = self.known.lock();
+        while let Some(ban) = known.unkept.last() {
+            self.store.put_ban(ban)?;
+            known.unkept.pop();
+        }
+        Ok(())
     }
 
     /// Forgets bans that are over.

@@ -5,7 +5,11 @@ use std::process::Command;
 
 use crate::directory::Directory;
 use crate::program::{self, Program};
+use peerbroker::keys::KeyStore as _;
+use peerbroker::keys::sqlite::{FILE_NAME, SqliteKeys};
+use serde_json::json;
 use testkit::tools::lacks;
+use testkit::wait::wait_until;
 
 /// Fills a small disk, runs the commands, and becomes the server. Its stdout has only the lines of the server.
 const SCRIPT: &str = r#"
@@ -41,13 +45,35 @@ fn keys_can_be_read_and_every_change_says_that_the_disk_is_full_until_it_is_not(
 
     let full = format!("no space left on the disk of {disk}");
     program.expect_log("no space left on the disk of --data_dir ");
-    program.connect("/peerjs?key=kept&id=a&token=t").expect_open();
-    assert_eq!(api.post("/api/keys", &serde_json::json!({"key": "new"})).status, 500);
-    program.expect_log(&full);
+    let connect = || program.connect("/peerjs?key=kept&id=a&token=t").expect_text();
+    assert!(connect().contains("OPEN"));
+    let answer = api.post("/api/keys", &json!({"key": "new"}));
+    assert!(answer.problem(507).contains(&full), "{answer:?}");
+    // What protects is active at once.
+    let answers = [
+        api.post("/api/bans", &json!({"network": "192.0.2.7"})),
+        api.patch("/api/keys/kept", &json!({"enabled": false})),
+    ];
+    for (answer, what) in answers.iter().zip(["the ban is active", "the key is disabled"]) {
+        let detail = answer.problem(507);
+        assert!(detail.contains(what) && detail.contains(&full), "{detail}");
+    }
+    assert!(connect().contains("ERROR"));
+    assert_eq!(api.get("/api/bans").json["bans"][0]["network"], "192.0.2.7");
+    assert_eq!(api.get("/api/keys/kept").json["enabled"], false);
     // There is space again: nobody has to restart the server.
     fs::remove_file(format!("/proc/{}/root{disk}/fill", program.id())).unwrap();
     program.expect_log("there is space on the disk of ");
-    assert_eq!(api.post("/api/keys", &serde_json::json!({"key": "new"})).status, 201);
+    assert_eq!(api.post("/api/keys", &json!({"key": "new"})).status, 201);
+    // And it is kept then.
+    let file = format!("/proc/{}/root{disk}/data/{FILE_NAME}", program.id());
+    fs::create_dir(directory.at("seen")).unwrap();
+    wait_until("both to be kept", || {
+        fs::copy(&file, directory.at("seen").join(FILE_NAME)).unwrap();
+        let seen = SqliteKeys::open(&directory.at("seen")).unwrap();
+        let is_disabled = seen.all().unwrap().iter().any(|key| !key.settings.enabled);
+        is_disabled && seen.bans().unwrap().is_some_and(|bans| bans.len() == 1)
+    });
 
     let log = program.stop().stderr;
     let of_command = |name: &str| {

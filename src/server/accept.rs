@@ -3,9 +3,10 @@
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use actix_http::error::DispatchError;
+use parking_lot::Mutex;
 use rustls::ServerConfig;
 use socket2::SockRef;
 use tokio::io::{AsyncWrite, AsyncWriteExt as _, copy, sink};
@@ -22,6 +23,7 @@ use crate::transport::connection::{Connection, REQUEST_TIMEOUT, is_tls};
 use crate::transport::proxy_protocol;
 use crate::transport::tls_stream::{TlsStream, is_http};
 use peerbroker_broker::events::Mistake;
+use peerbroker_core::descriptors;
 
 /// The answer of actix-http to a head that is late, for clients that send nothing.
 const TOO_LATE: &[u8] = b"HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
@@ -31,6 +33,16 @@ const NO_PROXY_PROTOCOL: &[u8] = b"HTTP/1.1 400 Bad Request\r\nContent-Type: tex
     Access-Control-Allow-Origin: *\r\nCache-Control: no-store\r\nConnection: close\r\nContent-Length: 137\r\n\r\n\
     400: the proxy in front sends the PROXY protocol, and this broker does not take it\n\
     from there. See --proxy_protocol and --trusted_proxy.\n";
+
+/// The answer to clients while the last descriptors are kept for operators.
+const NO_DESCRIPTOR: &[u8] =
+    b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+
+/// The errors of a process and of a system that have too many files open, on all Unix systems: EMFILE and ENFILE.
+const TOO_MANY_FILES: [i32; 2] = [24, 23];
+
+/// Time between two lines about connections that cannot be accepted.
+const TOLD_EVERY: Duration = Duration::from_secs(60);
 
 /// Time for the header of a TCP proxy, for the first bytes of a client, and then for its TLS handshake.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(3);
@@ -43,6 +55,10 @@ pub(super) async fn accept_plain(
     turns: HandshakeTurns,
     is_of_clients: bool,
 ) -> Result<(Connection<ClientStream>, Option<SocketAddr>), DispatchError> {
+    if is_of_clients && is_scarce(&io) {
+        refuse(&mut io, NO_DESCRIPTOR).await;
+        return Err(refused().into());
+    }
     let address = client_of(&mut io, &runtime, is_of_clients).await?;
     match endpoint::count_connection(&runtime, address, is_of_clients) {
         Ok(permit) => {
@@ -68,6 +84,9 @@ pub(super) async fn accept_tls(
     turns: HandshakeTurns,
     is_of_clients: bool,
 ) -> Result<(Connection<Box<TlsStream<ClientStream>>>, Option<SocketAddr>), DispatchError> {
+    if is_of_clients && is_scarce(&io) {
+        return Err(refused().into());
+    }
     let address = client_of(&mut io, &runtime, is_of_clients).await?;
     // Before the handshake, which costs the most CPU.
     let permit = endpoint::count_connection(&runtime, address, is_of_clients).map_err(|_| refused())?;
@@ -108,6 +127,34 @@ fn tls_on_plain(port: u16, of_proxy: bool) -> Mistake {
 
 fn http_on_tls(port: u16, of_proxy: bool) -> Mistake {
     Mistake::HttpOnTlsPort { port, of_proxy }
+}
+
+/// True if a connection has one of the last descriptors.
+fn is_scarce(io: &ClientStream) -> bool {
+    let is_scarce = io.is_scarce();
+    if is_scarce {
+        tell_of_outage(&io::Error::from_raw_os_error(TOO_MANY_FILES[0]));
+    }
+    is_scarce
+}
+
+/// Tells the log why connections cannot be accepted, from time to time.
+pub(super) fn tell_of_outage(error: &io::Error) {
+    static TOLD: Mutex<Option<Instant>> = Mutex::new(None);
+    let mut told = TOLD.lock();
+    if told.is_some_and(|told| told.elapsed() < TOLD_EVERY) {
+        return;
+    }
+    *told = Some(Instant::now());
+    match descriptors::limit() {
+        Some(limit) if error.raw_os_error().is_some_and(|code| TOO_MANY_FILES.contains(&code)) => {
+            log::error!(
+                "cannot accept connections: too many open files. This process may open {limit}, and clients all but the last ones, which are \
+             kept for the API: raise LimitNOFILE= of systemd, `ulimit -n`, or nofile of the container"
+            )
+        }
+        _ => log::error!("cannot accept connections: {error}"),
+    }
 }
 
 fn refused() -> io::Error {

@@ -17,6 +17,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::{spawn_local, yield_now};
 use tokio::time::{sleep, timeout};
 
+use super::accept;
 use super::sockets::{Acceptor, ListeningSocket, PassedStream};
 use crate::transport::client_stream::ClientStream;
 use peerbroker_core::threads::{OnWake, Threads};
@@ -200,7 +201,7 @@ impl<S: Service<ClientStream> + 'static> Worker<S> {
                 }
                 Err(error) if is_of_client(&error) => {}
                 Err(error) => {
-                    log::error!("cannot accept a connection: {error}");
+                    accept::tell_of_outage(&error);
                     sleep(RETRY_DELAY).await;
                 }
             }

@@ -13,6 +13,7 @@ use tokio::net::UnixStream;
 use tokio::net::{TcpStream, tcp};
 
 use peerbroker_broker::router::Writer;
+use peerbroker_core::descriptors;
 
 /// A connection of a client.
 pub(crate) enum ClientStream {
@@ -51,6 +52,11 @@ impl ClientStream {
             #[cfg(unix)]
             ClientStream::Unix(_) => Some((Ipv4Addr::LOCALHOST, 0).into()),
         }
+    }
+
+    /// True if it has one of the last descriptors of this process.
+    pub(crate) fn is_scarce(&self) -> bool {
+        each!(ClientStream, self, io => descriptors::are_scarce(io))
     }
 
     /// The TCP connection, if it is one: the relay serves these at the same port.

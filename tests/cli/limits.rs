@@ -1,9 +1,13 @@
 //! The flags for limits per address and per client.
 
+use std::process::Command;
+
 use serde_json::json;
+use testkit::tools::lacks;
+use testkit::wait::wait_until;
 
 use crate::directory::Directory;
-use crate::program::{Program, run};
+use crate::program::{self, Program, run};
 use crate::raw_client::RawClient;
 
 /// The status of a handshake that a proxy passes on.
@@ -171,4 +175,62 @@ fn a_key_with_rooms_that_nobody_can_fill_is_refused() {
         "{}",
         ended.stderr
     );
+}
+
+/// A shell runs the program, with its API, after this command.
+fn limited(command: &str, args: &[&str]) -> Command {
+    let mut shell = Command::new("sh");
+    let args = [&["--host", "127.0.0.1", "--port", "0", "--ops_port", "0"], args].concat();
+    shell.args(["-c", &format!("{command} \"$0\" \"$@\"")]).arg(program::path()).args(args).env_clear();
+    shell.env("PATH", std::env::var_os("PATH").unwrap_or_default());
+    shell
+}
+
+#[test]
+fn clients_leave_the_last_descriptors_to_operators_and_the_log_says_once_what_raises_the_limit() {
+    let mut program = Program::start_command(&mut limited("ulimit -n 100; exec", &[]));
+    let (api, _) = program.expect_api();
+    let connect = || std::net::TcpStream::connect(program.address).unwrap();
+    let mut clients: Vec<_> = (0..150).map(|_| connect()).collect();
+    for path in ["/healthz", "/api/stats"] {
+        assert_eq!(api.get(path).status, 200, "{path}");
+    }
+    // The last ones are told, and not kept waiting.
+    let mut told = String::new();
+    std::io::Read::read_to_string(clients.last_mut().unwrap(), &mut told).unwrap();
+    assert!(told.starts_with("HTTP/1.1 503 "), "{told}");
+    drop(clients);
+    wait_until("a client to be accepted", || program.get("/healthz").status == 200);
+    let log = program.stop().stderr;
+    assert_eq!(
+        log.matches("cannot accept connections: too many open files. This process may open 100,").count(),
+        1,
+        "{log}"
+    );
+    assert!(
+        log.contains("this process may open 100 files, fewer than the 5000 clients"),
+        "at the start: {log}"
+    );
+}
+
+#[test]
+fn a_limit_of_threads_is_an_error_with_what_raises_it_and_fills_no_log() {
+    let is_root = Command::new("id").arg("-u").output().is_ok_and(|id| id.stdout == b"0\n");
+    // Nothing limits root.
+    let user = if is_root { "setpriv --reuid 54321 --clear-groups" } else { "" };
+    let try_it = |threads: u32| {
+        let limit = format!("exec {user} prlimit --nproc={threads} timeout -s TERM 3");
+        limited(&limit, &["--workers", "2"]).output().unwrap()
+    };
+    for threads in [6, 8, 10] {
+        let ended = try_it(threads);
+        let log = String::from_utf8_lossy(&ended.stderr);
+        match ended.status.code() {
+            Some(126 | 127) => return lacks("this user cannot limit its threads"),
+            // It was enough.
+            Some(0 | 124) => {}
+            _ => assert!(log.contains(": raise TasksMax= of systemd"), "{threads}: {log}"),
+        }
+        assert!(log.matches("<jemalloc>").count() < 3 && !log.contains("panicked"), "{threads}: {log}");
+    }
 }

@@ -137,8 +137,9 @@ fn run(cli: Cli, settings: Settings, style: Style, log: &'static Log) -> Result<
     let bans_in_vain = bans_in_vain(&settings, store.as_deref());
     bans_in_vain.for_each(|warning| log::warn!("{}", cli.given.reworded(&warning)));
     // As Node does: the usual soft limit of 1024 files would limit clients to 1000.
-    if let Err(error) = process::raise_file_limit() {
-        log::warn!("cannot raise the limit of open files: {error}");
+    match process::raise_file_limit() {
+        Ok(limit) => settings.too_many_clients(limit).iter().for_each(|warning| log::warn!("{warning}")),
+        Err(error) => log::warn!("cannot raise the limit of open files: {error}"),
     }
     let mut builder = PeerBroker::builder().config(config.clone()).log(Arc::new(log));
     let parent = cli.draft.stdio.then(|| Parent::new(config.key.as_str()));

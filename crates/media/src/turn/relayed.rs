@@ -11,6 +11,7 @@ use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
+use peerbroker_core::descriptors;
 use peerbroker_core::media_api::TurnRefusal;
 use socket2::SockRef;
 use stun_types::attribute::ErrorCode;
@@ -70,6 +71,9 @@ impl RelayedAddresses {
 /// Binds a socket for the runtime of this thread, which has read the client's request.
 fn bind(address: SocketAddr) -> io::Result<UdpSocket> {
     let socket = std::net::UdpSocket::bind(address)?;
+    if descriptors::are_scarce(&socket) {
+        return Err(io::Error::other("too many files are open"));
+    }
     socket.set_nonblocking(true)?;
     // tokio panics without one.
     let _runtime = Handle::try_current().map_err(io::Error::other)?;

@@ -26,6 +26,9 @@ use crate::calls::CallSettings;
 use crate::failure::{Failure, ensure, failed, wrong};
 use crate::stored_keys::{NamedPlaces, StoredKeys};
 
+/// A number of clients that stands for no limit.
+const NO_LIMIT: u64 = 1_000_000;
+
 /// The settings of the server.
 #[derive(Clone)]
 pub struct Settings {
@@ -75,6 +78,19 @@ impl Settings {
             );
         }
         warnings
+    }
+
+    /// A warning if the keys of the configuration admit more clients than the process may have files open.
+    pub fn too_many_clients(&self, files: u64) -> Option<String> {
+        let keys = self.config.built_in_keys();
+        let limits = keys.iter().map(|key| key.settings.concurrent_limit as u64);
+        let clients: u64 = limits.filter(|limit| *limit < NO_LIMIT).sum();
+        (clients > files).then(|| {
+            format!(
+                "this process may open {files} files, fewer than the {clients} clients of --concurrent_limit and all keys of the \
+                 configuration: raise LimitNOFILE= of systemd, `ulimit -n`, or nofile of the container"
+            )
+        })
     }
 }
 

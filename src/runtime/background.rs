@@ -68,7 +68,7 @@ pub(super) fn watch_bans(runtime: &Arc<Runtime>) {
 /// Starts a thread without which the server cannot go on.
 pub(super) fn start(threads: &Threads, name: &str, work: impl FnMut() + Send + 'static) {
     if let Err(error) = threads.keep(name, work) {
-        threads.fail(format!("cannot start the thread {name}: {error}"));
+        threads.fail(error.to_string());
     }
 }
 

@@ -82,15 +82,12 @@ impl Threads {
 
     /// Starts a thread with a runtime of its own, for async work that begins again after a panic.
     pub fn keep_async(&self, name: &str, mut work: impl AsyncFnMut() + Send + 'static) -> io::Result<()> {
-        let mut runtime = Some(runtime()?);
+        let mut runtime = ThreadRuntime(Some(runtime()?));
         self.keep(name, move || {
-            if let Some(runtime) = &runtime {
+            if let Some(runtime) = &runtime.0 {
                 LocalSet::new().block_on(runtime, work());
             }
-            // A drop would wait for a resolver that hangs.
-            if let Some(runtime) = runtime.take() {
-                runtime.shutdown_background();
-            }
+            runtime.end();
         })
     }
 
@@ -110,8 +107,9 @@ impl Threads {
         if let Some(on_wake) = on_wake {
             builder.on_thread_unpark(move || on_wake());
         }
-        let runtime = builder.build()?;
+        let mut runtime = ThreadRuntime(Some(builder.build()?));
         self.watched(name, move |threads, name| {
+            let Some(runtime) = runtime.0.take() else { return };
             if let Err(panic) = caught(|| LocalSet::new().block_on(&runtime, work())) {
                 threads.went_down(name);
                 threads.fail(format!("the thread {name} has {panic}"));
@@ -167,6 +165,24 @@ impl Threads {
     }
 }
 
+/// The runtime of a thread. Where the thread cannot be started, async code drops it, and tokio's own drop would panic there.
+struct ThreadRuntime(Option<Runtime>);
+
+impl ThreadRuntime {
+    /// A drop would wait for a resolver that hangs.
+    fn end(&mut self) {
+        if let Some(runtime) = self.0.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+impl Drop for ThreadRuntime {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
 /// A runtime for the thread that calls it.
 pub fn runtime() -> io::Result<Runtime> {
     builder().build()
@@ -190,7 +206,18 @@ pub fn caught<T>(work: impl FnOnce() -> T) -> Result<T, Panic> {
 
 /// Starts a thread that belongs to no broker: its owner has to notice its end.
 pub fn start(name: &str, work: impl FnOnce() + Send + 'static) -> io::Result<JoinHandle<()>> {
-    thread::Builder::new().name(name.to_owned()).spawn(work)
+    thread::Builder::new().name(name.to_owned()).spawn(work).map_err(|error| unstarted(name, &error))
+}
+
+/// The system has its own words for a limit that is reached: "Resource temporarily unavailable".
+fn unstarted(name: &str, error: &io::Error) -> io::Error {
+    let advice = match error.kind() {
+        io::ErrorKind::WouldBlock => {
+            ": raise TasksMax= of systemd, the limit of processes (pids) of the container, or `ulimit -u`"
+        }
+        _ => "",
+    };
+    io::Error::new(error.kind(), format!("cannot start a thread, {name}: {error}{advice}"))
 }
 
 #[cfg(test)]
@@ -203,6 +230,16 @@ mod tests {
     /// Waits for the end of a thread's work, which keeps the sender.
     fn wait<T>(ended: &std::sync::mpsc::Receiver<T>) {
         assert!(ended.recv().is_err());
+    }
+
+    #[test]
+    fn a_limit_of_threads_is_named_with_what_raises_it() {
+        // EAGAIN, as at `pids.max`.
+        let text = unstarted("worker", &io::Error::from_raw_os_error(11)).to_string();
+        assert!(
+            text.starts_with("cannot start a thread, worker: ") && text.contains("raise TasksMax="),
+            "{text}"
+        );
     }
 
     #[test]

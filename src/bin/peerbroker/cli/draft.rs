@@ -60,6 +60,18 @@ pub struct Draft {
 pub type SecretStamps = [(&'static str, Option<Stamp>); 5];
 
 impl Draft {
+    /// The defaults for a process that may have this much memory, in bytes.
+    pub(super) fn for_memory(memory: Option<u64>) -> Self {
+        let mut draft = Draft::default();
+        let Config { unfinished_total_bytes, limits, .. } = &mut draft.config;
+        // Strangers can fill both, and buffers are up to twice as large as what they hold.
+        for (default, part) in [(unfinished_total_bytes, 8), (&mut limits.queue_total_bytes, 16)] {
+            let most = memory.and_then(|memory| usize::try_from(memory / part).ok());
+            *default = most.unwrap_or(usize::MAX).min(*default);
+        }
+        draft
+    }
+
     pub fn secret_stamps(&self) -> SecretStamps {
         let files = [
             ("admin_token", &self.admin_token_file),

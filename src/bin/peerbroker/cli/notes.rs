@@ -4,13 +4,15 @@ use std::env;
 use std::path::Path;
 
 use peerbroker::config::WebhookEvent;
-use peerbroker::files;
+use peerbroker::{Config, files};
 
 use super::command::Cli;
+use super::draft::Draft;
 use super::read::variables_of_services;
 use super::row::variable;
 use super::service_links::PREFIX;
 use super::table::ROWS;
+use crate::process::memory;
 
 /// The file of variables that other programs read by themselves.
 const VARIABLES: &str = ".env";
@@ -21,8 +23,36 @@ const MAX_BYTES: u64 = 64 << 10;
 impl Cli {
     /// Notes about what may have been meant to be read, and is not: all that is no mistake for sure.
     pub fn notes(&self) -> Vec<String> {
-        let notes = [variables_of_services(), self.left_out(), self.ignored_redis(), self.unsent_events()];
+        let memory = memory(Path::new("/"));
+        let notes = [
+            variables_of_services(),
+            self.left_out(),
+            self.ignored_redis(),
+            self.unsent_events(),
+            self.smaller_defaults(memory),
+        ];
         notes.into_iter().flatten().chain(self.unread_files()).collect()
+    }
+
+    /// A note about the defaults that follow the memory of this process.
+    fn smaller_defaults(&self, memory: Option<u64>) -> Option<String> {
+        let [usual, fitting] = [Draft::default(), Draft::for_memory(memory)].map(|draft| {
+            let Config { unfinished_total_bytes, limits, .. } = draft.config;
+            [
+                ("unfinished_total_bytes", unfinished_total_bytes),
+                ("queue_total_bytes", limits.queue_total_bytes),
+            ]
+        });
+        let mut smaller = Vec::from(fitting);
+        smaller.retain(|default| !usual.contains(default) && !self.given.has(default.0));
+        let smaller: Vec<String> = smaller.iter().map(|(name, bytes)| format!("--{name} {bytes}")).collect();
+        (!smaller.is_empty()).then(|| {
+            let mib = memory.unwrap_or_default() >> 20;
+            format!(
+                "this process may have {mib} MiB of memory, so these defaults are smaller: {}",
+                smaller.join(", ")
+            )
+        })
     }
 
     /// A note that the variable of many hosts for a Redis is not read, if there is one.

@@ -17,6 +17,7 @@ use super::row::variable;
 use super::service_links::{PREFIX, Services};
 use super::table::ROWS;
 use super::values::{FIXED_LOGIN, LogFormat, check_path, is_fixed_login, most_alike};
+use crate::process::memory;
 
 /// The variable of tests.
 const PROGRAM: &str = "PEERBROKER_BIN";
@@ -31,9 +32,9 @@ pub struct Reread {
     pub changed: Vec<String>,
     /// The differences that are not active, because they need a restart or are overridden, as the log says them.
     pub pending: Vec<String>,
-}
     /// The settings and keys that the file had, and no longer has.
     pub taken_away: Vec<String>,
+}
 
 impl Cli {
     /// Reads flags, environment and configuration file. The error may be a text that the flags ask for, such as the help.
@@ -92,7 +93,8 @@ impl Cli {
     }
 
     fn server(given: Given, file: Option<ConfigFile>) -> Result<Self, Error> {
-        Ok(Cli { draft: given.draft(&ROWS, Draft::default())?, given, file, ..Cli::default() })
+        let defaults = Draft::for_memory(memory(Path::new("/")));
+        Ok(Cli { draft: given.draft(&ROWS, defaults)?, given, file, ..Cli::default() })
     }
 }
 

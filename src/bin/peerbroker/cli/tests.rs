@@ -114,3 +114,13 @@ fn a_relay_with_a_name_that_leads_nowhere_yet_is_not_for_private_clients() {
     calls.find_addresses();
     assert!(calls.relay.unwrap().private);
 }
+
+#[test]
+fn defaults_of_what_strangers_can_fill_follow_the_memory() {
+    const MIB: usize = 1 << 20;
+    for (memory, unfinished, queued) in [(None, 256, 64), (Some(4096), 256, 64), (Some(256), 32, 16)] {
+        let config = Draft::for_memory(memory.map(|mib| mib << 20)).config;
+        assert_eq!(config.unfinished_total_bytes, unfinished * MIB, "{memory:?}");
+        assert_eq!(config.limits.queue_total_bytes, queued * MIB, "{memory:?}");
+    }
+}

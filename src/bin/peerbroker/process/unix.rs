@@ -75,7 +75,8 @@ pub fn memory(root: &Path) -> Option<u64> {
     let limits = groups.lines().flat_map(|line| {
         // Its number, its controllers, its path. A group of the second version has no controllers there.
         let mut parts = line.splitn(3, ':').skip(1);
-        let (controllers, path) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
+        let controllers = parts.next().unwrap_or_default();
+        let path = parts.next().unwrap_or_default();
         let (dir, file) = match controllers.split(',').any(|controller| controller == "memory") {
             true => ("sys/fs/cgroup/memory", "memory.limit_in_bytes"),
             false => ("sys/fs/cgroup", "memory.max"),

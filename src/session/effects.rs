@@ -116,7 +116,7 @@ impl<'a> Turn<'a> {
             && self.key.settings().expects_pipes()
             && let Some(pipe) = message.payload.and_then(descriptions::pipe_in)
         {
-            self.key.part::<Pipes>().expect(pipe);
+            self.key.part::<Pipes>().expect(pipe, self.peer.id(), self.peer.address());
         }
         // The rest costs time, and most servers have no relay.
         if let Some(relay) = self.node.relay()

@@ -14,8 +14,10 @@ use super::run::{READS_PER_TURN, wait};
 use crate::node::Node;
 use crate::transport::{self, Socket, SocketEvent};
 use peerbroker_broker::events::Count;
+use peerbroker_broker::protocols::key_state::Pause;
 use peerbroker_broker::protocols::pipes::{PipeEnd, PipeTurn};
 use peerbroker_broker::router::Disconnect;
+use peerbroker_core::clock::Instant;
 use peerbroker_core::vocabulary::{CloseReason, ConnId, Fragment, Frame, RealmKind};
 
 /// Serves one end of a pipe until it is gone.
@@ -37,8 +39,9 @@ pub(crate) fn serve_end<S: Socket + 'static>(
 /// An end that is connected.
 struct ActiveEnd<S> {
     end: PipeEnd,
-    /// The pause of an end above a rate: nothing is read until it is over.
+    /// The pause of an end above a rate: nothing is read before its turn, which no later end delays.
     pause: Option<Pin<Box<dyn Future<Output = ()>>>>,
+    turn: Instant,
     /// The message that is not whole yet, and the connection that gets it; `None` behind it if nobody does.
     unfinished: Option<Option<ConnId>>,
     socket: S,
@@ -58,7 +61,10 @@ async fn open<S: Socket>(
     match place {
         Ok(Place::Here(reserved, attach)) => {
             let end = reserved.connect(&attach, outbox);
-            return Some(ActiveEnd { end, pause: None, unfinished: None, socket, session });
+            let (pause, turn) = Default::default();
+            let mut active = ActiveEnd { end, pause, turn, unfinished: None, socket, session };
+            active.wait(active.end.charge(0, 0, active.session.clock().now()));
+            return Some(active);
         }
         Ok(Place::There(crossing)) => crossing.carry(socket, outbox, &session).await,
         Err(refusal) => {
@@ -82,7 +88,11 @@ impl<S: Socket> ActiveEnd<S> {
             };
             if let Some(pause) = &mut self.pause {
                 ready!(pause.as_mut().poll(cx));
-                self.pause = wait(self.end.charge(0, 0, self.session.clock().now()), &self.session);
+                let now = self.session.clock().now();
+                let time = self.turn.saturating_since(now);
+                let owed = self.end.charge(0, 0, now).filter(|_| !time.is_zero());
+                self.pause =
+                    wait(owed.map(|pause| Pause { time: pause.time.min(time), ..pause }), &self.session);
                 if self.pause.is_some() {
                     continue;
                 }
@@ -90,16 +100,15 @@ impl<S: Socket> ActiveEnd<S> {
             // A connection that lacks the beginning of a message gets nothing of it.
             let skips = self.unfinished.is_some_and(|begun_for| begun_for != to || to.is_none());
             let mut read = Read { is_within: self.unfinished.is_some(), skips, ..Read::default() };
-            let end = &self.end;
             let received = ready!(self.socket.poll_recv(cx, &mut |event| {
                 read.add(&event);
-                if let SocketEvent::Ping(payload) = event {
-                    end.answer_ping(payload);
-                }
-                ControlFlow::Continue(())
+                if read.events < FRAMES_PER_READ { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
             }));
             let now = self.session.clock().now();
             let pause = self.end.charge(read.bytes, read.events, now);
+            if let Some(payload) = &read.ping {
+                self.end.answer_ping(payload);
+            }
             self.unfinished = read.is_within.then(|| to.filter(|_| !read.skips));
             if let Some(to) = to.filter(|_| !read.frames.is_empty()) {
                 self.end.pass(to, read.frames, read.is_within && !read.skips, now);
@@ -113,10 +122,18 @@ impl<S: Socket> ActiveEnd<S> {
             if let Some(pause) = &pause {
                 self.session.counters().add(Count::LimitHits(pause.limit), 1);
             }
-            self.pause = wait(pause, &self.session);
+            self.wait(pause);
         }
         transport::give_way(cx);
         Poll::Pending
+    }
+
+    /// Reads nothing for as long as this.
+    fn wait(&mut self, pause: Option<Pause>) {
+        if let Some(Pause { time, .. }) = pause {
+            self.turn = self.session.clock().now() + time;
+        }
+        self.pause = wait(pause, &self.session);
     }
 
     async fn goodbye(self, over: Disconnect) {
@@ -141,6 +158,8 @@ struct Read {
     /// Bytes of payloads.
     bytes: usize,
     events: usize,
+    /// The latest one: RFC 6455, section 5.5.3, lets it stand for all.
+    ping: Option<Vec<u8>>,
     has_text: bool,
     /// The last message is not whole.
     is_within: bool,
@@ -155,7 +174,8 @@ impl Read {
             SocketEvent::Binary(payload) => self.append(payload, WHOLE),
             SocketEvent::Part { text: false, bytes, place } => self.append(bytes, *place),
             SocketEvent::Text(_) | SocketEvent::Part { .. } => self.has_text = true,
-            SocketEvent::Ping(_) | SocketEvent::Pong | SocketEvent::Fragment => {}
+            SocketEvent::Ping(payload) => self.ping = Some(payload.to_vec()),
+            SocketEvent::Pong | SocketEvent::Fragment => {}
         }
     }
 
@@ -172,6 +192,9 @@ impl Read {
 }
 
 const WHOLE: Fragment = Fragment { is_first: true, is_last: true };
+
+/// Most frames that are handled at once. One read may bring thousands.
+const FRAMES_PER_READ: usize = 512;
 
 /// Bytes of the header of a frame to a client.
 const LONGEST_HEADER: usize = 10;

@@ -68,6 +68,7 @@ const CLOSED = {
   pipe_left: 'was closed: the other end of its pipe has left',
   pipe_stalled: 'was closed: an end of its pipe did not read',
   pipe_broken: 'was closed: its end of a pipe fell silent, or got half a message',
+  pipes_off: 'was closed: pipes were turned off',
 };
 
 /** Why clients are refused, by their labels. */

@@ -338,6 +338,41 @@ fn a_key_may_have_no_pipes_and_a_server_none_at_all() {
 }
 
 #[test]
+fn pipes_end_once_their_key_or_the_server_may_have_none() {
+    let both_end = |server: &TestServer, (mut one, mut other): (RawClient, RawClient)| {
+        server.node().sweep();
+        one.expect_closed_with(Some(4014));
+        other.expect_closed_with(Some(4014));
+        wait_until("the pipe is over", || pipes(server) == 0);
+    };
+    on_both_with_keys(&[key("peerjs", Change::default())], |server, keys| {
+        let ends = ends(server);
+        keys.change("peerjs", Change { pipes: Some(false), ..Change::default() });
+        both_end(server, ends);
+    });
+    on_own(|server| {
+        let ends = ends(server);
+        server.reconfigure(|config| config.pipes.on = false);
+        both_end(server, ends);
+    });
+}
+
+#[test]
+fn of_pings_that_come_together_the_last_one_is_answered() {
+    on_both(|server| {
+        let (mut one, _other) = ends(server);
+        let pings: Vec<u8> =
+            (0..2000_u16).flat_map(|n| wire::frame(FIN | opcode::PING, &n.to_be_bytes())).collect();
+        one.send_raw(pings);
+        let mut pongs = 1;
+        while one.expect_pong() != 1999_u16.to_be_bytes() {
+            pongs += 1;
+        }
+        assert!(pongs < 200, "{pongs}");
+    });
+}
+
+#[test]
 fn a_page_of_another_origin_gets_no_pipe() {
     let origins = vec![Origin::parse("https://app.test").unwrap()];
     on_both_with_keys(

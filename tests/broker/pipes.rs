@@ -2,23 +2,53 @@
 
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
-use peerbroker::config::Limits;
+use peerbroker::config::{Limits, PipeLimits};
 use peerbroker::protocols::pipes::{Attach, PipeEnd, PipeTurn, Pipes, Reserved};
 use peerbroker::router::{Disconnect, Outbox};
-use peerbroker::vocabulary::{CloseReason, EndId, NORMAL, PipeId};
+use peerbroker::vocabulary::{CloseReason, EndId, NORMAL, PeerId, PipeId};
 
-use crate::House;
+use crate::{House, tenant};
 
 const ONE: &str = "AAAAAAAAAAAAAAAAAAAAAQ";
 const OTHER: &str = "AAAAAAAAAAAAAAAAAAAAAg";
 
 fn reserve(house: &House, end: &str) -> (Attach, Reserved) {
-    let pipe = PipeId::parse("AAAAAAAAAAAAAAAAAAAAAA").unwrap();
-    let attach = Attach { pipe, end: EndId::parse(end).unwrap(), address: None };
+    let attach = Attach { pipe: pipe(0), end: EndId::parse(end).unwrap(), address: None };
     let key = house.broker.tenant("peerjs").unwrap();
     let Ok(reserved) = pipes(house).reserve(&key, &attach) else { panic!("{end} gets no place") };
     (attach, reserved)
+}
+
+fn pipe(number: u16) -> PipeId {
+    let digits = (0..4).map(|at| char::from(b'A' + (number >> (4 * at)) as u8 % 16));
+    PipeId::parse(&format!("{}{}A", "A".repeat(17), digits.collect::<String>())).unwrap()
+}
+
+/// The first end of a pipe, of this key and address, unless there are too many.
+fn end_from(house: &House, key: &str, address: u8, number: u16) -> Option<PipeEnd> {
+    let key = house.broker.tenant(key).unwrap();
+    let address = Some([192, 0, 2, address].into());
+    let attach = Attach { pipe: pipe(number), end: EndId::parse(ONE).unwrap(), address };
+    let reserved = key.part::<Pipes>().reserve(&key, &attach).ok()?;
+    Some(reserved.connect(&attach, Outbox::default()))
+}
+
+/// A house with limits of pipes that a test needs.
+fn house_with(change: impl Fn(&mut PipeLimits)) -> House {
+    let house = House::new(Limits::default());
+    house.broker.config().update(|config| {
+        let mut config = config.clone();
+        change(&mut config.pipes);
+        config
+    });
+    house
+}
+
+/// The time that an end waits after it has sent so many bytes.
+fn wait_after(house: &House, end: &PipeEnd, bytes: usize) -> Duration {
+    end.charge(bytes, 0, house.clock.now()).map(|pause| pause.time).unwrap_or_default()
 }
 
 fn connect(house: &House, end: &str) -> PipeEnd {
@@ -75,4 +105,74 @@ fn an_end_whose_pipe_turns_out_to_be_on_another_node_is_nowhere_twice() {
     assert_eq!(pipes(&house).reports(2).len(), 0);
     let (_, seeks) = reserve(&house, ONE);
     assert!(seeks.is_new(), "to be sought once more");
+}
+
+#[test]
+fn above_a_rate_of_a_key_or_of_all_others_do_not_wait() {
+    let house = house_with(|limits| {
+        limits.bytes_per_second = 0;
+        limits.key_bytes_per_second = 1000;
+        limits.total_bytes_per_second = 1500;
+    });
+    tenant(&house.broker, "other", 10);
+    let crowd: Vec<_> =
+        (0..100).map(|number| end_from(&house, "peerjs", 1, number).expect("a place")).collect();
+    for end in &crowd {
+        wait_after(&house, end, 1000);
+    }
+    assert_eq!(wait_after(&house, &crowd[0], 0), Duration::from_secs(60));
+    let others = [("peerjs", 2), ("other", 1), ("other", 2)]
+        .map(|(key, address)| end_from(&house, key, address, 200 + u16::from(address)).expect("a place"));
+    for round in 0..50 {
+        house.pass(100);
+        for other in &others {
+            assert_eq!(wait_after(&house, other, 10), Duration::ZERO, "{round}");
+        }
+        for end in &crowd {
+            wait_after(&house, end, 100);
+        }
+    }
+}
+
+#[test]
+fn what_was_owed_is_owed_by_the_next_pipe_of_an_address() {
+    let house = house_with(|limits| limits.bytes_per_second = 1000);
+    let first = end_from(&house, "peerjs", 1, 1).expect("a place");
+    assert_eq!(wait_after(&house, &first, 15_000), Duration::from_secs(5));
+    first.leave(Disconnect::Closed(Some(NORMAL)));
+    drop(first);
+    let next = end_from(&house, "peerjs", 1, 2).expect("a place");
+    let other = end_from(&house, "peerjs", 2, 3).expect("a place");
+    assert_eq!([&next, &other].map(|end| wait_after(&house, end, 0)), [5, 0].map(Duration::from_secs));
+}
+
+#[test]
+fn an_address_leaves_pipes_of_a_key_and_of_all_to_others() {
+    let of = |house: &House, key: &str, address: u8| -> Vec<PipeEnd> {
+        (0..100)
+            .map_while(|number| end_from(house, key, address, 100 * u16::from(address) + number))
+            .collect()
+    };
+    let house = house_with(|limits| limits.per_key = 10);
+    let [first, second] = [1, 2].map(|address| of(&house, "peerjs", address));
+    assert_eq!([first.len(), second.len()], [5, 3]);
+    let house = house_with(|limits| limits.total = 10);
+    tenant(&house.broker, "other", 10);
+    let [first, second] = [("peerjs", 1), ("other", 2)].map(|(key, address)| of(&house, key, address));
+    assert_eq!([first.len(), second.len()], [5, 3]);
+}
+
+#[test]
+fn descriptions_of_one_client_or_address_leave_room_for_those_of_others() {
+    let house = House::new(Limits::default());
+    let pipes = pipes(&house);
+    let mut numbers = 1..;
+    for client in 0..50_u8 {
+        let id = PeerId::parse(&format!("loud {client}")).unwrap();
+        for number in numbers.by_ref().take(400) {
+            pipes.expect(pipe(number), &id, Some([192, 0, 2, client % 6].into()));
+        }
+    }
+    pipes.expect(pipe(0), &PeerId::parse("quiet").unwrap(), Some([192, 0, 2, 9].into()));
+    assert!(pipes.is_expected(pipe(0)));
 }

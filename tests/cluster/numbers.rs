@@ -37,6 +37,7 @@ fn numbers_in_packets_never_change() {
         "pipe_left",
         "pipe_stalled",
         "pipe_broken",
+        "pipes_off",
     ];
     for (number, label) in (0..).zip(labels) {
         let why = CloseReason::of_number(number).expect("a reason");

@@ -551,7 +551,7 @@ impl Rooms {
         state.has_left = false;
         state.announced = self.neighbours.next_number();
         state.rights = rights;
-        state.account = self.limits.deliveries.account(peer.address());
+        state.account = self.limits.deliveries.of_address(peer.address());
         let mut known = std::mem::take(&mut state.rooms);
         let elsewhere = self.neighbours.rooms_of(peer.id(), state.digest);
         known.extend(elsewhere.iter().filter_map(|name| self.store.room(name.as_str())));

@@ -38,30 +38,20 @@ impl RateLimit {
 
     /// Charges `count` events at `now`, or none of them: then it returns how much too early they are.
     pub fn try_charge(&self, count: u32, per_second: u32, now: Instant) -> Result<(), Duration> {
-        self.try_charge_of(BURST, count, per_second, now)
-    }
-
-    /// As [`try_charge`](Self::try_charge), but leaves half of the burst to others.
-    pub fn try_charge_half(&self, count: u32, per_second: u32, now: Instant) -> Result<(), Duration> {
-        self.try_charge_of(BURST / 2, count, per_second, now)
-    }
-
-    fn try_charge_of(&self, burst: u64, count: u32, per_second: u32, now: Instant) -> Result<(), Duration> {
         if per_second == 0 {
             return Ok(());
         }
         let now = micros(now);
         let cost = cost(count, per_second);
         let spent = |arrival: u64| arrival.max(now) + cost;
-        let fits = |arrival: u64| Some(spent(arrival)).filter(|arrival| *arrival <= now + burst);
+        let fits = |arrival: u64| Some(spent(arrival)).filter(|arrival| *arrival <= now + BURST);
         let arrival = self.arrival.fetch_update(Ordering::Relaxed, Ordering::Relaxed, fits);
-        arrival.map(drop).map_err(|arrival| Duration::from_micros(spent(arrival).saturating_sub(now + burst)))
+        arrival.map(drop).map_err(|arrival| Duration::from_micros(spent(arrival).saturating_sub(now + BURST)))
     }
 
-    /// Time at `now` until no more than half of the burst is used.
-    pub fn until_half(&self, now: Instant) -> Duration {
-        let half = micros(now) + BURST / 2;
-        Duration::from_micros(self.arrival.load(Ordering::Relaxed).saturating_sub(half))
+    /// Takes over what another one owes, if that is more.
+    pub fn inherit(&self, other: &RateLimit) {
+        self.arrival.fetch_max(other.arrival.load(Ordering::Relaxed), Ordering::Relaxed);
     }
 
     /// Gives back the charge of `count` events that did not happen.
@@ -141,19 +131,6 @@ mod tests {
         assert!(limit.try_charge(30, 10, at(5000)).is_ok() && limit.try_charge(1, 10, at(5000)).is_err());
         limit.refund(1, 0);
         assert!(limit.try_charge(1, 10, at(5000)).is_err());
-    }
-
-    #[test]
-    fn half_of_a_burst_can_be_left_to_others() {
-        let limit = RateLimit::default();
-        assert_eq!(limit.try_charge_half(51, 10, at(5000)), Err(Duration::from_millis(100)));
-        assert!(
-            limit.try_charge_half(50, 10, at(5000)).is_ok()
-                && limit.try_charge_half(1, 10, at(5000)).is_err()
-        );
-        assert!(limit.until_half(at(5000)).is_zero());
-        assert!(limit.try_charge(50, 10, at(5000)).is_ok());
-        assert_eq!(limit.until_half(at(6000)), Duration::from_secs(4));
     }
 
     #[test]

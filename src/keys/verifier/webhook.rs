@@ -13,14 +13,14 @@ use parking_lot::Mutex;
 use ring::hmac;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 use super::error::{BadAuth, Denied};
 use super::jwt;
 use crate::outbound::{Bounds, HttpClient, NoAnswer, Reach, parse_url};
 use crate::single_flight::SingleFlight;
-use peerbroker_core::vocabulary::{ApiKey, PeerId, RoomRights, Token};
+use peerbroker_broker::limits::Places;
+use peerbroker_core::vocabulary::{AddressPrefix, ApiKey, PeerId, RoomRights, Token};
 
 /// Connections are not reused, because the worker that opened one may be busy or gone when another worker needs it. Answers are
 /// cached instead.
@@ -100,7 +100,7 @@ impl Webhook {
     pub(super) async fn ask(&self, claimant: &Claimant<'_>) -> Verdict {
         let text = question(claimant)?;
         let hash = hash(&text)?;
-        self.answers.find(hash, || self.post(text, claimant)).await
+        self.answers.find(hash, claimant.address, || self.post(text, claimant)).await
     }
 
     async fn post(&self, text: Vec<u8>, claimant: &Claimant<'_>) -> Verdict {
@@ -195,7 +195,8 @@ pub(super) type Verdict = Result<RoomRights, Denied>;
 pub(super) struct AnswerCache {
     known: Mutex<HashMap<Hash, Known>>,
     asked: SingleFlight<Hash, Verdict>,
-    permits: Semaphore,
+    /// Of the questions that are asked at a time, for their addresses.
+    places: Arc<Places<AddressPrefix>>,
 }
 
 struct Known {
@@ -205,16 +206,16 @@ struct Known {
 
 impl Default for AnswerCache {
     fn default() -> Self {
-        let permits = Semaphore::new(MAX_QUESTIONS);
-        AnswerCache { known: Mutex::default(), asked: SingleFlight::default(), permits }
+        AnswerCache { known: Mutex::default(), asked: SingleFlight::default(), places: Arc::default() }
     }
 }
 
 impl AnswerCache {
-    /// Returns the cached answer, or asks the webhook. Clients with the same question wait for one answer.
+    /// Returns the cached answer, or asks the webhook for a client of an address. Clients with the same question wait for one answer.
     pub(super) async fn find<F: Future<Output = Verdict>>(
         &self,
         hash: Hash,
+        address: Option<IpAddr>,
         ask: impl FnOnce() -> F,
     ) -> Verdict {
         if let Some(answer) = self.cached(&hash) {
@@ -225,7 +226,8 @@ impl AnswerCache {
             if let Some(answer) = self.cached(&hash) {
                 return answer;
             }
-            let Ok(_permit) = self.permits.try_acquire() else { return Err(Denied::Overloaded) };
+            let place = self.places.take(AddressPrefix::of_remote(address), MAX_QUESTIONS);
+            let Some(_place) = place else { return Err(Denied::Overloaded) };
             let answer = ask().await;
             self.keep(hash, &answer);
             answer
@@ -264,6 +266,8 @@ impl AnswerCache {
 mod tests {
     use std::future::pending;
 
+    use futures_util::FutureExt as _;
+
     use super::*;
 
     #[test]
@@ -292,9 +296,21 @@ mod tests {
     async fn questions_without_a_waiting_client_are_dropped() {
         let answers = AnswerCache::default();
         for number in 0..u8::MAX {
-            let asked = answers.find([number; 32], pending);
+            let asked = answers.find([number; 32], None, pending);
             assert!(tokio::time::timeout(Duration::from_millis(1), asked).await.is_err());
         }
         assert_eq!(answers.asked.len(), 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_address_whose_questions_hang_leaves_others_some() {
+        let answers = AnswerCache::default();
+        let [crowd, other] = [[192, 0, 2, 1], [192, 0, 2, 2]].map(|address| Some(IpAddr::from(address)));
+        let mut asked: Vec<_> =
+            (0..100_u8).map(|number| Box::pin(answers.find([number; 32], crowd, pending))).collect();
+        let answered = asked.iter_mut().filter_map(|asked| asked.as_mut().now_or_never()).count();
+        assert_eq!(answered, 100 - MAX_QUESTIONS / 2, "refused");
+        let ask = || async { Ok(RoomRights::default()) };
+        assert!(answers.find([200; 32], other, ask).await.is_ok());
     }
 }

@@ -14,12 +14,12 @@ use crate::tracker::{announce, counted, offers, refused};
 const CROWD: &str = "192.0.2.1";
 const OTHER: &str = "192.0.2.2";
 
-/// A burst of 100 deliveries, of which an address has 10, and 50 if others use few.
+/// A burst of 50 deliveries.
 fn with_few_deliveries(config: &mut Config) {
     config.proxied = true;
     config.dialects = Dialects::from_iter(Dialect::ALL);
     config.limits.room_deliveries_per_second = 0;
-    config.limits.room_key_deliveries_per_second = 10;
+    config.limits.room_key_deliveries_per_second = 5;
 }
 
 fn client_at(server: &TestServer, address: &str, target: &str) -> RawClient {
@@ -68,7 +68,7 @@ fn of_rooms_and_presence() {
             let crowd = crowd.iter_mut().zip(&ids);
             let refused: usize =
                 crowd.map(|(client, id)| refusals(client, &question.replace("ID", id), 50)).sum();
-            // Half of the burst, in which are the four joins.
+            // The burst, in which are the four joins.
             assert_eq!((refused, hits(server)), (200 - 46, 200 - 46), "{question}");
             let mut other = member(server, OTHER, "other");
             assert_eq!(refusals(&mut other, &question.replace("ID", "other"), 9), 0, "{question}");
@@ -147,7 +147,7 @@ fn replicas(server: &TestServer, address: &str, count: usize, leave: bool) -> us
 
 #[test]
 fn of_joins_and_leaves_of_rxdb() {
-    // Half of the burst. A client that has left again was charged for both.
+    // A client that has left again was charged for both.
     for (leave, joins) in [(false, 50), (true, 25)] {
         on_own_with(with_few_deliveries, |server| {
             assert_eq!(replicas(server, CROWD, 60, leave), joins);
@@ -171,4 +171,67 @@ fn of_matchbox() {
         let mut others: Vec<RawClient> = (0..5).map(|n| peer(OTHER, n)).collect();
         crowd.iter_mut().chain(&mut others).for_each(RawClient::expect_quiet);
     });
+}
+
+/// The part of a limit that another address has once one address has filled it.
+enum Left {
+    /// All: the limit is of one client, id, room or address.
+    All,
+    /// A share, as this test shows.
+    Share(&'static str),
+    /// As docs/LIMITS.md says.
+    Said(&'static str),
+}
+
+/// Each limit has a row.
+fn left(limit: Limit) -> Left {
+    use Left::*;
+    match limit {
+        Limit::ConnectionsPerAddress | Limit::OpensPerSecond | Limit::PipesPerAddress => All,
+        Limit::CallReports | Limit::SignupsPerDay | Limit::WrongAdminTokens | Limit::WrongRoomCodes => All,
+        Limit::MessagesPerSecond | Limit::MaxMessageBytes | Limit::OutboxBytes | Limit::RoomDeliveries => All,
+        Limit::RoomsPerClient | Limit::WatchedIds | Limit::NamesPerClient | Limit::SwarmsPerClient => All,
+        Limit::WaitingForId | Limit::WaitingPosts | Limit::PostsPerClient | Limit::PipeBytes => All,
+        Limit::QueueMessages | Limit::QueueBytes | Limit::RoomListBytes | Limit::RoomCodePlayers => All,
+        Limit::UnfinishedTotalBytes => {
+            Share("crates/broker/src/limits/quota.rs an_address_with_many_shares_leaves_as_much_as_it_has")
+        }
+        Limit::RoomKeyDeliveries => Share("tests/api/limits/shares.rs of_rooms_and_presence"),
+        Limit::Pipes | Limit::PipesPerKey => {
+            Share("tests/broker/pipes.rs an_address_leaves_pipes_of_a_key_and_of_all_to_others")
+        }
+        Limit::PipeKeyBytes | Limit::PipeTotalBytes => {
+            Share("tests/broker/pipes.rs above_a_rate_of_a_key_or_of_all_others_do_not_wait")
+        }
+        Limit::WebhookRequests => {
+            Share("src/keys/verifier/webhook.rs an_address_whose_questions_hang_leaves_others_some")
+        }
+        Limit::AppMessages => Said("32 of an address except loopback"),
+        Limit::KeyRooms => Said("without four of each"),
+        Limit::RoomMembers => Said("The last tenth is for loopback and addresses with under a hundredth"),
+        Limit::LinkBytes => Said("One room, or sender to peers, has an eighth of what is free"),
+        Limit::SignupLimit => Said("keys registered per address within 24 hours"),
+        Limit::KeySwarmMemberships => Said("[swarms](PROTOCOL.md#tracker) of one client"),
+        Limit::ConcurrentLimit => Said("with `--connections_per_address`, clients"),
+        Limit::QueueTotalBytes => Said("what waits for absent peers of a key"),
+        Limit::KeyWatchedIds => Said("watched ids,"),
+        Limit::RoomCodes => Said("room codes,"),
+    }
+}
+
+#[test]
+fn each_limit_has_shares_or_the_document_says_what_others_get() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let read = |file: &str| std::fs::read_to_string(root.join(file)).unwrap_or_default();
+    let document = read("docs/LIMITS.md");
+    for limit in Limit::ALL {
+        match left(limit) {
+            Left::All => {}
+            Left::Said(words) => assert!(document.contains(words), "{limit:?}: {words}"),
+            Left::Share(place) => {
+                let (file, test) = place.split_once(' ').expect("a file and a test");
+                assert!(read(file).contains(&format!("fn {test}()")), "{limit:?}: {place}");
+            }
+        }
+    }
 }

@@ -3,26 +3,22 @@
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use parking_lot::Mutex;
 
+use super::shares::{Place, Places, SharedRate};
 use crate::config::PipeLimits;
-use peerbroker_core::rate_limit::RateLimit;
-use peerbroker_core::vocabulary::{AddressPrefix, Limit};
+use peerbroker_core::vocabulary::{AddressPrefix, ApiKey, Limit};
 
 /// The pipes of all keys.
 #[derive(Default)]
 pub struct PipeTotals {
-    open: AtomicUsize,
+    open: Arc<Places<AddressPrefix>>,
     /// The ends of each address that has any, loopback aside.
     addresses: Mutex<HashMap<AddressPrefix, usize>>,
-    /// The bytes of all pipes.
-    pub(crate) rate: RateLimit,
+    /// The bytes of all pipes, shared by the addresses of each key.
+    pub(crate) rate: SharedRate<(ApiKey, Option<AddressPrefix>)>,
 }
-
-/// Counts a pipe until the drop.
-pub(crate) struct PipePermit(Arc<PipeTotals>);
 
 /// Counts an end of an address until the drop.
 pub(crate) struct EndPermit {
@@ -34,13 +30,16 @@ pub(crate) struct EndPermit {
 impl PipeTotals {
     /// The number of pipes, waiting ones included.
     pub fn open(&self) -> usize {
-        self.open.load(Ordering::Relaxed)
+        self.open.taken()
     }
 
-    pub(crate) fn permit(self: &Arc<Self>, limits: &PipeLimits) -> Result<PipePermit, Limit> {
-        let fits = |open: usize| (open < limits.total).then_some(open + 1);
-        self.open.fetch_update(Ordering::Relaxed, Ordering::Relaxed, fits).map_err(|_| Limit::Pipes)?;
-        Ok(PipePermit(Arc::clone(self)))
+    /// Counts a pipe whose first end has this address, until the drop.
+    pub(crate) fn permit(
+        &self,
+        address: Option<IpAddr>,
+        limits: &PipeLimits,
+    ) -> Result<Place<AddressPrefix>, Limit> {
+        self.open.take(AddressPrefix::of_remote(address), limits.total).ok_or(Limit::Pipes)
     }
 
     pub(crate) fn permit_end(
@@ -58,12 +57,6 @@ impl PipeTotals {
             *ends += 1;
         }
         Ok(EndPermit { totals: Arc::clone(self), address })
-    }
-}
-
-impl Drop for PipePermit {
-    fn drop(&mut self) {
-        self.0.open.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

@@ -43,6 +43,8 @@ hot_settings! {
     allows_near: AtomicBool as bool = |settings| settings.allow_discovery != Discovery::Off;
     /// True if they need a PIN for these.
     needs_pin: AtomicBool as bool = |settings| settings.allow_discovery == Discovery::Pin;
+    /// True if clients may have pipes.
+    allows_pipes: AtomicBool as bool = |settings| settings.pipes;
     /// True if offers tell which pipes need no proof of their own.
     expects_pipes: AtomicBool as bool = |settings| settings.pipes && settings.auth != Auth::None;
     /// True if texts of clients are read without addresses: all calls of the key are relayed.

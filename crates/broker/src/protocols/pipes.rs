@@ -11,21 +11,23 @@ mod tickets;
 use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use parking_lot::Mutex;
 
 use super::key_state::{KeyPart, KeyState};
 use super::names::{GivenSeat, Hold, NO_SUCH_NAME, NameHolder, Names, Seating};
+use crate::config::PipeLimits;
 use crate::config::key::unix_time;
 use crate::events::Count;
-use crate::limits::PipeTotals;
+use crate::limits::{Accounts, PipeTotals, Place, Places, SharedRate};
 use crate::rooms::OtherNodes;
 use crate::router::{Outbox, Realm, Router};
 use peerbroker_core::clock::Instant;
-use peerbroker_core::rate_limit::RateLimit;
-use peerbroker_core::vocabulary::{ApiKey, CloseReason, EndId, Limit, PeerId, PipeId, Refusal};
+use peerbroker_core::vocabulary::{
+    AddressPrefix, ApiKey, CloseReason, EndId, Limit, PeerId, PipeId, Refusal,
+};
 
 pub use bridge::Bridge;
 use bridge::Bridges;
@@ -48,18 +50,32 @@ pub struct Reserved {
 /// The pipes of a key.
 pub struct Pipes {
     key: ApiKey,
+    /// Weak, because it holds this.
+    state: Weak<KeyState>,
     router: Arc<Router>,
     totals: Arc<PipeTotals>,
     others: Option<Arc<dyn OtherNodes>>,
     pipes: Mutex<HashMap<PipeId, Arc<Pipe>>>,
-    /// The pipes that are in descriptions of clients who have proved their ids, and the time of each.
-    expected: Mutex<HashMap<PipeId, Instant>>,
+    /// The pipes that are in descriptions of clients who have proved their ids.
+    expected: Mutex<HashMap<PipeId, Expected>>,
+    expecting: Arc<Places<PeerId>>,
+    expecting_there: Arc<Places<AddressPrefix>>,
     /// For ends that come through other nodes.
     tickets: Tickets,
     /// Ends of this node whose pipes are on other nodes.
     bridges: Arc<Bridges>,
-    /// The bytes of all of them.
-    rate: RateLimit,
+    /// The places of all of them.
+    places: Arc<Places<AddressPrefix>>,
+    /// The bytes of all of them, shared by their addresses.
+    rate: SharedRate<Option<AddressPrefix>>,
+    /// What pipes that have ended owe of their own rate, for the next ones of their addresses.
+    former: Accounts<Option<AddressPrefix>>,
+}
+
+/// A pipe of a description: the time of that, and its places among those of all clients and addresses.
+struct Expected {
+    since: Instant,
+    _places: (Place<PeerId>, Place<AddressPrefix>),
 }
 
 /// Time for which a pipe of a description may be opened. Longer than a page waits for its first end.
@@ -85,8 +101,7 @@ impl Pipes {
         let is_new = known.is_none();
         let pipe = match known {
             Some(pipe) => Ok(pipe),
-            None if pipes.len() >= limits.per_key => Err(Limit::PipesPerKey),
-            None => self.totals.permit(&limits).map(|permit| Pipe::new(attach.pipe, permit, unix_time())),
+            None => self.new_pipe(attach, &limits),
         };
         let permit = || self.totals.permit_end(attach.address, &limits);
         let reserved = pipe.and_then(|pipe| Ok((pipe.place(attach, permit, now)?, pipe)));
@@ -97,6 +112,12 @@ impl Pipes {
         let place = place.ok_or(Refusal::PipeTaken)?;
         pipes.entry(attach.pipe).or_insert_with(|| Arc::clone(&pipe));
         Ok(Reserved { pipes: Arc::clone(self), pipe, place, is_new })
+    }
+
+    fn new_pipe(&self, attach: &Attach, limits: &PipeLimits) -> Result<Arc<Pipe>, Limit> {
+        let of_key = self.places.take(AddressPrefix::of_remote(attach.address), limits.per_key);
+        let places = [of_key.ok_or(Limit::PipesPerKey)?, self.totals.permit(attach.address, limits)?];
+        Ok(Pipe::new(attach.pipe, places, unix_time()))
     }
 
     /// Redeems the ticket of an end that comes through another node: its address.
@@ -110,7 +131,7 @@ impl Pipes {
         let limits = self.router.live_config().load().pipes;
         let permits = self
             .totals
-            .permit(&limits)
+            .permit(address, &limits)
             .and_then(|pipe| Ok((pipe, self.totals.permit_end(address, &limits)?)));
         let permits = permits.map_err(|limit| {
             self.router.events().limit_hit(limit, Some(&self.key), address);
@@ -120,11 +141,16 @@ impl Pipes {
     }
 
     /// Notes that a client which has proved its id has sent a description with this pipe, so its ends need no proof of their own.
-    pub fn expect(&self, pipe: PipeId) {
-        let now = self.router.clock().now();
+    pub fn expect(&self, pipe: PipeId, client: &PeerId, address: Option<IpAddr>) {
+        let since = self.router.clock().now();
         let mut expected = self.expected.lock();
-        if expected.len() < MAX_EXPECTED {
-            expected.insert(pipe, now);
+        let address = AddressPrefix::of_remote(address);
+        if let Some(known) = expected.get_mut(&pipe) {
+            known.since = since;
+        } else if let Some(of_client) = self.expecting.take(Some(client.clone()), MAX_EXPECTED)
+            && let Some(of_address) = self.expecting_there.take(address, MAX_EXPECTED)
+        {
+            expected.insert(pipe, Expected { since, _places: (of_client, of_address) });
         }
     }
 
@@ -236,21 +262,31 @@ impl KeyPart for Pipes {
     fn new(key: &Arc<KeyState>) -> Self {
         Pipes {
             key: key.key().clone(),
+            state: Arc::downgrade(key),
             router: Arc::clone(key.router()),
             totals: key.pipe_totals(),
             others: key.others(),
             pipes: Mutex::default(),
             expected: Mutex::default(),
+            expecting: Arc::default(),
+            expecting_there: Arc::default(),
             tickets: Tickets::default(),
             bridges: Arc::default(),
-            rate: RateLimit::default(),
+            places: Arc::default(),
+            rate: SharedRate::default(),
+            former: Accounts::default(),
         }
     }
 
     fn sweep(&self, now: Instant) {
-        self.expected.lock().retain(|_, since| now.saturating_since(*since) < EXPECTED);
+        self.expected.lock().retain(|_, expected| now.saturating_since(expected.since) < EXPECTED);
         self.tickets.sweep(now);
-        let idle_timeout = self.router.live_config().load().pipes.idle_timeout;
+        self.former.sweep(now, now);
+        let limits = self.router.live_config().load().pipes;
+        if !limits.on || !self.state.upgrade().is_some_and(|key| key.settings().allows_pipes()) {
+            self.dismiss(&|_| true, CloseReason::PipesOff);
+        }
+        let idle_timeout = limits.idle_timeout;
         for pipe in self.all() {
             if let Some(reason) = pipe.sweep(now, idle_timeout) {
                 self.end(&pipe, reason);
@@ -270,7 +306,7 @@ impl KeyPart for Pipes {
 
     fn is_idle(&self) -> bool {
         let now = self.router.clock().now();
-        let is_unused = self.pipes.lock().is_empty() && self.bridges.is_empty();
+        let is_unused = self.pipes.lock().is_empty() && self.bridges.is_empty() && self.former.is_empty();
         is_unused && self.expected.lock().is_empty() && self.rate.is_rested(now)
     }
 }

@@ -6,9 +6,9 @@ use std::time::Duration;
 use super::frames::MAX_ROOMS;
 use super::presence::PresenceGuard;
 use super::room::RoomGuard;
-use crate::limits::Deliveries;
+use crate::limits::SharedRate;
 use crate::router::Router;
-use peerbroker_core::vocabulary::{Limit, PeerId, RoomRefusal};
+use peerbroker_core::vocabulary::{AddressPrefix, Limit, PeerId, RoomRefusal};
 
 /// Most bytes of the data of a member, as JSON text.
 pub const MAX_DATA_BYTES: usize = 1024;
@@ -25,14 +25,14 @@ const SMALL_LIST: usize = 4096;
 /// The limits of one key that change with the configuration.
 pub(super) struct RoomLimits {
     router: Arc<Router>,
-    pub(super) deliveries: Deliveries,
+    pub(super) deliveries: SharedRate<AddressPrefix>,
     /// Requests that come too fast are refused. Otherwise they are on credit.
     refuses: bool,
 }
 
 impl RoomLimits {
     pub(super) fn new(router: Arc<Router>, refuses: bool) -> Self {
-        RoomLimits { router, deliveries: Deliveries::default(), refuses }
+        RoomLimits { router, deliveries: SharedRate::default(), refuses }
     }
 
     /// Refuses data with which the list of a room would be too long.
@@ -79,14 +79,14 @@ impl RoomLimits {
         let now = self.router.clock().now();
         let count = cost(deliveries);
         guard.presence.rate.charge(count, own, now);
-        self.deliveries.charge_inevitable(&guard.state.account, count, all, now);
+        self.deliveries.charge(&guard.state.account, count, all, now);
     }
 
     /// Charges deliveries that a message of another node causes, beyond those for which its sender pays there.
     pub(super) fn charge_of_node(&self, deliveries: usize) {
         if deliveries > 0 {
             let now = self.router.clock().now();
-            self.deliveries.charge_inevitable(&None, cost(deliveries), self.rates().1, now);
+            self.deliveries.charge(&None, cost(deliveries), self.rates().1, now);
         }
     }
 

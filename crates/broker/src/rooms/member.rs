@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::frames::{OwnFrames, OwnMessage, Read};
 use super::handover::Handover;
 use super::others::TokenDigest;
-use crate::limits::AddressAccount;
+use crate::limits::OwnShare;
 use crate::router::{Flush, PeerHandle, Routed};
 use peerbroker_core::clock::{Clock, Instant};
 use peerbroker_core::vocabulary::{DropReason, Frame, MessageKind, NodeId, PeerId, RoomName, RoomRefusal};
@@ -37,7 +37,7 @@ pub(super) struct Own {
     /// The number that its news have now: greater than `came` if it was told again that it is here.
     announced: u64,
     /// The account of its client's address.
-    pub(super) account: AddressAccount,
+    pub(super) account: OwnShare,
     /// Its public data, as JSON text.
     pub(super) data: Option<Box<str>>,
     /// The frames in which it hears messages, if they are its own.
@@ -70,12 +70,7 @@ pub(super) struct Departed {
 }
 
 impl Own {
-    pub(super) fn new(
-        peer: PeerHandle,
-        token: TokenDigest,
-        account: AddressAccount,
-        data: Option<&str>,
-    ) -> Self {
+    pub(super) fn new(peer: PeerHandle, token: TokenDigest, account: OwnShare, data: Option<&str>) -> Self {
         let data = data.map(Box::from);
         Own { peer, token, came: 0, announced: 0, account, data, frames: None, heard: 0, has_moved: false }
     }

@@ -10,7 +10,7 @@ use super::member::Own;
 use super::others::TokenDigest;
 use super::room::Room;
 use super::watched_ids::WatchedIds;
-use crate::limits::AddressAccount;
+use crate::limits::OwnShare;
 use crate::router::{Flush, PeerHandle, STATE_PART};
 use peerbroker_core::clock::Instant;
 use peerbroker_core::rate_limit::RateLimit;
@@ -52,7 +52,7 @@ pub(super) struct State {
     /// Those of them that count for the limit of the key.
     pub(super) counted_rooms: usize,
     /// The account of that connection's address.
-    pub(super) account: AddressAccount,
+    pub(super) account: OwnShare,
     pub(super) watched: WatchedIds,
     /// Those that watch its id know that it is online on this node.
     pub(super) is_shown: bool,

@@ -72,6 +72,8 @@ table! {
     /// The connection of an end of a pipe cannot go on: nothing came from it, so its network may be gone, or the message that it gets will
     /// never be whole.
     PipeBroken: "pipe_broken", None, "", true;
+    /// The server or the key has no pipes any more.
+    PipesOff: "pipes_off", Some(PIPE_REFUSED), "Pipes are off", false;
     /// The server stops.
     Shutdown: "shutdown", Some(1001), "server is stopping", true;
     /// The client broke RFC 6455.
@@ -88,6 +90,7 @@ numbers! {
     CloseReason: Left = 0, Replaced = 1, Evicted = 2, TimedOut = 3, SlowReader = 4, KeyRevoked = 5, Kicked = 6,
     Outranked = 7, Shutdown = 8, ProtocolError = 9, NotUtf8 = 10, TooBig = 11, TryAgainLater = 12, RoomFull = 13,
     Banned = 14, NoPlace = 15, WrongMessage = 16, PipeAlone = 17, PipeLeft = 18, PipeStalled = 19, PipeBroken = 20,
+    PipesOff = 21,
 }
 
 impl Ending {

@@ -279,13 +279,13 @@ fn hash(number: usize) -> [u8; 32] {
 
 /// Asks and answers a question.
 async fn answered(answers: &AnswerCache, number: usize, answer: Verdict) {
-    let given = answers.find(hash(number), async || answer.clone()).await;
+    let given = answers.find(hash(number), None, async || answer.clone()).await;
     assert_eq!(given, answer, "it was not known");
 }
 
 /// The answer, if no question is needed for it.
 async fn known(answers: &AnswerCache, number: usize) -> Option<Verdict> {
-    timeout(Duration::ZERO, answers.find(hash(number), pending)).await.ok()
+    timeout(Duration::ZERO, answers.find(hash(number), None, pending)).await.ok()
 }
 
 #[tokio::test(start_paused = true)]
@@ -307,7 +307,7 @@ async fn a_yes_counts_for_half_a_minute_and_a_no_for_two_seconds() {
 async fn only_so_many_questions_are_open_at_once() {
     let answers = AnswerCache::default();
     let mut open: Vec<_> =
-        (0..MAX_QUESTIONS).map(|number| Box::pin(answers.find(hash(number), pending))).collect();
+        (0..MAX_QUESTIONS).map(|number| Box::pin(answers.find(hash(number), None, pending))).collect();
     for question in &mut open {
         assert!(timeout(Duration::ZERO, question).await.is_err());
     }
@@ -339,8 +339,8 @@ async fn clients_that_wait_for_an_answer_do_not_make_it_count_longer() {
         sleep(Duration::from_secs(1)).await;
         Err(Denied::TimedOut)
     };
-    let mut first = Box::pin(answers.find(hash(1), slow));
-    let mut second = Box::pin(answers.find(hash(1), pending));
+    let mut first = Box::pin(answers.find(hash(1), None, slow));
+    let mut second = Box::pin(answers.find(hash(1), None, pending));
     assert!(timeout(Duration::ZERO, &mut first).await.is_err());
     assert!(timeout(Duration::ZERO, &mut second).await.is_err());
     assert_eq!(first.await, Err(Denied::TimedOut));

@@ -7,7 +7,8 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
-use crate::limits::{EndPermit, PipePermit};
+use crate::limits::{EndPermit, Place};
+use peerbroker_core::vocabulary::AddressPrefix;
 
 /// The bridges of a key.
 #[derive(Default)]
@@ -24,14 +25,14 @@ pub struct Bridge {
     bridges: Arc<Bridges>,
     number: u64,
     is_over: watch::Receiver<bool>,
-    _permits: (PipePermit, EndPermit),
+    _permits: (Place<AddressPrefix>, EndPermit),
 }
 
 impl Bridges {
     pub(super) fn open(
         this: &Arc<Self>,
         address: Option<IpAddr>,
-        permits: (PipePermit, EndPermit),
+        permits: (Place<AddressPrefix>, EndPermit),
     ) -> Bridge {
         let (sender, is_over) = watch::channel(false);
         let state = &mut *this.0.lock();

@@ -12,13 +12,13 @@ use parking_lot::Mutex;
 use super::Pipes;
 use super::line::{Line, Written};
 use crate::events::Count;
-use crate::limits::{EndPermit, PipePermit};
+use crate::limits::{EndPermit, OwnShare, Place};
 use crate::protocols::key_state::Pause;
 use crate::protocols::names::Hold;
 use crate::router::{Disconnect, Outbox};
 use peerbroker_core::clock::Instant;
 use peerbroker_core::rate_limit::RateLimit;
-use peerbroker_core::vocabulary::{CloseReason, ConnId, EndId, Frame, Limit, NORMAL, PipeId};
+use peerbroker_core::vocabulary::{AddressPrefix, CloseReason, ConnId, EndId, Frame, Limit, NORMAL, PipeId};
 
 /// Time for which an end may be alone or away, and for which it may read nothing.
 pub(super) const PATIENCE: Duration = Duration::from_secs(30);
@@ -31,7 +31,8 @@ pub(super) struct Pipe {
     /// The bytes of both directions.
     bytes: AtomicU64,
     pub(super) since_unix: u64,
-    _permit: PipePermit,
+    /// Among those of its key, and of all.
+    _places: [Place<AddressPrefix>; 2],
 }
 
 /// The state of a pipe.
@@ -83,6 +84,10 @@ pub struct PipeEnd {
     pipes: Arc<Pipes>,
     pipe: Arc<Pipe>,
     line: Arc<Line>,
+    /// What ended pipes of its address owe.
+    former: Arc<RateLimit>,
+    /// Of the bytes of its key, and of all.
+    shares: [OwnShare; 2],
 }
 
 /// A pipe, as operators see it.
@@ -123,14 +128,14 @@ impl State {
 }
 
 impl Pipe {
-    pub(super) fn new(id: PipeId, permit: PipePermit, since_unix: u64) -> Arc<Self> {
+    pub(super) fn new(id: PipeId, places: [Place<AddressPrefix>; 2], since_unix: u64) -> Arc<Self> {
         Arc::new(Pipe {
             id,
             state: Mutex::default(),
             rate: RateLimit::default(),
             bytes: AtomicU64::default(),
             since_unix,
-            _permit: permit,
+            _places: places,
         })
     }
 
@@ -193,7 +198,11 @@ impl Pipe {
             state.lines().for_each(|line| line.tell(&opened, now));
         }
         drop(state);
-        PipeEnd { pipes: Arc::clone(pipes), pipe: Arc::clone(self), line }
+        let address = AddressPrefix::of_remote(address);
+        let former = pipes.former.of(address);
+        self.rate.inherit(&former);
+        let shares = [pipes.rate.share(address), pipes.totals.rate.share((pipes.key.clone(), address))];
+        PipeEnd { pipes: Arc::clone(pipes), pipe: Arc::clone(self), line, former, shares }
     }
 
     /// Keeps the hold on the pipe's name for as long as the pipe is there.
@@ -319,15 +328,15 @@ impl PipeEnd {
         }
         let limits = router.live_config().load().pipes;
         let count = u32::try_from(bytes + frames * FRAME_BYTES).unwrap_or(u32::MAX);
-        let rates = [
-            (&self.pipe.rate, limits.bytes_per_second, Limit::PipeBytes),
-            (&self.pipes.rate, limits.key_bytes_per_second, Limit::PipeKeyBytes),
-            (&self.pipes.totals.rate, limits.total_bytes_per_second, Limit::PipeTotalBytes),
+        let (own, of_key, of_all) =
+            (limits.bytes_per_second, limits.key_bytes_per_second, limits.total_bytes_per_second);
+        let [in_key, in_all] = &self.shares;
+        let times = [
+            (self.pipe.rate.charge(count, own, now), own, Limit::PipeBytes),
+            (self.pipes.rate.charge(in_key, count, of_key, now), of_key, Limit::PipeKeyBytes),
+            (self.pipes.totals.rate.charge(in_all, count, of_all, now), of_all, Limit::PipeTotalBytes),
         ];
-        Pause::longest(rates.map(|(rate, per_second, limit)| {
-            let time = rate.charge(count, per_second, now);
-            Pause { time, limit, per_second }
-        }))
+        Pause::longest(times.map(|(time, per_second, limit)| Pause { time, limit, per_second }))
     }
 
     /// Sends frames that were made of what this end has read to a connection of the other one, at once as far as its socket takes them.
@@ -343,7 +352,7 @@ impl PipeEnd {
         }
     }
 
-    /// Answers a ping, unless something waits for the connection.
+    /// Answers the latest ping, unless something waits for the connection.
     pub fn answer_ping(&self, payload: &[u8]) {
         self.line.push_if_idle(Frame::pong(payload));
     }
@@ -388,6 +397,7 @@ impl PipeEnd {
 impl Drop for PipeEnd {
     fn drop(&mut self) {
         self.lose();
+        self.former.inherit(&self.pipe.rate);
         // With the writer, which ends a plain connection. The other end may still have the line.
         self.line.end();
     }

@@ -3,13 +3,15 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
 
+use crate::limits::{Place, Places};
 use crate::protocols::client::unguessable;
 use peerbroker_core::clock::Instant;
-use peerbroker_core::vocabulary::{EndId, PipeId};
+use peerbroker_core::vocabulary::{AddressPrefix, EndId, PipeId};
 
 /// Time for which a ticket may be redeemed.
 const VALID: Duration = Duration::from_secs(10);
@@ -39,7 +41,10 @@ pub struct WayThere {
 
 /// The tickets of a key that are not redeemed.
 #[derive(Default)]
-pub(super) struct Tickets(Mutex<HashMap<String, (Ticket, Instant)>>);
+pub(super) struct Tickets {
+    given: Mutex<HashMap<String, (Ticket, Instant, Place<AddressPrefix>)>>,
+    places: Arc<Places<AddressPrefix>>,
+}
 
 impl Ticket {
     /// The request of another node, in words: the end, and its address.
@@ -74,20 +79,18 @@ impl fmt::Display for WayThere {
 impl Tickets {
     /// The number of a new ticket; `None` if there are too many.
     pub(super) fn give(&self, ticket: Ticket, now: Instant) -> Option<String> {
-        let mut tickets = self.0.lock();
-        (tickets.len() < MAX_TICKETS).then(|| {
-            let number = unguessable();
-            tickets.insert(number.clone(), (ticket, now));
-            number
-        })
+        let place = self.places.take(AddressPrefix::of_remote(ticket.address), MAX_TICKETS)?;
+        let number = unguessable();
+        self.given.lock().insert(number.clone(), (ticket, now, place));
+        Some(number)
     }
 
     pub(super) fn take(&self, number: &str) -> Option<Ticket> {
-        self.0.lock().remove(number).map(|(ticket, _)| ticket)
+        self.given.lock().remove(number).map(|(ticket, ..)| ticket)
     }
 
     pub(super) fn sweep(&self, now: Instant) {
-        self.0.lock().retain(|_, (_, since)| now.saturating_since(*since) < VALID);
+        self.given.lock().retain(|_, (_, since, _)| now.saturating_since(*since) < VALID);
     }
 }
 

@@ -12,13 +12,13 @@ use parking_lot::Mutex;
 use rand::seq::index::sample;
 
 use super::{Announce, Counts, Hash, Occasion, Problem};
-use crate::limits::{AddressAccount, Deliveries};
+use crate::limits::{OwnShare, SharedRate};
 use crate::protocols::names::NameHolder;
 use crate::rooms::{News, OtherNodes, OwnList, RealmName, Replicated, SwarmNews};
 use crate::router::Flush;
 use peerbroker_core::clock::Instant;
 use peerbroker_core::rate_limit::RateLimit;
-use peerbroker_core::vocabulary::{ApiKey, Limit, NodeId, PeerId, RealmKind};
+use peerbroker_core::vocabulary::{AddressPrefix, ApiKey, Limit, NodeId, PeerId, RealmKind};
 
 /// Most memberships of one guest.
 pub const MAX_SWARMS: usize = 256;
@@ -41,7 +41,7 @@ pub struct Swarms {
     /// The memberships of guests of each other node. Locked last.
     elsewhere: Mutex<BTreeMap<NodeId, usize>>,
     /// The offers of all guests.
-    offers: Deliveries,
+    offers: SharedRate<AddressPrefix>,
 }
 
 #[derive(Default)]
@@ -70,7 +70,7 @@ pub struct Memberships {
     /// Info hashes, and the guest's ids in these swarms.
     all: HashSet<(Hash, Hash)>,
     offers: RateLimit,
-    account: AddressAccount,
+    account: OwnShare,
 }
 
 /// The result of an announce.
@@ -86,7 +86,7 @@ impl Swarms {
     /// None yet.
     pub fn new(key: ApiKey, others: Option<Arc<dyn OtherNodes>>) -> Self {
         let (swarms, memberships, elsewhere) = Default::default();
-        Swarms { key, others, swarms, memberships, elsewhere, offers: Deliveries::default() }
+        Swarms { key, others, swarms, memberships, elsewhere, offers: SharedRate::default() }
     }
 
     /// Says what contradicts itself: for tests, while nothing else happens.
@@ -362,7 +362,7 @@ impl Swarm {
 impl Memberships {
     /// None yet.
     pub fn new(swarms: Arc<Swarms>, guest: PeerId, address: Option<IpAddr>) -> Self {
-        let account = swarms.offers.account(address);
+        let account = swarms.offers.of_address(address);
         Memberships { swarms, guest, address, all: HashSet::new(), offers: RateLimit::default(), account }
     }
 

@@ -19,7 +19,7 @@ use peerbroker_core::media_api::{CandidateNudge, EndedCalls};
 use crate::cluster::packet::{NodeAnswer, Question};
 use crate::cluster::{LocalNode, Membership};
 use crate::descriptions;
-use crate::keys::{Key, Policy, RelayMode, Settings};
+use crate::keys::{Key, Policy, RelayMode};
 use crate::media::{Relay, Turn};
 use app::AppMessages;
 use listings::Listings;
@@ -55,6 +55,8 @@ pub struct Node {
     common: Arc<Common>,
     /// Only the operator's side changes them, one change at a time.
     tenants: DashMap<ApiKey, Arc<Tenant>>,
+    /// The number of those that take call reports: each page asks, and there may be very many.
+    reporting: AtomicUsize,
     membership: Option<Arc<Membership>>,
     listings: Listings,
     relay: OnceLock<Relay>,
@@ -137,6 +139,7 @@ impl Node {
                 room_frames,
             ),
             tenants: DashMap::new(),
+            reporting: AtomicUsize::new(0),
             membership,
             listings: Listings::default(),
             relay: OnceLock::new(),
@@ -253,8 +256,16 @@ impl Node {
     }
 
     fn set_policy(&self, policy: Arc<Policy>) {
-        match self.tenants.entry(policy.key().key.clone()) {
-            Entry::Occupied(known) => known.get().set_policy(policy),
+        let takes_reports = policy.settings().call_reports;
+        // Under the lock of the entry, so that each change is counted once.
+        let entry = self.tenants.entry(policy.key().key.clone());
+        self.reporting.fetch_add(takes_reports.into(), Ordering::Relaxed);
+        match entry {
+            Entry::Occupied(known) => {
+                let took = known.get().policy().settings().call_reports;
+                self.reporting.fetch_sub(took.into(), Ordering::Relaxed);
+                known.get().set_policy(policy);
+            }
             Entry::Vacant(new) => {
                 new.insert(Arc::new(Tenant::new(policy, &self.common)));
             }
@@ -339,6 +350,7 @@ impl Node {
     /// Removes a key: its clients are dismissed with [`CloseReason::KeyRevoked`], and further clients are refused.
     pub fn remove_key(&self, key: &str) {
         if let Some((_, tenant)) = self.tenants.remove(key) {
+            self.reporting.fetch_sub(tenant.policy().settings().call_reports.into(), Ordering::Relaxed);
             tenant.revoke();
         }
     }
@@ -422,9 +434,9 @@ impl Node {
         self.common.active().iter().map(|tenant| tenant.len()).sum()
     }
 
-    /// True if any key has such settings.
-    pub(crate) fn any_key(&self, has: impl Fn(&Settings) -> bool) -> bool {
-        self.tenants.iter().any(|tenant| has(tenant.policy().settings()))
+    /// True if any key takes call reports.
+    pub(crate) fn takes_reports(&self) -> bool {
+        self.reporting.load(Ordering::Relaxed) > 0
     }
 
     /// The number of clients of each key that has any, or had some a moment ago.

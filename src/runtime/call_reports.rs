@@ -16,11 +16,12 @@ use peerbroker_core::vocabulary::{AddressPrefix, ApiKey, Limit};
 /// Reports per second of one address. Behind one address may be a class, each of its pages with connections to all others.
 const PER_SECOND: u32 = 20;
 
-/// Most reports that are kept of all clients, and of one.
+/// Most reports that are kept of all clients, and of one. Beyond the first, the oldest goes of the address with the most, among those of the
+/// key with the most.
 const MAX_REPORTS: usize = 1000;
 const MAX_OF_CLIENT: usize = 20;
 
-/// Most keys with counts. Beyond that, the key that was reported of least recently loses its counts.
+/// Most keys with reports. Beyond that, the key that was reported of least recently loses them.
 const MAX_KEYS: usize = 100;
 
 /// The length of a step of the counts, in milliseconds.
@@ -38,9 +39,16 @@ pub(crate) struct CallReports {
 
 #[derive(Default)]
 struct Book {
-    /// The oldest first.
+    keys: HashMap<ApiKey, KeyBook>,
+    /// The reports of all keys.
+    kept: usize,
+}
+
+/// The reports of one key. The oldest are first.
+#[derive(Default)]
+struct KeyBook {
     newest: VecDeque<KeptReport>,
-    keys: HashMap<ApiKey, VecDeque<Step>>,
+    steps: VecDeque<Step>,
 }
 
 /// A report that is kept.
@@ -48,7 +56,7 @@ struct Book {
 pub(crate) struct KeptReport {
     /// The time at which it came.
     pub(crate) at: Instant,
-    key: ApiKey,
+    from: Option<AddressPrefix>,
     pub(crate) report: Arc<ConnectionReport>,
 }
 
@@ -74,22 +82,30 @@ impl CallReports {
         charged.map_err(|retry_after| LimitExceeded { limit: Limit::CallReports, retry_after })
     }
 
-    /// Adds a report. False if the other end of its connection has reported before: a connection counts once.
-    pub(crate) fn add(&self, key: &ApiKey, report: &Arc<ConnectionReport>, now: Instant) -> bool {
+    /// Adds a report from an address. False if the other end of its connection has reported before: a connection counts once.
+    pub(crate) fn add(
+        &self,
+        key: &ApiKey,
+        report: &Arc<ConnectionReport>,
+        from: Option<IpAddr>,
+        now: Instant,
+    ) -> bool {
         let mut book = self.book.lock();
-        let is_of_key = |kept: &&KeptReport| kept.key == *key;
-        let is_first = !book.newest.iter().filter(is_of_key).any(|kept| kept.report.is_of_other_end(report));
+        let of_key = book.of_key(key);
+        let is_first = !of_key.newest.iter().any(|kept| kept.report.is_of_other_end(report));
         if is_first {
-            book.count(key, report.outcome, now);
+            of_key.count(report.outcome, now);
         }
-        let of_client = |kept: &&KeptReport| is_of_key(kept) && kept.report.id == report.id;
-        if book.newest.iter().filter(of_client).count() >= MAX_OF_CLIENT {
-            let oldest = book.newest.iter().position(|kept| of_client(&kept));
-            oldest.and_then(|oldest| book.newest.remove(oldest));
-        } else if book.newest.len() >= MAX_REPORTS {
-            book.newest.pop_front();
+        let of_client = |kept: &KeptReport| kept.report.id == report.id;
+        if of_key.newest.iter().filter(|kept| of_client(kept)).count() >= MAX_OF_CLIENT {
+            of_key.forget_oldest(of_client);
+            book.kept -= 1;
+        } else if book.kept >= MAX_REPORTS {
+            book.forget_one();
         }
-        book.newest.push_back(KeptReport { at: now, key: key.clone(), report: Arc::clone(report) });
+        let from = AddressPrefix::of_remote(from);
+        book.of_key(key).newest.push_back(KeptReport { at: now, from, report: Arc::clone(report) });
+        book.kept += 1;
         is_first
     }
 
@@ -97,46 +113,68 @@ impl CallReports {
     pub(crate) fn newest(&self, key: &ApiKey, client: Option<&str>, most: usize) -> Vec<KeptReport> {
         let is_wanted = |kept: &&KeptReport| {
             let ConnectionReport { id, peer, .. } = &*kept.report;
-            kept.key == *key && client.is_none_or(|client| [id.as_str(), peer.as_str()].contains(&client))
+            client.is_none_or(|client| [id.as_str(), peer.as_str()].contains(&client))
         };
-        self.book.lock().newest.iter().rev().filter(is_wanted).take(most).cloned().collect()
+        let book = self.book.lock();
+        let of_key = book.keys.get(key).into_iter().flat_map(|of_key| of_key.newest.iter().rev());
+        of_key.filter(is_wanted).take(most).cloned().collect()
     }
 
     /// The counts of a key, the oldest first. Steps without a report are missing.
     pub(crate) fn steps(&self, key: &ApiKey) -> Vec<Step> {
-        self.book.lock().keys.get(key).into_iter().flatten().cloned().collect()
+        self.book.lock().keys.get(key).into_iter().flat_map(|of_key| &of_key.steps).cloned().collect()
     }
 
     /// Forgets what is older than a day.
     pub(crate) fn sweep(&self, now: Instant) {
         self.addresses.retain(|_, rate| !rate.is_rested(now));
         let is_old = |at: Instant| now.millis_since(at) >= KEPT;
-        let mut book = self.book.lock();
-        while book.newest.front().is_some_and(|kept| is_old(kept.at)) {
-            book.newest.pop_front();
-        }
-        book.keys.retain(|_, steps| {
-            while steps.front().is_some_and(|step| is_old(step.began)) {
-                steps.pop_front();
+        let book = &mut *self.book.lock();
+        book.keys.retain(|_, KeyBook { newest, steps }| {
+            while newest.pop_front_if(|kept| is_old(kept.at)).is_some() {
+                book.kept -= 1;
             }
-            !steps.is_empty()
+            while steps.pop_front_if(|step| is_old(step.began)).is_some() {}
+            !newest.is_empty() || !steps.is_empty()
         });
     }
 }
 
 impl Book {
-    fn count(&mut self, key: &ApiKey, outcome: Reported, now: Instant) {
+    /// The reports of a key, for which another one may lose its own.
+    fn of_key(&mut self, key: &ApiKey) -> &mut KeyBook {
         if !self.keys.contains_key(key) && self.keys.len() >= MAX_KEYS {
-            let least = self.keys.iter().min_by_key(|(_, steps)| steps.back().map(|step| step.began));
+            let least = self.keys.iter().min_by_key(|(_, of)| of.newest.back().map(|kept| kept.at));
             let least = least.map(|(key, _)| key.clone());
-            least.and_then(|key| self.keys.remove(&key));
+            let lost = least.and_then(|key| self.keys.remove(&key));
+            self.kept -= lost.map_or(0, |lost| lost.newest.len());
         }
-        let steps = self.keys.entry(key.clone()).or_default();
+        self.keys.entry(key.clone()).or_default()
+    }
+
+    /// Makes room for one report.
+    fn forget_one(&mut self) {
+        let Some(of_key) = self.keys.values_mut().max_by_key(|of| of.newest.len()) else { return };
+        let mut counts = HashMap::<_, usize>::new();
+        of_key.newest.iter().for_each(|kept| *counts.entry(kept.from).or_default() += 1);
+        let most = counts.into_iter().max_by_key(|(_, count)| *count).map(|(from, _)| from);
+        of_key.forget_oldest(|kept| Some(kept.from) == most);
+        self.kept -= 1;
+    }
+}
+
+impl KeyBook {
+    fn forget_oldest(&mut self, of: impl Fn(&KeptReport) -> bool) {
+        let oldest = self.newest.iter().position(of);
+        oldest.and_then(|oldest| self.newest.remove(oldest));
+    }
+
+    fn count(&mut self, outcome: Reported, now: Instant) {
         let began = Instant::from_millis(now.as_millis() / STEP * STEP);
-        if steps.back().is_none_or(|step| step.began < began) {
-            steps.push_back(Step { began, counts: [0; Reported::COUNT] });
+        if self.steps.back().is_none_or(|step| step.began < began) {
+            self.steps.push_back(Step { began, counts: [0; Reported::COUNT] });
         }
-        let count = steps.back_mut().and_then(|step| step.counts.get_mut(outcome.index()));
+        let count = self.steps.back_mut().and_then(|step| step.counts.get_mut(outcome.index()));
         if let Some(count) = count {
             *count = count.saturating_add(1);
         }
@@ -183,9 +221,9 @@ mod tests {
     fn a_connection_counts_once_and_each_of_its_ends_has_its_report() {
         let reports = CallReports::default();
         let key = key("k");
-        assert!(reports.add(&key, &report("a", "b", "1", DIRECT), at(0)));
-        assert!(!reports.add(&key, &report("b", "a", "1", NO_UDP), at(0)));
-        assert!(reports.add(&key, &report("b", "a", "2", NO_UDP), at(STEP)));
+        assert!(reports.add(&key, &report("a", "b", "1", DIRECT), None, at(0)));
+        assert!(!reports.add(&key, &report("b", "a", "1", NO_UDP), None, at(0)));
+        assert!(reports.add(&key, &report("b", "a", "2", NO_UDP), None, at(STEP)));
         let steps = reports.steps(&key);
         let counts: Vec<_> = steps.iter().map(|step| step.counts().collect::<Vec<_>>()).collect();
         let [opened, failed] =
@@ -206,13 +244,14 @@ mod tests {
         for number in 0_u64..100_000 {
             let key = key(&format!("key{}", number % 200));
             let id = format!("client{}", number % 3000);
-            reports.add(&key, &report(&id, "b", &number.to_string(), NO_UDP), at(number * 1000));
+            reports.add(&key, &report(&id, "b", &number.to_string(), NO_UDP), None, at(number * 1000));
         }
         let book = reports.book.lock();
-        assert_eq!((book.newest.len(), book.keys.len()), (MAX_REPORTS, MAX_KEYS));
+        let kept: usize = book.keys.values().map(|of_key| of_key.newest.len()).sum();
+        assert!(kept == book.kept && kept <= MAX_REPORTS && book.keys.len() == MAX_KEYS, "{kept}");
         drop(book);
         reports.sweep(at(100_000 * 1000));
-        let longest = reports.book.lock().keys.values().map(VecDeque::len).max().unwrap();
+        let longest = reports.book.lock().keys.values().map(|of_key| of_key.steps.len()).max().unwrap();
         assert!(longest as u64 <= KEPT / STEP + 1, "{longest}");
     }
 
@@ -220,19 +259,36 @@ mod tests {
     fn one_client_pushes_out_its_own_reports_only() {
         let reports = CallReports::default();
         let key = key("k");
-        reports.add(&key, &report("quiet", "b", "1", DIRECT), at(0));
+        reports.add(&key, &report("quiet", "b", "1", DIRECT), None, at(0));
         for number in 0..2000 {
-            reports.add(&key, &report("loud", "b", &number.to_string(), NO_UDP), at(0));
+            reports.add(&key, &report("loud", "b", &number.to_string(), NO_UDP), None, at(0));
         }
         assert_eq!(reports.newest(&key, Some("loud"), 100).len(), MAX_OF_CLIENT);
         assert_eq!(reports.newest(&key, Some("quiet"), 100).len(), 1);
     }
 
     #[test]
+    fn a_key_and_an_address_push_out_their_own_reports_only() {
+        let reports = CallReports::default();
+        let [quiet, loud] = ["quiet", "loud"].map(key);
+        let add = |key: &ApiKey, number: usize, address: u8| {
+            let report = report(&format!("client{number}"), "b", &number.to_string(), NO_UDP);
+            reports.add(key, &report, Some([192, 0, 2, address].into()), at(0));
+        };
+        (0..20).for_each(|number| add(&quiet, number, 1));
+        (0..20).for_each(|number| add(&loud, number, 2));
+        (20..1400).for_each(|number| add(&loud, number, 3));
+        let newest = reports.newest(&loud, None, MAX_REPORTS);
+        let of_other =
+            newest.iter().filter(|kept| kept.from == AddressPrefix::of_remote("192.0.2.2".parse().ok()));
+        assert_eq!((reports.newest(&quiet, None, 100).len(), of_other.count(), newest.len()), (20, 20, 980));
+    }
+
+    #[test]
     fn reports_and_counts_are_forgotten_after_a_day() {
         let reports = CallReports::default();
         let key = key("k");
-        reports.add(&key, &report("a", "b", "1", DIRECT), at(0));
+        reports.add(&key, &report("a", "b", "1", DIRECT), None, at(0));
         reports.sweep(at(KEPT - MINUTE));
         assert_eq!((reports.newest(&key, None, 10).len(), reports.steps(&key).len()), (1, 1));
         reports.sweep(at(KEPT));

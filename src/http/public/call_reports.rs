@@ -52,7 +52,7 @@ pub(super) async fn answer(
     // Of any content type: browsers would ask first if it had to be the one of JSON.
     let Some(report) = ConnectionReport::read(&body) else { return bare(StatusCode::BAD_REQUEST) };
     let report = Arc::new(report);
-    if runtime.call_reports.add(key, &report, runtime.now()) {
+    if runtime.call_reports.add(key, &report, address, runtime.now()) {
         runtime.events.counters().add(Count::Reported(report.outcome), 1);
         if matches!(report.outcome, Reported::Failed(_)) {
             runtime.events.emit(|| Event::ConnectionFailed { key: key.clone(), report });

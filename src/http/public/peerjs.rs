@@ -287,7 +287,7 @@ pub(super) fn discovery(mounted: &Mounted, request: &HttpRequest) -> Discovery {
 /// True, as JSON, if the key in the query of a script, or the built-in key, takes call reports; and if any other one does.
 pub(super) fn takes_reports(mounted: &Mounted, request: &HttpRequest) -> Value {
     let own = setting(mounted, request, |key| key.call_reports).unwrap_or(false);
-    json!({ "own": own, "others": mounted.runtime.node.any_key(|key| key.call_reports) })
+    json!({ "own": own, "others": mounted.runtime.node.takes_reports() })
 }
 
 /// A setting of the key in the query of a page or script, or of the built-in key, if it exists.

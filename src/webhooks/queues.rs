@@ -5,6 +5,8 @@
 //! first one has been delivered or given up.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::fmt;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,7 +16,7 @@ use utoipa::ToSchema;
 
 use peerbroker_broker::events::Event;
 use peerbroker_core::clock::Instant;
-use peerbroker_core::vocabulary::{ApiKey, ConnId, PeerId};
+use peerbroker_core::vocabulary::{AddressPrefix, ApiKey, ConnId, PeerId};
 
 /// The pauses before each further attempt, in seconds.
 const RETRY_DELAYS: &[u64] = &[5, 30, 2 * 60, 10 * 60, 30 * 60, 60 * 60, 2 * 60 * 60];
@@ -52,6 +54,11 @@ pub(super) struct Delivery {
     pub(super) step: Step,
     /// Bytes that it costs to keep it.
     pub(super) bytes: usize,
+    source: Source,
+    /// Its turn among the events of all sources.
+    turn: u64,
+    /// The time of its next attempt.
+    due: Instant,
     /// Attempts that have failed.
     pub(super) failures: usize,
 }
@@ -74,11 +81,25 @@ pub(super) struct Load {
     pub(super) bytes: usize,
 }
 
-/// The events of one endpoint.
+/// The client, or the address, that has caused an event. Those of the server have neither.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Source {
+    key: Option<ApiKey>,
+    address: Option<IpAddr>,
+    client: Option<PeerId>,
+}
+
+/// The events of one endpoint. Those of each source take turns.
 #[derive(Default)]
 struct Queue {
-    /// By the time at which they are due, and their number.
-    waiting: BTreeMap<(Instant, u64), Delivery>,
+    /// By their turns, and their numbers.
+    due: BTreeMap<(u64, u64), Delivery>,
+    /// By the time at which they are due, and their numbers.
+    later: BTreeMap<(Instant, u64), Delivery>,
+    /// The turn that was served last.
+    turn: u64,
+    /// For each source the number of its events, and the last turn that it has.
+    sources: HashMap<Source, (usize, u64)>,
     connections: HashMap<ConnId, Announced>,
     load: Load,
     in_flight: usize,
@@ -114,8 +135,10 @@ impl Load {
         self.bytes = self.bytes.saturating_sub(bytes);
     }
 
-    fn has_room(self, bytes: usize, bound: Load) -> bool {
-        self.events < bound.events && self.bytes.saturating_add(bytes) <= bound.bytes
+    /// True if there is room for one more event of a source that has some.
+    fn has_room(self, bytes: usize, bound: Load, has: usize) -> bool {
+        // As `Places`: a source leaves more than it has.
+        bound.events.saturating_sub(self.events) > has && self.bytes.saturating_add(bytes) <= bound.bytes
     }
 }
 
@@ -126,8 +149,12 @@ impl Queue {
     }
 
     /// Adds an event, due at once. The end of a connection must be [awaited](Self::awaits_end_of).
-    fn push(&mut self, delivery: Delivery, now: Instant) {
+    fn push(&mut self, mut delivery: Delivery, now: Instant) {
         self.load.add(delivery.bytes);
+        let (events, last) = self.sources.entry(delivery.source.clone()).or_default();
+        *events += 1;
+        *last = self.turn.max(*last + 1);
+        delivery.turn = *last;
         match delivery.step {
             Step::Single => {}
             Step::Begin(connection) => {
@@ -146,15 +173,28 @@ impl Queue {
 
     /// The time at which the next event is due, if the endpoint has fewer requests than this.
     fn next_due(&self, requests: usize) -> Option<Instant> {
-        let (due, _) = *self.waiting.first_key_value().filter(|_| self.in_flight < requests)?.0;
-        Some(due)
+        if self.in_flight >= requests {
+            return None;
+        }
+        let later = self.later.first_key_value().map(|((due, _), _)| *due);
+        self.due.first_key_value().map(|(_, delivery)| delivery.due).into_iter().chain(later).min()
     }
 
     /// Takes the next event. [`settle`](Self::settle) takes it back.
-    fn take(&mut self) -> Option<Delivery> {
-        let (_, delivery) = self.waiting.pop_first()?;
+    fn take(&mut self, until: Instant) -> Option<Delivery> {
+        while let Some(entry) = self.later.first_entry().filter(|entry| entry.key().0 <= until) {
+            let delivery = entry.remove();
+            self.due.insert((delivery.turn, delivery.number), delivery);
+        }
+        let (_, delivery) = self.due.pop_first()?;
+        self.turn = self.turn.max(delivery.turn);
         self.in_flight += 1;
         Some(delivery)
+    }
+
+    /// The events of a source.
+    fn events_of(&self, source: &Source) -> usize {
+        self.sources.get(source).map_or(0, |(events, _)| *events)
     }
 
     /// An attempt has ended. The next one is due at the time of `repeat`, if there is one.
@@ -165,6 +205,12 @@ impl Queue {
             return self.wait(delivery, due);
         }
         self.load.subtract(delivery.bytes);
+        if let Some((events, _)) = self.sources.get_mut(&delivery.source) {
+            *events -= 1;
+            if *events == 0 {
+                self.sources.remove(&delivery.source);
+            }
+        }
         if let Step::Begin(connection) = delivery.step
             && let Some(Announced::NotYet(Some(end))) =
                 self.connections.insert(connection, Announced::Settled)
@@ -174,8 +220,9 @@ impl Queue {
         }
     }
 
-    fn wait(&mut self, delivery: Delivery, due: Instant) {
-        self.waiting.insert((due, delivery.number), delivery);
+    fn wait(&mut self, mut delivery: Delivery, due: Instant) {
+        delivery.due = due;
+        self.later.insert((due, delivery.number), delivery);
     }
 }
 
@@ -233,6 +280,7 @@ pub(super) struct Queues {
     /// Everything is due, and no attempt is repeated.
     is_closing: bool,
     totals: WebhookTotals,
+    last_dropped: Option<Source>,
 }
 
 impl Queues {
@@ -257,14 +305,19 @@ impl Queues {
         happened: Timestamp,
     ) -> bool {
         let bytes = cost(&event);
+        let source = source(&event);
         let is_accepted = match step {
             Step::End(connection) => self.awaits_end_of(&consumer, connection),
             Step::Single | Step::Begin(_) => {
-                let load = self.endpoints.get(&consumer).map(|queue| queue.load).unwrap_or_default();
-                load.has_room(bytes, self.bounds.endpoint) && self.load.has_room(bytes, self.bounds.total)
+                let queue = self.endpoints.get(&consumer);
+                let (load, has) =
+                    queue.map(|queue| (queue.load, queue.events_of(&source))).unwrap_or_default();
+                load.has_room(bytes, self.bounds.endpoint, has)
+                    && self.load.has_room(bytes, self.bounds.total, 0)
             }
         };
         if !is_accepted {
+            self.last_dropped = Some(source);
             self.totals.dropped += match step {
                 Step::Single => 1,
                 // The end of this connection will not be accepted either.
@@ -276,7 +329,8 @@ impl Queues {
         self.load.add(bytes);
         self.totals.queued += 1;
         let number = self.totals.queued;
-        let delivery = Delivery { number, event, happened, step, bytes, failures: 0 };
+        let delivery =
+            Delivery { number, event, happened, step, bytes, source, turn: 0, due: now, failures: 0 };
         self.change(&consumer, |queue| queue.push(delivery, now));
         true
     }
@@ -285,7 +339,8 @@ impl Queues {
     pub(super) fn take(&mut self, now: Instant) -> Option<(Consumer, Delivery)> {
         let next = self.next().filter(|(due, _)| self.is_closing || *due <= now);
         let (_, consumer) = next.cloned()?;
-        let delivery = self.change(&consumer, Queue::take)?;
+        let until = if self.is_closing { Instant::MAX } else { now };
+        let delivery = self.change(&consumer, |queue| queue.take(until))?;
         self.in_flight += 1;
         Some((consumer, delivery))
     }
@@ -354,8 +409,33 @@ impl Queues {
         self.endpoints.contains_key(consumer)
     }
 
+    /// The source of the event that was dropped last.
+    pub(super) fn last_dropped(&self) -> Option<&Source> {
+        self.last_dropped.as_ref()
+    }
+
     pub(super) fn totals(&self) -> WebhookTotals {
         WebhookTotals { waiting: self.load.events, ..self.totals }
+    }
+}
+
+/// The client that calls, if an event is about a call; otherwise its address or its id.
+fn source(event: &Event) -> Source {
+    event.row(|row| {
+        let address = row.address.map(|address| IpAddr::from(AddressPrefix::of(address).0).to_canonical());
+        let caller = if let Event::PeerWanted { from, .. } = event { Some(from) } else { row.id };
+        Source { key: row.key.cloned(), address, client: caller.filter(|_| address.is_none()).cloned() }
+    })
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (&self.address, &self.client) {
+            (Some(address), _) => write!(f, "{address}"),
+            (None, Some(client)) => write!(f, "the client {client:?}"),
+            (None, None) => write!(f, "the server"),
+        }?;
+        self.key.as_ref().map_or(Ok(()), |key| write!(f, " of the key {key:?}"))
     }
 }
 

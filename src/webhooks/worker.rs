@@ -323,7 +323,11 @@ impl Worker<'_> {
     /// Logs the losses, once a minute. Returns the time of the next line, if there is one.
     fn log_losses(&mut self) -> Option<Instant> {
         let now = self.shared.clock.now();
-        let totals = self.shared.queues.lock().totals();
+        let (totals, of) = {
+            let queues = self.shared.queues.lock();
+            let of = queues.last_dropped().map(|source| format!(" (the last one of {source})"));
+            (queues.totals(), of.unwrap_or_default())
+        };
         let dropped = totals.dropped.saturating_sub(self.logged.dropped);
         let failed = totals.failed.saturating_sub(self.logged.failed);
         if dropped == 0 && failed == 0 {
@@ -335,7 +339,7 @@ impl Worker<'_> {
         self.next_log = now + LOG_INTERVAL;
         self.logged = totals;
         log::warn!(
-            "events for webhooks are lost: {dropped} because too many wait, {failed} because they were given up"
+            "events for webhooks are lost: {dropped} because too many wait{of}, {failed} because they were given up"
         );
         None
     }

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use actix_web::{App, HttpResponse, HttpServer, web};
 use peerbroker::config::ListenOps;
-use peerbroker::events::{Event, Notice};
-use peerbroker::vocabulary::{CloseReason, MessageKind, PeerId, Refusal};
+use peerbroker::events::{Event, Notice, ReportedKind};
+use peerbroker::vocabulary::{CloseReason, PeerId, Refusal};
 use peerbroker::{Config, Listen, LogControl, PeerBroker, Server};
 use serde_json::json;
 
@@ -182,7 +182,7 @@ fn an_event_tells_what_a_client_was_and_did() {
         Event::PeerWanted { peer, from, kind } => Some((peer.id.as_str(), from.as_str(), *kind)),
         _ => None,
     });
-    assert_eq!(wanted, Some(("b", "a", MessageKind::Offer)));
+    assert_eq!(wanted, Some(("b", "a", ReportedKind::Data)));
     let connected = seen.iter().find_map(|event| match &**event {
         Event::PeerConnected(connected) => Some(connected),
         _ => None,

@@ -259,7 +259,7 @@ fn a_call_of_an_absent_peer_tells_who_wants_whom_to_those_who_ask_for_it() {
     alice.send(offer);
     alice.send(offer);
     let event = receiver.next().event;
-    let data = json!({"key": "peerjs", "realm": "peerjs", "id": "bob", "from": "alice", "kind": "offer"});
+    let data = json!({"key": "peerjs", "realm": "peerjs", "id": "bob", "from": "alice", "kind": "data"});
     assert_eq!((&event["type"], &event["data"]), (&json!("peer.wanted"), &data));
     let mut bob = server.client("bob");
     let forwarded = r#"{"type":"OFFER","src":"alice","dst":"bob","payload":{"sdp":"secret"}}"#;

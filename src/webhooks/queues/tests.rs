@@ -4,6 +4,9 @@ use std::collections::{HashMap, HashSet};
 
 use proptest::prelude::*;
 
+use peerbroker_broker::events::{PeerAddress, ReportedKind};
+use peerbroker_core::vocabulary::RealmKind;
+
 use super::*;
 
 const START: Instant = Instant::from_millis(0);
@@ -243,4 +246,38 @@ fn an_endpoint_that_hangs_leaves_requests_to_others() {
         std::iter::from_fn(|| queues.take(START)).map(|(consumer, _)| consumer).collect();
     assert_eq!(taken.iter().filter(|of| **of == consumer(1)).count(), BOUNDS.requests);
     assert!(taken.contains(&consumer(2)));
+}
+
+/// A call of an absent peer.
+fn call(from: &str, to: &str) -> Arc<Event> {
+    let peer = PeerAddress {
+        key: ApiKey::parse("k").unwrap(),
+        realm: RealmKind::PeerJs,
+        id: PeerId::parse(to).unwrap(),
+    };
+    Arc::new(Event::PeerWanted { peer, from: PeerId::parse(from).unwrap(), kind: ReportedKind::Media })
+}
+
+#[test]
+fn events_of_each_client_take_turns_and_one_client_leaves_room_for_others() {
+    let mut queues =
+        Queues::bounded(Bounds { endpoint: Load { events: 100, bytes: 1 << 20 }, ..Bounds::default() });
+    let mut push = |from: &str, to: &str, millis| {
+        let at = Instant::from_millis(millis);
+        queues.push(Consumer::Operator, call(from, to), Step::Single, at, Timestamp::UNIX_EPOCH)
+    };
+    let accepted = (0..200).filter(|n| push("loud", &n.to_string(), *n)).count();
+    assert_eq!(accepted, 50);
+    assert!(push("quiet", "friend", 300));
+    let now = Instant::from_millis(400);
+    let mut next = || {
+        let (consumer, delivery) = queues.take(now).unwrap();
+        let Event::PeerWanted { from, .. } = &*delivery.event else { panic!("another event") };
+        let from = from.to_string();
+        queues.settle(&consumer, delivery, Outcome::Delivered, now, 0.5);
+        from
+    };
+    assert_eq!([next(), next(), next()], ["loud", "quiet", "loud"]);
+    assert_eq!(queues.totals().dropped, 150);
+    assert_eq!(queues.last_dropped().unwrap().to_string(), r#"the client "loud" of the key "k""#);
 }

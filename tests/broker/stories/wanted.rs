@@ -36,21 +36,37 @@ fn each_caller_of_an_absent_peer_is_told_of_once_until_its_messages_are_over() {
     offer(&a, "b", "x");
     offer(&a, "b", "x");
     candidate();
-    assert_eq!(wanted(), ["a offer b"]);
+    assert_eq!(wanted(), ["a data b"]);
     offer(&c, "b", "x");
     offer(&a, "d", "x");
-    assert_eq!(wanted(), ["c offer b", "a offer d"]);
+    assert_eq!(wanted(), ["c data b", "a data d"]);
     let b = house.connect("b", "s", &Socket::open());
     offer(&a, "b", "x");
     assert_eq!(wanted(), [""; 0], "it is here");
     drop(b);
     offer(&a, "b", "x");
-    assert_eq!(wanted(), ["a offer b"]);
+    assert_eq!(wanted(), ["a data b"]);
     house.pass(5000);
     offer(&a, "b", "x");
-    assert_eq!(wanted(), ["a offer b"], "the first call has expired");
+    assert_eq!(wanted(), ["a data b"], "the first call has expired");
     send(&c, "gone", text("x"), false);
     assert_eq!(wanted(), [""; 0], "LEAVE does not wait");
+}
+
+#[test]
+fn a_call_and_a_data_connection_are_told_apart() {
+    let house = house();
+    let mut wanted = wanted(&house);
+    for (from, kind, text) in [
+        ("a", "media", r#"{"type":"OFFER","payload":{"sdp":"m=application","type":"media"}}"#),
+        ("b", "data", r#"{"type":"OFFER","payload":{"type":"data","metadata":{"type":"media"}}}"#),
+        ("c", "media", r#"{"sdp":"v=0\r\nm=audio 9 \r\n"}"#),
+        ("d", "data", r#"{"sdp":"v=0\r\nm=application 9 \r\n"}"#),
+    ] {
+        let peer = house.connect(from, "s", &Socket::open());
+        offer(&peer, "gone", text);
+        assert_eq!(wanted(), [format!("{from} {kind} gone")]);
+    }
 }
 
 #[test]
@@ -64,9 +80,9 @@ fn in_a_cluster_a_peer_is_wanted_once_no_node_has_it() {
     offer(&c, "b", "x");
     assert_eq!(wanted(), [""; 0], "it is sought");
     house.realm.located(&peer("b"), Located::Nowhere(20_000));
-    assert_eq!(wanted(), ["a offer b", "c offer b"]);
+    assert_eq!(wanted(), ["a data b", "c data b"]);
     offer(&a, "b", "x");
     let d = house.connect("d", "s", &Socket::open());
     offer(&d, "b", "x");
-    assert_eq!(wanted(), ["d offer b"]);
+    assert_eq!(wanted(), ["d data b"]);
 }

@@ -5,12 +5,12 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::report::ConnectionReport;
+use super::report::{ConnectionReport, ReportedKind};
 use peerbroker_core::media_api::{CallFailure, RelayedOver, TurnRefusal};
 
 use peerbroker_core::vocabulary::{
-    ApiKey, ClientVersion, CloseReason, ConnId, ConnectionKind, HandshakeRefusal, Limit, MessageKind, NodeId,
-    PeerId, RealmKind, Refusal, RoomName, Token,
+    ApiKey, ClientVersion, CloseReason, ConnId, ConnectionKind, HandshakeRefusal, Limit, NodeId, PeerId,
+    RealmKind, Refusal, RoomName, Token,
 };
 
 /// An event. Strings in it come from strangers and may hold anything but control characters.
@@ -80,8 +80,8 @@ pub enum Event {
         peer: PeerAddress,
         /// The sender.
         from: PeerId,
-        /// The kind of its message.
-        kind: MessageKind,
+        /// The kind of the connection.
+        kind: ReportedKind,
     },
     /// A peer has joined a room. It stays in the room on later connections of its client, so these are no event.
     RoomJoined {

@@ -59,6 +59,24 @@ labels! {
     }
 }
 
+impl ReportedKind {
+    /// The kind of the connection that an offer is for: as PeerJS says it, or as its description shows.
+    pub fn of_offer(text: &[u8]) -> Self {
+        #[derive(Deserialize)]
+        struct Offer {
+            payload: OfPeerJs,
+        }
+        #[derive(Deserialize)]
+        struct OfPeerJs {
+            r#type: ReportedKind,
+        }
+        serde_json::from_slice(text).map(|offer: Offer| offer.payload.r#type).unwrap_or_else(|_| {
+            let has = |line: &str| text.windows(line.len()).any(|part| part == line.as_bytes());
+            if has("m=audio") || has("m=video") { ReportedKind::Media } else { ReportedKind::Data }
+        })
+    }
+}
+
 labels! {
     /// A state of ICE (W3C WebRTC, `RTCIceConnectionState`).
     #[derive(Serialize, Deserialize, ToSchema)]

@@ -22,7 +22,7 @@ use super::state::{
 };
 use super::witness::{self, Named};
 use crate::config::Limits;
-use crate::events::{ClientMistake, Connected, Count, Disconnected, Event, Mistake, Outcome};
+use crate::events::{ClientMistake, Connected, Count, Disconnected, Event, Mistake, Outcome, ReportedKind};
 use crate::sync::MutexGuard;
 use peerbroker_core::clock::{Instant, millis};
 use peerbroker_core::vocabulary::{
@@ -477,7 +477,7 @@ impl<'a> Guard<'a> {
     }
 
     /// Emits an event for each of these senders, whose offers wait for a peer that is absent.
-    pub(super) fn record_wanted(&self, senders: impl IntoIterator<Item = (PeerId, MessageKind)>) {
+    pub(super) fn record_wanted(&self, senders: impl IntoIterator<Item = (PeerId, ReportedKind)>) {
         for (from, kind) in senders {
             let to = || self.realm.address(&self.slot.id);
             self.realm.router.events.emit(|| Event::PeerWanted { peer: to(), from, kind });

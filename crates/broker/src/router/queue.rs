@@ -6,6 +6,7 @@ use std::sync::{Arc, PoisonError};
 
 use super::outgoing::Outgoing;
 use crate::config::Limits;
+use crate::events::ReportedKind;
 use crate::sync::{AtomicUsize, Mutex, MutexGuard};
 use peerbroker_core::clock::Instant;
 use peerbroker_core::vocabulary::{DropReason, Frame, MessageKind, PeerId};
@@ -64,7 +65,7 @@ impl Queue {
         limits: &Limits,
         budget: &QueueBudget,
         is_sought: bool,
-    ) -> Result<Option<(PeerId, MessageKind)>, Overflow> {
+    ) -> Result<Option<(PeerId, ReportedKind)>, Overflow> {
         let len = outgoing.frame.len();
         if self.is_empty() {
             self.is_sought = is_sought;
@@ -93,7 +94,7 @@ impl Queue {
             let batch = self.batches.entry(from.clone()).or_insert(new);
             batch.messages += 1;
             if !is_sought && is_offer(&outgoing) && !std::mem::replace(&mut batch.is_told, true) {
-                wanted.clone_from(&outgoing.message);
+                wanted = Some((from.clone(), ReportedKind::of_offer(outgoing.frame.payload())));
             }
         }
         match end {
@@ -104,13 +105,14 @@ impl Queue {
     }
 
     /// The senders of waiting offers that were not told of: the recipient was sought, and is absent.
-    pub(super) fn take_wanted(&mut self) -> Vec<(PeerId, MessageKind)> {
+    pub(super) fn take_wanted(&mut self) -> Vec<(PeerId, ReportedKind)> {
         let batches = &mut self.batches;
-        let offers = self.messages.iter().filter(|outgoing| is_offer(outgoing));
-        let mut is_new = |from: &PeerId| {
-            batches.get_mut(from).is_some_and(|batch| !std::mem::replace(&mut batch.is_told, true))
+        let wanted = |outgoing: &Outgoing| {
+            let from = outgoing.from().filter(|_| is_offer(outgoing))?;
+            let is_told = std::mem::replace(&mut batches.get_mut(from)?.is_told, true);
+            (!is_told).then(|| (from.clone(), ReportedKind::of_offer(outgoing.frame.payload())))
         };
-        offers.filter_map(|outgoing| outgoing.message.clone()).filter(|(from, _)| is_new(from)).collect()
+        self.messages.iter().filter_map(wanted).collect()
     }
 
     /// Takes out the batches that began at `began` or before: their senders, and the messages of each.

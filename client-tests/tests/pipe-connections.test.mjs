@@ -85,6 +85,20 @@ test('the pipe is at the id of the offer, with key, token and an end of each pag
   assert.notEqual(first.searchParams.get('end'), second.searchParams.get('end'));
 });
 
+test('a page is connected once the other has proved its key, and not before', options, async () => {
+  let withheld = 0;
+  server.meddle = (frame) => {
+    if (frame[0] === NEXT) return [frame];
+    withheld += 1;
+    return [];
+  };
+  const [one, other] = [make(), make()];
+  const mine = one.connection.createDataChannel('x');
+  await exchange(one.connection, other.connection);
+  await until('a proof of each', () => withheld === 2);
+  assert.deepEqual([one.connection.connectionState, other.connection.connectionState, mine.readyState], ['connecting', 'connecting', 'connecting']);
+});
+
 test('no message is lost, doubled or out of order over 20 lost sockets', options, async () => {
   const { mine, theirs } = await connect();
   const [heard, echoed] = [[], []];

@@ -221,7 +221,7 @@ export class Session {
     this.channels.setRole(isOfferer);
   }
 
-  /** Opens the pipe. Without a decision to make, data goes over it as soon as it is open. @param {Decision} [decision] */
+  /** Opens the pipe. Without a decision to make, data goes over it as soon as both have proved their keys. @param {Decision} [decision] */
   start(decision) {
     if (this.#pipe || this.isClosed) return;
     let keys;
@@ -232,11 +232,16 @@ export class Session {
       return;
     }
     this.#pipe = new Pipe(() => this.#url(), keys, {
-      opened: () => (decision ? decision.opened() : this.connect()),
+      // A record with its seal is the proof.
+      opened: () => (decision ? decision.opened() : this.say('pipe')),
       lost: () => this.#lost(),
       back: () => this.#back(),
       room: () => this.channels.pump(),
-      heard: (plain) => this.#hear(readRecord(plain), decision),
+      heard: (plain) => {
+        const record = readRecord(plain);
+        if (!decision && !this.isConnected) this.connect();
+        this.#hear(record, decision);
+      },
       ended: ({ code, message }) => {
         this.#pipe = undefined;
         if (this.isConnected || !decision) {

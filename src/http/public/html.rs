@@ -53,11 +53,11 @@ pub(super) const YJS: Library =
 
 /// Data channels over the broker, for `<script src>`. Its sources are in `npm/vendor/pipe`.
 pub(super) const PIPES: Library =
-    vendored!("webrtc.js", "sha384-E5hwZOz9YfPt3sjvIwt+UcfNBHQ+bPfazaGfD2pZdSXO+o6ZXzg0tpZk+8hUaI0q");
+    vendored!("webrtc.js", "sha384-TbG7kawPHklAKj0GAuDYs3Ah5DrSTQHmc/4CgjgHcp6pbkxf0rAI6QZURnwv1FVx");
 
 /// The same as a module, which a page installs itself.
 pub(super) const PIPES_MODULE: Library =
-    vendored!("webrtc.mjs", "sha384-V6/QD44wmqrT3XZIgmWTtmR8ch2hQ2S/XTxL5xgUsvGFCbM+f9yjv70PIxkR+Stf");
+    vendored!("webrtc.mjs", "sha384-P9TkpqBtw38ws3C2R2fxHCZLPw2mf4iNaaoL23z/WCbYtclUqClbWjZ6trw3haua");
 
 /// Presets PeerJS to its broker, as a script that sets `presetPeer`. Its sources are in `npm/vendor/preset`.
 pub(super) const PRESET: &str = vendored!("preset.js");

@@ -208,6 +208,9 @@ fn left(limit: Limit) -> Left {
         }
         Limit::AppMessages => Said("32 of an address except loopback"),
         Limit::KeyRooms => Said("without four of each"),
+        Limit::KeyFilterBytes => {
+            Said("without 4 KiB of each. An address with several leaves as much as it has")
+        }
         Limit::RoomMembers => Said("The last tenth is for loopback and addresses with under a hundredth"),
         Limit::LinkBytes => Said("One room, or sender to peers, has an eighth of what is free"),
         Limit::SignupLimit => Said("keys registered per address within 24 hours"),

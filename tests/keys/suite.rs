@@ -150,7 +150,7 @@ fn each_key_is_passed_on_once(store: &dyn KeyStore) {
 }
 
 fn texts(store: &dyn KeyStore) -> Vec<String> {
-    store.all().unwrap().iter().map(|key| key.key.to_string()).collect()
+    store.all().unwrap().iter().map(|key| key.key.as_str().to_owned()).collect()
 }
 
 fn keys_are_listed_by_age_and_then_by_text(store: &dyn KeyStore) {

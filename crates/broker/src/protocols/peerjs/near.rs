@@ -15,7 +15,7 @@ use peerbroker_core::vocabulary::{NEAR, RealmKind, RoomName, RoomRefusal};
 /// Refuses a name that is nearly one of such a room: clients of all networks would meet there.
 pub(super) fn meant(name: RoomName) -> Result<RoomName, RoomRefusal> {
     let text = name.as_str().trim().to_ascii_lowercase();
-    let rest = text.trim_start_matches('~').strip_prefix(&NEAR[1..]);
+    let rest = text.trim_start_matches('~').strip_prefix(NEAR.trim_start_matches('~'));
     let is_like = |rest: &str| rest.starts_with([':', '/']) || rest.bytes().all(|byte| byte.is_ascii_digit());
     match !name.is_near() && (text.starts_with('~') || rest.is_some_and(is_like)) {
         true => Err(RoomRefusal::NotNear),

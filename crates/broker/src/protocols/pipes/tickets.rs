@@ -42,8 +42,16 @@ pub struct WayThere {
 /// The tickets of a key that are not redeemed.
 #[derive(Default)]
 pub(super) struct Tickets {
-    given: Mutex<HashMap<String, (Ticket, Instant, Place<AddressPrefix>)>>,
+    given: Mutex<HashMap<String, Given>>,
     places: Arc<Places<AddressPrefix>>,
+}
+
+/// A ticket that is not redeemed.
+struct Given {
+    ticket: Ticket,
+    since: Instant,
+    /// Of those for tickets, taken for the address of the end.
+    _place: Place<AddressPrefix>,
 }
 
 impl Ticket {
@@ -81,16 +89,16 @@ impl Tickets {
     pub(super) fn give(&self, ticket: Ticket, now: Instant) -> Option<String> {
         let place = self.places.take(AddressPrefix::of_remote(ticket.address), MAX_TICKETS)?;
         let number = unguessable();
-        self.given.lock().insert(number.clone(), (ticket, now, place));
+        self.given.lock().insert(number.clone(), Given { ticket, since: now, _place: place });
         Some(number)
     }
 
     pub(super) fn take(&self, number: &str) -> Option<Ticket> {
-        self.given.lock().remove(number).map(|(ticket, ..)| ticket)
+        self.given.lock().remove(number).map(|given| given.ticket)
     }
 
     pub(super) fn sweep(&self, now: Instant) {
-        self.given.lock().retain(|_, (_, since, _)| now.saturating_since(*since) < VALID);
+        self.given.lock().retain(|_, given| now.saturating_since(given.since) < VALID);
     }
 }
 

@@ -192,6 +192,7 @@ pub(super) type Hash = [u8; 32];
 /// The private rooms of a client that may have its id.
 pub(super) type Verdict = Result<RoomRights, Denied>;
 
+#[derive(Default)]
 pub(super) struct AnswerCache {
     known: Mutex<HashMap<Hash, Known>>,
     asked: SingleFlight<Hash, Verdict>,
@@ -202,12 +203,6 @@ pub(super) struct AnswerCache {
 struct Known {
     answer: Verdict,
     until: Instant,
-}
-
-impl Default for AnswerCache {
-    fn default() -> Self {
-        AnswerCache { known: Mutex::default(), asked: SingleFlight::default(), places: Arc::default() }
-    }
 }
 
 impl AnswerCache {

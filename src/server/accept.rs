@@ -191,7 +191,7 @@ fn on_first_bytes(
         }
         if is_proxy {
             if let Some(tcp) = tcp {
-                refuse_proxy(tcp);
+                refuse_proxy(tcp, proxy_protocol::parse(first).is_some());
             }
             return true;
         }
@@ -199,11 +199,15 @@ fn on_first_bytes(
     }
 }
 
-/// Refuses a connection of a proxy, and waits until the proxy closes it, because a close with unread input is a reset.
-fn refuse_proxy(io: &TcpStream) {
+/// Refuses a connection of a proxy, and waits until the proxy closes it, because a close with unread input is a reset. With
+/// `is_ahead`, the client has said nothing yet: an answer in front of its request is none to an HTTP client.
+fn refuse_proxy(io: &TcpStream, is_ahead: bool) {
     let Ok(mut io) = second_handle(io) else { return };
     actix_web::rt::spawn(async move {
         let refuse = async {
+            if is_ahead {
+                io.readable().await?;
+            }
             io.write_all(NO_PROXY_PROTOCOL).await?;
             io.shutdown().await?;
             copy(&mut io, &mut sink()).await

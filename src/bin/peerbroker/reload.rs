@@ -28,6 +28,12 @@ pub struct Reloader {
     owes_keys: bool,
 }
 
+/// The settings that are active after a reload, and those that need a restart.
+struct Reloaded {
+    changed: Vec<String>,
+    pending: Vec<String>,
+}
+
 impl Reloader {
     pub fn new(broker: PeerBroker, cli: Cli, settings: Settings, log: &'static Log) -> Self {
         let seen = (cli.file.as_ref().and_then(|file| file.stamp), settings.secret_stamps);
@@ -76,14 +82,14 @@ impl Reloader {
 
     fn reload(&mut self) {
         match self.try_to_reload() {
-            Ok(Some((changed, pending))) => self.broker.reloaded(changed, pending),
+            Ok(Some(Reloaded { changed, pending })) => self.broker.reloaded(changed, pending),
             Ok(None) => {}
             Err(why) => self.broker.reload_failed(why),
         }
     }
 
     /// Changes nothing if anything is wrong. `None` if the next look decides.
-    fn try_to_reload(&mut self) -> Result<Option<(Vec<String>, Vec<String>)>, String> {
+    fn try_to_reload(&mut self) -> Result<Option<Reloaded>, String> {
         let was_in_doubt = std::mem::take(&mut self.is_in_doubt);
         let Reread { new, in_force, mut changed, pending, taken_away } = self.cli.reread()?;
         // All of the file has to be right, so that a restart works too.
@@ -118,7 +124,7 @@ impl Reloader {
         }
         self.cli = in_force;
         self.settings = settings;
-        Ok(Some((changed, pending)))
+        Ok(Some(Reloaded { changed, pending }))
     }
 
     /// Secrets that are in files of the same name as before.

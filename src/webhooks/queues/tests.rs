@@ -273,7 +273,7 @@ fn events_of_each_client_take_turns_and_one_client_leaves_room_for_others() {
     let mut next = || {
         let (consumer, delivery) = queues.take(now).unwrap();
         let Event::PeerWanted { from, .. } = &*delivery.event else { panic!("another event") };
-        let from = from.to_string();
+        let from = from.as_str().to_owned();
         queues.settle(&consumer, delivery, Outcome::Delivered, now, 0.5);
         from
     };

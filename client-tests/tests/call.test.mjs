@@ -447,9 +447,9 @@ visit('candidates that come before the description are kept', async (visit) => {
     // Each side's candidates first, its description last.
     const deliver = (frames, to, how) => {
       const [action, data] = frames.find(([action]) => action !== 'iceCandidate');
-      const description = data[action];
+      const { [action]: description, safety } = data;
       const candidates = frames.filter(([action]) => action === 'iceCandidate');
-      return Promise.all(candidates.map(([, { candidate }]) => to.addCandidate(candidate))).then(() => how(description));
+      return Promise.all(candidates.map(([, { candidate }]) => to.addCandidate(candidate))).then(() => how(description, safety));
     };
     const gathered = (frames, talk) => new Promise((resolve) => {
       const send = (...frame) => {
@@ -469,9 +469,9 @@ visit('candidates that come before the description are kept', async (visit) => {
     const connected = new Promise((resolve) => caller.addEventListener('connected', resolve));
     await gathered(toCaller, (send) => {
       callee = new Talk(send);
-      deliver(toCallee, callee, (description) => callee.answer(description, nothing));
+      deliver(toCallee, callee, (description, safety) => callee.answer(description, safety, nothing));
     });
-    await deliver(toCaller, caller, (description) => caller.answered(description));
+    await deliver(toCaller, caller, (description, safety) => caller.answered(description, safety));
     await connected;
     const hungUp = new Promise((resolve) => callee.addEventListener('ended', ({ detail }) => resolve(detail)));
     caller.close();

@@ -144,7 +144,6 @@ fn malformed_frames_of_a_call_are_ignored_and_other_actions_with_a_recipient_are
         let (mut a, id) = server.caller("a");
         for odd in [
             "start",
-            "[\"start\"]",
             r#"{"action":5,"data":{"remoteId":"I"}}"#,
             r#"{"Action":"start"}"#,
             r#"{"action":"start"}{"action":"start"}"#,

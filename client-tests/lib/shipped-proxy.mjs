@@ -58,7 +58,7 @@ const KINDS = {
     example: 'Caddyfile',
     changes: ({ port, target, key, cert }) => [
       ['broker.example.com {', `https://127.0.0.1:${port} {\n\tbind 127.0.0.1\n\ttls ${cert} ${key}`],
-      ['reverse_proxy 127.0.0.1:9000', `reverse_proxy 127.0.0.1:${target}`],
+      ['reverse_proxy {$BROKER:127.0.0.1:9000}', `reverse_proxy 127.0.0.1:${target}`],
     ],
     around: (config) => `{\n\tadmin off\n\tauto_https off\n}\n${config}`,
     clientHeader: 'X-Forwarded-For',

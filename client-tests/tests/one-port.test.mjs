@@ -89,7 +89,7 @@ for (const [limited, browser, own] of /** @type {any[][]} */ ([
 
 for (const kind of isThorough ? SHIPPED_FOR_TCP : []) {
   onNetwork(`with only port 443 out, Chromium calls Chromium through ${kind}`, () => Network.apart(), async (stage) => {
-    const { server, at } = await secureServer(stage, '--host', '127.0.0.1', '--relay_tcp_port', '443');
+    const { server, at } = await secureServer(stage, '--host', '127.0.0.1', '--relay_tcp_port', '443', '--proxy_protocol');
     const proxy = await startShippedProxy(kind, server, { network: stage.network });
     try {
       const [alice, bob] = [await stage.client('a', at('chromium')), await stage.client('b', at('chromium'))];
@@ -107,7 +107,7 @@ const QUESTION = Buffer.from('0014' + '00010000' + '2112a442' + '0123456789abcde
 
 for (const kind of SHIPPED_FOR_TCP) {
   test(`${kind} passes HTTPS and the relay's clients on`, { timeout: LIMIT }, async (t) => {
-    const server = await startServer(['--relay', '127.0.0.1:0'], { tls: true });
+    const server = await startServer(['--relay', '127.0.0.1:0', '--proxy_protocol'], { tls: true });
     t.after(() => server.stop());
     const proxy = await startShippedProxy(kind, server);
     t.after(() => proxy.stop());

@@ -104,7 +104,8 @@ fn an_endpoint_that_answers_is_reachable_and_its_answer_is_in_the_log() {
     // As Discord answers an event.
     let long = format!("{{\"message\":\n \"Cannot send an\x1b empty message\"}}{}", "x".repeat(500));
     let fails = "the webhook of --webhook fails, and is tried again: it answers ";
-    let words = format!("{fails}400 Bad Request: {{\"message\": \"Cannot send an\\u{{1b}} empty message\"}}xxx");
+    let words =
+        format!("{fails}400 Bad Request: {{\"message\": \"Cannot send an\\u{{1b}} empty message\"}}xxx");
     let log = log_after("400 Bad Request", &long, &words);
     assert!(!log.contains("cannot be reached") && !log.contains(&"x".repeat(200)), "{log}");
     let advice = "Does it decode the base64 behind whsec_, and verify the body as it comes?";

@@ -59,7 +59,7 @@ fn numbers_in_packets_never_change() {
         assert_eq!((RoomCodeError::of_number(number), error.number()), (Some(error), number));
     }
     // Those of newer versions.
-    let unknown = (MessageKind::of_number(9), CloseReason::of_number(21), Posted::of_number(6));
+    let unknown = (MessageKind::of_number(9), CloseReason::of_number(22), Posted::of_number(6));
     assert_eq!((unknown, RoomCodeError::of_number(5)), ((None, None, None), None));
 }
 

@@ -1,6 +1,6 @@
 //! Clients' mistakes, in words.
 
-use peerbroker::config::Ban;
+use peerbroker::config::{Ban, TurnSecret};
 use peerbroker::vocabulary::Limit;
 use serde_json::{Value, json};
 
@@ -103,11 +103,12 @@ fn a_banned_address_that_goes_on_connecting_is_one_refusal() {
 #[test]
 fn a_refusal_of_turn_is_shown_with_what_was_wrong() {
     let (server, api) = with_everything();
+    server.reconfigure(|config| config.ice.turn_secret = Some(TurnSecret::parse(SECRET).unwrap()));
     let at = server.turn_urls().unwrap().stun[0].strip_prefix("stun:").unwrap().parse().unwrap();
     let mistakes = || api.get("/api/mistakes").json["mistakes"].take();
     for (secret, username, what) in [
         ("another secret", USERNAME, "asked for TURN with a wrong username or password"),
-        (SECRET, "1:peerjs", "asked for TURN with credentials that have expired"),
+        (SECRET, "0:peerjs", "asked for TURN with credentials that have expired"),
         (SECRET, "9999999999:x", "asked for TURN for the key \"x\", which may not use it"),
     ] {
         let refused = TurnClient::allocate_with(secret, username, Box::new(Datagrams::to(at)));

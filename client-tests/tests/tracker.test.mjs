@@ -28,7 +28,7 @@ onStage('a page seeds a file, and others load it from each other, also when the 
 
 onStage('by the listing of docs/CHOOSING.md, a page that knows only an info hash loads the file', async (stage) => {
   const server = await stage.server(TRACKER);
-  const [listing] = readFileSync(CHOOSING, 'utf8').match(/```js\nimport WebTorrent [^]*?```/);
+  const [listing] = readFileSync(CHOOSING, 'utf8').match(/```js\n.*\nimport WebTorrent [^]*?```/);
   const code = listing.replace(/^```js|^import .*|^const client .*|```$/gm, '').replace('ws://localhost:9000/', server.socketUrl);
   const seeds = code.slice(0, code.indexOf('// Elsewhere'));
   const [, loads] = code.match(/^\/\/ Elsewhere: (.*)$/m);

@@ -240,7 +240,7 @@ pub fn tokens(input: &[u8]) {
     let _ = verifier::is_signed(&token, parts.next().unwrap_or_default());
 }
 
-/// What names a client is a header, and a line that is written anew names the same one.
+/// A text that names a client is a header, and a line that is written anew names the same one.
 pub fn proxy_protocol(input: &[u8]) {
     let Some(named) = proxy_protocol::parse(input) else { return };
     assert!(proxy_protocol::is_header(input));

@@ -541,7 +541,7 @@ impl<B: Backplane> Worker<B> {
         ids.max(names).unwrap_or(0)
     }
 
-    /// This node closes. What waits here goes to others, or its senders are told. After their first answers they send nothing more for
+    /// This node closes. Its messages go to others, or senders are told. After their first answers they send nothing more for
     /// members that were here, and before their second ones they have read what was given back.
     async fn give_away(self: &Rc<Self>) {
         if self.node.strong_count() == 0 {

@@ -49,7 +49,7 @@ fn keys_can_be_read_and_every_change_says_that_the_disk_is_full_until_it_is_not(
     assert!(connect().contains("OPEN"));
     let answer = api.post("/api/keys", &json!({"key": "new"}));
     assert!(answer.problem(507).contains(&full), "{answer:?}");
-    // What protects is active at once.
+    // Bans and disabled keys are active at once.
     let answers = [
         api.post("/api/bans", &json!({"network": "192.0.2.7"})),
         api.patch("/api/keys/kept", &json!({"enabled": false})),

@@ -68,7 +68,7 @@ pub struct Pipes {
     places: Arc<Places<AddressPrefix>>,
     /// The bytes of all of them, shared by their addresses.
     rate: SharedRate<Option<AddressPrefix>>,
-    /// What pipes that have ended owe of their own rate, for the next ones of their addresses.
+    /// Debts of ended pipes at their own rate, which the next pipes of their addresses owe.
     former: Accounts<Option<AddressPrefix>>,
 }
 

@@ -84,7 +84,7 @@ pub struct PipeEnd {
     pipes: Arc<Pipes>,
     pipe: Arc<Pipe>,
     line: Arc<Line>,
-    /// What ended pipes of its address owe.
+    /// Debts of ended pipes of its address.
     former: Arc<RateLimit>,
     /// Of the bytes of its key, and of all.
     shares: [OwnShare; 2],

@@ -1,5 +1,6 @@
 // Firefox in tests.
 
+import { once } from 'node:events';
 import { cpSync, existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -41,12 +42,15 @@ export async function launchFirefox(preferences, { profile = makeProfile(), ...o
     extraPrefsFirefox: { ...fakeMedia, ...preferences },
     ...options,
   });
+  const exited = once(browser.process(), 'exit');
   return {
     // One window per page: a background tab gets no video frames.
     newPage: () => browser.newPage({ type: 'window' }),
     process: () => browser.process(),
     async close() {
       await browser.close();
+      // After five seconds, puppeteer does not wait for the end of a process that writes to its profile.
+      await exited;
       rmSync(profile, { recursive: true, force: true });
     },
   };

@@ -3,10 +3,10 @@
 
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { readFileSync } from 'node:fs';
 import http from 'node:http';
 import { test } from 'node:test';
 import { passwordOf, startCoturn } from '../lib/coturn.mjs';
+import { listing } from '../lib/listings.mjs';
 import { Page } from '../lib/page.mjs';
 import { startServer } from '../lib/server.mjs';
 import { takeDown } from '../lib/take-down.mjs';
@@ -148,8 +148,7 @@ ice('a broker without servers, and the published script, leave PeerJS its own', 
 });
 
 ice('the five lines of docs/CALLS.md give a page its servers', 'chromium', async (stage) => {
-  const document = readFileSync(new URL('../../docs/CALLS.md', import.meta.url), 'utf8');
-  const [, lines] = document.match(/```js\n(async function iceConfig[^]*?)```/);
+  const lines = listing('docs/CALLS.md', 'async function iceConfig');
   assert.equal(lines.trim().split('\n').length, 5);
   const server = await stage.server([...(await stage.coturn()).flags, '--path', '/app']);
   const page = await stage.page(server, 'app/peerjs-1.5.5.js');

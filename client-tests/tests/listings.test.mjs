@@ -2,21 +2,20 @@
 
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
-import { cpSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { after, test } from 'node:test';
 import { promisify } from 'node:util';
 import { build } from 'vite';
 import { scan } from '../lib/demos.mjs';
+import { blocks, listing, read } from '../lib/listings.mjs';
 import { source } from '../lib/npm-package.mjs';
 import { freePort } from '../lib/shipped-proxy.mjs';
 import { UNREACHABLE, desktop, phone, urlOf, visit } from '../lib/visit.mjs';
 import { until, within } from '../lib/within.mjs';
 
 const clientTests = resolve(import.meta.dirname, '..');
-const read = (name) => readFileSync(join(clientTests, '..', name), 'utf8');
-const blocks = (name, language) => Array.from(read(name).matchAll(new RegExp(`^\`\`\`${language}\n([^]*?)^\`\`\``, 'gm')), ([, code]) => code);
 
 const folders = [];
 after(() => folders.forEach((folder) => rmSync(folder, { recursive: true })));
@@ -26,9 +25,8 @@ function folder() {
 }
 
 visit('a page keeps its id over a reload, and a duplicated tab gets one of its own', async (visit) => {
-  const [listing] = blocks('docs/USE.md', 'js').filter((code) => code.includes('sessionStorage'));
   const app = folder();
-  const script = listing.replace('const peer', 'const peer = window.peer');
+  const script = listing('docs/USE.md', 'sessionStorage').replace('const peer', 'const peer = window.peer');
   writeFileSync(join(app, 'index.html'), `<!doctype html><title>mine</title><link rel="icon" href="data:,"><script src="/peerjs.js"></script><script>${script}</script>`);
   const server = await visit.server(['--static_dir', app]);
   const page = await visit.open(desktop, urlOf(server, '/'));
@@ -50,10 +48,8 @@ visit('a page keeps its id over a reload, and a duplicated tab gets one of its o
 });
 
 visit('the first page says hello, and again when it is back after a restart of the broker', async (visit) => {
-  const [html] = blocks('docs/USE.md', 'html');
-  const [listing] = blocks('docs/USE.md', 'js');
   const app = folder();
-  writeFileSync(join(app, 'index.html'), `<!doctype html><title>mine</title><link rel="icon" href="data:,">${html}<script>${listing}</script>`);
+  writeFileSync(join(app, 'index.html'), `<!doctype html><title>mine</title><link rel="icon" href="data:,">${listing('docs/USE.md', '<script src="/peerjs.js"></script>')}<script>${listing('docs/USE.md', 'open this page with')}</script>`);
   // Otherwise PeerJS would ask public servers.
   const flags = ['--static_dir', app, '--stun_url', 'stun:127.0.0.1:9', '--port', String(await freePort())];
   const server = await visit.server(flags);
@@ -79,9 +75,8 @@ visit('the first page says hello, and again when it is back after a restart of t
 });
 
 visit('my slides, my phone: a phone scans the code and turns the slides', async (visit) => {
-  const [listing] = blocks('docs/USE.md', 'html').filter((code) => code.includes('reveal'));
   const app = folder();
-  writeFileSync(join(app, 'index.html'), listing.replace('<title>', '<link rel="icon" href="data:,"><title>'));
+  writeFileSync(join(app, 'index.html'), listing('docs/USE.md', 'reveal').replace('<title>', '<link rel="icon" href="data:,"><title>'));
   // Otherwise PeerJS would ask public servers.
   const server = await visit.server(['--static_dir', app, '--stun_url', 'stun:127.0.0.1:9']);
   const fromDisk = (page) => page.route('https://unpkg.com/**', (route) => {
@@ -111,9 +106,8 @@ visit('my slides, my phone: a phone scans the code and turns the slides', async 
 });
 
 visit('devices near: each page shows those of its network, and greets one by a press', async (visit) => {
-  const [listing] = blocks('docs/USE.md', 'html').filter((code) => code.includes('~near'));
   const app = folder();
-  writeFileSync(join(app, 'index.html'), listing.replace('<title>', '<link rel="icon" href="data:,"><title>'));
+  writeFileSync(join(app, 'index.html'), listing('docs/USE.md', '~near').replace('<title>', '<link rel="icon" href="data:,"><title>'));
   const server = await visit.server(['--static_dir', app, '--allow_discovery', 'near', '--stun_url', 'stun:127.0.0.1:9']);
   const open = async (device, name) => {
     const page = await visit.page(device);
@@ -231,10 +225,9 @@ const OF_LISTINGS = [
 
 test('Vite bundles the listing of torrents, and its page needs nothing of Node', async () => {
   const root = folder();
-  const [listing] = blocks('docs/CHOOSING.md', 'js').filter((code) => code.includes('WebTorrent'));
   mkdirSync(join(root, 'node_modules/webtorrent'), { recursive: true });
   symlinkSync(join(clientTests, 'clients/webtorrent@3.0.21'), join(root, 'node_modules/webtorrent/dist'));
-  writeFileSync(join(root, 'page.js'), listing);
+  writeFileSync(join(root, 'page.js'), listing('docs/CHOOSING.md', 'WebTorrent'));
   const warnings = [];
   const onwarn = ({ message }) => warnings.push(message);
   await build({ root, configFile: false, logLevel: 'silent', build: { write: false, minify: false, rollupOptions: { input: join(root, 'page.js'), onwarn } } });
@@ -257,8 +250,8 @@ test('every listing compiles in TypeScript as strict as it gets', { timeout: 120
   for (const name of ['USE', 'TROUBLESHOOTING', 'CHOOSING', 'CALLS']) {
     const page = `docs/${name}.md`;
     const inText = Array.from(read(page).matchAll(/`(new Peer\([^`]*\))`/g), ([, code]) => `${code};\n`).filter((code) => !code.includes('…') && !/\bid\b/.test(code));
-    const helpers = name === 'CALLS' ? blocks(page, 'js').filter((code) => code.startsWith('async function')).join('\n') : '';
-    for (const [number, code] of [...blocks(page, 'js'), ...blocks(page, 'ts'), ...inText].entries()) {
+    const helpers = name === 'CALLS' ? listing('docs/CALLS.md', 'async function iceConfig') : '';
+    for (const [number, code] of [...blocks(page, 'js|ts').map(({ code }) => code), ...inText].entries()) {
       const given = OF_LISTINGS.filter(([of]) => of.test(code)).map(([, text]) => text).join('');
       const file = `${name}-${number + 1}.ts`;
       writeFileSync(join(project, file), `${given}${code.startsWith('const ice') ? helpers : ''}${code}\nexport {};\n`);

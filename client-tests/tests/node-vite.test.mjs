@@ -1,14 +1,15 @@
 // The recipe for Vite in docs/USE.md: a dev server with the broker.
 
 import assert from 'node:assert/strict';
-import { readFileSync, symlinkSync, writeFileSync } from 'node:fs';
-import { join, resolve } from 'node:path';
+import { symlinkSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { build, createServer, preview } from 'vite';
 import { everyClient } from '../lib/every-client.mjs';
+import { listing } from '../lib/listings.mjs';
 import { installPackage } from '../lib/npm-package.mjs';
 import { until } from '../lib/within.mjs';
 
-const [, recipe] = readFileSync(resolve(import.meta.dirname, '../../docs/USE.md'), 'utf8').match(/```ts\n(\/\/ vite.config.ts\n[^]*?)```/);
+const recipe = listing('docs/USE.md', 'vite.config.ts');
 
 /** Vite's servers of an app with the recipe, on a free port. @type {Record<string, (config: any) => Promise<any>>} */
 const SERVERS = {

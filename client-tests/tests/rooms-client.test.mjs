@@ -1,10 +1,10 @@
 // rooms.js and rooms.mjs of the broker: rooms for pages, over released PeerJS.
 
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
 import { startBareVite } from '../lib/bare-vite.mjs';
 import { TOKEN, dashboardOf } from '../lib/dashboard.mjs';
 import { everyClient, onStage } from '../lib/every-client.mjs';
+import { listing } from '../lib/listings.mjs';
 import { npmServer } from '../lib/server.mjs';
 import { isThorough } from '../lib/thorough.mjs';
 
@@ -326,8 +326,6 @@ everyClient('joins a room in the event with which the peer opens', {}, async (st
 
 onStage('the example of docs/USE.md works', async (stage) => {
   const server = await stage.server([]);
-  const page = readFileSync(new URL('../../docs/USE.md', import.meta.url), 'utf8');
-  const [, example] = page.match(/```js\n(const peer = new Peer\(\);\nconst room = [^]*?)```/);
   const [anna, other] = [await stage.client('1.5.5'), await stage.client('1.5.5')];
   const said = [];
   anna.listen('console', (message) => said.push(message.text()));
@@ -338,7 +336,7 @@ onStage('the example of docs/USE.md works', async (stage) => {
       const AsyncFunction = /** @type {any} */ (async () => {}).constructor;
       const record = (name) => (id) => window.log.record(name, id);
       return AsyncFunction('show', 'hide', source)(record('shown'), record('hidden'));
-    }, example);
+    }, listing('docs/USE.md', 'callEverybody'));
   }
 
   for (const client of [anna, other]) await client.must('shown');

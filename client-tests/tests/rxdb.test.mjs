@@ -1,13 +1,10 @@
 // RxDB, unchanged, replicates a database between pages that have met at `{path}rxdb`.
 
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
-import { resolve } from 'node:path';
 import { onStage } from '../lib/every-client.mjs';
+import { listing } from '../lib/listings.mjs';
 import { Network } from '../lib/network.mjs';
 import { onNetwork } from '../lib/on-network.mjs';
-
-const CHOOSING = resolve(import.meta.dirname, '../../docs/CHOOSING.md');
 
 onStage('1,000 documents are replicated between pages of two browsers, and a third one gets them later', async (stage) => {
   const url = `${(await stage.server()).socketUrl}rxdb`;
@@ -23,8 +20,7 @@ onStage('1,000 documents are replicated between pages of two browsers, and a thi
 
 onStage('the listing of docs/CHOOSING.md replicates a database as it stands', async (stage) => {
   const server = await stage.server();
-  const [listing] = readFileSync(CHOOSING, 'utf8').match(/```js\nimport \{ getConnectionHandlerSimplePeer[^]*?```/);
-  const code = listing.replace(/^```js|^import .*|```$/gm, '').replace('ws://localhost:9000/', server.socketUrl);
+  const code = listing('docs/CHOOSING.md', 'getConnectionHandlerSimplePeer').replace(/^import .*/m, '').replace('ws://localhost:9000/', server.socketUrl);
   const [anna, ben] = [await stage.page('replica'), await stage.page('replica')];
   for (const page of [anna, ben]) await page.ask('run', code);
 

@@ -2,12 +2,10 @@
 
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { readFileSync } from 'node:fs';
-import { resolve } from 'node:path';
 import WebSocket from 'ws';
 import { onStage } from '../lib/every-client.mjs';
+import { listing } from '../lib/listings.mjs';
 
-const CHOOSING = resolve(import.meta.dirname, '../../docs/CHOOSING.md');
 const TRACKER = ['--dialects', 'tracker'];
 
 onStage('a page seeds a file, and others load it from each other, also when the first is gone', async (stage) => {
@@ -28,8 +26,7 @@ onStage('a page seeds a file, and others load it from each other, also when the 
 
 onStage('by the listing of docs/CHOOSING.md, a page that knows only an info hash loads the file', async (stage) => {
   const server = await stage.server(TRACKER);
-  const [listing] = readFileSync(CHOOSING, 'utf8').match(/```js\n.*\nimport WebTorrent [^]*?```/);
-  const code = listing.replace(/^```js|^import .*|^const client .*|```$/gm, '').replace('ws://localhost:9000/', server.socketUrl);
+  const code = listing('docs/CHOOSING.md', 'WebTorrent').replace(/^import .*|^const client .*/gm, '').replace('ws://localhost:9000/', server.socketUrl);
   const seeds = code.slice(0, code.indexOf('// Elsewhere'));
   const [, loads] = code.match(/^\/\/ Elsewhere: (.*)$/m);
   const [anna, ben] = [await stage.page('torrents'), await stage.page('torrents')];

@@ -11,6 +11,7 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSyn
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import webPush from 'web-push';
+import { indented, listing } from '../lib/listings.mjs';
 import { startPushService } from '../lib/push-service.mjs';
 import { Run } from '../lib/run.mjs';
 import { freePort, listens } from '../lib/shipped-proxy.mjs';
@@ -18,8 +19,10 @@ import { desktop, urlOf, visit } from '../lib/visit.mjs';
 import { until, within } from '../lib/within.mjs';
 
 const clientTests = resolve(import.meta.dirname, '..');
-const [, section] = readFileSync(join(clientTests, '../docs/USE.md'), 'utf8').match(/^## Calling somebody who is away\n([^]*?)^## /m);
-const [program, worker, page] = Array.from(section.matchAll(/^```js\n([^]*?)^```/gm), ([, code]) => code);
+const program = listing('docs/USE.md', 'web-push');
+const worker = listing('docs/USE.md', 'notificationclick');
+const page = listing('docs/USE.md', 'pushManager');
+const [commands] = indented('docs/USE.md').filter((block) => block.includes('web-push'));
 
 /** The app of the listings, with its pages in a folder. */
 async function startApp(authority) {
@@ -28,7 +31,7 @@ async function startApp(authority) {
   symlinkSync(join(clientTests, 'node_modules'), join(folder, 'node_modules'));
   writeFileSync(join(folder, 'server.mjs'), program);
   writeFileSync(join(folder, 'public/push.js'), worker);
-  const [, makeSecret] = section.match(/^ {4}(echo .*)$/m);
+  const [, makeSecret] = commands.match(/^(echo .*)$/m);
   execFileSync('sh', ['-c', makeSecret], { cwd: folder });
   const secret = readFileSync(join(folder, 'webhook-secret'), 'utf8').trim();
   const port = await freePort();
@@ -40,7 +43,7 @@ async function startApp(authority) {
     port,
     /** The flags of the text, for this app. */
     flags() {
-      const [, flags] = section.match(/^ {4}peerbroker (.*)$/m);
+      const [, flags] = commands.match(/^peerbroker (.*)$/m);
       const ours = flags.replace('localhost:8000', `127.0.0.1:${port}`).replace('webhook-secret', join(folder, 'webhook-secret'));
       return ours.split(' ');
     },

@@ -3,11 +3,11 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { readFileSync } from 'node:fs';
 import { get } from 'node:http';
 import { createInterface } from 'node:readline';
 import { after, test } from 'node:test';
 import { onStage } from '../lib/every-client.mjs';
+import { listing } from '../lib/listings.mjs';
 import { SECRET, startReceiver } from '../lib/receiver.mjs';
 import { startServer } from '../lib/server.mjs';
 import { freePort } from '../lib/shipped-proxy.mjs';
@@ -16,8 +16,7 @@ import { LIMIT, until, within } from '../lib/within.mjs';
 const root = new URL('../', import.meta.url);
 
 onStage('the receiver of the documentation hears of a page that comes and goes', async (stage) => {
-  const page = readFileSync(new URL('../docs/WEBHOOKS.md', root), 'utf8');
-  const [, code] = page.match(/```js\n(.*?)```/s);
+  const code = listing('docs/WEBHOOKS.md', 'createServer');
   const port = await freePort();
   const env = { ...process.env, WEBHOOK_SECRET: SECRET, PORT: String(port) };
   const receiver = spawn(process.execPath, ['--input-type=module', '--eval', code], { cwd: root, env });

@@ -26,9 +26,9 @@ use challenge_responses::ChallengeResponses;
 use client::AcmeClient;
 use failure::{ChallengeKind, Failure, names, span};
 use http01::HttpPort;
-use peerbroker_broker::config::AcmeConfig;
-use peerbroker_broker::events::Event;
+use peerbroker_config::AcmeConfig;
 use peerbroker_core::clock::Clock;
+use peerbroker_events::Event;
 use schedule::Schedule;
 use store::{Store, StoreError};
 

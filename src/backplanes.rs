@@ -6,7 +6,7 @@ use std::sync::{Arc, Weak};
 use crate::cluster::{LocalNode, Membership};
 use crate::keys::KeyStore;
 use crate::redis::{self, BadRedis};
-use peerbroker_broker::config::BackplaneAddress;
+use peerbroker_config::BackplaneAddress;
 use peerbroker_core::threads::Threads;
 
 /// The reason why no connection can be made from the address of a store.

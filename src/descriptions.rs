@@ -15,13 +15,13 @@ use peerbroker_core::media_api::{CandidateNudge, Parties};
 use crate::keys::RelayMode;
 use crate::media::Relay;
 use description::Description;
-use peerbroker_broker::events::PeerAddress;
-use peerbroker_broker::protocols::client::Protocol as _;
-use peerbroker_broker::protocols::signal::SignalKind;
-use peerbroker_broker::protocols::{peerjs, topics, with_clients};
-use peerbroker_broker::rooms::{MessageNews, Rooms};
-use peerbroker_broker::router::PeerHandle;
 use peerbroker_core::vocabulary::{Frame, IceCredentials, MessageKind, PeerId, PipeId};
+use peerbroker_events::PeerAddress;
+use peerbroker_protocols::client::Protocol as _;
+use peerbroker_protocols::signal::SignalKind;
+use peerbroker_protocols::{peerjs, topics, with_clients};
+use peerbroker_rooms::{MessageNews, Rooms};
+use peerbroker_router::PeerHandle;
 pub(crate) use withheld::without_addresses;
 
 /// The recipient of an offer to whoever has the name that is its connection.

@@ -19,13 +19,11 @@ use crate::runtime::control::LogControl;
 use crate::runtime::{Components, Runtime};
 use crate::tls::{self, TlsError};
 use crate::webhooks::WebhookTotals;
-use peerbroker_broker::config::{
-    ApiTokens, ClusterConfig, Config, InvalidPath, MountPath, OwnIceServers, TlsFiles,
-};
-use peerbroker_broker::events::{Event, Events, Notice};
+use peerbroker_config::{ApiTokens, ClusterConfig, Config, InvalidPath, MountPath, OwnIceServers, TlsFiles};
 use peerbroker_core::clock::Clock;
 use peerbroker_core::threads::caught;
 use peerbroker_core::vocabulary::{CloseReason, ConnId};
+use peerbroker_events::{Event, Events, Notice};
 
 /// A running broker, to be mounted in an actix-web app or served by a
 /// [`Server`](crate::Server). Clones are the same broker.
@@ -166,7 +164,7 @@ impl PeerBroker {
     }
 
     /// Tells clients other addresses of the relay and of the TURN server from now on, each in place of that of its family: see
-    /// [`RelayConfig::public`](peerbroker_broker::config::RelayConfig::public). `private` is [`RelayConfig::private`](peerbroker_broker::config::RelayConfig::private)
+    /// [`RelayConfig::public`](peerbroker_config::RelayConfig::public). `private` is [`RelayConfig::private`](peerbroker_config::RelayConfig::private)
     /// from now on.
     pub fn set_media_addresses(&self, public: &[IpAddr], private: bool) {
         self.runtime.set_media_addresses(public, private);
@@ -370,7 +368,7 @@ impl Builder {
         self
     }
 
-    /// Relays for clients that ask for a TURN server, or answers STUN. If [`IceConfig::turn_secret`](peerbroker_broker::config::IceConfig)
+    /// Relays for clients that ask for a TURN server, or answers STUN. If [`IceConfig::turn_secret`](peerbroker_config::IceConfig)
     /// is not set, the broker makes one.
     pub fn turn(mut self, turn: BoundTurn) -> Self {
         self.0.turn = Some(turn);

@@ -8,11 +8,11 @@ pub(crate) mod verifier;
 
 use std::time::Duration;
 
-use peerbroker_broker::config::Ban;
+use peerbroker_config::Ban;
 use peerbroker_core::vocabulary::{ApiKey, printable};
 
-pub(crate) use peerbroker_broker::config::key::unix_time;
-pub use peerbroker_broker::config::key::{
+pub(crate) use peerbroker_config::key::unix_time;
+pub use peerbroker_config::key::{
     Auth, Change, Discovery, ExpireTimeout, IdStyle, InvalidExpireTimeout, InvalidName, InvalidOrigin,
     InvalidWebhookSecret, JwtKey, Key, KeyToken, MAX_NAME_CHARS, MAX_ORIGIN_BYTES, MAX_TOKENS, Origin,
     PlainSetting, RANDOM_KEY_CHARS, RelayMode, SettingKind, Settings, TokenChange, TokenError, TokenScope,

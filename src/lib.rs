@@ -74,7 +74,6 @@ pub use lan::{interface_addresses, lan_address, lan_addresses, public_address};
 pub use media::BadMediaAddress;
 pub use media::{BoundRelay, BoundTurn};
 pub use node::{AppMessage, Client, Message};
-pub use peerbroker_broker::{config, events, protocols, rooms, router};
 pub use peerbroker_core::address::{is_of_machine, is_public};
 pub use peerbroker_core::media_api::TurnUrls;
 pub use peerbroker_core::{clock, vocabulary};
@@ -82,3 +81,7 @@ pub use runtime::control::LogControl;
 pub use server::{BadSocket, InheritedSockets, Server, StartError};
 pub use tls::{CertifiedHosts, TlsError, certified_hosts};
 pub use webhooks::{BadWebhook, WebhookTotals, check_webhook};
+pub use {
+    peerbroker_config as config, peerbroker_events as events, peerbroker_protocols as protocols,
+    peerbroker_rooms as rooms, peerbroker_router as router,
+};

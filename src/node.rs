@@ -24,23 +24,21 @@ use crate::media::{Relay, Turn};
 use app::AppMessages;
 use listings::Listings;
 use lookout::Lookout;
-use peerbroker_broker::config::{Ban, LiveConfig};
-use peerbroker_broker::events::{Counters, Events, PeerAddress};
-use peerbroker_broker::limits::{Bans, Quota};
-use peerbroker_broker::protocols::key_state::{Common, KeyState};
-use peerbroker_broker::protocols::names::Names;
-use peerbroker_broker::protocols::peerjs::{self, Kind};
-use peerbroker_broker::protocols::pipes::{PipeReport, Pipes};
-use peerbroker_broker::protocols::root::Guests;
-use peerbroker_broker::protocols::{names_of, room_frames};
-use peerbroker_broker::rooms::{MessageNews, News, OtherNodes, Replicated, Rooms};
-use peerbroker_broker::router::{
-    Backlog, ExpireNotice, Flush, PeerHandle, Realm, RemotePeers, Routed, Router,
-};
+use peerbroker_config::{Ban, LiveConfig};
 use peerbroker_core::clock::Clock;
 use peerbroker_core::vocabulary::{
     ApiKey, AppRefusal, CloseReason, ConnId, Frame, MessageKind, NameKind, NodeId, PeerId, RealmKind, Refusal,
 };
+use peerbroker_events::{Counters, Events, PeerAddress};
+use peerbroker_limits::{Bans, Quota};
+use peerbroker_protocols::key_state::{Common, KeyState};
+use peerbroker_protocols::names::Names;
+use peerbroker_protocols::peerjs::{self, Kind};
+use peerbroker_protocols::pipes::{PipeReport, Pipes};
+use peerbroker_protocols::root::Guests;
+use peerbroker_protocols::{names_of, room_frames};
+use peerbroker_rooms::{MessageNews, News, OtherNodes, Replicated, Rooms};
+use peerbroker_router::{Backlog, ExpireNotice, Flush, PeerHandle, Realm, RemotePeers, Routed, Router};
 
 pub use app::AppMessage;
 pub(crate) use app::AskApp;

@@ -16,7 +16,7 @@ pub use backplane::{RedisBackplane, RedisSettings};
 pub use connection::{Call, check_redis};
 pub use error::BadRedis;
 pub use keys::RedisKeys;
-use peerbroker_broker::config::RedisAddress;
+use peerbroker_config::RedisAddress;
 use peerbroker_core::threads::Threads;
 pub use reconnecting::{ReconnectingConnection, RedisClient};
 

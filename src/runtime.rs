@@ -36,12 +36,12 @@ use crate::tls::Certificates;
 use crate::webhooks::Webhooks;
 use call_reports::CallReports;
 use mistakes::{KnownKeys, Mistakes, may_be_mistake};
-use peerbroker_broker::config::{ApiTokens, ClusterConfig, Config, LiveConfig, OwnIceServers, TurnSecret};
-use peerbroker_broker::events::{CallPeers, ClientMistake, Event, Events, Mistake};
-use peerbroker_broker::limits::ConnectionLimiter;
+use peerbroker_config::{ApiTokens, ClusterConfig, Config, LiveConfig, OwnIceServers, TurnSecret};
 use peerbroker_core::clock::{self, Clock, millis};
 use peerbroker_core::threads::caught;
 use peerbroker_core::vocabulary::{CloseReason, PeerId};
+use peerbroker_events::{CallPeers, ClientMistake, Event, Events, Mistake};
+use peerbroker_limits::ConnectionLimiter;
 
 pub(crate) use background::repeat;
 pub(crate) use mistakes::{RecentMistake, mistake_words};

@@ -19,9 +19,9 @@ use webpki::EndEntityCert;
 
 use crate::files::{self, FileError};
 use crate::lan;
-use peerbroker_broker::config::TlsFiles;
-use peerbroker_broker::events::Events;
+use peerbroker_config::TlsFiles;
 use peerbroker_core::clock::Clock;
+use peerbroker_events::Events;
 
 pub(crate) use certificates::{ACME_ALPN, Certificates, Validity};
 pub(crate) use handshakes::Handshake;

@@ -21,8 +21,8 @@ use std::task::{Context, Poll};
 
 use actix_web::rt::task::yield_now;
 
-use peerbroker_broker::router::{Disconnect, Outbox, PeerHandle};
 use peerbroker_core::vocabulary::{CloseReason, ConnectionKind, Fragment};
+use peerbroker_router::{Disconnect, Outbox, PeerHandle};
 
 pub(crate) use message_buffer::MessageLimits;
 

@@ -3,7 +3,7 @@
 use std::net::TcpListener;
 
 use crate::tls::CertificateSource;
-use peerbroker_broker::config::AcmeConfig;
+use peerbroker_config::AcmeConfig;
 
 /// An error that prevents certificates by ACME.
 #[derive(Debug, thiserror::Error)]

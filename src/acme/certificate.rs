@@ -7,7 +7,7 @@ use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use webpki::EndEntityCert;
 
 use crate::tls::{self, Validity};
-use peerbroker_broker::config::AcmeName;
+use peerbroker_config::AcmeName;
 
 /// A certificate as it is stored: its key and its chain in one PEM text.
 pub(super) struct Certificate {

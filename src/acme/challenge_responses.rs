@@ -14,7 +14,7 @@ use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 
 use super::failure::{ChallengeKind, Failure};
 use crate::tls::{self, Certificates};
-use peerbroker_broker::config::AcmeName;
+use peerbroker_config::AcmeName;
 
 /// The responses to challenges under way.
 pub(super) struct ChallengeResponses {

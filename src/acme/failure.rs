@@ -5,7 +5,7 @@ use instant_acme::{ChallengeType, Error, Problem};
 use super::schedule::FailureKind;
 use super::store::StoreError;
 use crate::outbound::with_sources;
-use peerbroker_broker::config::{AcmeConfig, AcmeName};
+use peerbroker_config::{AcmeConfig, AcmeName};
 use peerbroker_core::vocabulary::labels;
 
 /// Most characters of a text of the ACME server in the log.

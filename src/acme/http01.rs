@@ -19,7 +19,7 @@ use tokio::task::spawn_local;
 use tokio::time::{sleep, timeout};
 
 use super::challenge_responses::ChallengeResponses;
-use peerbroker_broker::config::AcmeName;
+use peerbroker_config::AcmeName;
 
 /// Path of the responses (RFC 8555, section 8.3).
 const CHALLENGES: &str = "/.well-known/acme-challenge/";

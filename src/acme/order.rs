@@ -14,7 +14,7 @@ use super::certificate::Certificate;
 use super::challenge_responses::{ChallengeResponse, ChallengeResponses};
 use super::failure::{ChallengeKind, Failure};
 use super::store::{Store, StoredAccount};
-use peerbroker_broker::config::{AcmeConfig, AcmeName};
+use peerbroker_config::{AcmeConfig, AcmeName};
 
 /// Time limit for the ACME server to validate, and to issue. Let's Encrypt needs seconds.
 const ISSUE_TIMEOUT: Duration = Duration::from_secs(120);

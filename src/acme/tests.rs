@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use testkit::directory::Directory;
 
 use super::*;
-use peerbroker_broker::config::AcmeName;
+use peerbroker_config::AcmeName;
 
 const DIRECTORY: &str = "https://ca.test/dir";
 

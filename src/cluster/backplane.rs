@@ -14,9 +14,9 @@ use std::time::Duration;
 use peerbroker_core::clock::UnixMillis;
 use peerbroker_core::vocabulary::{ApiKey, ConnectionKind, NameKind, NodeId, RealmKind};
 
-use peerbroker_broker::config::SharedSettings;
-pub use peerbroker_broker::rooms::TokenDigest;
+use peerbroker_config::SharedSettings;
 pub use peerbroker_core::vocabulary::Owner;
+pub use peerbroker_rooms::TokenDigest;
 
 /// The kind of thing that a name belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

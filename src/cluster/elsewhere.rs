@@ -12,11 +12,11 @@ use super::membership::{
 };
 use super::packet::{NodeAnswer, Packet, Question};
 use super::{Entity, Name, Owner};
-use peerbroker_broker::config::Degraded;
-use peerbroker_broker::events::PeerAddress;
-use peerbroker_broker::protocols::names::{Seat, SeatState, Seated};
-use peerbroker_broker::router::Realm;
+use peerbroker_config::Degraded;
 use peerbroker_core::vocabulary::{ApiKey, ConnId, NameKind, NodeId, PeerId, Token};
+use peerbroker_events::PeerAddress;
+use peerbroker_protocols::names::{Seat, SeatState, Seated};
+use peerbroker_router::Realm;
 
 /// Time limit for another node to give a seat.
 const SEAT_TIMEOUT: Duration = Duration::from_secs(2);

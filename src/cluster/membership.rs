@@ -19,15 +19,15 @@ use super::backplane::{Entity, KnownNode, Name, Owner, TokenDigest};
 use super::fair_queue::FairQueue;
 use super::link::Outbound;
 use super::packet::{MovedMember, NameRef, NodeAnswer, Packet, Question};
-use peerbroker_broker::config::{ClusterConfig, Degraded};
-use peerbroker_broker::events::PeerAddress;
-use peerbroker_broker::protocols::names::SeatState;
-use peerbroker_broker::rooms::{News, OtherNodes, RealmName};
-use peerbroker_broker::router::{ClaimedId, ForwardOutcome, Outgoing, PeerHandle, Realm, RemotePeers};
+use peerbroker_config::{ClusterConfig, Degraded};
 use peerbroker_core::clock::{Clock, LeaseInstant, UnixMillis};
 use peerbroker_core::vocabulary::{
     ApiKey, CloseReason, ConnId, ConnectionKind, Frame, NodeId, PeerId, Refusal, Token, numbers,
 };
+use peerbroker_events::PeerAddress;
+use peerbroker_protocols::names::SeatState;
+use peerbroker_rooms::{News, OtherNodes, RealmName};
+use peerbroker_router::{ClaimedId, ForwardOutcome, Outgoing, PeerHandle, Realm, RemotePeers};
 
 /// Longest time that a node that stops takes to leave.
 const LEAVING: Duration = Duration::from_secs(3);

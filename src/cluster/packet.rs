@@ -14,8 +14,8 @@ mod tests;
 use serde::{Deserialize, Serialize, Serializer};
 
 use super::backplane::{Entity, Name};
-use peerbroker_broker::rooms::News;
 use peerbroker_core::vocabulary::{ApiKey, NodeId};
+use peerbroker_rooms::News;
 
 /// The version of a batch. A node also reads batches of other versions, and skips unknown parts.
 const VERSION: u8 = 1;
@@ -51,7 +51,7 @@ pub enum Packet<'a> {
         to: NameRef<'a>,
         /// As in the message.
         ticket: u64,
-        /// See [`ForwardOutcome`](peerbroker_broker::router::ForwardOutcome), in the order of its variants.
+        /// See [`ForwardOutcome`](peerbroker_router::ForwardOutcome), in the order of its variants.
         outcome: u8,
     },
     /// A text of the writer's broker for a connection of the reader. Its outcome is not reported.

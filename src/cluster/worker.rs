@@ -22,12 +22,12 @@ use super::backplane::{Backplane, Claim, ClaimOutcome, Entity};
 use super::fair_queue::FairQueue;
 use super::membership::{Membership, Request, State};
 use super::packet::{NameRef, NodeAnswer, OwnedName, Packet, Question};
-use peerbroker_broker::events::{ClusterEvent, Event, PeerAddress};
-use peerbroker_broker::protocols::names::Names;
-use peerbroker_broker::rooms::{News, Replicated, Rooms};
-use peerbroker_broker::router::{Flush, Realm, Router};
 use peerbroker_core::clock::LeaseInstant;
 use peerbroker_core::vocabulary::{MessageKind, NameKind, NodeId, PeerId, RealmKind};
+use peerbroker_events::{ClusterEvent, Event, PeerAddress};
+use peerbroker_protocols::names::Names;
+use peerbroker_rooms::{News, Replicated, Rooms};
+use peerbroker_router::{Flush, Realm, Router};
 use state::{
     Calls, Certainty, Doubts, Inbox, Lives, Outages, ParkedMessages, Questions, RoomNews, Seats, Untold,
 };

@@ -2,8 +2,8 @@
 
 use memchr::memmem;
 
-use peerbroker_broker::protocols::json;
 use peerbroker_core::vocabulary::IceCredentials;
+use peerbroker_protocols::json;
 
 /// Longest username fragment and password (RFC 8839, section 5.4).
 const MAX_CREDENTIAL: usize = 256;

@@ -31,10 +31,10 @@ use crate::session::{ClientSource, ConnectRequest};
 use crate::transport::actix_ws;
 use handler::{bare, plain};
 use handshake::AcceptedHandshake;
-use peerbroker_broker::config::Dialect;
-use peerbroker_broker::events::{Count, Event, Mistake, Refused};
-use peerbroker_broker::protocols::nostr;
+use peerbroker_config::Dialect;
 use peerbroker_core::vocabulary::{ApiKey, RealmKind, Refusal};
+use peerbroker_events::{Count, Event, Mistake, Refused};
+use peerbroker_protocols::nostr;
 use routes::Route;
 
 pub(crate) use handler::Mounted;

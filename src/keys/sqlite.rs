@@ -10,7 +10,7 @@ use rusqlite::{Connection, Row, Transaction, TransactionBehavior, params};
 
 use super::{Change, HOUR, Key, KeyError, KeyStore, Settings};
 use file::{FileIds, Opened, at};
-use peerbroker_broker::config::Ban;
+use peerbroker_config::Ban;
 use peerbroker_core::vocabulary::ApiKey;
 
 pub use file::{DatabaseError, FILE_NAME, Problem};

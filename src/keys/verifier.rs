@@ -19,8 +19,8 @@ use verifying_keys::VerifyingKeys;
 use webhook::Webhook;
 
 use crate::keys::{Auth, JwtKey};
-use peerbroker_broker::events::Mistake;
 use peerbroker_core::vocabulary::{ApiKey, PeerId, Refusal, RoomRights, Token};
+use peerbroker_events::Mistake;
 
 pub use error::BadAuth;
 pub(crate) use error::Denied;

@@ -16,11 +16,11 @@ use tokio::sync::mpsc::error::SendError;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::{JoinSet, spawn_local};
 
-use peerbroker_broker::events::{Events, PeerAddress};
-use peerbroker_broker::protocols::peerjs::{self, app};
-use peerbroker_broker::router::PeerHandle;
 use peerbroker_core::clock::{Clock, Instant};
 use peerbroker_core::vocabulary::{AddressPrefix, ApiKey, AppRefusal, ConnId, PeerId};
+use peerbroker_events::{Events, PeerAddress};
+use peerbroker_protocols::peerjs::{self, app};
+use peerbroker_router::PeerHandle;
 
 /// Most bytes of a payload.
 const MAX_PAYLOAD_BYTES: usize = 64 << 10;

@@ -8,11 +8,11 @@ use tokio::time::timeout;
 
 use super::Node;
 use crate::cluster::Holding;
-use peerbroker_broker::protocols::client::{Answer, Ask};
-use peerbroker_broker::protocols::key_state::KeyState;
-use peerbroker_broker::protocols::names::{Claimed, SeatState, Seated};
-use peerbroker_broker::router::PeerHandle;
 use peerbroker_core::vocabulary::NameKind;
+use peerbroker_protocols::client::{Answer, Ask};
+use peerbroker_protocols::key_state::KeyState;
+use peerbroker_protocols::names::{Claimed, SeatState, Seated};
+use peerbroker_router::PeerHandle;
 
 /// Time for which a claim of a name waits for the other nodes.
 const CLAIM_TIMEOUT: Duration = Duration::from_secs(4);

@@ -11,11 +11,11 @@ use utoipa::ToSchema;
 use super::{Node, tenant};
 use crate::cluster::Whereabouts;
 use crate::cluster::packet::{NodeAnswer, Question};
-use peerbroker_broker::events::{Count, Outcome, PeerAddress};
-use peerbroker_broker::protocols::peerjs::{self, app};
-use peerbroker_broker::router::{Holder, Routed};
 use peerbroker_core::address::Network;
 use peerbroker_core::vocabulary::{ApiKey, ConnId, ConnectionKind, DropReason, PeerId, RealmKind};
+use peerbroker_events::{Count, Outcome, PeerAddress};
+use peerbroker_protocols::peerjs::{self, app};
+use peerbroker_router::{Holder, Routed};
 
 /// Most entries that one node answers at a time.
 const MAX_PAGE: usize = 10_000;

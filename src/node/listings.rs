@@ -48,7 +48,7 @@ mod tests {
     use tokio::sync::oneshot;
 
     use super::*;
-    use peerbroker_broker::config::ClusterConfig;
+    use peerbroker_config::ClusterConfig;
     use peerbroker_core::clock::Clock;
 
     fn page(after: &str) -> Question {

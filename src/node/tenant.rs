@@ -7,10 +7,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use arc_swap::{ArcSwap, Guard};
 
 use crate::keys::{Key, Policy, unix_time};
-use peerbroker_broker::protocols::key_state::{Common, KeyState};
-use peerbroker_broker::protocols::root::Guests;
-use peerbroker_broker::router::{PeerHandle, Realm, Routed};
 use peerbroker_core::vocabulary::{CloseReason, Frame, MessageKind, PeerId, RealmKind};
+use peerbroker_protocols::key_state::{Common, KeyState};
+use peerbroker_protocols::root::Guests;
+use peerbroker_router::{PeerHandle, Realm, Routed};
 
 /// Precision of the time of the last use, in seconds.
 const USED_PRECISION: u64 = 60;

@@ -7,7 +7,7 @@ use std::sync::{Arc, Weak};
 use crate::cluster::{LocalNode, Membership};
 use crate::keys::KeyStore;
 pub use error::BadRedis;
-use peerbroker_broker::config::RedisAddress;
+use peerbroker_config::RedisAddress;
 use peerbroker_core::threads::Threads;
 
 /// Fails: this build has no Redis.

@@ -16,7 +16,7 @@ use crate::cluster::{
     Backplane, Claim, ClaimOutcome, Entity, Granted, InboxEntry, KnownNode, Locate, Name, NodeCard, Owner,
     Position, RegisterOutcome, Registration, Renewal, Unavailable,
 };
-use peerbroker_broker::config::RedisAddress;
+use peerbroker_config::RedisAddress;
 use peerbroker_core::vocabulary::{ApiKey, ConnId, ConnectionKind, NodeId};
 
 /// The lowest fence of a claim. Claims have the time in microseconds, which is far above; connections that were opened

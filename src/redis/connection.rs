@@ -25,7 +25,7 @@ use tokio::time::timeout;
 
 use super::error::{BadRedis, CA, CERT, KEY};
 use crate::{files, tls};
-use peerbroker_broker::config::RedisAddress;
+use peerbroker_config::RedisAddress;
 
 /// Part of the crate's error for a certificate that is no authority.
 const BAD_ANCHOR: &str = "trust anchors";

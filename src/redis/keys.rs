@@ -16,7 +16,7 @@ use super::reconnecting::{ReconnectingConnection, RedisClient as _};
 use super::{PREFIX, TIMEOUT};
 use crate::cluster::Unavailable;
 use crate::keys::{Change, Key, KeyError, KeyStore, SignupCount};
-use peerbroker_broker::config::{Ban, RedisAddress};
+use peerbroker_config::{Ban, RedisAddress};
 use peerbroker_core::threads::{self, caught};
 use peerbroker_core::vocabulary::ApiKey;
 

@@ -13,7 +13,7 @@ use tokio::time::timeout;
 use super::connection::{Call, Connection, Target, check_redis, plain, shown};
 use super::error::BadRedis;
 use crate::cluster::Unavailable;
-use peerbroker_broker::config::RedisAddress;
+use peerbroker_config::RedisAddress;
 
 #[derive(Clone)]
 struct Open {

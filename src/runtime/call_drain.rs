@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::Runtime;
 use super::ended_calls;
-use peerbroker_broker::events::counted;
+use peerbroker_events::counted;
 
 /// Interval at which open calls are counted.
 const STEP: Duration = Duration::from_millis(100);

@@ -7,11 +7,11 @@ use std::sync::Arc;
 use dashmap::DashMap;
 use parking_lot::Mutex;
 
-use peerbroker_broker::events::{ConnectionReport, Reported};
-use peerbroker_broker::limits::LimitExceeded;
 use peerbroker_core::clock::Instant;
 use peerbroker_core::rate_limit::RateLimit;
 use peerbroker_core::vocabulary::{AddressPrefix, ApiKey, Limit};
+use peerbroker_events::{ConnectionReport, Reported};
+use peerbroker_limits::LimitExceeded;
 
 /// Reports per second of one address. Behind one address may be a class, each of its pages with connections to all others.
 const PER_SECOND: u32 = 20;
@@ -193,7 +193,7 @@ pub(crate) fn sum<'a>(steps: impl IntoIterator<Item = &'a Step>) -> BTreeMap<Rep
 
 #[cfg(test)]
 mod tests {
-    use peerbroker_broker::events::{ReportedReason, ReportedWay};
+    use peerbroker_events::{ReportedReason, ReportedWay};
 
     use super::*;
 

@@ -21,12 +21,12 @@ use crate::keys::{
 use crate::node::{NextKeys, Node};
 use crate::webhooks::{BadWebhook, check_webhook};
 use bans::{MAX_BANS, OperatorBans};
-use peerbroker_broker::config::{Ban, CrowdedRoom, KeySignup};
-use peerbroker_broker::events::{Actor, Event, KeyEvent, KeysEvent, PeerAddress, counted};
-use peerbroker_broker::limits::{GuessLimiter, LimitExceeded, SignupLimiter, address_text};
+use peerbroker_config::{Ban, CrowdedRoom, KeySignup};
 use peerbroker_core::clock::{Instant, millis};
 use peerbroker_core::threads::caught;
 use peerbroker_core::vocabulary::{ApiKey, Limit, PeerId, printable};
+use peerbroker_events::{Actor, Event, KeyEvent, KeysEvent, PeerAddress, counted};
+use peerbroker_limits::{GuessLimiter, LimitExceeded, SignupLimiter, address_text};
 
 const HOURS_A_DAY: u64 = 24;
 
@@ -691,9 +691,9 @@ mod tests {
     use super::*;
     use crate::keys::RelayMode;
     use crate::keys::memory::MemoryKeys;
-    use peerbroker_broker::config::{Config, LiveConfig};
-    use peerbroker_broker::events::Events;
+    use peerbroker_config::{Config, LiveConfig};
     use peerbroker_core::clock::Clock;
+    use peerbroker_events::Events;
     use std::sync::Barrier;
     use std::sync::atomic::{AtomicUsize, Ordering};
     use std::thread;

@@ -16,8 +16,8 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
 use super::Runtime;
-use peerbroker_broker::events::counted;
 use peerbroker_core::vocabulary::ApiKey;
+use peerbroker_events::counted;
 
 /// Pause after an error, such as that of a socket that the server before this one still has.
 const RETRY_DELAY: Duration = Duration::from_millis(500);

@@ -5,7 +5,7 @@ use std::io;
 use log::kv::Value;
 use log::{Level, Record};
 
-use peerbroker_broker::events::{Event, Events, Notice, Row};
+use peerbroker_events::{Event, Events, Notice, Row};
 
 /// The log's target for all that is done by people.
 const AUDIT: &str = "peerbroker::audit";

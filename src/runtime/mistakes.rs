@@ -11,7 +11,7 @@ use parking_lot::Mutex;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use peerbroker_broker::events::{Notice, counted};
+use peerbroker_events::{Notice, counted};
 use table::MistakeText;
 
 pub(crate) use table::mistake_words;

@@ -22,8 +22,8 @@ use crate::transport::client_stream::ClientStream;
 use crate::transport::connection::{Connection, REQUEST_TIMEOUT, is_tls};
 use crate::transport::proxy_protocol;
 use crate::transport::tls_stream::{TlsStream, is_http};
-use peerbroker_broker::events::Mistake;
 use peerbroker_core::descriptors;
+use peerbroker_events::Mistake;
 
 /// The answer of actix-http to a head that is late, for clients that send nothing.
 const TOO_LATE: &[u8] = b"HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use super::inherited::BadSocket;
 use crate::acme::AcmeError;
 use crate::tls::TlsError;
-use peerbroker_broker::config::BadStaticDir;
+use peerbroker_config::BadStaticDir;
 
 /// The reason why a server does not start.
 #[derive(Debug, thiserror::Error)]

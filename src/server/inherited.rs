@@ -12,9 +12,9 @@ use crate::system;
 pub struct InheritedSockets {
     /// For clients, instead of [`Listen::port`](crate::Listen).
     pub main: Option<TcpListener>,
-    /// For the operator's API, instead of the port of [`ListenOps`](peerbroker_broker::config::ListenOps).
+    /// For the operator's API, instead of the port of [`ListenOps`](peerbroker_config::ListenOps).
     pub ops: Option<TcpListener>,
-    /// For HTTP-01, instead of the port of [`AcmeConfig`](peerbroker_broker::config::AcmeConfig).
+    /// For HTTP-01, instead of the port of [`AcmeConfig`](peerbroker_config::AcmeConfig).
     pub http: Option<TcpListener>,
 }
 

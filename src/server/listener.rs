@@ -14,8 +14,8 @@ use super::unix_socket::SocketName;
 use super::workers::Workers;
 use crate::runtime::Runtime;
 use crate::system;
-use peerbroker_broker::config::DEFAULT_HOST;
-use peerbroker_broker::events::counted;
+use peerbroker_config::DEFAULT_HOST;
+use peerbroker_events::counted;
 
 /// Time limit for a TCP handshake that has begun when the server leaves its port. Less than the second after which clients try
 /// again (RFC 6298, section 2).

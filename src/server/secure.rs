@@ -17,8 +17,8 @@ use crate::tls::{self, ACME_ALPN, CertificateSource, Certificates, Handshake, Re
 use crate::transport::client_stream::ClientStream;
 use crate::transport::connection::REQUEST_TIMEOUT;
 use crate::transport::tls_stream::{NoTls, TlsStream};
-use peerbroker_broker::config::{Listen, TlsFiles};
-use peerbroker_broker::events::{Event, Events, Mistake};
+use peerbroker_config::{Listen, TlsFiles};
+use peerbroker_events::{Event, Events, Mistake};
 
 /// The protocol that clients of TURN may offer (RFC 7443, section 3).
 const TURN_ALPN: &[u8] = b"stun.turn";

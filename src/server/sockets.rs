@@ -11,7 +11,7 @@ use std::task::{Context, Poll};
 use super::error::StartError;
 use super::unix_socket::{SocketName, UnixSocket};
 use crate::transport::client_stream::ClientStream;
-use peerbroker_broker::config::Listen;
+use peerbroker_config::Listen;
 
 /// A socket besides the port. It is bound, and no client finds it yet. Another kind is a variant.
 pub(super) enum BoundSocket {

@@ -10,7 +10,7 @@ use tokio::task::{LocalSet, spawn_local};
 use tokio::time::{Instant, timeout};
 
 use super::*;
-use peerbroker_broker::config::{Config, Limits, ProxySecret, TlsFiles};
+use peerbroker_config::{Config, Limits, ProxySecret, TlsFiles};
 
 /// A client of a server that answers every request with `ok`. Its address is one of a trusted proxy, if there are any.
 async fn client(broker: &PeerBroker) -> DuplexStream {

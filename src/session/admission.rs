@@ -8,17 +8,17 @@ use crate::cluster::Whereabouts;
 use crate::keys::verifier::{Claimant, Denied};
 use crate::keys::{Auth, Policy, Proof, unix_time};
 use crate::node::{Node, Tenant};
-use peerbroker_broker::events::{ClientMistake, Count, Event, Mistake, Refused};
-use peerbroker_broker::limits::ConnectionPermit;
-use peerbroker_broker::protocols::client::{Protocol, unguessable};
-use peerbroker_broker::protocols::key_state::KeyState;
-use peerbroker_broker::protocols::pipes::Pipes;
-use peerbroker_broker::protocols::query::values;
-use peerbroker_broker::router::{ConnectionInfo, Realm};
 use peerbroker_core::address::{Locality, Network};
 use peerbroker_core::vocabulary::{
     ApiKey, ClientVersion, NameKind, PeerId, PipeId, RealmKind, Refusal, Token,
 };
+use peerbroker_events::{ClientMistake, Count, Event, Mistake, Refused};
+use peerbroker_limits::ConnectionPermit;
+use peerbroker_protocols::client::{Protocol, unguessable};
+use peerbroker_protocols::key_state::KeyState;
+use peerbroker_protocols::pipes::Pipes;
+use peerbroker_protocols::query::values;
+use peerbroker_router::{ConnectionInfo, Realm};
 
 /// The parameters in the query of a PeerJS client.
 #[derive(Debug)]

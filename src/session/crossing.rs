@@ -17,10 +17,10 @@ use super::open::OpenSession;
 use super::run::READS_PER_TURN;
 use crate::outbound::{Bounds, HttpClient, Reach};
 use crate::transport::{self, Socket, SocketEvent};
-use peerbroker_broker::protocols::names::{Seat, SeatState};
-use peerbroker_broker::protocols::pipes::{Bridge, MAX_MESSAGE, WayThere};
-use peerbroker_broker::router::{Disconnect, Outbox, Outgoing};
 use peerbroker_core::vocabulary::{EndId, Fragment, Frame, FrameIn, Opcode, PipeId, Refusal};
+use peerbroker_protocols::names::{Seat, SeatState};
+use peerbroker_protocols::pipes::{Bridge, MAX_MESSAGE, WayThere};
+use peerbroker_router::{Disconnect, Outbox, Outgoing};
 
 /// Time for another node to take an end.
 const CROSSING_TIMEOUT: Duration = Duration::from_secs(5);

@@ -5,19 +5,19 @@ use std::sync::Arc;
 
 use crate::descriptions::{self, ANYBODY, Signal};
 use crate::node::{Client as Sender, Message as Seen, Node};
-use peerbroker_broker::protocols::client::{
+use peerbroker_core::vocabulary::{Limit, PeerId, RealmKind};
+use peerbroker_protocols::client::{
     AppRequest, Ask, Context, Description, Effect, Effects, Lost, Message, Protocol, Publication,
     report_mistake,
 };
-use peerbroker_broker::protocols::key_state::KeyState;
-use peerbroker_broker::protocols::mistakes::{self, InVain};
-use peerbroker_broker::protocols::peerjs::{Kind, app};
-use peerbroker_broker::protocols::pipes::Pipes;
-use peerbroker_broker::protocols::signal::SignalKind;
-use peerbroker_broker::protocols::topics;
-use peerbroker_broker::rooms::{Read, Requester};
-use peerbroker_broker::router::{Flush, MESSAGES, PeerHandle};
-use peerbroker_core::vocabulary::{Limit, PeerId, RealmKind};
+use peerbroker_protocols::key_state::KeyState;
+use peerbroker_protocols::mistakes::{self, InVain};
+use peerbroker_protocols::peerjs::{Kind, app};
+use peerbroker_protocols::pipes::Pipes;
+use peerbroker_protocols::signal::SignalKind;
+use peerbroker_protocols::topics;
+use peerbroker_rooms::{Read, Requester};
+use peerbroker_router::{Flush, MESSAGES, PeerHandle};
 
 /// The part of a session's loop in which its client handles something.
 pub struct Turn<'a> {

@@ -13,10 +13,10 @@ use super::admission::{ConnectRequest, Rejection};
 use super::open::OpenSession;
 use crate::node::Node;
 use crate::transport::Socket;
-use peerbroker_broker::protocols::peerjs;
-use peerbroker_broker::router::Disconnect;
-use peerbroker_broker::router::{Outbox, Outgoing};
 use peerbroker_core::vocabulary::{CloseReason, Frame, PIPE_REFUSED, RealmKind, Refusal};
+use peerbroker_protocols::peerjs;
+use peerbroker_router::Disconnect;
+use peerbroker_router::{Outbox, Outgoing};
 
 /// Reads at full speed while a connection closes. A well-behaved client needs fewer.
 const FREE_READS: usize = 4;

@@ -9,7 +9,7 @@ use std::cell::Cell;
 use std::time::Instant;
 
 use crate::node::Node;
-use peerbroker_broker::router::Flush;
+use peerbroker_router::Flush;
 
 /// The flushes that sessions of a worker have left to do.
 #[derive(Default)]

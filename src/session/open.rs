@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use crate::node::Node;
-use peerbroker_broker::limits::ConnectionPermit;
+use peerbroker_limits::ConnectionPermit;
 
 /// Counts a WebSocket, or a stream, for as long as it is served.
 pub(super) struct OpenSession {

@@ -9,12 +9,12 @@ use super::admission::{ClientSource, admit_end, tenant_of_end};
 use super::crossing::Crossing;
 use super::open::OpenSession;
 use crate::cluster::{Holding, Membership};
-use peerbroker_broker::protocols::client::unguessable;
-use peerbroker_broker::protocols::key_state::KeyState;
-use peerbroker_broker::protocols::names::Seated;
-use peerbroker_broker::protocols::pipes::{Attach, NO_WAY, Pipes, Reserved, Ticket, WayThere};
-use peerbroker_broker::protocols::query::{PIPE, values};
 use peerbroker_core::vocabulary::{EndId, NameKind, PeerId, PipeId, Refusal};
+use peerbroker_protocols::client::unguessable;
+use peerbroker_protocols::key_state::KeyState;
+use peerbroker_protocols::names::Seated;
+use peerbroker_protocols::pipes::{Attach, NO_WAY, Pipes, Reserved, Ticket, WayThere};
+use peerbroker_protocols::query::{PIPE, values};
 
 /// Time for which a claim of a pipe waits for the other nodes.
 const CLAIM_TIMEOUT: Duration = Duration::from_secs(4);

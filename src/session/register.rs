@@ -11,12 +11,12 @@ use super::open::OpenSession;
 use crate::cluster::{ClaimedName, OpenRequest};
 use crate::node::Node;
 use crate::transport::Socket;
-use peerbroker_broker::events::Count;
-use peerbroker_broker::protocols::client::Protocol;
-use peerbroker_broker::protocols::key_state::KeyState;
-use peerbroker_broker::router::{IdLease, Outbox, RegisterRefusal, RegisterRequest};
 use peerbroker_core::clock::Instant;
 use peerbroker_core::vocabulary::{Frame, Limit, Refusal};
+use peerbroker_events::Count;
+use peerbroker_protocols::client::Protocol;
+use peerbroker_protocols::key_state::KeyState;
+use peerbroker_router::{IdLease, Outbox, RegisterRefusal, RegisterRequest};
 
 /// Interval of the check if a client that waits for an id has left.
 const LOOK_INTERVAL: Duration = Duration::from_millis(250);

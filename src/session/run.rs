@@ -18,13 +18,13 @@ use super::register::{Registered, register_session};
 use crate::descriptions::without_addresses;
 use crate::node::{Awaited, Node};
 use crate::transport::{self, Socket, SocketEvent};
-use peerbroker_broker::events::{Count, Event};
-use peerbroker_broker::limits::{ConnectionPermit, QuotaShare};
-use peerbroker_broker::protocols::client::{Protocol, report_mistake};
-use peerbroker_broker::protocols::key_state::{KeyState, Pause, Spent};
-use peerbroker_broker::protocols::mistakes;
-use peerbroker_broker::router::{Departure, Disconnect, Flush, IdLease, MESSAGES, Outgoing, PeerHandle};
 use peerbroker_core::vocabulary::{AddressPrefix, CloseReason, Frame, GOING_AWAY, RealmKind};
+use peerbroker_events::{Count, Event};
+use peerbroker_limits::{ConnectionPermit, QuotaShare};
+use peerbroker_protocols::client::{Protocol, report_mistake};
+use peerbroker_protocols::key_state::{KeyState, Pause, Spent};
+use peerbroker_protocols::mistakes;
+use peerbroker_router::{Departure, Disconnect, Flush, IdLease, MESSAGES, Outgoing, PeerHandle};
 
 /// Reads before other tasks of the worker get their turn. Only a flood fills even one.
 pub(super) const READS_PER_TURN: usize = 2;

@@ -15,13 +15,13 @@ use crate::descriptions::without_addresses;
 use crate::node::Node;
 use crate::transport::Socket;
 use crate::transport::stream::{StreamBody, StreamSocket, stream};
-use peerbroker_broker::events::Count;
-use peerbroker_broker::limits::{ConnectionPermit, QuotaShare};
-use peerbroker_broker::protocols::client::Protocol as _;
-use peerbroker_broker::protocols::key_state::{KeyState, Spent};
-use peerbroker_broker::protocols::peerjs::PeerJs;
-use peerbroker_broker::router::{MESSAGES, PeerHandle, PendingRegistration, PostPermit};
 use peerbroker_core::vocabulary::{AddressPrefix, CloseReason, Limit, RealmKind, Refusal};
+use peerbroker_events::Count;
+use peerbroker_limits::{ConnectionPermit, QuotaShare};
+use peerbroker_protocols::client::Protocol as _;
+use peerbroker_protocols::key_state::{KeyState, Spent};
+use peerbroker_protocols::peerjs::PeerJs;
+use peerbroker_router::{MESSAGES, PeerHandle, PendingRegistration, PostPermit};
 
 /// Time for which a stream waits for the WebSocket that its client opens at the same time: only one of the two may get OPEN.
 const HEAD_START: Duration = Duration::from_secs(1);

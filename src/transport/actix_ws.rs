@@ -19,9 +19,9 @@ use futures_sink::Sink as _;
 
 use super::decoder::Decoder;
 use super::{OnEvent, Socket};
-use peerbroker_broker::router::Disconnect;
-use peerbroker_broker::router::Outbox;
 use peerbroker_core::vocabulary::{Fragment, Frame, FrameIn, Opcode};
+use peerbroker_router::Disconnect;
+use peerbroker_router::Outbox;
 
 /// A WebSocket that uses actix-ws.
 pub(crate) struct ActixSocket {

@@ -12,8 +12,8 @@ use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf, Ready};
 use tokio::net::UnixStream;
 use tokio::net::{TcpStream, tcp};
 
-use peerbroker_broker::router::Writer;
 use peerbroker_core::descriptors;
+use peerbroker_router::Writer;
 
 /// A connection of a client.
 pub(crate) enum ClientStream {

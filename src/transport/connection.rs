@@ -23,8 +23,8 @@ use tokio::time::{Instant, Sleep, sleep};
 use super::TakeOver;
 use super::client_stream::ClientStream;
 use super::upgrade::{Io, Upgradable};
-use peerbroker_broker::limits::ConnectionPermit;
-use peerbroker_broker::router::Writer;
+use peerbroker_limits::ConnectionPermit;
+use peerbroker_router::Writer;
 
 /// Time for which a client may read nothing of a response.
 const STALL: Duration = Duration::from_secs(10);

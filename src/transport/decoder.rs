@@ -10,8 +10,8 @@ mod tests;
 
 use super::message_buffer::{MessageBuffer, MessageLimits};
 use super::{Flow, OnEvent, SocketEvent, message};
-use peerbroker_broker::router::Disconnect;
 use peerbroker_core::vocabulary::{CloseReason, Fragment, is_close_code};
+use peerbroker_router::Disconnect;
 
 /// Turns a client's bytes into [`SocketEvent`]s (RFC 6455, section 5).
 ///

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use peerbroker_broker::limits::{ConnectionPermit, Quota, QuotaShare};
-use peerbroker_broker::router::Disconnect;
 use peerbroker_core::vocabulary::CloseReason;
+use peerbroker_limits::{ConnectionPermit, Quota, QuotaShare};
+use peerbroker_router::Disconnect;
 
 /// The size limit of one message, and the quota of all unfinished messages.
 #[derive(Clone)]

@@ -17,10 +17,10 @@ use tokio::time::{Sleep, sleep};
 
 use super::connection::ConnectionState;
 use super::{OnEvent, Socket};
-use peerbroker_broker::router::Disconnect;
-use peerbroker_broker::router::{Outbox, PeerHandle};
 use peerbroker_core::clock::{Clock, Instant};
 use peerbroker_core::vocabulary::{ConnectionKind, Frame, Opcode};
+use peerbroker_router::Disconnect;
+use peerbroker_router::{Outbox, PeerHandle};
 
 /// Number of zeros in the first line.
 const PADDING: usize = 2048;

@@ -17,9 +17,9 @@ use super::client_stream::{ClientStream, ReadHalf};
 use super::decoder::Decoder;
 use super::tls_stream::TlsStream;
 use super::{OnEvent, Socket};
-use peerbroker_broker::router::Disconnect;
-use peerbroker_broker::router::{Outbox, Writer};
 use peerbroker_core::vocabulary::Frame;
+use peerbroker_router::Disconnect;
+use peerbroker_router::{Outbox, Writer};
 
 /// Maximum bytes per read. All connections of a worker share one buffer of this size.
 const SCRATCH: usize = 64 << 10;

@@ -14,9 +14,9 @@ use jiff::Timestamp;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use peerbroker_broker::events::Event;
 use peerbroker_core::clock::Instant;
 use peerbroker_core::vocabulary::{AddressPrefix, ApiKey, ConnId, PeerId};
+use peerbroker_events::Event;
 
 /// The pauses before each further attempt, in seconds.
 const RETRY_DELAYS: &[u64] = &[5, 30, 2 * 60, 10 * 60, 30 * 60, 60 * 60, 2 * 60 * 60];

@@ -15,8 +15,8 @@ use tokio::time::timeout;
 use super::queues::Outcome;
 use crate::keys::{Webhook, WebhookSecret};
 use crate::outbound::{Bounds, HttpClient, IncomingResponse, NoAnswer, Reach, parse_url, retry_after};
-use peerbroker_broker::events::{Event, Row, WebhookEvent};
 use peerbroker_core::vocabulary::{ConnId, printable};
+use peerbroker_events::{Event, Row, WebhookEvent};
 
 /// The timeout of a request, from DNS to the end of the answer. Standard Webhooks recommends 15 to 30 s.
 const TIMEOUT: Duration = Duration::from_secs(15);
@@ -237,8 +237,8 @@ mod tests {
     use standardwebhooks::Webhook as Library;
 
     use super::*;
-    use peerbroker_broker::events::{Actor, KeyEvent};
     use peerbroker_core::vocabulary::ApiKey;
+    use peerbroker_events::{Actor, KeyEvent};
 
     #[test]
     fn the_published_library_accepts_the_signature_of_each_secret_and_no_other() {

@@ -15,10 +15,10 @@ use super::queues::{Consumer, Delivery, Outcome, Queues, Step, WebhookTotals};
 use super::sender::{Attempt, Names, Sender, Signed, body, checked_url};
 use crate::keys::Webhook;
 use crate::node::Node;
-use peerbroker_broker::config::LiveConfig;
-use peerbroker_broker::events::{Event, WebhookEvent, counted};
+use peerbroker_config::LiveConfig;
 use peerbroker_core::clock::{Clock, Instant};
 use peerbroker_core::threads::Threads;
+use peerbroker_events::{Event, WebhookEvent, counted};
 
 /// Time for which the end of the server waits for its last events.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(10);

@@ -34,7 +34,7 @@ fn heard(more: &[&str]) -> (Vec<String>, Vec<String>) {
     }
     let args = [&["--ops_port", "0", "--data_dir", &data_dir], more].concat();
     let mut program =
-        Program::start_with_env(&args, &[("RUST_LOG", "peerbroker=trace,peerbroker_broker=trace")]);
+        Program::start_with_env(&args, &[("RUST_LOG", "peerbroker=trace,peerbroker_router=trace")]);
     let (api, _) = program.expect_api();
     let secret = json!({"method": "jwt", "kind": "secret", "value": "x".repeat(32)});
     assert_eq!(api.post("/api/keys", &json!({"key": "jwt", "auth": secret})).status, 201);
@@ -147,7 +147,7 @@ fn no_text_of_anybody_forges_a_line_of_the_log_in_json() {
 #[test]
 fn no_message_of_a_client_forges_or_floods_a_line_of_the_log() {
     let mut program =
-        Program::start_with_env(&[], &[("RUST_LOG", "peerbroker=trace,peerbroker_broker=trace")]);
+        Program::start_with_env(&[], &[("RUST_LOG", "peerbroker=trace,peerbroker_router=trace")]);
     for text in [&forgeries()[forgeries().len() - 1], &format!("a\u{2028}{FORGED}"), &"x".repeat(500_000)] {
         for (target, message) in [
             ("/", json!({"action": text})),

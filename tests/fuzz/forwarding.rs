@@ -7,10 +7,10 @@ use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use super::{object, text_of};
-use peerbroker_broker::protocols::signal::SignalKind;
-use peerbroker_broker::protocols::{matchbox, rxdb, topics, tracker};
-use peerbroker_broker::rooms::{Change, RoomFrames, Said};
 use peerbroker_core::vocabulary::Frame;
+use peerbroker_protocols::signal::SignalKind;
+use peerbroker_protocols::{matchbox, rxdb, topics, tracker};
+use peerbroker_rooms::{Change, RoomFrames, Said};
 
 /// An id that has to be escaped.
 const SENDER: &str = "sen\"der\n";

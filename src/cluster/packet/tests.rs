@@ -1,8 +1,8 @@
 //! Tests of packets: the bytes of the first version, and packets of newer and older ones.
 
 use super::*;
-use peerbroker_broker::rooms::{GoneNews, MemberNews, MessageNews, OpenedNews, PrivateNews, SwarmNews};
 use peerbroker_core::vocabulary::RealmKind;
+use peerbroker_rooms::{GoneNews, MemberNews, MessageNews, OpenedNews, PrivateNews, SwarmNews};
 
 fn header(from: NodeId, number: u64) -> Vec<u8> {
     let mut batch = vec![0; HEADER];

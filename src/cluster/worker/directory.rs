@@ -21,12 +21,12 @@ use crate::cluster::membership::{
 };
 use crate::cluster::packet::{NodeAnswer, Packet, Question};
 use crate::cluster::{Backplane, Claim, ClaimOutcome, Entity, Granted, Locate, Name, Owner, Whereabouts};
-use peerbroker_broker::events::PeerAddress;
-use peerbroker_broker::router::{ClaimedId, Located, Realm, RemotePeers};
 use peerbroker_core::clock::millis;
 use peerbroker_core::vocabulary::{
     CloseReason, ConnectionKind, Frame, NameKind, NodeId, PeerId, RealmKind, Refusal,
 };
+use peerbroker_events::PeerAddress;
+use peerbroker_router::{ClaimedId, Located, Realm, RemotePeers};
 
 /// Time for which a claim waits for an older connection to end, and then for the messages that its node had.
 const YIELD_TIMEOUT: Duration = Duration::from_secs(2);

@@ -10,9 +10,9 @@ use super::{RETRY_DELAY, Worker};
 use crate::cluster::membership::{Held, Holding, Posted, digest};
 use crate::cluster::packet::{NameRef, NodeAnswer, OwnedName, Packet, Question};
 use crate::cluster::{Backplane, Claim, ClaimOutcome, Entity, Granted, Name, Owner, TokenDigest};
-use peerbroker_broker::protocols::names::{GivenSeat, NO_SUCH_NAME, NameHolder, SeatState, Seating};
-use peerbroker_broker::router::{PeerHandle, Realm};
 use peerbroker_core::vocabulary::{ConnId, ConnectionKind, NameKind, NodeId, PeerId};
+use peerbroker_protocols::names::{GivenSeat, NO_SUCH_NAME, NameHolder, SeatState, Seating};
+use peerbroker_router::{PeerHandle, Realm};
 
 impl<B: Backplane> Worker<B> {
     /// Claims a name that a client holds.

@@ -17,11 +17,11 @@ use crate::cluster::{
     Backplane, Entity, Granted, KnownNode, Name, NodeCard, Owner, RegisterOutcome, Registration, Renewal,
     Unavailable,
 };
-use peerbroker_broker::config::{ClusterConfig, Degraded};
-use peerbroker_broker::events::ClusterEvent;
-use peerbroker_broker::router::{Holder, Realm};
+use peerbroker_config::{ClusterConfig, Degraded};
 use peerbroker_core::clock::{LeaseInstant, UnixMillis};
 use peerbroker_core::vocabulary::{CloseReason, ConnId, ConnectionKind, NodeId};
+use peerbroker_events::ClusterEvent;
+use peerbroker_router::{Holder, Realm};
 
 /// Interval at which a node tries to join.
 const JOIN_INTERVAL: Duration = Duration::from_millis(250);

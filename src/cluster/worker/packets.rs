@@ -14,12 +14,12 @@ use crate::cluster::link::{Arrival, Outbound};
 use crate::cluster::membership::{Membership, name_of, name_of_peer};
 use crate::cluster::packet::{Batch, MovedMember, NameRef, NodeAnswer, OwnedName, Packet, Question};
 use crate::cluster::{Backplane, Entity, InboxEntry};
-use peerbroker_broker::events::{ClusterEvent, PeerAddress};
-use peerbroker_broker::router::{Flush, ForwardOutcome, Outgoing, Realm, Receipt, Reporter};
 use peerbroker_core::clock::Instant;
 use peerbroker_core::vocabulary::{
     CloseReason, ConnId, Frame, MessageKind, NameKind, NodeId, Owner, PeerId, RealmKind,
 };
+use peerbroker_events::{ClusterEvent, PeerAddress};
+use peerbroker_router::{Flush, ForwardOutcome, Outgoing, Realm, Receipt, Reporter};
 
 /// Time for which one read waits for a batch.
 const WAIT: Duration = Duration::from_secs(1);

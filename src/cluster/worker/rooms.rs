@@ -8,9 +8,9 @@ use super::{LocalNode, Worker};
 use crate::cluster::membership::packet_of;
 use crate::cluster::packet::{MovedMember, Packet};
 use crate::cluster::{Backplane, KnownNode};
-use peerbroker_broker::rooms::{News, Replicated};
-use peerbroker_broker::router::Flush;
 use peerbroker_core::vocabulary::{NodeId, RealmKind};
+use peerbroker_rooms::{News, Replicated};
+use peerbroker_router::Flush;
 
 impl<B: Backplane> Worker<B> {
     /// Lists this node's members to living nodes that do not know them, and forgets those of nodes that have died.

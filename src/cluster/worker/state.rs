@@ -11,12 +11,12 @@ use tokio::task::JoinSet;
 use crate::cluster::link::{Arrival, Inbound};
 use crate::cluster::packet::NodeAnswer;
 use crate::cluster::{Claim, ClaimOutcome, KnownNode, Name, Owner, Position};
-use peerbroker_broker::events::PeerAddress;
-use peerbroker_broker::protocols::names::GivenSeat;
-use peerbroker_broker::rooms::OwnList;
-use peerbroker_broker::router::{Flush, Outgoing};
 use peerbroker_core::clock::{Instant, LeaseInstant};
 use peerbroker_core::vocabulary::{ConnId, NodeId, PeerId, RealmKind};
+use peerbroker_events::PeerAddress;
+use peerbroker_protocols::names::GivenSeat;
+use peerbroker_rooms::OwnList;
+use peerbroker_router::{Flush, Outgoing};
 
 /// Interval at which all clients are registered again, in milliseconds. The backplane forgets them after an hour.
 const RECONCILE: u64 = 10 * 60 * 1000;

@@ -30,9 +30,9 @@ use super::state::{AdminState, Reply};
 use super::target::Target;
 use crate::keys::{KeyToken, unix_time};
 use crate::runtime::KEYS_UNREAD;
-use peerbroker_broker::config::{AdminToken, ApiTokens};
-use peerbroker_broker::limits::GuessSource;
+use peerbroker_config::{AdminToken, ApiTokens};
 use peerbroker_core::vocabulary::{ApiKey, printable};
+use peerbroker_limits::GuessSource;
 
 /// Time limit for a request, its body included.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);

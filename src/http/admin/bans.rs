@@ -13,7 +13,7 @@ use super::problem::Problem;
 use super::state::{AdminState, JsonResult, Reply, Search, actor, blocking};
 use super::target::Target;
 use crate::keys::unix_time;
-use peerbroker_broker::config::Ban;
+use peerbroker_config::Ban;
 use peerbroker_core::vocabulary::ApiKey;
 
 /// Most addresses of an answer.

@@ -12,8 +12,8 @@ use super::problem::Problem;
 use super::state::{AdminState, JsonResult};
 use super::target::OfKey;
 use crate::runtime::call_reports::{KeptReport, Step, sum};
-use peerbroker_broker::events::{ReportDetails, Reported, ReportedReason, ReportedWay};
 use peerbroker_core::clock::Instant;
+use peerbroker_events::{ReportDetails, Reported, ReportedReason, ReportedWay};
 
 /// Most reports of an answer.
 const MAX_REPORTS: usize = 50;

@@ -19,8 +19,8 @@ use crate::node::Node;
 use crate::runtime::Runtime;
 use crate::tls::Certificates;
 use crate::webhooks::WebhookTotals;
-use peerbroker_broker::events::{Buckets, Count, Counters, Events, Reported};
 use peerbroker_core::vocabulary::MessageKind;
+use peerbroker_events::{Buckets, Count, Counters, Events, Reported};
 
 /// Most keys with a separate value: those with the most clients.
 const MAX_KEYS: usize = 100;

@@ -4,7 +4,7 @@ use serde::de::{DeserializeOwned, Error as _};
 use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 
-use peerbroker_broker::config::Mistyped;
+use peerbroker_config::Mistyped;
 
 /// The body of a request: a JSON object. serde would read a struct from an array, too.
 pub(super) struct Object<T>(pub(super) T);

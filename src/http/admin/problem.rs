@@ -12,8 +12,8 @@ use utoipa::{IntoResponses, ToSchema};
 use super::object::in_plain_words;
 use crate::keys::{KeyError, TokenError};
 use crate::runtime::control::ControlError;
-use peerbroker_broker::limits::LimitExceeded;
 use peerbroker_core::vocabulary::InvalidName;
+use peerbroker_limits::LimitExceeded;
 
 const MEDIA_TYPE: &str = "application/problem+json";
 

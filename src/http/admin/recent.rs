@@ -9,8 +9,8 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::runtime::mistake_words;
-use peerbroker_broker::events::{CallFailure, CallPeers, Event, Events, Notice};
 use peerbroker_core::clock::{Clock, Instant};
+use peerbroker_events::{CallFailure, CallPeers, Event, Events, Notice};
 
 /// The newest events, which are kept. A message has no others.
 const MAX_EVENTS: usize = 100;

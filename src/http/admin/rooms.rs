@@ -12,8 +12,8 @@ use super::keys::tenant;
 use super::problem::Problem;
 use super::state::{AdminState, JsonResult, Page, Search, cut_to_page};
 use super::target::OfKey;
-use peerbroker_broker::rooms::Rooms;
 use peerbroker_core::vocabulary::RealmKind;
+use peerbroker_rooms::Rooms;
 
 /// A room.
 #[derive(Serialize, ToSchema)]

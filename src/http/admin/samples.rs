@@ -10,9 +10,9 @@ use utoipa::ToSchema;
 
 use super::recent::push;
 use crate::runtime::Runtime;
-use peerbroker_broker::events::{Count, Outcome};
 use peerbroker_core::clock::millis;
 use peerbroker_core::vocabulary::DropReason;
+use peerbroker_events::{Count, Outcome};
 
 /// The time from sample to sample.
 pub(super) const TICK: Duration = Duration::from_secs(1);

@@ -10,7 +10,7 @@ use super::problem::Problem;
 use super::recent::Recent;
 use super::samples::{Samples, TICK};
 use crate::runtime::{self, Runtime};
-use peerbroker_broker::events::Actor;
+use peerbroker_events::Actor;
 
 /// The state that all operations share.
 pub(crate) struct AdminState {

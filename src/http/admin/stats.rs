@@ -15,10 +15,10 @@ use super::state::{AdminState, JsonResult, Search, blocking};
 use crate::node::{Node, NodeCounts, NodeReport};
 use crate::runtime::{ConfigurationStats, KEYS_UNREAD, RecentMistake, Runtime};
 use crate::webhooks::WebhookTotals;
-use peerbroker_broker::events::Count;
-use peerbroker_broker::protocols::pipes::PipeReport;
 use peerbroker_core::clock::millis;
 use peerbroker_core::vocabulary::{CloseReason, MessageKind};
+use peerbroker_events::Count;
+use peerbroker_protocols::pipes::PipeReport;
 
 /// Current state of the server, and totals since its start.
 #[derive(Serialize, ToSchema)]

@@ -6,10 +6,10 @@ use super::not_found;
 use super::routes::Route;
 use crate::http::path;
 use crate::session::{ClientSource, ConnectRequest};
-use peerbroker_broker::events::Mistake;
-use peerbroker_broker::limits::ConnectionPermit;
-use peerbroker_broker::protocols::client::Protocol as _;
-use peerbroker_broker::protocols::{query, with_clients};
+use peerbroker_events::Mistake;
+use peerbroker_limits::ConnectionPermit;
+use peerbroker_protocols::client::Protocol as _;
+use peerbroker_protocols::{query, with_clients};
 
 /// A client that asks for a connection, in whatever way it comes: everything that counts, whether its request is one of HTTP/1 or not.
 pub(super) struct Arrival<'a> {

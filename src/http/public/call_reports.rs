@@ -10,8 +10,8 @@ use super::legacy::{refuse, too_many_requests};
 use super::{endpoint, peerjs};
 use crate::http::path::decode;
 use crate::session::ClientSource;
-use peerbroker_broker::events::{ConnectionReport, Count, Event, Reported};
 use peerbroker_core::vocabulary::Refusal;
+use peerbroker_events::{ConnectionReport, Count, Event, Reported};
 
 /// Most bytes of a report.
 const MAX_BYTES: usize = 4096;

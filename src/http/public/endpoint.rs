@@ -18,15 +18,15 @@ use crate::session::{self, ClientSource, ConnectRequest, Credentials};
 use crate::transport::connection::ConnectionState;
 use crate::transport::decoder::Decoder;
 use crate::transport::{MessageLimits, Socket};
-use peerbroker_broker::config::{Config, Dialect, Dialects};
-use peerbroker_broker::events::{Count, Event, Mistake, TurnedAway};
-use peerbroker_broker::limits::{ConnectionPermit, LimitExceeded};
-use peerbroker_broker::protocols::client::Protocol as _;
-use peerbroker_broker::protocols::peerjs::PeerJs;
-use peerbroker_broker::protocols::pipes;
-use peerbroker_broker::protocols::query::values;
-use peerbroker_broker::protocols::with_clients;
+use peerbroker_config::{Config, Dialect, Dialects};
 use peerbroker_core::vocabulary::{ApiKey, HandshakeRefusal, PeerId, RealmKind, Refusal};
+use peerbroker_events::{Count, Event, Mistake, TurnedAway};
+use peerbroker_limits::{ConnectionPermit, LimitExceeded};
+use peerbroker_protocols::client::Protocol as _;
+use peerbroker_protocols::peerjs::PeerJs;
+use peerbroker_protocols::pipes;
+use peerbroker_protocols::query::values;
+use peerbroker_protocols::with_clients;
 
 /// The name of `peerbroker doctor`: in `User-Agent`, and among the protocols that it offers over TLS (ALPN).
 const DOCTOR: &[u8] = b"peerbroker-doctor/";

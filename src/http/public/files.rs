@@ -17,7 +17,7 @@ use mime::Mime;
 use super::handler::{NO_CACHE, NOSNIFF, with};
 use crate::http::path::decode;
 use crate::{files, system};
-use peerbroker_broker::config::{Config, PrivateFile};
+use peerbroker_config::{Config, PrivateFile};
 
 /// The file that is served for a directory.
 const INDEX: &str = "index.html";

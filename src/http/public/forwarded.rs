@@ -9,7 +9,7 @@ use actix_web::http::header::{self, HeaderMap, HeaderName};
 use super::handler::Mounted;
 use crate::lan;
 use crate::runtime::Runtime;
-use peerbroker_broker::config::{ClientOptions, Config};
+use peerbroker_config::{ClientOptions, Config};
 use peerbroker_core::address::Locality;
 
 /// Longest host name that DNS allows.

@@ -13,7 +13,7 @@ use tokio::time::timeout;
 
 use crate::keys::Origin;
 use crate::runtime::Runtime;
-use peerbroker_broker::config::MountPath;
+use peerbroker_config::MountPath;
 
 /// A broker at a path: everything that handlers of requests need.
 pub(crate) struct Mounted {

@@ -25,10 +25,10 @@ use crate::http::path;
 use crate::session::ConnectRequest;
 use crate::transport::connection::ConnectionState;
 use crate::transport::upgrade::{Upgradable, Upgrade};
-use peerbroker_broker::config::Dialects;
-use peerbroker_broker::events::Count;
-use peerbroker_broker::limits::LimitExceeded;
+use peerbroker_config::Dialects;
 use peerbroker_core::vocabulary::{HandshakeRefusal, RealmKind};
+use peerbroker_events::Count;
+use peerbroker_limits::LimitExceeded;
 
 /// A handshake that opens a WebSocket.
 #[derive(Debug, PartialEq, Eq)]

@@ -7,7 +7,7 @@ use actix_web::{HttpRequest, HttpResponse, http::StatusCode};
 use rust_embed::RustEmbed;
 
 use super::handler::{Mounted, NO_STORE, NOSNIFF, with};
-use peerbroker_broker::config::{ClientOptions, Dialect};
+use peerbroker_config::{ClientOptions, Dialect};
 use peerbroker_core::vocabulary::labels;
 
 #[derive(RustEmbed)]

@@ -11,7 +11,7 @@ use super::{forwarded, html, peerjs};
 use crate::keys::{Key, KeyError};
 use crate::runtime::Runtime;
 use crate::runtime::control::{InvalidSignup, SignupError, SignupRequest};
-use peerbroker_broker::config::ClientOptions;
+use peerbroker_config::ClientOptions;
 use peerbroker_core::vocabulary::ApiKey;
 
 /// Most bytes of a submitted form.

@@ -18,8 +18,8 @@ use crate::runtime::Runtime;
 use crate::session::{self, Credentials, Posted};
 use crate::transport::connection::ConnectionState;
 use crate::transport::stream::HANDOVER;
-use peerbroker_broker::limits::LimitExceeded;
 use peerbroker_core::vocabulary::{HandshakeRefusal, Refusal};
+use peerbroker_limits::LimitExceeded;
 
 pub(super) async fn answer(
     runtime: &Runtime,

@@ -9,10 +9,10 @@ use super::html::Values;
 use super::routes::{self, Route};
 use super::{documents, endpoint, forwarded, html};
 use crate::session::{ClientSource, Credentials};
-use peerbroker_broker::config::{ClientOptions, Dialect};
-use peerbroker_broker::events::Mistake;
-use peerbroker_broker::protocols::{mistakes, peerjs};
+use peerbroker_config::{ClientOptions, Dialect};
 use peerbroker_core::vocabulary::{Address, printable};
+use peerbroker_events::Mistake;
+use peerbroker_protocols::{mistakes, peerjs};
 
 /// Most characters of the requested path that are shown.
 const MAX_SHOWN_CHARS: usize = 200;

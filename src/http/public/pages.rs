@@ -13,7 +13,7 @@ use super::html::{
     PRESET, QRCODE, ROOMS, ROOMS_MODULE, SHARE, Static, Values, offers_pipes, vendored,
 };
 use super::{docs, forwarded, html, key_signup, not_found, peerjs};
-use peerbroker_broker::config::Dialect;
+use peerbroker_config::Dialect;
 
 pub(crate) use super::cached::cached;
 pub(crate) use super::html::{Values as PageValues, prefers_html};

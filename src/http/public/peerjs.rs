@@ -16,10 +16,10 @@ use crate::keys::verifier::Denied;
 use crate::keys::{Discovery, IdStyle, Policy, RelayMode, Settings, unix_time};
 use crate::runtime::Runtime;
 use crate::transport::connection::ConnectionState;
-use peerbroker_broker::config::{ClientOptions, IceConfig, OwnIceServers};
-use peerbroker_broker::events::Mistake;
+use peerbroker_config::{ClientOptions, IceConfig, OwnIceServers};
 use peerbroker_core::address::Network;
 use peerbroker_core::vocabulary::{PeerId, RealmKind, RoomName};
+use peerbroker_events::Mistake;
 
 const ABOUT: &str = r#"{"name":"PeerJS Server","description":"A server side element to broker connections between PeerJS clients.","website":"https://peerjs.com/"}"#;
 
@@ -345,7 +345,7 @@ fn listed(config: &IceConfig, own: &OwnIceServers, here: &ClientOptions, key: &s
 #[cfg(test)]
 mod tests {
     use super::*;
-    use peerbroker_broker::config::{Config, TurnSecret};
+    use peerbroker_config::{Config, TurnSecret};
     use std::collections::HashSet;
 
     #[test]

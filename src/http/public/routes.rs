@@ -1,8 +1,8 @@
 //! The URLs of clients and pages.
 
-use peerbroker_broker::config::MountPath;
-use peerbroker_broker::protocols::peerjs;
+use peerbroker_config::MountPath;
 use peerbroker_core::vocabulary::{Address, Dialect};
+use peerbroker_protocols::peerjs;
 
 /// The endpoint of a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -19,8 +19,8 @@ use super::error::{BadAuth, Denied};
 use super::jwt;
 use crate::outbound::{Bounds, HttpClient, NoAnswer, Reach, parse_url};
 use crate::single_flight::SingleFlight;
-use peerbroker_broker::limits::Places;
 use peerbroker_core::vocabulary::{AddressPrefix, ApiKey, PeerId, RoomRights, Token};
+use peerbroker_limits::Places;
 
 /// Connections are not reused, because the worker that opened one may be busy or gone when another worker needs it. Answers are
 /// cached instead.

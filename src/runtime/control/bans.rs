@@ -7,8 +7,8 @@ use parking_lot::Mutex;
 use super::ControlError;
 use crate::keys::{KeyError, KeyStore, unix_time};
 use crate::node::Node;
-use peerbroker_broker::config::Ban;
-use peerbroker_broker::events::{Actor, Event};
+use peerbroker_config::Ban;
+use peerbroker_events::{Actor, Event};
 
 /// Most bans that operators can set.
 pub(super) const MAX_BANS: usize = 10_000;

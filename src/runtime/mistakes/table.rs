@@ -3,11 +3,11 @@
 
 use crate::keys::Key;
 use crate::runtime::KEYS_UNREAD;
-use peerbroker_broker::events::{Event, Mistake, PeerAddress};
-use peerbroker_broker::limits::address_text;
-use peerbroker_broker::protocols::{mistakes::turns_on, peerjs};
 use peerbroker_core::media_api::TurnRefusal;
 use peerbroker_core::vocabulary::{Dialect, Foreign, Limit, RealmKind, Refusal};
+use peerbroker_events::{Event, Mistake, PeerAddress};
+use peerbroker_limits::address_text;
+use peerbroker_protocols::{mistakes::turns_on, peerjs};
 
 /// Edits that make two keys look alike.
 const MAX_EDITS: usize = 2;

@@ -4,14 +4,14 @@ use std::borrow::Cow;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use peerbroker_broker::protocols::client::{Ask, Context, Description, Message, Protocol};
-use peerbroker_broker::protocols::frozen::Frozen;
-use peerbroker_broker::protocols::key_state::KeyState;
-use peerbroker_broker::protocols::peerjs::PeerJs;
-use peerbroker_broker::protocols::peerjs::rooms::PeerJsRooms;
-use peerbroker_broker::rooms::RoomFrames;
-use peerbroker_broker::router::{Departure, Disconnect};
 use peerbroker_core::vocabulary::{Frame, InvalidName, MessageKind, RealmKind, Refusal};
+use peerbroker_protocols::client::{Ask, Context, Description, Message, Protocol};
+use peerbroker_protocols::frozen::Frozen;
+use peerbroker_protocols::key_state::KeyState;
+use peerbroker_protocols::peerjs::PeerJs;
+use peerbroker_protocols::peerjs::rooms::PeerJsRooms;
+use peerbroker_rooms::RoomFrames;
+use peerbroker_router::{Departure, Disconnect};
 
 pub(crate) struct Echo;
 

@@ -4,7 +4,7 @@ use std::sync::Mutex;
 
 use super::*;
 use crate::session::run::{FRAMES_PER_TURN, READS_PER_TURN};
-use peerbroker_broker::config::key::ExpireTimeout;
+use peerbroker_config::key::ExpireTimeout;
 use peerbroker_core::vocabulary::Frame;
 
 #[test]
@@ -374,8 +374,7 @@ fn each_topic_or_info_hash_of_a_list_counts_as_a_message() {
     ] {
         let configure = |config: &mut Config| {
             config.key_settings.messages_per_second = 1;
-            config.dialects =
-                peerbroker_broker::config::Dialects::from_iter(peerbroker_broker::config::Dialect::ALL);
+            config.dialects = peerbroker_config::Dialects::from_iter(peerbroker_config::Dialect::ALL);
         };
         run(configure, async |world| {
             let client = guest(&world).await;

@@ -3,7 +3,7 @@
 mod watching;
 
 use super::*;
-use peerbroker_broker::config::Limits;
+use peerbroker_config::Limits;
 use peerbroker_core::address::Locality;
 use peerbroker_core::vocabulary::{Limit, RealmKind};
 
@@ -491,7 +491,7 @@ fn requests_beyond_a_limit_or_without_sense_are_refused() {
             let mut c = world.client("c").await;
             c.send(join("r"));
             c.expect_text(&refused("r", "room_full", "The room is full")).await;
-            for n in 1..=peerbroker_broker::rooms::MAX_ROOMS {
+            for n in 1..=peerbroker_rooms::MAX_ROOMS {
                 b.send(join(&n.to_string()));
             }
             let alone = |n: usize| members(&n.to_string(), &["b"]);
@@ -530,8 +530,7 @@ fn requests_beyond_a_limit_or_without_sense_are_refused() {
                 a.send(request);
                 a.expect_text(answer).await;
             }
-            let hits =
-                |limit| world.node.counters().total(peerbroker_broker::events::Count::LimitHits(limit));
+            let hits = |limit| world.node.counters().total(peerbroker_events::Count::LimitHits(limit));
             assert_eq!(hits(Limit::RoomMembers), 1);
             assert!(hits(Limit::RoomDeliveries) > 0);
         },
@@ -544,7 +543,7 @@ fn a_client_is_in_sixteen_rooms_at_most() {
         |_| {},
         async |world| {
             let mut a = world.client("a").await;
-            for n in 0..peerbroker_broker::rooms::MAX_ROOMS {
+            for n in 0..peerbroker_rooms::MAX_ROOMS {
                 a.send(join(&n.to_string()));
                 a.expect_text(&members(&n.to_string(), &["a"])).await;
             }

@@ -9,7 +9,7 @@ use peerbroker_core::vocabulary::CloseReason;
 use std::sync::Arc;
 
 use super::*;
-use peerbroker_broker::limits::Quota;
+use peerbroker_limits::Quota;
 
 const FIN: u8 = 0x80;
 const MASKED: u8 = 0x80;

@@ -4,8 +4,8 @@ use std::collections::{HashMap, HashSet};
 
 use proptest::prelude::*;
 
-use peerbroker_broker::events::{PeerAddress, ReportedKind};
 use peerbroker_core::vocabulary::RealmKind;
+use peerbroker_events::{PeerAddress, ReportedKind};
 
 use super::*;
 

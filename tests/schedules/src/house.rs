@@ -8,14 +8,14 @@ use std::time::Duration;
 
 use loom::sync::{Condvar, Mutex};
 
-use crate::clock::Clock;
-use crate::config::{Config, Limits, LiveConfig};
-use crate::events::Events;
 use crate::router::{
     ClientQuota, ConnectionInfo, IdLease, Outbox, PeerHandle, Realm, RegisterRefusal, RegisterRequest,
     RemotePeers, Routed, Router, Writer,
 };
-use crate::vocabulary::{ApiKey, ConnectionKind, Frame, MessageKind, PeerId, RealmKind, Token};
+use peerbroker_config::{Config, Limits, LiveConfig};
+use peerbroker_core::clock::Clock;
+use peerbroker_core::vocabulary::{ApiKey, ConnectionKind, Frame, MessageKind, PeerId, RealmKind, Token};
+use peerbroker_events::Events;
 
 /// An order interrupts its threads so often at most. A thread that waits, or has ended, does not count.
 const PREEMPTIONS: usize = 3;

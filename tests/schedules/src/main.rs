@@ -10,11 +10,8 @@ mod remote;
 mod slots;
 mod sync;
 
-use peerbroker_broker::{config, events};
-use peerbroker_core::{clock, vocabulary};
-
-// As in crates/broker/src/router.rs.
-#[path = "../../../crates/broker/src/router"]
+// As in crates/router/src/lib.rs.
+#[path = "../../../crates/router/src"]
 #[allow(dead_code, unused_imports)]
 mod router {
     mod atomic_instant;

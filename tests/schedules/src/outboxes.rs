@@ -6,7 +6,7 @@ use loom::thread;
 
 use crate::house::{House, Plan, Socket, Task, assert_fate, in_every_order, poll};
 use crate::router::Outbox;
-use crate::vocabulary::Frame;
+use peerbroker_core::vocabulary::Frame;
 
 /// A client reads everything from now on.
 fn read_all(socket: &Socket) -> thread::JoinHandle<()> {

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use loom::sync::Mutex;
 use loom::thread;
 
-use crate::events::PeerAddress;
 use crate::house::{House, Plan, Socket, assert_fate, in_every_order, peer};
 use crate::router::{ForwardOutcome, Located, Outgoing, Receipt, RemotePeers, Reporter};
-use crate::vocabulary::{CloseReason, ConnId, Frame, MessageKind, NodeId, Owner, PeerId};
+use peerbroker_core::vocabulary::{CloseReason, ConnId, Frame, MessageKind, NodeId, Owner, PeerId};
+use peerbroker_events::PeerAddress;
 
 /// The other nodes: they take every message, and the scenario says what becomes of it.
 #[derive(Default)]

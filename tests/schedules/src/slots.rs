@@ -6,7 +6,7 @@ use loom::thread;
 
 use crate::house::{House, Plan, Socket, assert_fate, in_every_order, peer};
 use crate::router::{PendingRegistration, PostPermit, RegisterRefusal};
-use crate::vocabulary::{CloseReason, Token};
+use peerbroker_core::vocabulary::{CloseReason, Token};
 
 fn send(house: &House, text: &'static str) -> thread::JoinHandle<(&'static str, bool)> {
     let house = house.clone();

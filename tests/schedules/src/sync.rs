@@ -1,4 +1,4 @@
-//! What `crates/broker/src/sync.rs` has, of loom. The map is one behind a lock: loom must see who waits for it.
+//! What `crates/router/src/sync.rs` has, of loom. The map is one behind a lock: loom must see who waits for it.
 
 use std::borrow::Borrow;
 use std::collections::BTreeMap;

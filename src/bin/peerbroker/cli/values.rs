@@ -345,16 +345,15 @@ const LEVELS: &[&str] = &["off", "error", "warn", "info", "debug", "trace"];
 /// are then the whole log.
 fn is_directive(text: &str) -> bool {
     let word = text.trim();
-    let is_module = word.starts_with("peerbroker") && !word.contains(char::is_whitespace);
+    let is_module = word.starts_with(CRATES) && !word.contains(char::is_whitespace);
     word.is_empty()
         || word.contains('=')
         || LEVELS.iter().any(|level| word.eq_ignore_ascii_case(level))
         || is_module
 }
 
-/// The crates of this program, by which the log names modules.
-const CRATES: &[&str] =
-    &["peerbroker", "peerbroker_broker", "peerbroker_core", "peerbroker_media", "peerbroker_doctor"];
+/// The beginning of the names of this program's crates, by which the log names modules.
+const CRATES: &str = "peerbroker";
 
 /// True if a filter has levels of modules alone, and none is of this program: the log stays empty.
 pub(super) fn silences_all(filter: &str) -> bool {
@@ -362,7 +361,8 @@ pub(super) fn silences_all(filter: &str) -> bool {
         let module = word.split('=').next().unwrap_or_default().trim();
         // The library compares the beginning.
         LEVELS.iter().any(|level| word.eq_ignore_ascii_case(level))
-            || CRATES.iter().any(|of| of.starts_with(module) || module.starts_with(&format!("{of}::")))
+            || CRATES.starts_with(module)
+            || module.starts_with(CRATES)
     };
     let words = filter.split('/').next().unwrap_or_default().split(',');
     let mut words = words.map(str::trim).filter(|word| !word.is_empty()).peekable();

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use HandshakeRefusal::{BadBody, BadKey, BadMethod, BadVersion, NoUpgrade, NotFound};
 use actix_http::ConnectionType;
-use peerbroker_broker::config::Dialect;
+use peerbroker_config::Dialect;
 use peerbroker_core::vocabulary::RealmKind;
 
 use super::*;

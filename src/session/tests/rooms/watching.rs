@@ -119,7 +119,7 @@ fn requests_to_watch_beyond_a_limit_or_without_sense_are_refused() {
             let ids = |range: std::ops::Range<usize>| {
                 range.map(|n| format!("\"{n}\"")).collect::<Vec<String>>().join(",")
             };
-            let most = peerbroker_broker::rooms::MAX_WATCHED;
+            let most = peerbroker_rooms::MAX_WATCHED;
             let too_many = refused("too_many_watched", "You watch too many ids");
             a.send(watch(&ids(0..most + 1)));
             a.expect_text(&too_many).await;
@@ -136,8 +136,7 @@ fn requests_to_watch_beyond_a_limit_or_without_sense_are_refused() {
             a.expect_text(WATCHED).await;
             b.send(watch(r#""0""#));
             b.expect_text(&refused("room_full", "The room is full")).await;
-            let hits =
-                |limit| world.node.counters().total(peerbroker_broker::events::Count::LimitHits(limit));
+            let hits = |limit| world.node.counters().total(peerbroker_events::Count::LimitHits(limit));
             assert_eq!(hits(Limit::WatchedIds), 2);
         },
     );

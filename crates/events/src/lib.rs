@@ -1,0 +1,42 @@
+//! One account of what happens: events of the lives of peers and keys, and counters of messages.
+//!
+//! An event is made where it happens and goes to every [`Subscription`] and follower. Emitting never waits: a subscriber that lags
+//! loses the oldest events and is told their number. Messages are too many to be events, so they are [`Counters`].
+
+#![forbid(unsafe_code)]
+#![warn(missing_docs, unreachable_pub)]
+// No input of a client may cause a panic.
+#![cfg_attr(
+    not(test),
+    warn(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::indexing_slicing,
+        clippy::string_slice,
+        clippy::todo,
+        clippy::unreachable
+    )
+)]
+
+mod bus;
+mod counters;
+mod event;
+mod follower;
+mod report;
+mod table;
+
+pub use bus::{Events, Subscription};
+pub use counters::{Buckets, Count, Counters, Histogram, Outcome, Peak, WorkerLag};
+pub use event::{
+    Actor, CallPeers, ClientMistake, ClusterEvent, Connected, Disconnected, Event, KeyEvent, KeysEvent,
+    Mistake, PeerAddress, Refused, TurnedAway,
+};
+pub use follower::Notice;
+pub use peerbroker_core::media_api::{CallFailure, RelayedOver};
+pub use report::{
+    ConnectionReport, ReportDetails, Reported, ReportedCandidate, ReportedKind, ReportedReason,
+    ReportedState, ReportedWay,
+};
+pub use table::WebhookEvent;
+pub use table::{Row, counted};

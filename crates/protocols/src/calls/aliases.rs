@@ -1,0 +1,69 @@
+//! The ids under which the clients of a key can be called.
+
+use std::sync::Arc;
+
+use dashmap::DashMap;
+
+use crate::names::Names;
+use peerbroker_core::vocabulary::PeerId;
+
+/// The ids under which guests can be called. Each alias leads to the guest's own id. A guest can change its alias; its own id stays.
+#[derive(Default)]
+pub struct CallAliases {
+    guests: DashMap<PeerId, PeerId>,
+}
+
+/// A guest's hold on an alias. Dropping it frees the alias.
+pub struct CallAlias {
+    aliases: Arc<CallAliases>,
+    id: PeerId,
+    /// The alias stays when this is dropped.
+    is_kept: bool,
+}
+
+impl CallAliases {
+    /// Adds an alias for a guest. `id` must be new.
+    pub fn add(self: &Arc<Self>, id: PeerId, guest: &PeerId) -> CallAlias {
+        self.guests.insert(id.clone(), guest.clone());
+        CallAlias { aliases: Arc::clone(self), id, is_kept: false }
+    }
+
+    /// The hold on an alias that was [kept](CallAlias::keep).
+    pub(super) fn resume(self: &Arc<Self>, id: &str) -> Option<CallAlias> {
+        let id = PeerId::parse(id).ok()?;
+        Some(CallAlias { aliases: Arc::clone(self), id, is_kept: false })
+    }
+
+    /// The guest of an alias.
+    pub fn guest(&self, id: &str) -> Option<PeerId> {
+        self.guests.get(id).map(|guest| guest.clone())
+    }
+}
+
+impl Names for CallAliases {
+    fn client(&self, name: &str) -> Option<PeerId> {
+        self.guest(name)
+    }
+}
+
+impl CallAlias {
+    /// The id.
+    pub fn id(&self) -> &PeerId {
+        &self.id
+    }
+
+    /// The id, which stays an alias.
+    pub(super) fn keep(mut self) -> String {
+        self.is_kept = true;
+        self.id.as_str().to_owned()
+    }
+}
+
+impl Drop for CallAlias {
+    fn drop(&mut self) {
+        if self.is_kept {
+            return;
+        }
+        self.aliases.guests.remove(&self.id);
+    }
+}

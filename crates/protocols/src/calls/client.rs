@@ -1,0 +1,156 @@
+//! A caller or callee: others find it by its alias.
+
+use std::borrow::Cow;
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::{CallAlias, CallAliases, Command, Message};
+use crate::client::{Answer, Ask, Context, fresh_id};
+use crate::names::Hold;
+use peerbroker_core::vocabulary::{MessageKind, NameKind};
+
+/// A client's part in calls.
+#[derive(Default)]
+pub struct Caller {
+    /// Boxed, because most clients at the root call nobody.
+    alias: Option<Box<HeldAlias>>,
+    /// True if it was told its alias.
+    introduced: bool,
+}
+
+/// The id under which a client can be called, and, if that is not its own id, the hold on it in a cluster.
+struct HeldAlias(CallAlias, Option<Hold>);
+
+/// A callee waits until the other nodes know its alias.
+pub(crate) struct Pending(CallAlias);
+
+/// A caller that is written down.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct Frozen {
+    alias: Option<String>,
+    is_held: bool,
+    introduced: bool,
+}
+
+impl Pending {
+    pub(crate) fn awaited(&self) -> Ask {
+        hold(&self.0)
+    }
+
+    pub(crate) fn freeze(self) -> String {
+        self.0.keep()
+    }
+
+    pub(crate) fn thaw(alias: &str, aliases: &Arc<CallAliases>) -> Option<Self> {
+        aliases.resume(alias).map(Pending)
+    }
+}
+
+impl Caller {
+    pub(crate) fn freeze(self, held: &mut VecDeque<Hold>) -> Frozen {
+        let introduced = self.introduced;
+        let Some(HeldAlias(alias, hold)) = self.alias.map(|alias| *alias) else {
+            return Frozen { alias: None, is_held: false, introduced };
+        };
+        let is_held = hold.is_some();
+        held.extend(hold);
+        Frozen { alias: Some(alias.keep()), is_held, introduced }
+    }
+
+    pub(crate) fn thaw(
+        Frozen { alias, is_held, introduced }: Frozen,
+        held: &mut VecDeque<Hold>,
+        aliases: &Arc<CallAliases>,
+    ) -> Option<Self> {
+        let alias = match alias {
+            Some(alias) => {
+                let hold = if is_held { Some(held.pop_front()?) } else { None };
+                Some(Box::new(HeldAlias(aliases.resume(&alias)?, hold)))
+            }
+            None => None,
+        };
+        Some(Caller { alias, introduced })
+    }
+
+    pub(crate) fn on_command<'t>(
+        &mut self,
+        command: Command<'t>,
+        aliases: &Arc<CallAliases>,
+        context: &mut Context<'_, 't>,
+    ) -> Option<Pending> {
+        match command {
+            Command::Start => return self.introduce(aliases, context),
+            Command::Send(message) => self.send(&message, aliases, context),
+            Command::Ignored => {}
+        }
+        None
+    }
+
+    /// Tells the client the id under which it can be called: a new one each time.
+    fn introduce(&mut self, aliases: &Arc<CallAliases>, context: &mut Context<'_, '_>) -> Option<Pending> {
+        if std::mem::replace(&mut self.introduced, true)
+            && let Ok(id) = fresh_id()
+        {
+            let alias = aliases.add(id, context.peer.id());
+            if context.key.is_clustered() {
+                context.ask(hold(&alias));
+                return Some(Pending(alias));
+            }
+            self.alias = Some(Box::new(HeldAlias(alias, None)));
+        }
+        self.send_alias(aliases, context);
+        None
+    }
+
+    /// The alias is announced, or will be if the other nodes cannot be asked now.
+    pub(crate) fn on_answer(
+        &mut self,
+        Pending(alias): Pending,
+        answer: Answer,
+        aliases: &Arc<CallAliases>,
+        context: &mut Context<'_, '_>,
+    ) {
+        if let Answer::Held(_, hold) = answer {
+            self.alias = Some(Box::new(HeldAlias(alias, Some(hold))));
+        }
+        self.send_alias(aliases, context);
+    }
+
+    fn send_alias(&mut self, aliases: &Arc<CallAliases>, context: &mut Context<'_, '_>) {
+        let started = super::started(self.alias(aliases, context).id().as_str());
+        context.reply(started);
+    }
+
+    /// The first alias is the id of the peer itself, so that hooks and logs know it. A caller without an alias gets it too,
+    /// so that it can be answered.
+    fn alias(&mut self, aliases: &Arc<CallAliases>, context: &Context<'_, '_>) -> &CallAlias {
+        let peer = context.peer.id();
+        let add = || Box::new(HeldAlias(aliases.add(peer.clone(), peer), None));
+        let HeldAlias(alias, _) = &**self.alias.get_or_insert_with(add);
+        alias
+    }
+
+    fn send<'t>(&mut self, message: &Message<'t>, aliases: &Arc<CallAliases>, context: &mut Context<'_, 't>) {
+        let called: Cow<'t, str> = match aliases.guest(&message.to) {
+            Some(guest) => guest.as_str().to_owned().into(),
+            // In a cluster, the node that has an alias knows its guest.
+            None if context.key.is_clustered() && !context.peer.realm().contains(&message.to) => {
+                message.to.clone()
+            }
+            None => return,
+        };
+        let frame = message.frame(self.alias(aliases, context).id().as_str());
+        context.send(called, MessageKind::Signal, message.kind, frame);
+    }
+
+    /// Gives the alias up.
+    pub(crate) fn release(&mut self) {
+        self.alias = None;
+    }
+}
+
+fn hold(alias: &CallAlias) -> Ask {
+    Ask::Hold(NameKind::Alias, alias.id().as_str().to_owned())
+}

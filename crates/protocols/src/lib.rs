@@ -1,0 +1,44 @@
+//! The protocols of clients: a folder for each, with its text, its clients and the state that they share. The text is pure: it turns JSON into
+//! commands, and messages into JSON, so its tests need no broker.
+
+#![forbid(unsafe_code)]
+#![warn(missing_docs, unreachable_pub)]
+// No input of a client may cause a panic.
+#![cfg_attr(
+    not(test),
+    warn(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::indexing_slicing,
+        clippy::string_slice,
+        clippy::todo,
+        clippy::unreachable
+    )
+)]
+
+mod advice;
+pub mod calls;
+pub mod client;
+pub mod frozen;
+pub mod hot_settings;
+pub mod json;
+pub mod key_state;
+pub mod matchbox;
+pub mod mistakes;
+pub mod names;
+pub mod nostr;
+mod paced;
+pub mod peerjs;
+pub mod pipes;
+pub mod query;
+pub mod room_codes;
+pub mod root;
+pub mod rxdb;
+pub mod signal;
+mod table;
+pub mod topics;
+pub mod tracker;
+
+pub use json::Object;
+pub use table::{names_of, room_frames};

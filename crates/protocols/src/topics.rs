@@ -1,0 +1,150 @@
+//! Topics, to which clients subscribe and publish: the protocols of the signaling servers of y-webrtc and of Trystero's ws-relay.
+//!
+//! Both have `subscribe`, `unsubscribe` and `publish`. A publication goes to all subscribers, its sender too. y-webrtc names
+//! several `topics`, and hears its own object with the number of subscribers; Trystero names one `topic`, and hears that and the
+//! `payload`. See the servers in y-webrtc 10.3.0, `bin/server.js`, and Trystero 0.25, `packages/ws-relay/src/server.ts`.
+
+mod advice;
+mod client;
+
+use std::borrow::Cow;
+
+use serde::{Deserialize, Serialize};
+
+use super::json::{self, Object, write_string};
+use super::signal::SignalKind;
+pub(super) use advice::ADVICE;
+pub(super) use client::Pending;
+pub use client::Subscriber;
+use peerbroker_core::vocabulary::Frame;
+use peerbroker_rooms::{RoomFrames, Said};
+
+/// Most topics of one client.
+pub const MAX_TOPICS: usize = 64;
+
+/// Most topics of a list that are read: one more than a client may have, so that it hits the limit.
+const MAX_LISTED: usize = MAX_TOPICS + 1;
+
+const _: () = assert!(MAX_LISTED <= json::MAX_ELEMENTS);
+
+/// A command of a client.
+#[derive(Debug, Serialize, Deserialize)]
+pub enum Command<'a> {
+    /// Hear what is published to these topics.
+    Subscribe(Vec<Cow<'a, str>>),
+    /// Hear it no longer.
+    Unsubscribe(Vec<Cow<'a, str>>),
+    /// Tell all subscribers of this topic.
+    Publish(Cow<'a, str>),
+    /// Answer with a pong: the client of y-webrtc closes a connection on which it has heard nothing for 30 seconds.
+    Ping,
+}
+
+impl Command<'_> {
+    /// The same, to keep.
+    fn into_owned(self) -> Command<'static> {
+        let owned = |topic: Cow<'_, str>| Cow::Owned(topic.into_owned());
+        match self {
+            Command::Subscribe(topics) => Command::Subscribe(topics.into_iter().map(owned).collect()),
+            Command::Unsubscribe(topics) => Command::Unsubscribe(topics.into_iter().map(owned).collect()),
+            Command::Publish(topic) => Command::Publish(owned(topic)),
+            Command::Ping => Command::Ping,
+        }
+    }
+}
+
+/// Decodes a frame without an action; `None` for one of no known type.
+pub(super) fn decode<'a>(frame: &Object<'a>) -> Option<Command<'a>> {
+    Some(match &*frame.string("type")? {
+        "subscribe" => Command::Subscribe(topics(frame)?),
+        "unsubscribe" => Command::Unsubscribe(topics(frame)?),
+        "publish" => Command::Publish(frame.string("topic")?),
+        "ping" => Command::Ping,
+        _ => return None,
+    })
+}
+
+/// The topic, or the topics. Members of the list that are no strings are none. `None` if there is neither.
+fn topics<'a>(frame: &Object<'a>) -> Option<Vec<Cow<'a, str>>> {
+    let list = frame.list("topics");
+    let listed = list.unwrap_or_default().iter().take(MAX_LISTED);
+    let topics: Vec<_> =
+        frame.string("topic").into_iter().chain(listed.filter_map(|topic| json::string(topic))).collect();
+    // y-webrtc subscribes to an empty list while it has no rooms.
+    (list.is_some() || !topics.is_empty()).then_some(topics)
+}
+
+/// A publication by which y-webrtc connects two clients.
+#[derive(Debug)]
+pub struct Signal<'a> {
+    /// The id that the sender gives itself in this topic.
+    pub from: Cow<'a, str>,
+    /// The id of the only recipient that uses it, if there is one.
+    pub to: Option<Cow<'a, str>>,
+    /// Its kind.
+    pub kind: SignalKind,
+}
+
+/// Reads the data of a publication. `None` if it is no signal, or encrypted.
+pub fn signal(publication: &str) -> Option<Signal<'_>> {
+    let data = Object::parse_with(json::member_of(publication, "data")?, &["signal"])?;
+    let kind = SignalKind::of(data.object("signal").and_then(|signal| signal.get("type")));
+    Some(Signal { from: data.string("from")?, to: data.string("to"), kind })
+}
+
+/// The id that a client of y-webrtc gives itself, as the data of its subscription.
+pub fn name(id: &str) -> String {
+    serde_json::Value::from(id).to_string()
+}
+
+/// The answer to a ping.
+pub fn pong() -> Frame {
+    Frame::of_text(r#"{"type":"pong"}"#)
+}
+
+/// The frames that subscribers hear. The payload of a message is the publication, as its client has sent it.
+#[derive(Debug)]
+pub struct Topics;
+
+impl RoomFrames for Topics {
+    fn said(&self, Said { room: topic, payload, members, .. }: Said<'_>) -> Frame {
+        let publication = payload.unwrap_or_default();
+        let Some(object) = Object::parse(publication) else { return Frame::of_text(publication) };
+        if let Some(payload) = object.get("payload") {
+            return Frame::text(topic.len() + payload.len() + 32, |out| {
+                out.extend_from_slice(b"{\"topic\":");
+                write_string(out, topic);
+                out.extend_from_slice(b",\"payload\":");
+                out.extend_from_slice(payload.as_bytes());
+                out.push(b'}');
+            });
+        }
+        let clients = |out: &mut Vec<u8>| out.extend_from_slice(members.to_string().as_bytes());
+        Frame::text(publication.len() + 24, |out| object.write_with(out, "clients", Some(&clients)))
+    }
+
+    fn echoes(&self) -> bool {
+        true
+    }
+
+    fn refuses(&self) -> bool {
+        false
+    }
+
+    fn max_rooms(&self) -> usize {
+        MAX_TOPICS
+    }
+
+    fn lists_members(&self) -> bool {
+        false
+    }
+
+    fn member_bytes(&self, _id: &str, _data: Option<&str>) -> usize {
+        0
+    }
+
+    fn room_of(&self, message: &Frame) -> Option<String> {
+        let message = std::str::from_utf8(message.payload()).ok()?;
+        json::member_of(message, "topic").and_then(json::string).map(Cow::into_owned)
+    }
+}

@@ -1,0 +1,158 @@
+//! A client that announces torrents to the tracker.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Announce, Announced, Command, Hash, Memberships, Occasion, Problem, Swarms};
+use crate::client::{Answer, Ask, Context};
+use crate::frozen;
+use crate::names::NameHolder;
+use crate::signal::SignalKind;
+use peerbroker_core::vocabulary::{Limit, MessageKind, PeerId};
+
+/// A client's memberships in swarms, once it has one.
+#[derive(Default)]
+pub struct Announcer(Option<Box<Memberships>>);
+
+/// An announce waits until it is known if the client lives that has its id.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct Pending {
+    announce: Box<Announce<'static>>,
+    #[serde(with = "frozen::id")]
+    holder: PeerId,
+}
+
+/// An announcer that is written down: its id, its address, and the info hashes of its swarms with its ids there.
+pub(crate) type Frozen = Option<(String, Option<IpAddr>, Vec<(Hash, Hash)>)>;
+
+impl Pending {
+    pub(crate) fn kept_bytes(&self) -> usize {
+        self.announce.len()
+    }
+
+    pub(crate) fn awaited(&self) -> Ask {
+        Ask::IsAlive(self.holder.clone())
+    }
+}
+
+impl Announcer {
+    pub(crate) fn on_command<'t>(
+        &mut self,
+        command: Command<'t>,
+        swarms: &Arc<Swarms>,
+        context: &mut Context<'_, 't>,
+    ) -> Option<Pending> {
+        let frame = match command {
+            Command::Announce(announce) => {
+                return self.announce(announce, &NameHolder::Unasked, swarms, context);
+            }
+            Command::Scrape(names) => {
+                context.charge_list(names.len());
+                super::scraped(names.into_iter().map(|name| {
+                    let counts = swarms.counts(&name.bytes);
+                    (name, counts)
+                }))
+            }
+            Command::Invalid(problem) => super::invalid(problem),
+        };
+        context.reply(frame);
+        None
+    }
+
+    pub(crate) fn on_answer(
+        &mut self,
+        Pending { announce, holder }: Pending,
+        answer: Answer,
+        swarms: &Arc<Swarms>,
+        context: &mut Context<'_, '_>,
+    ) -> Option<Pending> {
+        let holder = match answer {
+            Answer::IsAlive(false) => NameHolder::Gone(holder),
+            _ => NameHolder::Alive,
+        };
+        self.announce(announce, &holder, swarms, context)
+    }
+
+    pub(crate) fn freeze(self) -> Frozen {
+        self.0.map(|memberships| {
+            let (guest, address) = memberships.owner();
+            (guest.as_str().to_owned(), address, memberships.keep())
+        })
+    }
+
+    pub(crate) fn thaw(frozen: Frozen, swarms: &Arc<Swarms>) -> Option<Self> {
+        let Some((guest, address, kept)) = frozen else { return Some(Announcer(None)) };
+        let guest = PeerId::parse(&guest).ok()?;
+        let mut memberships = Memberships::new(Arc::clone(swarms), guest, address);
+        memberships.resume(kept);
+        Some(Announcer(Some(Box::new(memberships))))
+    }
+
+    /// Ends the memberships.
+    pub(crate) fn release(&mut self) {
+        self.0 = None;
+    }
+
+    /// `holder` is known of the client that has the id of the announce.
+    fn announce<'t>(
+        &mut self,
+        announce: Box<Announce<'t>>,
+        holder: &NameHolder,
+        swarms: &Arc<Swarms>,
+        context: &mut Context<'_, 't>,
+    ) -> Option<Pending> {
+        let memberships = self.0.get_or_insert_with(|| {
+            let peer = context.peer;
+            Box::new(Memberships::new(Arc::clone(swarms), peer.id().clone(), peer.address()))
+        });
+        let counts = match memberships.announce(&announce, holder) {
+            Ok(Announced::Counted(counts)) => counts,
+            Ok(Announced::Held(holder)) => {
+                context.ask(Ask::IsAlive(holder.clone()));
+                return Some(Pending { announce: Box::new(announce.into_owned()), holder });
+            }
+            Err(problem) => {
+                match problem {
+                    Problem::TooManySwarms => context.limit_hit(Limit::SwarmsPerClient),
+                    Problem::KeyTooManySwarms => context.limit_hit(Limit::KeySwarmMemberships),
+                    _ => {}
+                }
+                context.reply(announce.refused(problem));
+                return None;
+            }
+        };
+        let info_hash = &announce.info_hash.bytes;
+        if announce.event == Some(Occasion::Stopped) {
+            // It may not hold the id, so it says nothing in its name.
+            context.reply(announce.counted(counts));
+            return None;
+        }
+        if let Some(answer) = &announce.answer {
+            // The reference does not count members for an answer, and ignores one for a member that has left.
+            if let Some(guest) = swarms.guest(info_hash, &answer.to) {
+                let frame = announce.answer(answer);
+                context.send(guest.as_str().to_owned(), MessageKind::Swarm, SignalKind::Answer, frame);
+            }
+            return None;
+        }
+        context.charge_list(announce.offers.len());
+        context.reply(announce.counted(counts));
+        let others = swarms.others(info_hash, context.peer.id(), announce.offers.len());
+        let rates = {
+            let limits = &context.key.router().live_config().load().limits;
+            (limits.room_deliveries_per_second, limits.room_key_deliveries_per_second)
+        };
+        if let Err(limit) = memberships.charge(others.len(), rates, context.now()) {
+            context.limit_hit(limit);
+            context.reply(announce.refused(Problem::TooFast));
+            return None;
+        }
+        for (offer, guest) in announce.offers.iter().zip(&others) {
+            let frame = announce.offer(offer);
+            context.send(guest.as_str().to_owned(), MessageKind::Swarm, SignalKind::Offer, frame);
+        }
+        None
+    }
+}

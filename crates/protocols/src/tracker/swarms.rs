@@ -1,0 +1,444 @@
+//! Swarms: the guests that share a torrent, by the tracker's protocol.
+
+use std::collections::{BTreeMap, HashSet};
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use dashmap::DashMap;
+use indexmap::IndexMap;
+use parking_lot::Mutex;
+use rand::seq::index::sample;
+
+use super::{Announce, Counts, Hash, Occasion, Problem};
+use crate::names::NameHolder;
+use peerbroker_core::clock::Instant;
+use peerbroker_core::rate_limit::RateLimit;
+use peerbroker_core::vocabulary::{AddressPrefix, ApiKey, Limit, NodeId, PeerId, RealmKind};
+use peerbroker_limits::{OwnShare, SharedRate};
+use peerbroker_rooms::{News, OtherNodes, OwnList, RealmName, Replicated, SwarmNews};
+use peerbroker_router::Flush;
+
+/// Most memberships of one guest.
+pub const MAX_SWARMS: usize = 256;
+
+/// Most memberships of all guests of a key that are on this node.
+pub const MAX_MEMBERSHIPS: usize = 500_000;
+
+/// Members in one step of a list for another node.
+const LIST_STEP: usize = 500;
+
+/// The swarms of one key, with the members of all nodes.
+///
+/// The guard of a swarm in the map is its lock: other nodes are told of a change under it, so they hear all changes in order.
+pub struct Swarms {
+    key: ApiKey,
+    others: Option<Arc<dyn OtherNodes>>,
+    swarms: DashMap<Hash, Swarm>,
+    /// Of the guests of this node.
+    memberships: AtomicUsize,
+    /// The memberships of guests of each other node. Locked last.
+    elsewhere: Mutex<BTreeMap<NodeId, usize>>,
+    /// The offers of all guests.
+    offers: SharedRate<AddressPrefix>,
+}
+
+#[derive(Default)]
+struct Swarm {
+    members: IndexMap<Place, Member>,
+    /// The guests that are members, and under how many ids. A place in the order leads to a random one.
+    guests: IndexMap<PeerId, usize>,
+    complete: usize,
+}
+
+/// The id of a member in a swarm, and its node, `None` for this one. One that has moved to another node may be on both.
+type Place = (Hash, Option<NodeId>);
+
+struct Member {
+    guest: PeerId,
+    is_complete: bool,
+    /// False for one of another node that the list on its way has not named yet.
+    is_named: bool,
+}
+
+/// The memberships of one guest. Dropping it ends them.
+pub struct Memberships {
+    swarms: Arc<Swarms>,
+    guest: PeerId,
+    address: Option<IpAddr>,
+    /// Info hashes, and the guest's ids in these swarms.
+    all: HashSet<(Hash, Hash)>,
+    offers: RateLimit,
+    account: OwnShare,
+}
+
+/// The result of an announce.
+#[derive(Debug)]
+pub enum Announced {
+    /// The swarm has so many members.
+    Counted(Counts),
+    /// This guest has the id. If it does not live any more, the announcing one is to get it.
+    Held(PeerId),
+}
+
+impl Swarms {
+    /// None yet.
+    pub fn new(key: ApiKey, others: Option<Arc<dyn OtherNodes>>) -> Self {
+        let (swarms, memberships, elsewhere) = Default::default();
+        Swarms { key, others, swarms, memberships, elsewhere, offers: SharedRate::default() }
+    }
+
+    /// Says what contradicts itself: for tests, while nothing else happens.
+    pub fn contradiction(&self) -> Option<String> {
+        let mut elsewhere: BTreeMap<NodeId, usize> = BTreeMap::new();
+        for swarm in &self.swarms {
+            let complete = swarm.members.values().filter(|member| member.is_complete).count();
+            let is_counted = swarm.guests.iter().all(|(guest, ids)| {
+                *ids > 0 && swarm.members.values().filter(|member| member.guest == *guest).count() == *ids
+            });
+            let of_guests: usize = swarm.guests.values().sum();
+            let all_counted = is_counted && of_guests == swarm.members.len();
+            if complete != swarm.complete || !all_counted || swarm.members.is_empty() {
+                return Some("a swarm is empty, or its members are not counted right".to_owned());
+            }
+            let nodes = swarm.members.keys().filter_map(|place| place.1);
+            nodes.for_each(|node| *elsewhere.entry(node).or_default() += 1);
+        }
+        let is_wrong = elsewhere != *self.elsewhere.lock();
+        is_wrong.then(|| "memberships of other nodes are not counted right".to_owned())
+    }
+
+    /// Forgets addresses that have caused no offers for a while.
+    pub fn sweep(&self, now: Instant) {
+        self.offers.sweep(now);
+    }
+
+    /// The number of swarms.
+    pub fn len(&self) -> usize {
+        self.swarms.len()
+    }
+
+    /// True if there is no swarm.
+    pub fn is_empty(&self) -> bool {
+        self.swarms.is_empty()
+    }
+
+    /// The number of members of all swarms that are guests of this node.
+    pub fn memberships(&self) -> usize {
+        self.memberships.load(Ordering::Relaxed)
+    }
+
+    /// The number of members of a swarm.
+    pub fn counts(&self, info_hash: &Hash) -> Counts {
+        self.swarms.get(info_hash).map_or_else(Counts::default, |swarm| swarm.counts())
+    }
+
+    /// The guest that is a member of a swarm with this id.
+    pub fn guest(&self, info_hash: &Hash, peer_id: &Hash) -> Option<PeerId> {
+        let nodes = self.nodes();
+        let swarm = self.swarms.get(info_hash)?;
+        swarm.holder(peer_id, &nodes).map(|(_, member)| member.guest.clone())
+    }
+
+    /// Random guests with other ids in a swarm than the one that this guest announces. Each is there once: many ids get no more offers.
+    pub fn others(&self, info_hash: &Hash, guest: &PeerId, most: usize) -> Vec<PeerId> {
+        let Some(swarm) = self.swarms.get(info_hash).filter(|_| most > 0) else { return Vec::new() };
+        let guests = &swarm.guests;
+        let places = sample(&mut rand::rng(), guests.len(), guests.len().min(most + 1));
+        let chosen = places.into_iter().filter_map(|place| guests.get_index(place));
+        let others = chosen.filter(|(other, ids)| *other != guest || **ids > 1);
+        others.take(most).map(|(other, _)| other.clone()).collect()
+    }
+
+    /// Another node has told of a guest of its own. One that came from a third node is there no more, or not for long.
+    pub fn receive(&self, node: NodeId, news: &SwarmNews<'_>) {
+        let &SwarmNews { info_hash, peer_id, guest, is_complete } = news;
+        let Ok(guest) = PeerId::parse(guest) else { return };
+        let place = (peer_id, Some(node));
+        let Some(is_complete) = is_complete else {
+            self.swarms.remove_if_mut(&info_hash, |_, swarm| {
+                if swarm.members.get(&place).is_some_and(|member| member.guest == guest) {
+                    self.remove(swarm, &place);
+                }
+                swarm.members.is_empty()
+            });
+            return;
+        };
+        let nodes = self.nodes();
+        let mut swarm = self.swarms.entry(info_hash).or_default();
+        for node in nodes {
+            self.remove(&mut swarm, &(peer_id, Some(node)));
+        }
+        swarm.insert(place, Member { guest, is_complete, is_named: true });
+        *self.elsewhere.lock().entry(node).or_default() += 1;
+    }
+
+    /// Makes a guest of this node a member, or changes it.
+    fn join(
+        &self,
+        (info_hash, peer_id): (Hash, Hash),
+        guest: &PeerId,
+        (is_complete, occasion): (bool, Occasion),
+        holder: &NameHolder,
+    ) -> Result<Announced, Problem> {
+        let nodes = self.nodes();
+        let mut swarm = self.swarms.entry(info_hash).or_default();
+        let mut member = Member { guest: guest.clone(), is_complete, is_named: true };
+        match (swarm.holder(&peer_id, &nodes), holder) {
+            (None, _) => {}
+            (Some((_, known)), _) if known.guest == *guest => {
+                // As in the reference, a member stays complete.
+                member.is_complete |= known.is_complete || occasion == Occasion::Completed;
+                if member.is_complete == known.is_complete {
+                    return Ok(Announced::Counted(swarm.counts()));
+                }
+            }
+            (Some((place, known)), NameHolder::Gone(gone)) if known.guest == *gone => {
+                self.remove(&mut swarm, &place);
+            }
+            (Some((_, known)), NameHolder::Unasked) => return Ok(Announced::Held(known.guest.clone())),
+            (Some(_), _) => return Err(Problem::PeerIdTaken),
+        }
+        self.announce_member((info_hash, peer_id), guest, Some(member.is_complete));
+        swarm.insert((peer_id, None), member);
+        Ok(Announced::Counted(swarm.counts()))
+    }
+
+    /// Removes a member, if it is there.
+    fn remove(&self, swarm: &mut Swarm, place: &Place) {
+        if swarm.remove(place)
+            && let Some(node) = place.1
+        {
+            let mut elsewhere = self.elsewhere.lock();
+            if let Some(members) = elsewhere.get_mut(&node) {
+                *members -= 1;
+                if *members == 0 {
+                    elsewhere.remove(&node);
+                }
+            }
+        }
+    }
+
+    /// Removes the members of another node, or some of them.
+    fn remove_of(&self, node: NodeId, wanted: impl Fn(&Member) -> bool) {
+        self.swarms.retain(|_, swarm| {
+            let is_gone = |(place, member): &(&Place, &Member)| place.1 == Some(node) && wanted(member);
+            let gone: Vec<Place> = swarm.members.iter().filter(is_gone).map(|(place, _)| *place).collect();
+            gone.iter().for_each(|place| self.remove(swarm, place));
+            !swarm.members.is_empty()
+        });
+    }
+
+    /// Tells the other nodes of a guest of this one, under the guard of the swarm.
+    fn announce_member(&self, (info_hash, peer_id): (Hash, Hash), guest: &PeerId, is_complete: Option<bool>) {
+        if let Some(others) = &self.others {
+            let news = SwarmNews { info_hash, peer_id, guest: guest.as_str(), is_complete };
+            others.send(self.realm_name(), &News::Swarm(news));
+        }
+    }
+
+    fn realm_name(&self) -> RealmName<'_> {
+        RealmName { key: &self.key, realm: RealmKind::Guests }
+    }
+
+    /// Makes a place for one more membership.
+    fn reserve(&self) -> bool {
+        let reserved = |taken| (taken < MAX_MEMBERSHIPS).then_some(taken + 1);
+        self.memberships.fetch_update(Ordering::Relaxed, Ordering::Relaxed, reserved).is_ok()
+    }
+
+    fn release(&self) {
+        self.memberships.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Replicated for Swarms {
+    fn own_list(self: Arc<Self>) -> Box<dyn OwnList> {
+        let mut swarms: Vec<Hash> = self.swarms.iter().map(|swarm| *swarm.key()).collect();
+        // In an order that no hash decides.
+        swarms.sort_unstable();
+        Box::new(OwnSwarms { of: self, swarms, info_hash: Hash::default(), members: Vec::new() })
+    }
+
+    fn nodes(&self) -> Vec<NodeId> {
+        self.elsewhere.lock().keys().copied().collect()
+    }
+
+    fn begin_list(&self, node: NodeId) {
+        for mut swarm in self.swarms.iter_mut() {
+            let of_node = swarm.members.iter_mut().filter(|(place, _)| place.1 == Some(node));
+            of_node.for_each(|(_, member)| member.is_named = false);
+        }
+    }
+
+    fn end_list(&self, node: NodeId, _flushes: &mut Vec<Flush>) {
+        self.remove_of(node, |member| !member.is_named);
+    }
+
+    fn succeed(&self, former: NodeId, _node: NodeId, _flushes: &mut Vec<Flush>) {
+        self.remove_of(former, |_| true);
+    }
+
+    /// A guest that comes to another node is another one, so nobody waits for it.
+    fn lose_node(&self, node: NodeId, _patience: Duration) {
+        self.remove_of(node, |_| true);
+    }
+}
+
+/// Members of this node that another node has still to hear of.
+struct OwnSwarms {
+    of: Arc<Swarms>,
+    swarms: Vec<Hash>,
+    /// The swarm that is being listed, and its members that are left.
+    info_hash: Hash,
+    members: Vec<Hash>,
+}
+
+impl OwnList for OwnSwarms {
+    fn send_more(&mut self, each: &mut dyn FnMut(RealmName<'_>, &News<'_>)) -> bool {
+        if self.members.is_empty() {
+            let Some(next) = self.swarms.pop() else { return false };
+            self.info_hash = next;
+            let swarm = self.of.swarms.get(&next);
+            let places = swarm.iter().flat_map(|swarm| swarm.members.keys());
+            self.members = places.filter(|place| place.1.is_none()).map(|place| place.0).collect();
+        }
+        let name = self.of.realm_name();
+        let info_hash = self.info_hash;
+        let Some(swarm) = self.of.swarms.get(&info_hash) else {
+            self.members.clear();
+            return true;
+        };
+        for peer_id in self.members.drain(self.members.len().saturating_sub(LIST_STEP)..) {
+            if let Some(Member { guest, is_complete, .. }) = swarm.members.get(&(peer_id, None)) {
+                let guest = guest.as_str();
+                let is_complete = Some(*is_complete);
+                each(name, &News::Swarm(SwarmNews { info_hash, peer_id, guest, is_complete }));
+            }
+        }
+        true
+    }
+}
+
+impl Swarm {
+    fn counts(&self) -> Counts {
+        Counts { complete: self.complete, incomplete: self.members.len().saturating_sub(self.complete) }
+    }
+
+    /// The member with an id, of this node if it is here.
+    fn holder(&self, peer_id: &Hash, nodes: &[NodeId]) -> Option<(Place, &Member)> {
+        let mut places = std::iter::once(None).chain(nodes.iter().copied().map(Some));
+        places.find_map(|node| self.members.get(&(*peer_id, node)).map(|member| ((*peer_id, node), member)))
+    }
+
+    fn insert(&mut self, place: Place, member: Member) {
+        self.complete += usize::from(member.is_complete);
+        *self.guests.entry(member.guest.clone()).or_default() += 1;
+        let before = self.members.insert(place, member);
+        if let Some(before) = before {
+            self.uncount(&before);
+        }
+    }
+
+    fn uncount(&mut self, member: &Member) {
+        self.complete -= usize::from(member.is_complete);
+        if let Some(ids) = self.guests.get_mut(&member.guest) {
+            *ids -= 1;
+            if *ids == 0 {
+                self.guests.swap_remove(&member.guest);
+            }
+        }
+    }
+
+    /// False if it is not there.
+    fn remove(&mut self, place: &Place) -> bool {
+        let member = self.members.swap_remove(place);
+        member.iter().for_each(|member| self.uncount(member));
+        member.is_some()
+    }
+}
+
+impl Memberships {
+    /// None yet.
+    pub fn new(swarms: Arc<Swarms>, guest: PeerId, address: Option<IpAddr>) -> Self {
+        let account = swarms.offers.of_address(address);
+        Memberships { swarms, guest, address, all: HashSet::new(), offers: RateLimit::default(), account }
+    }
+
+    /// Joins a swarm, changes the membership or ends it.
+    ///
+    /// An id in a swarm belongs to the first guest that has it, until that leaves: others know the id. `holder` is known of the guest
+    /// that has it.
+    pub fn announce(&mut self, announce: &Announce<'_>, holder: &NameHolder) -> Result<Announced, Problem> {
+        let info_hash = announce.info_hash.bytes;
+        let peer_id = announce.peer_id.bytes;
+        let name = (info_hash, peer_id);
+        let occasion = announce.event.ok_or(Problem::Event)?;
+        if occasion == Occasion::Stopped {
+            if self.all.remove(&name) {
+                self.leave(&info_hash, &peer_id);
+            }
+            return Ok(Announced::Counted(self.swarms.counts(&info_hash)));
+        }
+        let is_new = !self.all.contains(&name);
+        if is_new && self.all.len() >= MAX_SWARMS {
+            return Err(Problem::TooManySwarms);
+        }
+        if is_new && !self.swarms.reserve() {
+            return Err(Problem::KeyTooManySwarms);
+        }
+        let joined = self.swarms.join(name, &self.guest, (announce.is_complete, occasion), holder);
+        if let Ok(Announced::Counted(_)) = joined {
+            self.all.insert(name);
+        } else if is_new {
+            self.swarms.release();
+        }
+        joined
+    }
+
+    /// Charges offers to the guest, its address, and all of the key, at these rates.
+    pub fn charge(&self, offers: usize, (own, all): (u32, u32), now: Instant) -> Result<(), Limit> {
+        let count = u32::try_from(offers).unwrap_or(u32::MAX);
+        self.offers.try_charge(count, own, now).map_err(|_| Limit::RoomDeliveries)?;
+        self.swarms.offers.try_charge(&self.account, count, all, now).map_err(|_| {
+            self.offers.refund(count, own);
+            Limit::RoomKeyDeliveries
+        })
+    }
+
+    /// The memberships, which stay.
+    pub(super) fn keep(mut self) -> Vec<(Hash, Hash)> {
+        std::mem::take(&mut self.all).into_iter().collect()
+    }
+
+    /// Those that were kept.
+    pub(super) fn resume(&mut self, kept: Vec<(Hash, Hash)>) {
+        self.all.extend(kept);
+    }
+
+    /// The guest and its address.
+    pub(super) fn owner(&self) -> (&PeerId, Option<IpAddr>) {
+        (&self.guest, self.address)
+    }
+
+    fn leave(&self, info_hash: &Hash, peer_id: &Hash) {
+        let swarms = &self.swarms;
+        let place = (*peer_id, None);
+        swarms.swarms.remove_if_mut(info_hash, |_, swarm| {
+            // Another guest has the id if this one did not answer in time.
+            if swarm.members.get(&place).is_some_and(|member| member.guest == self.guest) {
+                swarm.remove(&place);
+                swarms.announce_member((*info_hash, *peer_id), &self.guest, None);
+            }
+            swarm.members.is_empty()
+        });
+        swarms.release();
+    }
+}
+
+impl Drop for Memberships {
+    fn drop(&mut self) {
+        self.all.iter().for_each(|(info_hash, peer_id)| self.leave(info_hash, peer_id));
+    }
+}

@@ -1,0 +1,108 @@
+//! The limits of what members of rooms cause.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::frames::MAX_ROOMS;
+use super::presence::PresenceGuard;
+use super::room::RoomGuard;
+use peerbroker_core::vocabulary::{AddressPrefix, Limit, PeerId, RoomRefusal};
+use peerbroker_limits::SharedRate;
+use peerbroker_router::Router;
+
+/// Most bytes of the data of a member, as JSON text.
+pub const MAX_DATA_BYTES: usize = 1024;
+
+/// Rooms of one client that do not count for the limit of its key, so that this grows with the limit of clients.
+pub(super) const FREE_ROOMS: usize = 4;
+
+/// Most rooms of all clients of a key on one node, without the free ones of each.
+pub const MAX_ROOMS_OF_KEY: usize = 100_000;
+
+/// A list of fewer bytes is never too long.
+const SMALL_LIST: usize = 4096;
+
+/// The limits of one key that change with the configuration.
+pub(super) struct RoomLimits {
+    router: Arc<Router>,
+    pub(super) deliveries: SharedRate<AddressPrefix>,
+    /// Requests that come too fast are refused. Otherwise they are on credit.
+    refuses: bool,
+}
+
+impl RoomLimits {
+    pub(super) fn new(router: Arc<Router>, refuses: bool) -> Self {
+        RoomLimits { router, deliveries: SharedRate::default(), refuses }
+    }
+
+    /// Refuses data with which the list of a room would be too long.
+    pub(super) fn check_list(
+        &self,
+        members: &RoomGuard<'_>,
+        id: &PeerId,
+        data: Option<&str>,
+    ) -> Result<(), RoomRefusal> {
+        let outbox = self.router.live_config().load().limits.outbox_bytes;
+        // A client that comes back gets the lists of all its rooms at once: they fill three quarters of its outbox.
+        let most = (outbox / 4 * 3 / MAX_ROOMS).max(SMALL_LIST);
+        if members.bytes_with(id, data) > most { Err(RoomRefusal::ListFull) } else { Ok(()) }
+    }
+
+    /// The rates of deliveries per second, of one member and of all.
+    fn rates(&self) -> (u32, u32) {
+        let limits = &self.router.live_config().load().limits;
+        (limits.room_deliveries_per_second, limits.room_key_deliveries_per_second)
+    }
+
+    /// Charges deliveries to a member, its address, and all of the key: on credit, if the protocol has no answer for what is refused.
+    pub(super) fn charge(&self, guard: &PresenceGuard<'_>, deliveries: usize) -> Result<(), RoomRefusal> {
+        let (own, all) = self.rates();
+        let now = self.router.clock().now();
+        let count = cost(deliveries);
+        let rate = &guard.presence.rate;
+        let account = &guard.state.account;
+        if !self.refuses {
+            rate.charge(count, own, now);
+            self.deliveries.charge(account, count, all, now);
+            return Ok(());
+        }
+        rate.try_charge(count, own, now).map_err(|_| RoomRefusal::TooFast)?;
+        self.deliveries.try_charge(account, count, all, now).map_err(|_| {
+            rate.refund(count, own);
+            RoomRefusal::KeyTooFast
+        })
+    }
+
+    /// The same for news of a member that cannot be refused.
+    pub(super) fn charge_on_credit(&self, guard: &PresenceGuard<'_>, deliveries: usize) {
+        let (own, all) = self.rates();
+        let now = self.router.clock().now();
+        let count = cost(deliveries);
+        guard.presence.rate.charge(count, own, now);
+        self.deliveries.charge(&guard.state.account, count, all, now);
+    }
+
+    /// Charges deliveries that a message of another node causes, beyond those for which its sender pays there.
+    pub(super) fn charge_of_node(&self, deliveries: usize) {
+        if deliveries > 0 {
+            let now = self.router.clock().now();
+            self.deliveries.charge(&None, cost(deliveries), self.rates().1, now);
+        }
+    }
+
+    /// Time until a member has paid for what it had on credit, and the limit that it has exceeded.
+    pub(super) fn owed(&self, guard: &PresenceGuard<'_>) -> Option<(Limit, Duration)> {
+        let (own, all) = self.rates();
+        let now = self.router.clock().now();
+        let owed = [
+            (Limit::RoomDeliveries, guard.presence.rate.charge(0, own, now)),
+            (Limit::RoomKeyDeliveries, self.deliveries.owed(&guard.state.account, all, now)),
+        ];
+        owed.into_iter().find(|(_, time)| !time.is_zero())
+    }
+}
+
+/// A request costs at least one delivery.
+fn cost(deliveries: usize) -> u32 {
+    u32::try_from(deliveries).unwrap_or(u32::MAX).max(1)
+}

@@ -3,11 +3,11 @@
 use std::error::Error;
 use std::sync::{Arc, Weak};
 
-use crate::cluster::{LocalNode, Membership};
-use crate::keys::KeyStore;
 use crate::redis::{self, BadRedis};
+use peerbroker_cluster::{LocalNode, Membership};
 use peerbroker_config::BackplaneAddress;
-use peerbroker_core::threads::Threads;
+use peerbroker_keys::KeyStore;
+use peerbroker_system::threads::Threads;
 
 /// The reason why no connection can be made from the address of a store.
 #[derive(Debug, thiserror::Error)]

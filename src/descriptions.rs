@@ -10,13 +10,13 @@ mod withheld;
 use std::borrow::Cow;
 
 use memchr::memmem;
-use peerbroker_core::media_api::{CandidateNudge, Parties};
+use peerbroker_media_api::{CandidateNudge, Parties};
 
-use crate::keys::RelayMode;
 use crate::media::Relay;
 use description::Description;
 use peerbroker_core::vocabulary::{Frame, IceCredentials, MessageKind, PeerId, PipeId};
 use peerbroker_events::PeerAddress;
+use peerbroker_keys::RelayMode;
 use peerbroker_protocols::client::Protocol as _;
 use peerbroker_protocols::signal::SignalKind;
 use peerbroker_protocols::{peerjs, topics, with_clients};

@@ -6,24 +6,24 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use actix_web::web::ServiceConfig;
-use peerbroker_core::media_api::TurnUrls;
+use peerbroker_media_api::TurnUrls;
 
 use crate::backplanes::{BadBackplane, check_backplane};
 use crate::http::admin::{AdminState, ClientPort};
 use crate::http::public::{self, Mounted};
-use crate::keys::{KeyError, KeyStore, unix_time};
-use crate::lan::lan_address;
 use crate::media::{BoundRelay, BoundTurn, Turn};
-use crate::node::{AppMessage, Client, Message, Node};
+use crate::node::{Client, Message, Node};
 use crate::runtime::control::LogControl;
 use crate::runtime::{Components, Runtime};
-use crate::tls::{self, TlsError};
-use crate::webhooks::WebhookTotals;
 use peerbroker_config::{ApiTokens, ClusterConfig, Config, InvalidPath, MountPath, OwnIceServers, TlsFiles};
 use peerbroker_core::clock::Clock;
-use peerbroker_core::threads::caught;
 use peerbroker_core::vocabulary::{CloseReason, ConnId};
 use peerbroker_events::{Event, Events, Notice};
+use peerbroker_keys::{KeyError, KeyStore, unix_time};
+use peerbroker_system::lan::lan_address;
+use peerbroker_system::threads::caught;
+use peerbroker_tls::{self as tls, TlsError};
+use peerbroker_webhooks::{AppMessage, WebhookTotals};
 
 /// A running broker, to be mounted in an actix-web app or served by a
 /// [`Server`](crate::Server). Clones are the same broker.
@@ -335,7 +335,7 @@ impl Builder {
         self
     }
 
-    /// Makes the ids that the server gives to clients without one, instead of [`Settings::id_style`](crate::keys::Settings::id_style); it gets the key. It
+    /// Makes the ids that the server gives to clients without one, instead of [`Settings::id_style`](peerbroker_keys::Settings::id_style); it gets the key. It
     /// is called again if a peer has the id, or if the text is not a valid id, and must not block. After a hundred calls
     /// the client gets a UUID.
     pub fn generate_id(mut self, generate: impl Fn(&str) -> String + Send + Sync + 'static) -> Self {

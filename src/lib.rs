@@ -36,52 +36,45 @@
     )
 )]
 
-#[cfg_attr(not(feature = "acme"), path = "acme/absent.rs")]
+#[cfg(not(feature = "acme"))]
 mod acme;
 mod backplanes;
-pub mod cluster;
 mod descriptions;
 mod embed;
-pub mod files;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 #[path = "../tests/fuzz/targets.rs"]
 pub mod fuzzing;
 mod http;
-pub mod keys;
-mod lan;
 mod media;
+#[doc(hidden)]
 pub mod node;
-mod outbound;
-#[cfg_attr(not(feature = "redis"), path = "redis/absent.rs")]
-pub mod redis;
+#[cfg(not(feature = "redis"))]
+mod redis;
 mod runtime;
 mod server;
+#[doc(hidden)]
 pub mod session;
-mod single_flight;
-mod system;
-mod tls;
-mod transport;
-mod webhooks;
 
 pub use acme::AcmeError;
 pub use backplanes::{BadBackplane, check_backplane};
 pub use config::{ClientOptions, Config, Listen};
 pub use embed::{Builder, PeerBroker};
-pub use keys::verifier::{BadAuth, check_auth};
-pub use lan::{interface_addresses, lan_address, lan_addresses, public_address};
 #[cfg(feature = "media")]
 pub use media::BadMediaAddress;
 pub use media::{BoundRelay, BoundTurn};
-pub use node::{AppMessage, Client, Message};
+pub use node::{Client, Message};
 pub use peerbroker_core::address::{is_of_machine, is_public};
-pub use peerbroker_core::media_api::TurnUrls;
-pub use peerbroker_core::{clock, vocabulary};
+pub use peerbroker_core::vocabulary;
+pub use peerbroker_keys::verifier::{BadAuth, check_auth};
+pub use peerbroker_media_api::TurnUrls;
+#[cfg(feature = "redis")]
+use peerbroker_redis as redis;
+pub use peerbroker_system::lan::{interface_addresses, lan_address, lan_addresses, public_address};
+#[cfg(feature = "acme")]
+use peerbroker_tls::acme;
+pub use peerbroker_tls::{CertifiedHosts, TlsError, certified_hosts};
+pub use peerbroker_webhooks::{AppMessage, BadWebhook, WebhookTotals, check_webhook};
 pub use runtime::control::LogControl;
 pub use server::{BadSocket, InheritedSockets, Server, StartError};
-pub use tls::{CertifiedHosts, TlsError, certified_hosts};
-pub use webhooks::{BadWebhook, WebhookTotals, check_webhook};
-pub use {
-    peerbroker_config as config, peerbroker_events as events, peerbroker_protocols as protocols,
-    peerbroker_rooms as rooms, peerbroker_router as router,
-};
+pub use {peerbroker_config as config, peerbroker_events as events, peerbroker_keys as keys};

@@ -6,7 +6,7 @@ mod absent;
 #[cfg(not(feature = "media"))]
 use absent as plane;
 #[cfg(feature = "media")]
-use peerbroker_media as plane;
+use peerbroker_relay as plane;
 
 #[cfg(feature = "media")]
 pub use plane::BadMediaAddress;

@@ -14,22 +14,22 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use dashmap::{DashMap, Entry};
-use peerbroker_core::media_api::{CandidateNudge, EndedCalls};
+use peerbroker_media_api::{CandidateNudge, EndedCalls};
 
-use crate::cluster::packet::{NodeAnswer, Question};
-use crate::cluster::{LocalNode, Membership};
 use crate::descriptions;
-use crate::keys::{Key, Policy, RelayMode};
 use crate::media::{Relay, Turn};
 use app::AppMessages;
 use listings::Listings;
 use lookout::Lookout;
+use peerbroker_cluster::packet::{NodeAnswer, Question};
+use peerbroker_cluster::{LocalNode, Membership};
 use peerbroker_config::{Ban, LiveConfig};
 use peerbroker_core::clock::Clock;
 use peerbroker_core::vocabulary::{
     ApiKey, AppRefusal, CloseReason, ConnId, Frame, MessageKind, NameKind, NodeId, PeerId, RealmKind, Refusal,
 };
 use peerbroker_events::{Counters, Events, PeerAddress};
+use peerbroker_keys::{Key, Policy, RelayMode};
 use peerbroker_limits::{Bans, Quota};
 use peerbroker_protocols::key_state::{Common, KeyState};
 use peerbroker_protocols::names::Names;
@@ -39,9 +39,8 @@ use peerbroker_protocols::root::Guests;
 use peerbroker_protocols::{names_of, room_frames};
 use peerbroker_rooms::{MessageNews, News, OtherNodes, Replicated, Rooms};
 use peerbroker_router::{Backlog, ExpireNotice, Flush, PeerHandle, Realm, RemotePeers, Routed, Router};
+use peerbroker_webhooks::AskApp;
 
-pub use app::AppMessage;
-pub(crate) use app::AskApp;
 pub use asks::Awaited;
 pub(crate) use everywhere::is_of_connection;
 pub use everywhere::{NodeCounts, NodeReport, PeerReport, ReportedConnection, Sent};

@@ -1,49 +1,34 @@
-//! Redis or Valkey: connections from a URL, the backplane of a cluster on them, and a store of keys.
+//! Stands in for Redis in a build without it.
 
-mod backplane;
-mod connection;
-mod error;
-mod keys;
-mod reconnecting;
-
-use std::error::Error;
 use std::sync::{Arc, Weak};
-use std::time::Duration;
 
-use crate::cluster::{LocalNode, Membership};
-use crate::keys::KeyStore;
-pub use backplane::{RedisBackplane, RedisSettings};
-pub use connection::{Call, check_redis};
-pub use error::BadRedis;
-pub use keys::RedisKeys;
+use peerbroker_cluster::{LocalNode, Membership};
 use peerbroker_config::RedisAddress;
-use peerbroker_core::threads::Threads;
-pub use reconnecting::{ReconnectingConnection, RedisClient};
+use peerbroker_keys::KeyStore;
+use peerbroker_system::threads::Threads;
 
-/// Prefix of all keys in Redis. Nodes with the same prefix, on the same server, are one broker.
-const PREFIX: &str = "peerbroker";
-
-/// The bound of each call, connecting included.
-const TIMEOUT: Duration = Duration::from_secs(2);
-
-/// Starts the thread through which a node takes part in a cluster. It ends when the membership is closed, or the node is gone.
-pub(crate) fn join_cluster(
-    address: &RedisAddress,
-    membership: &Arc<Membership>,
-    node: Weak<dyn LocalNode>,
-    threads: &Threads,
-) -> Result<(), Box<dyn Error>> {
-    let config = membership.config();
-    let mut settings = RedisSettings::new(address.clone());
-    // One renewal may fail without the loss of the lease.
-    settings.timeout = settings.timeout.min(config.lease / 5);
-    let backplane = RedisBackplane::new(&settings)?;
-    let membership = Arc::clone(membership);
-    threads.once_async("cluster", async move || membership.run(node, backplane).await)?;
-    Ok(())
+/// The reason why no Redis can be used.
+#[derive(Debug, thiserror::Error)]
+pub enum BadRedis {
+    /// The program has to be built with the feature.
+    #[error("this program was built without Redis: enable the feature `redis` of peerbroker")]
+    NotBuiltIn,
 }
 
-/// A store of keys that all nodes of a cluster share. `None` for a wrong address, which is an error of the cluster.
-pub(crate) fn shared_keys(address: &RedisAddress) -> Option<Arc<dyn KeyStore>> {
-    Some(Arc::new(RedisKeys::open(address.clone()).ok()?))
+/// Fails: this build has no Redis.
+pub(crate) fn check_redis(_: &RedisAddress) -> Result<(), BadRedis> {
+    Err(BadRedis::NotBuiltIn)
+}
+
+pub(crate) fn join_cluster(
+    _: &RedisAddress,
+    _: &Arc<Membership>,
+    _: Weak<dyn LocalNode>,
+    _: &Threads,
+) -> Result<(), BadRedis> {
+    Err(BadRedis::NotBuiltIn)
+}
+
+pub(crate) fn shared_keys(_: &RedisAddress) -> Option<Arc<dyn KeyStore>> {
+    None
 }

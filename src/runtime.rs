@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 
 use arc_swap::{ArcSwap, Guard};
 use parking_lot::Mutex;
-use peerbroker_core::media_api::{
+use peerbroker_media_api::{
     CallFailure, Carried, KeyLimits, MediaContext, MediaHost, Parties, Permit, TurnRefusal, TurnUrls,
 };
 use rand::seq::SliceRandom as _;
@@ -25,23 +25,23 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::backplanes;
-use crate::cluster::Membership;
-use crate::keys::KeyStore;
-use crate::keys::memory::MemoryKeys;
 use crate::media::{BoundRelay, BoundTurn, Turn};
-use crate::node::{AskApp, Node, OnMessage, OnText};
+use crate::node::{Node, OnMessage, OnText};
 use crate::runtime::control::{Control, LogControl};
 use crate::session::take_posts_of_others;
-use crate::tls::Certificates;
-use crate::webhooks::Webhooks;
 use call_reports::CallReports;
 use mistakes::{KnownKeys, Mistakes, may_be_mistake};
+use peerbroker_cluster::Membership;
 use peerbroker_config::{ApiTokens, ClusterConfig, Config, LiveConfig, OwnIceServers, TurnSecret};
 use peerbroker_core::clock::{self, Clock, millis};
-use peerbroker_core::threads::caught;
 use peerbroker_core::vocabulary::{CloseReason, PeerId};
 use peerbroker_events::{CallPeers, ClientMistake, Event, Events, Mistake};
+use peerbroker_keys::KeyStore;
+use peerbroker_keys::memory::MemoryKeys;
 use peerbroker_limits::ConnectionLimiter;
+use peerbroker_system::threads::caught;
+use peerbroker_tls::Certificates;
+use peerbroker_webhooks::{AskApp, WebhookContext, Webhooks};
 
 pub(crate) use background::repeat;
 pub(crate) use mistakes::{RecentMistake, mistake_words};
@@ -144,7 +144,14 @@ impl Runtime {
         if let Err(error) = log_events::start(&events) {
             log::error!("cannot start the thread that logs, so what operators do is not logged: {error}");
         }
-        let webhooks = Webhooks::start(&node);
+        let weak = Arc::downgrade(&node);
+        let webhooks = Webhooks::start(WebhookContext {
+            config: config.clone(),
+            events: events.clone(),
+            clock: node.clock().clone(),
+            node: node.membership().map(|membership| membership.config().node_name.clone()),
+            policy_of: Box::new(move |key| Some(weak.upgrade()?.tenant(key.as_str())?.policy_full())),
+        });
         node.serve_app(components.on_app_message.unwrap_or_else(|| webhooks.app()));
         let runtime = Arc::new(Runtime {
             config,

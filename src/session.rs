@@ -14,10 +14,10 @@ mod stream;
 #[cfg(test)]
 pub(crate) mod tests;
 
-pub(crate) use crate::cluster::Posted;
 pub(crate) use admission::{ClientSource, ConnectRequest, Credentials};
 pub use effects::Turn;
 pub(crate) use farewell::turn_away;
+pub(crate) use peerbroker_cluster::Posted;
 pub(crate) use pipe::serve_end;
 pub(crate) use run::serve;
 pub(crate) use stream::{hold, open_stream, sender, take_posts_of_others};

@@ -11,7 +11,7 @@ use actix_web::dev::{Service, ServiceResponse};
 use super::path;
 use super::public::forwarded;
 use crate::runtime::Runtime;
-use crate::transport::connection::{self, ConnectionState, ResponseBody};
+use peerbroker_transport::connection::{self, ConnectionState, ResponseBody};
 
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 

@@ -28,13 +28,13 @@ use actix_web::{HttpRequest, HttpResponse};
 use super::path::{self, decode};
 use crate::runtime::KEYS_UNREAD;
 use crate::session::{ClientSource, ConnectRequest};
-use crate::transport::actix_ws;
 use handler::{bare, plain};
 use handshake::AcceptedHandshake;
 use peerbroker_config::Dialect;
 use peerbroker_core::vocabulary::{ApiKey, RealmKind, Refusal};
 use peerbroker_events::{Count, Event, Mistake, Refused};
 use peerbroker_protocols::nostr;
+use peerbroker_transport::actix_ws;
 use routes::Route;
 
 pub(crate) use handler::Mounted;

@@ -6,7 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 
-use peerbroker_core::media_api::{
+use peerbroker_media_api::{
     CandidateNudge, EndedCalls, MediaContext, Parties, RelayTotals, TurnTotals, TurnUrls,
 };
 

@@ -6,7 +6,6 @@
 //! A client or a key with few messages always finds a place: where there is none, the one with the most gives up its latest message.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
-use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -17,10 +16,11 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::{JoinSet, spawn_local};
 
 use peerbroker_core::clock::{Clock, Instant};
-use peerbroker_core::vocabulary::{AddressPrefix, ApiKey, AppRefusal, ConnId, PeerId};
+use peerbroker_core::vocabulary::{AddressPrefix, ApiKey, AppRefusal};
 use peerbroker_events::{Events, PeerAddress};
 use peerbroker_protocols::peerjs::{self, app};
 use peerbroker_router::PeerHandle;
+use peerbroker_webhooks::{Answering, AppMessage, AskApp};
 
 /// Most bytes of a payload.
 const MAX_PAYLOAD_BYTES: usize = 64 << 10;
@@ -42,27 +42,6 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Interval at which failures are logged.
 const LOG_INTERVAL: Duration = Duration::from_secs(60);
-
-/// A message of a client to the app's server.
-#[derive(Clone, Debug)]
-pub struct AppMessage {
-    /// The key of the client.
-    pub key: ApiKey,
-    /// Its id.
-    pub id: PeerId,
-    /// Its connection.
-    pub connection: ConnId,
-    /// The payload, as the client's JSON text.
-    pub payload: Option<String>,
-    /// The id that the client has given the message, as JSON text. Without one it gets no answer.
-    pub request: Option<String>,
-}
-
-/// The app's work on a message. Ready with the answer, JSON text, if there is one; or with the reason of a failure, for the log.
-type Answering = Pin<Box<dyn Future<Output = Result<Option<String>, String>> + Send>>;
-
-/// The app's server. `None` if it takes no messages of the key.
-pub(crate) type AskApp = Box<dyn Fn(AppMessage) -> Option<Answering> + Send + Sync>;
 
 /// Messages that wait for the app. Their thread starts with the first one, and ends when this is dropped.
 pub(super) struct AppMessages {

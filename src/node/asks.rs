@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::time::timeout;
 
 use super::Node;
-use crate::cluster::Holding;
+use peerbroker_cluster::Holding;
 use peerbroker_core::vocabulary::NameKind;
 use peerbroker_protocols::client::{Answer, Ask};
 use peerbroker_protocols::key_state::KeyState;

@@ -9,8 +9,8 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::{Node, tenant};
-use crate::cluster::Whereabouts;
-use crate::cluster::packet::{NodeAnswer, Question};
+use peerbroker_cluster::Whereabouts;
+use peerbroker_cluster::packet::{NodeAnswer, Question};
 use peerbroker_core::address::Network;
 use peerbroker_core::vocabulary::{ApiKey, ConnId, ConnectionKind, DropReason, PeerId, RealmKind};
 use peerbroker_events::{Count, Outcome, PeerAddress};

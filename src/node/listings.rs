@@ -6,9 +6,9 @@ use std::time::Duration;
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
-use crate::cluster::Membership;
-use crate::cluster::packet::{NodeAnswer, Question};
-use crate::single_flight::SingleFlight;
+use peerbroker_cluster::Membership;
+use peerbroker_cluster::packet::{NodeAnswer, Question};
+use peerbroker_core::single_flight::SingleFlight;
 
 /// Lists that are asked for at a time.
 const MAX_CONCURRENT: usize = 16;
@@ -101,7 +101,7 @@ mod tests {
         assert!(poll(second.as_mut()).is_pending());
         asked(&membership).remove(0).1.send(ids("x")).unwrap();
         assert_eq!(second.await, ids("x"));
-        assert_eq!(listings.asked.len(), 0);
+        assert_eq!(listings.asked.open_questions(), 0);
     }
 
     #[tokio::test(start_paused = true)]

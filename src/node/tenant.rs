@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use arc_swap::{ArcSwap, Guard};
 
-use crate::keys::{Key, Policy, unix_time};
 use peerbroker_core::vocabulary::{CloseReason, Frame, MessageKind, PeerId, RealmKind};
+use peerbroker_keys::{Key, Policy, unix_time};
 use peerbroker_protocols::key_state::{Common, KeyState};
 use peerbroker_protocols::root::Guests;
 use peerbroker_router::{PeerHandle, Realm, Routed};

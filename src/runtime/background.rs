@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::keys::KeyError;
 use crate::runtime::Runtime;
 use crate::runtime::control::Control;
-use peerbroker_core::threads::{Threads, caught};
+use peerbroker_keys::KeyError;
+use peerbroker_system::threads::{Threads, caught};
 
 /// Calls `work` after each interval, until the owner is gone. A thread rather than a task: it belongs to no worker, and
 /// needs no runtime of an embedding program.

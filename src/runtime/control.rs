@@ -13,20 +13,20 @@ use parking_lot::Mutex;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::keys::verifier::{BadAuth, check_auth};
-use crate::keys::{
-    Change, HOUR, InvalidName, Key, KeyError, KeyStore, MAX_NAME_CHARS, MAX_ORIGIN_BYTES, Origin, Settings,
-    SignupCount, TokenChange, TokenError, Webhook, check_name,
-};
 use crate::node::{NextKeys, Node};
-use crate::webhooks::{BadWebhook, check_webhook};
 use bans::{MAX_BANS, OperatorBans};
 use peerbroker_config::{Ban, CrowdedRoom, KeySignup};
 use peerbroker_core::clock::{Instant, millis};
-use peerbroker_core::threads::caught;
 use peerbroker_core::vocabulary::{ApiKey, Limit, PeerId, printable};
 use peerbroker_events::{Actor, Event, KeyEvent, KeysEvent, PeerAddress, counted};
+use peerbroker_keys::verifier::{BadAuth, check_auth};
+use peerbroker_keys::{
+    Change, HOUR, InvalidName, Key, KeyError, KeyStore, MAX_NAME_CHARS, MAX_ORIGIN_BYTES, Origin, Settings,
+    SignupCount, TokenChange, TokenError, Webhook, check_name,
+};
 use peerbroker_limits::{GuessLimiter, LimitExceeded, SignupLimiter, address_text};
+use peerbroker_system::threads::caught;
+use peerbroker_webhooks::{BadWebhook, check_webhook};
 
 const HOURS_A_DAY: u64 = 24;
 
@@ -100,7 +100,7 @@ pub(crate) enum LogError {
     Failed(String),
 }
 
-/// The filter of the log: a level, and levels of modules, as in `info,peerbroker_media=debug`.
+/// The filter of the log: a level, and levels of modules, as in `info,peerbroker_relay=debug`.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct LogFilter {
     /// The active filter.
@@ -689,11 +689,11 @@ fn digest(key: &Key) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::keys::RelayMode;
-    use crate::keys::memory::MemoryKeys;
     use peerbroker_config::{Config, LiveConfig};
     use peerbroker_core::clock::Clock;
     use peerbroker_events::Events;
+    use peerbroker_keys::RelayMode;
+    use peerbroker_keys::memory::MemoryKeys;
     use std::sync::Barrier;
     use std::sync::atomic::{AtomicUsize, Ordering};
     use std::thread;

@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::future::pending;
 use std::net::SocketAddr;
 
-use peerbroker_core::media_api::EndedCalls;
+use peerbroker_media_api::EndedCalls;
 
 use super::Runtime;
 

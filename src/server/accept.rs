@@ -18,12 +18,12 @@ use super::turns::HandshakeTurns;
 use crate::http::public::endpoint;
 use crate::http::public::handshake::RefusedHandshake;
 use crate::runtime::Runtime;
-use crate::transport::client_stream::ClientStream;
-use crate::transport::connection::{Connection, REQUEST_TIMEOUT, is_tls};
-use crate::transport::proxy_protocol;
-use crate::transport::tls_stream::{TlsStream, is_http};
-use peerbroker_core::descriptors;
 use peerbroker_events::Mistake;
+use peerbroker_system::descriptors;
+use peerbroker_transport::client_stream::ClientStream;
+use peerbroker_transport::connection::{Connection, REQUEST_TIMEOUT, is_tls};
+use peerbroker_transport::proxy_protocol;
+use peerbroker_transport::tls_stream::{TlsStream, is_http};
 
 /// The answer of actix-http to a head that is late, for clients that send nothing.
 const TOO_LATE: &[u8] = b"HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 
 use super::inherited::BadSocket;
 use crate::acme::AcmeError;
-use crate::tls::TlsError;
 use peerbroker_config::BadStaticDir;
+use peerbroker_tls::TlsError;
 
 /// The reason why a server does not start.
 #[derive(Debug, thiserror::Error)]

@@ -4,7 +4,7 @@ use std::env;
 use std::io;
 use std::net::TcpListener;
 
-use crate::system;
+use peerbroker_system as system;
 
 /// Listening sockets that a service manager has opened: the socket activation of systemd. They stay open between two servers, so
 /// clients that connect in between wait.

@@ -4,7 +4,7 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, Shutdown, SocketAddr, TcpListener, ToSocketAddrs as _};
 use std::time::Duration;
 
-use peerbroker_core::ports;
+use peerbroker_system::ports;
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep, timeout};
@@ -13,9 +13,9 @@ use super::error::StartError;
 use super::unix_socket::SocketName;
 use super::workers::Workers;
 use crate::runtime::Runtime;
-use crate::system;
 use peerbroker_config::DEFAULT_HOST;
 use peerbroker_events::counted;
+use peerbroker_system as system;
 
 /// Time limit for a TCP handshake that has begun when the server leaves its port. Less than the second after which clients try
 /// again (RFC 6298, section 2).

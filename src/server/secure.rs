@@ -11,14 +11,16 @@ use tokio::time::timeout;
 
 use super::error::StartError;
 use crate::acme;
-use crate::lan::{host_name, lan_addresses};
 use crate::runtime::Runtime;
-use crate::tls::{self, ACME_ALPN, CertificateSource, Certificates, Handshake, RenewalContext, TlsError};
-use crate::transport::client_stream::ClientStream;
-use crate::transport::connection::REQUEST_TIMEOUT;
-use crate::transport::tls_stream::{NoTls, TlsStream};
 use peerbroker_config::{Listen, TlsFiles};
 use peerbroker_events::{Event, Events, Mistake};
+use peerbroker_system::lan::{host_name, lan_addresses};
+use peerbroker_tls::{
+    self as tls, ACME_ALPN, CertificateSource, Certificates, Handshake, RenewalContext, TlsError,
+};
+use peerbroker_transport::client_stream::ClientStream;
+use peerbroker_transport::connection::REQUEST_TIMEOUT;
+use peerbroker_transport::tls_stream::{NoTls, TlsStream};
 
 /// The protocol that clients of TURN may offer (RFC 7443, section 3).
 const TURN_ALPN: &[u8] = b"stun.turn";

@@ -10,8 +10,8 @@ use std::task::{Context, Poll};
 
 use super::error::StartError;
 use super::unix_socket::{SocketName, UnixSocket};
-use crate::transport::client_stream::ClientStream;
 use peerbroker_config::Listen;
+use peerbroker_transport::client_stream::ClientStream;
 
 /// A socket besides the port. It is bound, and no client finds it yet. Another kind is a variant.
 pub(super) enum BoundSocket {

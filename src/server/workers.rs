@@ -19,8 +19,8 @@ use tokio::time::{sleep, timeout};
 
 use super::accept;
 use super::sockets::{Acceptor, ListeningSocket, PassedStream};
-use crate::transport::client_stream::ClientStream;
-use peerbroker_core::threads::{OnWake, Threads};
+use peerbroker_system::threads::{OnWake, Threads};
+use peerbroker_transport::client_stream::ClientStream;
 
 /// Most HTTP connections for each worker. WebSockets do not count.
 const MAX_HTTP_CONNECTIONS: usize = 25_000;

@@ -4,15 +4,15 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::cluster::Whereabouts;
-use crate::keys::verifier::{Claimant, Denied};
-use crate::keys::{Auth, Policy, Proof, unix_time};
 use crate::node::{Node, Tenant};
+use peerbroker_cluster::Whereabouts;
 use peerbroker_core::address::{Locality, Network};
 use peerbroker_core::vocabulary::{
     ApiKey, ClientVersion, NameKind, PeerId, PipeId, RealmKind, Refusal, Token,
 };
 use peerbroker_events::{ClientMistake, Count, Event, Mistake, Refused};
+use peerbroker_keys::verifier::{Claimant, Denied};
+use peerbroker_keys::{Auth, Policy, Proof, unix_time};
 use peerbroker_limits::ConnectionPermit;
 use peerbroker_protocols::client::{Protocol, unguessable};
 use peerbroker_protocols::key_state::KeyState;

@@ -15,12 +15,12 @@ use tokio::time::timeout;
 use super::farewell::{close, farewell, refused_end};
 use super::open::OpenSession;
 use super::run::READS_PER_TURN;
-use crate::outbound::{Bounds, HttpClient, Reach};
-use crate::transport::{self, Socket, SocketEvent};
 use peerbroker_core::vocabulary::{EndId, Fragment, Frame, FrameIn, Opcode, PipeId, Refusal};
 use peerbroker_protocols::names::{Seat, SeatState};
 use peerbroker_protocols::pipes::{Bridge, MAX_MESSAGE, WayThere};
 use peerbroker_router::{Disconnect, Outbox, Outgoing};
+use peerbroker_tls::outbound::{Bounds, HttpClient, Reach};
+use peerbroker_transport::{self as transport, Socket, SocketEvent};
 
 /// Time for another node to take an end.
 const CROSSING_TIMEOUT: Duration = Duration::from_secs(5);

@@ -12,11 +12,11 @@ use tokio::time::{sleep, timeout};
 use super::admission::{ConnectRequest, Rejection};
 use super::open::OpenSession;
 use crate::node::Node;
-use crate::transport::Socket;
 use peerbroker_core::vocabulary::{CloseReason, Frame, PIPE_REFUSED, RealmKind, Refusal};
 use peerbroker_protocols::peerjs;
 use peerbroker_router::Disconnect;
 use peerbroker_router::{Outbox, Outgoing};
+use peerbroker_transport::Socket;
 
 /// Reads at full speed while a connection closes. A well-behaved client needs fewer.
 const FREE_READS: usize = 4;

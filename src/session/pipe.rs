@@ -12,13 +12,13 @@ use super::open::OpenSession;
 use super::pipe_place::{Place, find};
 use super::run::{READS_PER_TURN, wait};
 use crate::node::Node;
-use crate::transport::{self, Socket, SocketEvent};
 use peerbroker_core::clock::Instant;
 use peerbroker_core::vocabulary::{CloseReason, ConnId, Fragment, Frame, RealmKind};
 use peerbroker_events::Count;
 use peerbroker_protocols::key_state::Pause;
 use peerbroker_protocols::pipes::{PipeEnd, PipeTurn};
 use peerbroker_router::Disconnect;
+use peerbroker_transport::{self as transport, Socket, SocketEvent};
 
 /// Serves one end of a pipe until it is gone.
 pub(crate) fn serve_end<S: Socket + 'static>(

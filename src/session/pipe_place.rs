@@ -8,7 +8,7 @@ use tokio::time::timeout;
 use super::admission::{ClientSource, admit_end, tenant_of_end};
 use super::crossing::Crossing;
 use super::open::OpenSession;
-use crate::cluster::{Holding, Membership};
+use peerbroker_cluster::{Holding, Membership};
 use peerbroker_core::vocabulary::{EndId, NameKind, PeerId, PipeId, Refusal};
 use peerbroker_protocols::client::unguessable;
 use peerbroker_protocols::key_state::KeyState;

@@ -8,15 +8,15 @@ use std::time::Duration;
 use super::admission::{Admitted, ClientSource, Rejection};
 use super::farewell::refuse;
 use super::open::OpenSession;
-use crate::cluster::{ClaimedName, OpenRequest};
 use crate::node::Node;
-use crate::transport::Socket;
+use peerbroker_cluster::{ClaimedName, OpenRequest};
 use peerbroker_core::clock::Instant;
 use peerbroker_core::vocabulary::{Frame, Limit, Refusal};
 use peerbroker_events::Count;
 use peerbroker_protocols::client::Protocol;
 use peerbroker_protocols::key_state::KeyState;
 use peerbroker_router::{IdLease, Outbox, RegisterRefusal, RegisterRequest};
+use peerbroker_transport::Socket;
 
 /// Interval of the check if a client that waits for an id has left.
 const LOOK_INTERVAL: Duration = Duration::from_millis(250);

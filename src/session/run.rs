@@ -17,7 +17,6 @@ use super::open::OpenSession;
 use super::register::{Registered, register_session};
 use crate::descriptions::without_addresses;
 use crate::node::{Awaited, Node};
-use crate::transport::{self, Socket, SocketEvent};
 use peerbroker_core::vocabulary::{AddressPrefix, CloseReason, Frame, GOING_AWAY, RealmKind};
 use peerbroker_events::{Count, Event};
 use peerbroker_limits::{ConnectionPermit, QuotaShare};
@@ -25,6 +24,7 @@ use peerbroker_protocols::client::{Protocol, report_mistake};
 use peerbroker_protocols::key_state::{KeyState, Pause, Spent};
 use peerbroker_protocols::mistakes;
 use peerbroker_router::{Departure, Disconnect, Flush, IdLease, MESSAGES, Outgoing, PeerHandle};
+use peerbroker_transport::{self as transport, Socket, SocketEvent};
 
 /// Reads before other tasks of the worker get their turn. Only a flood fills even one.
 pub(super) const READS_PER_TURN: usize = 2;

@@ -10,11 +10,9 @@ use tokio::select;
 use super::admission::{Admitted, ClientSource, ConnectRequest, Credentials, Rejection, admit};
 use super::effects::Turn;
 use super::run::run;
-use crate::cluster::Posted;
 use crate::descriptions::without_addresses;
 use crate::node::Node;
-use crate::transport::Socket;
-use crate::transport::stream::{StreamBody, StreamSocket, stream};
+use peerbroker_cluster::Posted;
 use peerbroker_core::vocabulary::{AddressPrefix, CloseReason, Limit, RealmKind, Refusal};
 use peerbroker_events::Count;
 use peerbroker_limits::{ConnectionPermit, QuotaShare};
@@ -22,6 +20,8 @@ use peerbroker_protocols::client::Protocol as _;
 use peerbroker_protocols::key_state::{KeyState, Spent};
 use peerbroker_protocols::peerjs::PeerJs;
 use peerbroker_router::{MESSAGES, PeerHandle, PendingRegistration, PostPermit};
+use peerbroker_transport::Socket;
+use peerbroker_transport::stream::{StreamBody, StreamSocket, stream};
 
 /// Time for which a stream waits for the WebSocket that its client opens at the same time: only one of the two may get OPEN.
 const HEAD_START: Duration = Duration::from_secs(1);

@@ -11,7 +11,7 @@ const FULL: &str = "Server has reached its concurrent user limit";
 #[test]
 fn a_client_with_a_bad_query_hears_why_before_a_taken_id_is_looked_at() {
     on_own_with(
-        |config| config.key = peerbroker::vocabulary::ApiKey::parse("123").unwrap(),
+        |config| config.key = peerbroker_core::vocabulary::ApiKey::parse("123").unwrap(),
         |server| {
             let mut holder = server.client("a");
             for (query, why) in [

@@ -3,9 +3,9 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use peerbroker::keys::{Change, Webhook};
-use peerbroker::vocabulary::{AppRefusal, Limit};
 use peerbroker::{Config, PeerBroker};
+use peerbroker_core::vocabulary::{AppRefusal, Limit};
+use peerbroker_keys::{Change, Webhook};
 use serde_json::{Value, json};
 
 use crate::harness::keys::{key, on_own_with_keys_and, plain_key};

@@ -2,8 +2,8 @@
 //!
 //! Some run on both transports: each has its own buffers.
 
-use peerbroker::events::Count;
-use peerbroker::vocabulary::CloseReason;
+use peerbroker_core::vocabulary::CloseReason;
+use peerbroker_events::Count;
 use std::time::Duration;
 
 use crate::harness::http_client::{TIMEOUT, connect_with_small_buffer};
@@ -12,7 +12,7 @@ use crate::harness::wire::opcode;
 use crate::harness::{
     RawClient, TestServer, Transport, on_both, on_both_with, on_own, on_own_with, token_of, wait_until, wire,
 };
-use peerbroker::vocabulary::PeerId;
+use peerbroker_core::vocabulary::PeerId;
 use serde_json::Value;
 
 /// Time that a client with a full outbox may read nothing.

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use peerbroker::Config;
-use peerbroker::config::{Ban, Dialect};
-use peerbroker::keys::{Change, Key, Origin};
+use peerbroker_config::{Ban, Dialect};
+use peerbroker_keys::{Change, Key, Origin};
 use serde_json::{Value, json};
 
 use crate::harness::http_client::Response;

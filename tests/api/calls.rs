@@ -187,7 +187,7 @@ fn peerjs_and_calls_never_meet() {
 #[test]
 fn callers_of_two_keys_do_not_meet() {
     on_own_with(
-        |config| config.root_key = Some(peerbroker::vocabulary::ApiKey::parse("games").unwrap()),
+        |config| config.root_key = Some(peerbroker_core::vocabulary::ApiKey::parse("games").unwrap()),
         |server| {
             let (mut a, id) = server.caller("a");
             let mut b = server.guest_at("b", "/?key=peerjs");

@@ -4,8 +4,8 @@ use std::collections::HashSet;
 use std::fs;
 use std::io::Read as _;
 
-use peerbroker::config::{Dialect, Dialects, MountPath};
-use peerbroker::vocabulary::ApiKey;
+use peerbroker_config::{Dialect, Dialects, MountPath};
+use peerbroker_core::vocabulary::ApiKey;
 use serde_json::Value;
 
 use crate::harness::http_client::Response;

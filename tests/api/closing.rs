@@ -1,5 +1,5 @@
 //! Close frames of clients, through a real socket (RFC 6455, sections 5.5.1 and 7.4). The rules for their codes and reasons are
-//! tested at the decoder, `src/transport/decoder/tests/violations.rs`.
+//! tested at the decoder, `crates/transport/src/decoder/tests/violations.rs`.
 
 use crate::harness::http_client::TIMEOUT;
 use crate::harness::messages::{forwarded_offer, offer};

@@ -21,8 +21,8 @@ use std::ops::Index;
 use std::time::Duration;
 
 use peerbroker::Config;
-use peerbroker::cluster::Membership;
-use peerbroker::config::{ClusterConfig, Degraded};
+use peerbroker_cluster::Membership;
+use peerbroker_config::{ClusterConfig, Degraded};
 
 use crate::harness::{TestServer, wait_until};
 use crate::redis_server::RedisServer;

@@ -1,6 +1,6 @@
 //! `GET /{key}/peers` in pages.
 
-use peerbroker::keys::{Change, Origin};
+use peerbroker_keys::{Change, Origin};
 
 use crate::harness::keys::{key, on_own_with_keys};
 use crate::harness::{RawClient, TestServer, on_own, on_own_with};

@@ -6,10 +6,10 @@ use std::thread;
 use std::time::Duration;
 
 use actix_web::{App, HttpResponse, HttpServer, web};
-use peerbroker::config::ListenOps;
-use peerbroker::events::{Event, Notice, ReportedKind};
-use peerbroker::vocabulary::{CloseReason, PeerId, Refusal};
 use peerbroker::{Config, Listen, LogControl, PeerBroker, Server};
+use peerbroker_config::ListenOps;
+use peerbroker_core::vocabulary::{CloseReason, PeerId, Refusal};
+use peerbroker_events::{Event, Notice, ReportedKind};
 use serde_json::json;
 
 use crate::harness::api::Api;
@@ -234,7 +234,7 @@ fn a_limit_that_is_changed_while_clients_are_connected_counts_at_once() {
 #[test]
 fn time_passes_when_a_test_says_so() {
     use peerbroker::PeerBroker;
-    use peerbroker::clock::Clock;
+    use peerbroker_core::clock::Clock;
 
     let clock = Clock::manual();
     let broker = PeerBroker::builder().clock(clock.clone()).build();

@@ -8,8 +8,8 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use peerbroker::config::{MountPath, PrivateFile};
 use peerbroker::{Config, Listen, PeerBroker, Server, StartError};
+use peerbroker_config::{MountPath, PrivateFile};
 
 use crate::harness::http_client::Response;
 use crate::harness::messages::{forwarded_offer, offer};

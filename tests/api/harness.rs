@@ -14,14 +14,14 @@ use std::time::Duration;
 
 use actix_web::rt::System;
 use actix_web::{App, HttpServer};
-use peerbroker::clock::Clock;
-use peerbroker::config::ClusterConfig;
-use peerbroker::events::{Connected, Disconnected, Event, Notice, Subscription};
-use peerbroker::keys::KeyStore;
 use peerbroker::node::Node;
-use peerbroker::router::Realm;
-use peerbroker::vocabulary::CloseReason;
 use peerbroker::{BoundRelay, Builder, Config, Listen, PeerBroker, Server, TurnUrls};
+use peerbroker_config::ClusterConfig;
+use peerbroker_core::clock::Clock;
+use peerbroker_core::vocabulary::CloseReason;
+use peerbroker_events::{Connected, Disconnected, Event, Notice, Subscription};
+use peerbroker_keys::KeyStore;
+use peerbroker_router::Realm;
 use tokio::sync::oneshot;
 
 pub use testkit::raw_client::RawClient;

@@ -5,7 +5,7 @@
 use std::io::ErrorKind;
 
 use peerbroker::Listen;
-use peerbroker::config::TlsFiles;
+use peerbroker_config::TlsFiles;
 use testkit::tls::trust;
 use testkit::tools::fixture;
 

@@ -4,7 +4,7 @@ use crate::harness::http_client::HttpConnection;
 use crate::harness::legacy::post;
 use crate::harness::ops::with_api;
 use crate::harness::{TestServer, Transport, on_both_with, on_own, on_own_with};
-use peerbroker::config::{Dialect, Dialects, MountPath};
+use peerbroker_config::{Dialect, Dialects, MountPath};
 
 const ABOUT: &str = r#"{"name":"PeerJS Server","description":"A server side element to broker connections between PeerJS clients.","website":"https://peerjs.com/"}"#;
 const JSON: &str = "application/json; charset=utf-8";
@@ -387,7 +387,7 @@ fn other_paths_and_other_methods_are_nothing_here() {
 fn a_404_explains_itself() {
     let configure = |config: &mut peerbroker::Config| {
         path("/x")(config);
-        config.key = peerbroker::vocabulary::ApiKey::parse("secretkey").unwrap();
+        config.key = peerbroker_core::vocabulary::ApiKey::parse("secretkey").unwrap();
     };
     let server = TestServer::start(crate::harness::Transport::Own, configure);
     for target in ["/peerjs/peers", "/x/nothing", "/x/peerjs"] {
@@ -433,7 +433,7 @@ fn a_404_for_a_browser_is_a_page_that_leads_to_the_right_path() {
 
 #[test]
 fn the_landing_page_speaks_of_peerjs_only_if_that_is_on() {
-    use peerbroker::config::{Dialect, Dialects};
+    use peerbroker_config::{Dialect, Dialects};
     let landing = |dialects: Dialects| {
         let server = TestServer::start(Transport::Own, move |config| config.dialects = dialects);
         server.request("GET", "/", "Accept: text/html\r\n").text().to_owned()

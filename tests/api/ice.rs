@@ -2,9 +2,9 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use peerbroker::config::{Dialect, Dialects, IceConfig, OwnIceServers, TurnSecret};
-use peerbroker::keys::{Auth, Change, JwtKey, Origin};
 use peerbroker::{Config, PeerBroker};
+use peerbroker_config::{Dialect, Dialects, IceConfig, OwnIceServers, TurnSecret};
+use peerbroker_keys::{Auth, Change, JwtKey, Origin};
 use serde_json::{Value, json};
 
 use crate::harness::http_client::Response;

@@ -8,7 +8,7 @@ use std::thread;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use jsonwebtoken::{EncodingKey, Header, encode};
-use peerbroker::keys::{Auth, Change, JwtKey, Key};
+use peerbroker_keys::{Auth, Change, JwtKey, Key};
 use serde_json::{Value, json};
 
 use crate::harness::keys::{Keys, key, on_own_with_keys};

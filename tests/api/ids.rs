@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use actix_web::test::{TestRequest, call_and_read_body, init_service};
 use actix_web::{App, rt};
 use peerbroker::PeerBroker;
-use peerbroker::keys::{Change, IdStyle};
+use peerbroker_keys::{Change, IdStyle};
 use serde_json::json;
 
 use crate::harness::keys::key;

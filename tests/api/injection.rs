@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use peerbroker::keys::sqlite::SqliteKeys;
-use peerbroker::keys::{Change, Key, KeyStore as _};
+use peerbroker_keys::sqlite::SqliteKeys;
+use peerbroker_keys::{Change, Key, KeyStore as _};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
 use crate::directory::Directory;

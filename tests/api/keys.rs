@@ -5,7 +5,7 @@ mod origins;
 mod revoked;
 mod unread;
 
-use peerbroker::keys::Change;
+use peerbroker_keys::Change;
 
 use crate::harness::guests::{OFFER, call, join, offered, problem};
 use crate::harness::keys::{

@@ -4,8 +4,8 @@
 
 use std::time::Duration;
 
-use peerbroker::events::Count;
-use peerbroker::vocabulary::CloseReason;
+use peerbroker_core::vocabulary::CloseReason;
+use peerbroker_events::Count;
 
 use crate::harness::messages::{HEARTBEAT, LEAVE, forwarded_offer, offer};
 use crate::harness::wire::{self, FIN, opcode};

@@ -1,9 +1,9 @@
 //! Matchbox: what its peers hear, as from matchbox_server 0.15.0.
 
 use peerbroker::Config;
-use peerbroker::config::{Dialect, Dialects};
-use peerbroker::events::Count;
-use peerbroker::vocabulary::{Limit, RealmKind};
+use peerbroker_config::{Dialect, Dialects};
+use peerbroker_core::vocabulary::{Limit, RealmKind};
+use peerbroker_events::Count;
 
 use crate::harness::keys::{FULL, INVALID_KEY, key, on_own_with_keys_and, plain_key};
 use crate::harness::{RawClient, TestServer, on_both_with, on_own, on_own_with, wait_until};

@@ -1,4 +1,4 @@
-//! Calls through the relay: what clients are told about it, and datagrams on real sockets. `crates/media/src/relay/tests` has its rules.
+//! Calls through the relay: what clients are told about it, and datagrams on real sockets. `crates/relay/src/relay/tests` has its rules.
 
 mod protocols;
 
@@ -9,10 +9,10 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use peerbroker::config::{RelayConfig, WebhookEvent};
-use peerbroker::keys::memory::MemoryKeys;
-use peerbroker::keys::{KeyStore as _, RelayMode};
 use peerbroker::{BoundRelay, Config, Listen, PeerBroker};
+use peerbroker_config::{RelayConfig, WebhookEvent};
+use peerbroker_keys::memory::MemoryKeys;
+use peerbroker_keys::{KeyStore as _, RelayMode};
 use serde_json::json;
 use stun_types::message::{BINDING, Message, MessageWrite as _, MessageWriteVec};
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use peerbroker::Config;
-use peerbroker::keys::{Change, Discovery};
+use peerbroker_keys::{Change, Discovery};
 use serde_json::json;
 
 use crate::harness::keys::{key, on_own_with_keys};

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use peerbroker::config::{Dialect, Dialects};
-use peerbroker::events::Count;
-use peerbroker::protocols::nostr::{FREE_FILTER_BYTES, MAX_FILTER_BYTES_OF_KEY};
-use peerbroker::protocols::root::Guests;
-use peerbroker::vocabulary::{Limit, RealmKind};
+use peerbroker_config::{Dialect, Dialects};
+use peerbroker_core::vocabulary::{Limit, RealmKind};
+use peerbroker_events::Count;
+use peerbroker_protocols::nostr::{FREE_FILTER_BYTES, MAX_FILTER_BYTES_OF_KEY};
+use peerbroker_protocols::root::Guests;
 use ring::digest::{SHA256, digest};
 use secp256k1::{Keypair, SecretKey};
 use serde_json::{Value, json};

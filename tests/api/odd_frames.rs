@@ -3,7 +3,7 @@
 
 use std::cell::RefCell;
 
-use peerbroker::config::DEFAULT_MAX_MESSAGE_BYTES;
+use peerbroker_config::DEFAULT_MAX_MESSAGE_BYTES;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};

@@ -4,8 +4,8 @@ use std::io::{Read as _, Write as _};
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use peerbroker::config::{ListenOps, RelayConfig};
 use peerbroker::{BoundRelay, Config, Listen, PeerBroker};
+use peerbroker_config::{ListenOps, RelayConfig};
 use stun_types::message::{BINDING, Message, MessageWrite as _, MessageWriteVec};
 
 use crate::harness::messages::{forwarded, message};

@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use peerbroker::Config;
-use peerbroker::config::Ban;
-use peerbroker::events::Count;
-use peerbroker::keys::{Change, Origin};
-use peerbroker::protocols::pipes::{PipeReport, Pipes};
-use peerbroker::vocabulary::{CloseReason, Limit, Refusal};
+use peerbroker_config::Ban;
+use peerbroker_core::vocabulary::{CloseReason, Limit, Refusal};
+use peerbroker_events::Count;
+use peerbroker_keys::{Change, Origin};
+use peerbroker_protocols::pipes::{PipeReport, Pipes};
 use testkit::wire::{self, FIN, opcode};
 
 use crate::harness::keys::{key, on_both_with_keys};

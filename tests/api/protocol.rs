@@ -1,9 +1,9 @@
-//! RFC 6455 after the handshake, through a real socket. Each rule is tested at the decoder, `src/transport/decoder/tests/`, which
+//! RFC 6455 after the handshake, through a real socket. Each rule is tested at the decoder, `crates/transport/src/decoder/tests/`, which
 //! both transports use; the cases of the Autobahn test suite are in `tests/conformance/`.
 //!
 //! Some run on both transports: each reads and writes frames.
 
-use peerbroker::config::DEFAULT_MAX_MESSAGE_BYTES;
+use peerbroker_config::DEFAULT_MAX_MESSAGE_BYTES;
 
 use crate::harness::messages::{forwarded_offer, message, offer};
 use crate::harness::wire::{self, FIN, MASKED, opcode};

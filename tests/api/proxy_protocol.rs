@@ -3,8 +3,8 @@
 use std::io::{Read as _, Write as _};
 use std::net::SocketAddr;
 
-use peerbroker::config::Ban;
 use peerbroker::{Config, Listen};
+use peerbroker_config::Ban;
 use rustls::ClientConnection;
 use testkit::http_client::connect;
 use testkit::tls::trust;

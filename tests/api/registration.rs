@@ -4,9 +4,9 @@ mod bounds;
 mod sites;
 
 use peerbroker::Config;
-use peerbroker::config::{KeySignup, MountPath};
-use peerbroker::keys::{Auth, KeyStore as _};
-use peerbroker::vocabulary::ApiKey;
+use peerbroker_config::{KeySignup, MountPath};
+use peerbroker_core::vocabulary::ApiKey;
+use peerbroker_keys::{Auth, KeyStore as _};
 
 use crate::harness::http_client::Response;
 use crate::harness::keys::{INVALID_KEY, on_own_with_keys_and};

@@ -191,7 +191,7 @@ fn a_host_may_play_as_well() {
 #[test]
 fn rooms_of_two_keys_do_not_meet() {
     on_own_with(
-        |config| config.root_key = Some(peerbroker::vocabulary::ApiKey::parse("games").unwrap()),
+        |config| config.root_key = Some(peerbroker_core::vocabulary::ApiKey::parse("games").unwrap()),
         |server| {
             let (mut host, room) = server.host();
             for target in ["/?key=peerjs", "/?key=games&key=peerjs"] {

@@ -2,8 +2,8 @@
 
 mod bounds;
 
-use peerbroker::config::{Dialect, Dialects, MountPath};
-use peerbroker::vocabulary::CloseReason;
+use peerbroker_config::{Dialect, Dialects, MountPath};
+use peerbroker_core::vocabulary::CloseReason;
 
 use crate::harness::guests::{ANSWER, OFFER, START, START_GAME, call, join, problem, respond};
 use crate::harness::{RawClient, TestServer, Told, Transport, on_own, on_own_with, wait_until, wire};

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use peerbroker::config::{Dialect, Dialects};
-use peerbroker::events::Count;
-use peerbroker::router::PeerHandle;
-use peerbroker::vocabulary::{Limit, PeerId, RealmKind};
+use peerbroker_config::{Dialect, Dialects};
+use peerbroker_core::vocabulary::{Limit, PeerId, RealmKind};
+use peerbroker_events::Count;
+use peerbroker_router::PeerHandle;
 use serde_json::Value;
 
 use crate::harness::keys::{on_own_with_keys, plain_key};

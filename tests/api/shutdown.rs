@@ -8,8 +8,8 @@ use std::net::TcpStream;
 use std::time::Duration;
 
 use peerbroker::Listen;
-use peerbroker::config::ListenOps;
-use peerbroker::vocabulary::CloseReason;
+use peerbroker_config::ListenOps;
+use peerbroker_core::vocabulary::CloseReason;
 
 use crate::harness::api::Api;
 use crate::harness::http_client::connect;

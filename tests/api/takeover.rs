@@ -6,7 +6,7 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
-use peerbroker::vocabulary::CloseReason;
+use peerbroker_core::vocabulary::CloseReason;
 
 use crate::harness::http_client::TIMEOUT;
 use crate::harness::messages::{ID_TAKEN, LEAVE, WAITING, expired, forwarded_offer, offer};

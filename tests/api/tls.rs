@@ -1,7 +1,7 @@
 //! HTTPS and WSS with PEM files of every kind.
 
-use peerbroker::config::TlsFiles;
 use peerbroker::{Config, Listen, PeerBroker, Server, StartError, TlsError};
+use peerbroker_config::TlsFiles;
 use rustls::crypto::ring::default_provider;
 use rustls::{CipherSuite, ClientConnection};
 use testkit::http_client::connect;

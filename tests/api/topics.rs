@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use peerbroker::config::{Dialect, Dialects};
-use peerbroker::events::Count;
-use peerbroker::vocabulary::{Limit, RealmKind};
+use peerbroker_config::{Dialect, Dialects};
+use peerbroker_core::vocabulary::{Limit, RealmKind};
+use peerbroker_events::Count;
 
 use crate::harness::keys::{on_own_with_keys, plain_key};
 use crate::harness::{RawClient, TestServer, on_both, on_own, on_own_with, wait_until};

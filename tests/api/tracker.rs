@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use peerbroker::Config;
-use peerbroker::config::{Dialect, Dialects};
-use peerbroker::events::Count;
-use peerbroker::protocols::tracker::{MAX_SWARMS, Swarms};
-use peerbroker::vocabulary::Limit;
+use peerbroker_config::{Dialect, Dialects};
+use peerbroker_core::vocabulary::Limit;
+use peerbroker_events::Count;
+use peerbroker_protocols::tracker::{MAX_SWARMS, Swarms};
 use serde_json::{Value, json};
 
 use crate::harness::keys::{on_own_with_keys_and, plain_key};

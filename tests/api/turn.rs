@@ -1,10 +1,10 @@
-//! TURN over real sockets: at its own port, at the relay's, and at the broker's HTTPS port. `crates/media/src/turn/tests` has its rules.
+//! TURN over real sockets: at its own port, at the relay's, and at the broker's HTTPS port. `crates/relay/src/turn/tests` has its rules.
 
 use std::io::{Read, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream, UdpSocket};
 
-use peerbroker::config::{RelayConfig, TurnConfig, TurnSecret};
 use peerbroker::{BoundRelay, BoundTurn, Listen, PeerBroker};
+use peerbroker_config::{RelayConfig, TurnConfig, TurnSecret};
 use rustls::{ClientConnection, StreamOwned};
 use serde_json::{Value, json};
 use stun_types::attribute::AttributeStaticType as _;

@@ -5,8 +5,8 @@ mod private;
 
 use std::time::Duration;
 
-use peerbroker::config::WebhookEvent;
-use peerbroker::keys::Change;
+use peerbroker_config::WebhookEvent;
+use peerbroker_keys::Change;
 use serde_json::json;
 
 use crate::harness::keys::{enabled, key, on_own_with_keys_and, plain_key};
@@ -150,7 +150,7 @@ fn each_of_the_secrets_signs_and_an_operator_may_choose_events() {
     let other = format!("whsec_{}", "b3RoZXI".repeat(8));
     let server = TestServer::start(Transport::Own, |config| {
         let mut webhook = receiver.webhook();
-        let other = peerbroker::keys::WebhookSecret::parse(&other).unwrap();
+        let other = peerbroker_keys::WebhookSecret::parse(&other).unwrap();
         webhook.secrets.insert(0, other);
         config.webhooks.operator = webhook;
         config.webhooks.events = vec![WebhookEvent::PeerDisconnected];

@@ -5,16 +5,6 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use proc_macro2::{Delimiter, TokenStream, TokenTree};
 
-/// The roots of crates. The first root that fits a file is its own.
-const ROOTS: &[&str] = &[
-    "src/bin/peerbroker/",
-    "src/",
-    "crates/broker/src/",
-    "crates/core/src/",
-    "crates/doctor/src/",
-    "crates/media/src/",
-];
-
 /// The root of a crate, and the names of the modules below it.
 type Module = Vec<String>;
 
@@ -37,10 +27,11 @@ pub struct Modules {
 
 /// The module of a file.
 fn module_of(path: &str) -> Option<Module> {
-    let root = ROOTS.iter().find(|root| path.starts_with(**root))?;
+    let program = Some("src/bin/peerbroker/").filter(|program| path.starts_with(program));
+    let root = program.or_else(|| Some(&path[..path.find("src/")? + 4]))?;
     let names = path[root.len()..].trim_end_matches(".rs").split('/');
     let names = names.filter(|name| !matches!(*name, "lib" | "main"));
-    Some([*root].into_iter().chain(names).map(str::to_owned).collect())
+    Some([root].into_iter().chain(names).map(str::to_owned).collect())
 }
 
 fn ident(token: Option<&TokenTree>) -> Option<String> {

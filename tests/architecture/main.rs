@@ -3,6 +3,7 @@
 
 mod circles;
 mod habits;
+mod street;
 mod unused;
 
 use std::collections::BTreeSet;
@@ -22,11 +23,8 @@ struct Layers {
 
 const LAYERS: &[Layers] = &[
     Layers { sources: "src/", modules: PEERBROKER },
-    Layers { sources: "crates/broker/src/", modules: BROKER },
-    Layers { sources: "crates/media/src/", modules: &["relay", "turn", "datapath"] },
+    Layers { sources: "crates/relay/src/", modules: &["relay", "turn", "datapath"] },
 ];
-
-const BROKER: &[&str] = &["protocols", "rooms", "router", "limits", "config", "events", "sync"];
 
 const PEERBROKER: &[&str] = &[
     // The layers that speak HTTP.
@@ -35,44 +33,30 @@ const PEERBROKER: &[&str] = &[
     "http",
     // The parts of a broker, put together, and everything that changes them while they run.
     "runtime",
-    // A certificate from an ACME server, and events to the endpoints of others.
-    "acme",
-    "webhooks",
     // One connected client.
     "session",
-    "transport",
-    // Clusters and keys in Redis, and the places where another store is named.
+    // The state that all sessions share.
+    "node",
+    // Descriptions of calls, and the places where a part is chosen or left out.
+    "descriptions",
     "backplanes",
     "redis",
-    // The state that all sessions share, and that of many nodes.
-    "node",
-    "cluster",
-    "descriptions",
-    // Keys and their stores.
-    "keys",
-    // Connections to others, and what they need.
-    "outbound",
-    "tls",
-    "single_flight",
-    "lan",
-    "files",
-    "system",
+    "acme",
     "media",
 ];
 
-/// The modules of the crate that the others share.
-const CORE: &[&str] =
-    &["address", "bounded_read", "clock", "media_api", "ports", "rate_limit", "threads", "vocabulary"];
+/// Crates, and modules of `core`, that the library names by the last word of their paths.
+const OTHERS: &[&str] = &["config", "events", "keys", "vocabulary"];
 
 /// Names that only some files may use, by the beginnings of their paths.
 const CONFINED: &[(&str, &[&str])] = &[
-    ("actix_", &["src/server", "src/embed.rs", "src/http", "src/transport", "src/bin/peerbroker/"]),
-    ("instant_acme::", &["src/acme"]),
-    ("use redis::", &["src/redis"]),
-    ("rusqlite::", &["src/keys/sqlite"]),
+    ("actix_", &["src/server", "src/embed.rs", "src/http", "crates/transport/", "src/bin/peerbroker/"]),
+    ("instant_acme::", &["crates/tls/src/acme"]),
+    ("use redis::", &["crates/redis/"]),
+    ("rusqlite::", &["crates/keys/src/sqlite"]),
     // A thread that is started elsewhere has no name, or nobody sees its panic.
-    ("thread::spawn", &["crates/core/src/threads.rs"]),
-    ("thread::Builder", &["crates/core/src/threads.rs"]),
+    ("thread::spawn", &["crates/system/src/threads.rs"]),
+    ("thread::Builder", &["crates/system/src/threads.rs"]),
     // actix-web decodes a path twice, so a guard that decodes it once would allow another name than a handler gets.
     ("web::Path", &["src/http/admin/target.rs"]),
 ];
@@ -180,7 +164,7 @@ fn wrong_uses(source: &Source) -> Vec<String> {
 /// Modules of other crates under names of this one: the path in the code is not the path in the tree.
 fn borrowed_paths(source: &Source) -> Vec<String> {
     let Some((layers, _)) = source.layer() else { return Vec::new() };
-    let of_others = LAYERS.iter().flat_map(|other| other.modules).chain(CORE);
+    let of_others = LAYERS.iter().flat_map(|other| other.modules).chain(OTHERS);
     let borrowed = of_others.filter(|name| !layers.contains(name));
     borrowed.flat_map(|name| source.naming(&format!("crate::{name}::"))).collect()
 }
@@ -262,11 +246,11 @@ fn a_circle_is_found_through_what_a_folder_re_exports() {
         modules.circles().into_keys().map(|circle| circle.len()).collect::<Vec<_>>()
     };
     let front =
-        ("crates/broker/src/rooms.rs", "mod a; mod b; mod c; pub use a::A; use b::{self as other, B};");
-    let a = ("crates/broker/src/rooms/a.rs", "use super::B; fn f() { c::g() } #[cfg(test)] use super::c::C;");
-    let b = ("crates/broker/src/rooms/b.rs", "mod x; pub struct B;");
-    let c = ("crates/broker/src/rooms/c.rs", "pub struct A;");
-    let back = |code| [front, a, b, c, ("crates/broker/src/rooms/b/x.rs", code)];
+        ("crates/rooms/src/rooms.rs", "mod a; mod b; mod c; pub use a::A; use b::{self as other, B};");
+    let a = ("crates/rooms/src/rooms/a.rs", "use super::B; fn f() { c::g() } #[cfg(test)] use super::c::C;");
+    let b = ("crates/rooms/src/rooms/b.rs", "mod x; pub struct B;");
+    let c = ("crates/rooms/src/rooms/c.rs", "pub struct A;");
+    let back = |code| [front, a, b, c, ("crates/rooms/src/rooms/b/x.rs", code)];
     assert_eq!(circles(&back("use crate::rooms::{A, c};")), [2]);
     assert_eq!(circles(&back("fn f() { super::super::A::new() }")), [2]);
     assert_eq!(circles(&back("use crate::rooms::c::A;")), [] as [usize; 0]);
@@ -319,13 +303,9 @@ fn each_word_that_protocols_share_is_said_by_somebody() {
     let mut words = unused::words();
     for (path, of, tables) in [
         // Only its table says an address, of a protocol that has it.
-        ("crates/core/src/vocabulary/protocol.rs", "Address", &["src/", "crates/broker/"][..]),
+        ("crates/core/src/vocabulary/protocol.rs", "Address", &["src/", "crates/protocols/"][..]),
         (PROTOCOL, "Ask", &[PROTOCOL, "src/node", "src/session"]),
-        (
-            "crates/broker/src/events/event.rs",
-            "Mistake",
-            &["crates/broker/src/events", "src/runtime/mistakes"],
-        ),
+        ("crates/events/src/event.rs", "Mistake", &["crates/events/", "src/runtime/mistakes"]),
     ] {
         let variants = unused::variants(code(path), of, tables);
         assert!(variants.len() > 2, "{of} was found");
@@ -340,8 +320,8 @@ fn each_word_that_protocols_share_is_said_by_somebody() {
     assert!(unsaid.is_empty(), "remove these words: {unsaid:?}");
 }
 
-const PROTOCOL: &str = "crates/broker/src/protocols/client.rs";
-const NAMES: &str = "crates/broker/src/protocols/names.rs";
+const PROTOCOL: &str = "crates/protocols/src/client.rs";
+const NAMES: &str = "crates/protocols/src/names.rs";
 
 #[test]
 fn each_question_with_a_default_has_another_answer() {
@@ -350,7 +330,7 @@ fn each_question_with_a_default_has_another_answer() {
         (PROTOCOL, "Protocol"),
         (NAMES, "Names"),
         (NAMES, "GivenSeat"),
-        ("crates/broker/src/protocols/key_state.rs", "KeyPart"),
+        ("crates/protocols/src/key_state.rs", "KeyPart"),
     ] {
         let code = &sources.iter().find(|source| source.path == path).expect("the file").tokens;
         let mut questions = unused::defaults(code, of);
@@ -370,16 +350,14 @@ fn each_rule_can_be_broken() {
         [wrong_uses, borrowed_paths, misplaced, close_codes].map(|rule| rule(&source)).concat().len()
     };
     assert_eq!(broken("src/node/tenant.rs", "use crate::session::Hooks;"), 1);
-    assert_eq!(broken("src/node/tenant.rs", "use crate::keys::Key; // crate::session"), 0);
+    assert_eq!(broken("src/node/tenant.rs", "use crate::descriptions::Descriptions; // crate::session"), 0);
     assert_eq!(broken("src/odd.rs", ""), 1);
-    assert_eq!(broken("crates/broker/src/router/slot.rs", "use crate::rooms::Rooms;"), 1);
-    assert_eq!(broken("crates/broker/src/rooms/room.rs", "use crate::router::Realm;"), 0);
-    assert_eq!(broken("src/session/run.rs", "use crate::router::Realm;"), 1);
-    assert_eq!(broken("crates/broker/src/rooms.rs", "use crate::vocabulary::PeerId;"), 1);
+    assert_eq!(broken("crates/rooms/src/rooms/room.rs", "use crate::router::Realm;"), 0);
+    assert_eq!(broken("src/session/run.rs", "use crate::vocabulary::PeerId;"), 1);
     assert_eq!(broken("src/session/run.rs", "use actix_web::App;"), 1);
-    assert_eq!(broken("src/keys/memory.rs", "fn f() -> rusqlite::Result<()>;"), 1);
-    assert_eq!(broken("src/keys/sqlite.rs", "fn f() -> rusqlite::Result<()>;"), 0);
-    assert_eq!(broken("crates/media/src/turn.rs", "std::thread::spawn(f);"), 1);
+    assert_eq!(broken("crates/keys/src/memory.rs", "fn f() -> rusqlite::Result<()>;"), 1);
+    assert_eq!(broken("crates/keys/src/sqlite.rs", "fn f() -> rusqlite::Result<()>;"), 0);
+    assert_eq!(broken("crates/relay/src/turn.rs", "std::thread::spawn(f);"), 1);
     assert_eq!(broken("src/session.rs", "const GONE: u16 = 4_002; const SIZE: usize = 4096;"), 1);
     assert_eq!(broken("src/session.rs", "log(\"4002\"); #[cfg(test)]\nmod tests { 4002 }"), 0);
 }

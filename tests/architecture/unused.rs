@@ -4,11 +4,11 @@
 use std::collections::BTreeSet;
 use std::fmt::Debug;
 
-use peerbroker_core::media_api::{CallFailure, Dropped, RelayedOver, TurnRefusal};
 use peerbroker_core::vocabulary::{
     AppRefusal, CloseReason, ConnectionKind, Dialect, DropReason, HandshakeRefusal, Limit, MessageKind,
     NameKind, RealmKind, Refusal, RoomRefusal, RoomRight,
 };
+use peerbroker_media_api::{CallFailure, Dropped, RelayedOver, TurnRefusal};
 use proc_macro2::{Delimiter, TokenStream, TokenTree};
 
 /// A variant of an enum that the crates share, as the code names it.
@@ -21,23 +21,23 @@ pub struct Word {
 /// The variants of the tables of the vocabulary.
 pub fn words() -> Vec<Word> {
     let words = [
-        names("vocabulary/endings.rs", "AppRefusal", &AppRefusal::ALL),
-        names("media_api.rs", "CallFailure", &CallFailure::ALL),
-        names("vocabulary/endings.rs", "CloseReason", &CloseReason::ALL),
-        names("vocabulary/connection.rs", "ConnectionKind", &ConnectionKind::ALL),
-        names("vocabulary/protocol.rs", "Dialect", &Dialect::ALL),
-        names("vocabulary/message.rs", "DropReason", &DropReason::ALL),
-        names("media_api.rs", "Dropped", &Dropped::ALL),
-        names("vocabulary/endings.rs", "HandshakeRefusal", &HandshakeRefusal::ALL),
-        names("vocabulary/limit.rs", "Limit", &Limit::ALL),
-        names("vocabulary/message.rs", "MessageKind", &MessageKind::ALL),
-        names("vocabulary/protocol.rs", "NameKind", &NameKind::ALL),
-        names("vocabulary/protocol.rs", "RealmKind", &RealmKind::ALL),
-        names("vocabulary/endings.rs", "Refusal", &Refusal::ALL),
-        names("media_api.rs", "RelayedOver", &RelayedOver::ALL),
-        names("vocabulary/endings.rs", "RoomRefusal", &RoomRefusal::ALL),
-        names("vocabulary/room_rights.rs", "RoomRight", &RoomRight::ALL),
-        names("media_api.rs", "TurnRefusal", &TurnRefusal::ALL),
+        names("core/src/vocabulary/endings.rs", "AppRefusal", &AppRefusal::ALL),
+        names("media-api/src/lib.rs", "CallFailure", &CallFailure::ALL),
+        names("core/src/vocabulary/endings.rs", "CloseReason", &CloseReason::ALL),
+        names("core/src/vocabulary/connection.rs", "ConnectionKind", &ConnectionKind::ALL),
+        names("core/src/vocabulary/protocol.rs", "Dialect", &Dialect::ALL),
+        names("core/src/vocabulary/message.rs", "DropReason", &DropReason::ALL),
+        names("media-api/src/lib.rs", "Dropped", &Dropped::ALL),
+        names("core/src/vocabulary/endings.rs", "HandshakeRefusal", &HandshakeRefusal::ALL),
+        names("core/src/vocabulary/limit.rs", "Limit", &Limit::ALL),
+        names("core/src/vocabulary/message.rs", "MessageKind", &MessageKind::ALL),
+        names("core/src/vocabulary/protocol.rs", "NameKind", &NameKind::ALL),
+        names("core/src/vocabulary/protocol.rs", "RealmKind", &RealmKind::ALL),
+        names("core/src/vocabulary/endings.rs", "Refusal", &Refusal::ALL),
+        names("media-api/src/lib.rs", "RelayedOver", &RelayedOver::ALL),
+        names("core/src/vocabulary/endings.rs", "RoomRefusal", &RoomRefusal::ALL),
+        names("core/src/vocabulary/room_rights.rs", "RoomRight", &RoomRight::ALL),
+        names("media-api/src/lib.rs", "TurnRefusal", &TurnRefusal::ALL),
     ];
     words.into_iter().flatten().collect()
 }
@@ -46,7 +46,7 @@ fn names(file: &str, of: &str, variants: &[impl Debug]) -> Vec<Word> {
     let word = |variant| {
         let text = format!("{variant:?}");
         let variant = text.split('(').next().unwrap_or_default();
-        Word { name: format!("{of}::{variant}"), tables: vec![format!("crates/core/src/{file}")] }
+        Word { name: format!("{of}::{variant}"), tables: vec![format!("crates/{file}")] }
     };
     variants.iter().map(word).collect()
 }

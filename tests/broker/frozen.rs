@@ -3,18 +3,18 @@
 use std::sync::Arc;
 use std::task::{Context as Task, Poll, Waker};
 
-use peerbroker::config::{Config, Dialect, Dialects, Limits};
 use peerbroker::node::Awaited;
-use peerbroker::protocols::client::{Context, Protocol};
-use peerbroker::protocols::frozen::Frozen;
-use peerbroker::protocols::key_state::KeyState;
-use peerbroker::protocols::matchbox::Matchbox;
-use peerbroker::protocols::peerjs::PeerJs;
-use peerbroker::protocols::root::{Guest, Guests};
-use peerbroker::protocols::rxdb::RxDb;
-use peerbroker::router::{Disconnect, IdLease};
 use peerbroker::session::Turn;
-use peerbroker::vocabulary::CloseReason;
+use peerbroker_config::{Config, Dialect, Dialects, Limits};
+use peerbroker_core::vocabulary::CloseReason;
+use peerbroker_protocols::client::{Context, Protocol};
+use peerbroker_protocols::frozen::Frozen;
+use peerbroker_protocols::key_state::KeyState;
+use peerbroker_protocols::matchbox::Matchbox;
+use peerbroker_protocols::peerjs::PeerJs;
+use peerbroker_protocols::root::{Guest, Guests};
+use peerbroker_protocols::rxdb::RxDb;
+use peerbroker_router::{Disconnect, IdLease};
 use serde_json::Value;
 
 use crate::House;

@@ -7,7 +7,7 @@ mod world;
 
 use std::time::Duration;
 
-use peerbroker::config::Limits;
+use peerbroker_config::Limits;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::test_runner::FileFailurePersistence;

@@ -15,15 +15,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use peerbroker::Config;
-use peerbroker::clock::Clock;
-use peerbroker::cluster::Membership;
-use peerbroker::config::{ClusterConfig, Limits};
-use peerbroker::events::Events;
-use peerbroker::keys::{Key, Settings};
 use peerbroker::node::{Node, Tenant};
-use peerbroker::router::{ConnectionInfo, IdLease, Outbox, Realm, RegisterRefusal, RegisterRequest, Routed};
-use peerbroker::vocabulary::Frame;
-use peerbroker::vocabulary::{ApiKey, ConnectionKind, MessageKind, PeerId, Token};
+use peerbroker_cluster::Membership;
+use peerbroker_config::{ClusterConfig, Limits};
+use peerbroker_core::clock::Clock;
+use peerbroker_core::vocabulary::Frame;
+use peerbroker_core::vocabulary::{ApiKey, ConnectionKind, MessageKind, PeerId, Token};
+use peerbroker_events::Events;
+use peerbroker_keys::{Key, Settings};
+use peerbroker_router::{ConnectionInfo, IdLease, Outbox, Realm, RegisterRefusal, RegisterRequest, Routed};
 
 use socket::Socket;
 

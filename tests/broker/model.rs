@@ -13,8 +13,8 @@ mod sweep;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use peerbroker::clock::Instant;
-use peerbroker::config::Limits;
+use peerbroker_config::Limits;
+use peerbroker_core::clock::Instant;
 
 pub use chooser::Chooser;
 pub use conn::Stage;

@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use peerbroker::config::{Limits, PipeLimits};
-use peerbroker::protocols::pipes::{Attach, PipeEnd, PipeTurn, Pipes, Reserved};
-use peerbroker::router::{Disconnect, Outbox};
-use peerbroker::vocabulary::{CloseReason, EndId, NORMAL, PeerId, PipeId};
+use peerbroker_config::{Limits, PipeLimits};
+use peerbroker_core::vocabulary::{CloseReason, EndId, NORMAL, PeerId, PipeId};
+use peerbroker_protocols::pipes::{Attach, PipeEnd, PipeTurn, Pipes, Reserved};
+use peerbroker_router::{Disconnect, Outbox};
 
 use crate::{House, tenant};
 

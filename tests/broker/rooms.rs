@@ -5,10 +5,10 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use peerbroker::config::Limits;
-use peerbroker::rooms::{GoneNews, MemberNews, News, OtherNodes as _, Parting, Requester, Rooms};
-use peerbroker::router::{IdLease, Outbox};
-use peerbroker::vocabulary::{CloseReason, NodeId, PeerId, RealmKind, RoomName, RoomRefusal, Token};
+use peerbroker_config::Limits;
+use peerbroker_core::vocabulary::{CloseReason, NodeId, PeerId, RealmKind, RoomName, RoomRefusal, Token};
+use peerbroker_rooms::{GoneNews, MemberNews, News, OtherNodes as _, Parting, Requester, Rooms};
+use peerbroker_router::{IdLease, Outbox};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::strategy::ValueTree as _;

@@ -3,8 +3,8 @@
 use std::io::{self, IoSlice};
 use std::sync::{Arc, Mutex};
 
-use peerbroker::router::{Outbox, Writer};
-use peerbroker::vocabulary::Frame;
+use peerbroker_core::vocabulary::Frame;
+use peerbroker_router::{Outbox, Writer};
 
 /// The input of the client of a socket.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

@@ -13,10 +13,10 @@ mod streams;
 mod wanted;
 mod writing;
 
-use peerbroker::config::Limits;
-use peerbroker::events::Count;
-use peerbroker::router::{Departure, Outbox};
-use peerbroker::vocabulary::CloseReason;
+use peerbroker_config::Limits;
+use peerbroker_core::vocabulary::CloseReason;
+use peerbroker_events::Count;
+use peerbroker_router::{Departure, Outbox};
 use tokio::sync::oneshot;
 use tokio::sync::oneshot::error::TryRecvError;
 

@@ -7,11 +7,11 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
-use peerbroker::config::Limits;
-use peerbroker::events::Count;
-use peerbroker::router::{IdLease, Outbox, Outgoing, RegisterRefusal, Routed};
-use peerbroker::vocabulary::CloseReason;
-use peerbroker::vocabulary::Frame;
+use peerbroker_config::Limits;
+use peerbroker_core::vocabulary::CloseReason;
+use peerbroker_core::vocabulary::Frame;
+use peerbroker_events::Count;
+use peerbroker_router::{IdLease, Outbox, Outgoing, RegisterRefusal, Routed};
 
 use crate::socket::{Heard, Socket};
 use crate::{House, peer, send, text};

@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use peerbroker::clock::Clock;
-use peerbroker::config::{Config, LiveConfig};
-use peerbroker::events::Events;
-use peerbroker::protocols::topics::{MAX_TOPICS, Topics};
-use peerbroker::rooms::{MAX_ROOMS_OF_KEY, Parting, Requester, RoomFrames as _, Rooms, Said};
-use peerbroker::router::{ClientQuota, IdLease, Realm, Router};
-use peerbroker::vocabulary::{ApiKey, CloseReason, RealmKind, RoomName, RoomRefusal};
+use peerbroker_config::{Config, LiveConfig};
+use peerbroker_core::clock::Clock;
+use peerbroker_core::vocabulary::{ApiKey, CloseReason, RealmKind, RoomName, RoomRefusal};
+use peerbroker_events::Events;
+use peerbroker_protocols::topics::{MAX_TOPICS, Topics};
+use peerbroker_rooms::{MAX_ROOMS_OF_KEY, Parting, Requester, RoomFrames as _, Rooms, Said};
+use peerbroker_router::{ClientQuota, IdLease, Realm, Router};
 
 use crate::socket::Socket;
 use crate::{expired, register};

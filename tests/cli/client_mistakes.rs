@@ -12,9 +12,9 @@ use std::thread;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
-use peerbroker::keys::sqlite::SqliteKeys;
-use peerbroker::keys::{Change, Key, KeyStore as _, Settings};
-use peerbroker::vocabulary::ApiKey;
+use peerbroker_core::vocabulary::ApiKey;
+use peerbroker_keys::sqlite::SqliteKeys;
+use peerbroker_keys::{Change, Key, KeyStore as _, Settings};
 use rustls::ClientConnection;
 use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, ServerName};

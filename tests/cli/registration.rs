@@ -1,8 +1,8 @@
 //! The flags of registration, and the lifetime of registered keys.
 
-use peerbroker::keys::sqlite::SqliteKeys;
-use peerbroker::keys::{Key, KeyStore as _, Settings};
-use peerbroker::vocabulary::ApiKey;
+use peerbroker_core::vocabulary::ApiKey;
+use peerbroker_keys::sqlite::SqliteKeys;
+use peerbroker_keys::{Key, KeyStore as _, Settings};
 
 use crate::directory::Directory;
 use crate::http_client::{HttpConnection, Response};

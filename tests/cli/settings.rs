@@ -59,7 +59,7 @@ fn every_form_of_a_flag_that_the_reference_takes_is_taken() {
         expect_shown(&words(form), &[&format!("allow_discovery = {value}")]);
     }
     expect_shown(&["--no_default_key=false"], &["no_default_key = false"]);
-    for filter in ["INFO", "peerbroker", "info,peerbroker_media", "warn,hyper=debug"] {
+    for filter in ["INFO", "peerbroker", "info,peerbroker_relay", "warn,hyper=debug"] {
         expect_shown(&["--log", filter], &[&format!("log = \"{filter}\"")]);
     }
 }

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use peerbroker::cluster::{Backplane as _, Claim, ClaimOutcome, Entity, Name};
-use peerbroker::vocabulary::{ConnectionKind, NameKind, RealmKind};
+use peerbroker_cluster::{Backplane as _, Claim, ClaimOutcome, Entity, Name};
+use peerbroker_core::vocabulary::{ConnectionKind, NameKind, RealmKind};
 use tokio::task::JoinSet;
 
 use crate::on_every_backplane;
@@ -144,7 +144,7 @@ pub async fn answers_come_in_the_order_of_the_questions(stage: &impl Stage) {
     let free: Vec<bool> =
         outcomes.iter().map(|outcome| matches!(outcome, ClaimOutcome::Granted(_))).collect();
     assert_eq!(free, [true, false, true, true]);
-    let questions = ["c", "none", "taken", "a"].map(|id| peerbroker::cluster::Locate {
+    let questions = ["c", "none", "taken", "a"].map(|id| peerbroker_cluster::Locate {
         name: peer(id),
         asker: crate::stage::node(3),
         known_dead: None,

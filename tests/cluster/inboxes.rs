@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use peerbroker::cluster::{Backplane as _, InboxEntry, NodeCard, Position};
-use peerbroker::vocabulary::NodeId;
+use peerbroker_cluster::{Backplane as _, InboxEntry, NodeCard, Position};
+use peerbroker_core::vocabulary::NodeId;
 
 use crate::on_every_backplane;
 use crate::stage::{LONG, Stage, batches, node};

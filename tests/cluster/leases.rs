@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use peerbroker::cluster::{Backplane as _, NodeCard, Renewal};
+use peerbroker_cluster::{Backplane as _, NodeCard, Renewal};
 
 use crate::on_every_backplane;
 use crate::stage::{LONG, Stage, batches, members, node, pass, until_dead};

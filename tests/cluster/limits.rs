@@ -1,7 +1,7 @@
 //! Clients of a key on all nodes.
 
-use peerbroker::cluster::{Backplane, Claim, ClaimOutcome, Entity, Name};
-use peerbroker::vocabulary::{NameKind, RealmKind};
+use peerbroker_cluster::{Backplane, Claim, ClaimOutcome, Entity, Name};
+use peerbroker_core::vocabulary::{NameKind, RealmKind};
 
 use crate::on_every_backplane;
 use crate::stage::{
@@ -83,7 +83,7 @@ pub async fn a_claim_that_is_refused_counts_nothing(stage: &impl Stage) {
     let a = stage.connect();
     granted(&a, limited("a", 1, 9)).await;
     let other = Claim { token: [2; 16], ..limited("a", 2, 9) };
-    let stream = Claim { kind: peerbroker::vocabulary::ConnectionKind::Stream, ..limited("a", 2, 9) };
+    let stream = Claim { kind: peerbroker_core::vocabulary::ConnectionKind::Stream, ..limited("a", 2, 9) };
     assert_eq!(outcome(&a, other.clone()).await, ClaimOutcome::Taken(owner(1, 1)));
     assert_eq!(outcome(&a, stream).await, ClaimOutcome::Elsewhere(owner(1, 1)));
     assert_eq!(outcome(&a, Claim { limit: Some(1), ..other }).await, ClaimOutcome::Taken(owner(1, 1)));

@@ -29,7 +29,7 @@ macro_rules! on_every_backplane {
             $(#[tokio::test]
             async fn $test() {
                 let server = crate::server::RedisServer::start();
-                super::$test(&peerbroker::redis::RedisSettings::new(&server.url_of_user())).await;
+                super::$test(&peerbroker_redis::RedisSettings::new(&server.url_of_user())).await;
             })*
         }
     };

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use peerbroker::cluster::{Backplane, Claim, Locate};
+use peerbroker_cluster::{Backplane, Claim, Locate};
 
 use crate::on_every_backplane;
 use crate::stage::{LONG, Stage, claim, granted, kept, mark, node, owner, pass, peer, registration, release};
@@ -62,7 +62,7 @@ pub async fn an_owned_name_takes_no_marks(stage: &impl Stage) {
 }
 
 /// Asks with a dead owner.
-async fn mark_over(backplane: &impl Backplane, id: &str, asker: u64, known_dead: peerbroker::cluster::Owner) {
+async fn mark_over(backplane: &impl Backplane, id: &str, asker: u64, known_dead: peerbroker_cluster::Owner) {
     let question = Locate { name: peer(id), asker: node(asker), known_dead: Some(known_dead), mark: LONG };
     assert_eq!(backplane.locate(vec![question]).await.expect("an answer"), [None]);
 }

@@ -1,10 +1,10 @@
 //! Numbers and bytes that nodes of other versions read.
 
-use peerbroker::cluster::Posted;
-use peerbroker::cluster::packet::{NodeAnswer, Packet, Question, write};
-use peerbroker::cluster::{Entity, Name};
-use peerbroker::protocols::room_codes::RoomCodeError;
-use peerbroker::vocabulary::{CloseReason, MessageKind, RealmKind};
+use peerbroker_cluster::Posted;
+use peerbroker_cluster::packet::{NodeAnswer, Packet, Question, write};
+use peerbroker_cluster::{Entity, Name};
+use peerbroker_core::vocabulary::{CloseReason, MessageKind, RealmKind};
+use peerbroker_protocols::room_codes::RoomCodeError;
 
 use crate::stage::key;
 

@@ -3,8 +3,8 @@
 use std::sync::Barrier;
 use std::thread;
 
-use peerbroker::cluster::{Backplane as _, Claim, ClaimOutcome, NodeCard, RegisterOutcome, Renewal};
-use peerbroker::redis::RedisSettings;
+use peerbroker_cluster::{Backplane as _, Claim, ClaimOutcome, NodeCard, RegisterOutcome, Renewal};
+use peerbroker_redis::RedisSettings;
 use redis::{Commands as _, Connection};
 
 use crate::server::RedisServer;

@@ -4,10 +4,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use peerbroker::cluster::{Backplane as _, Unavailable};
-use peerbroker::config::RedisAddress;
-use peerbroker::redis::RedisSettings;
-use peerbroker::redis::{BadRedis, check_redis};
+use peerbroker_cluster::{Backplane as _, Unavailable};
+use peerbroker_config::RedisAddress;
+use peerbroker_redis::RedisSettings;
+use peerbroker_redis::{BadRedis, check_redis};
 use testkit::wait::wait_until;
 
 use crate::redis_urls::{cluster, info};

@@ -3,11 +3,11 @@
 use std::time::{Duration, Instant};
 
 use peerbroker::PeerBroker;
-use peerbroker::cluster::Backplane as _;
-use peerbroker::cluster::OpenRequest;
-use peerbroker::config::{ClusterConfig, Degraded};
-use peerbroker::redis::RedisSettings;
-use peerbroker::vocabulary::{ConnectionKind, PeerId, Refusal, Token};
+use peerbroker_cluster::Backplane as _;
+use peerbroker_cluster::OpenRequest;
+use peerbroker_config::{ClusterConfig, Degraded};
+use peerbroker_core::vocabulary::{ConnectionKind, PeerId, Refusal, Token};
+use peerbroker_redis::RedisSettings;
 use redis::Connection;
 use testkit::wait::wait_until;
 use tokio::time::timeout;
@@ -42,8 +42,8 @@ async fn a_user_with_its_password_and_a_database() {
     assert_eq!(redis::cmd("DBSIZE").query(&mut client), Ok(1));
 }
 
-fn question() -> peerbroker::cluster::Locate {
-    peerbroker::cluster::Locate {
+fn question() -> peerbroker_cluster::Locate {
+    peerbroker_cluster::Locate {
         name: peer("x"),
         asker: crate::stage::node(1),
         known_dead: None,

@@ -1,8 +1,8 @@
 //! Connections that live while their record may not: who keeps a name after an outage.
 
-use peerbroker::clock::UnixMillis;
-use peerbroker::cluster::{Backplane, Claim, ClaimOutcome, RegisterOutcome, Registration};
-use peerbroker::vocabulary::ConnectionKind;
+use peerbroker_cluster::{Backplane, Claim, ClaimOutcome, RegisterOutcome, Registration};
+use peerbroker_core::clock::UnixMillis;
+use peerbroker_core::vocabulary::ConnectionKind;
 
 use crate::on_every_backplane;
 use crate::stage::{

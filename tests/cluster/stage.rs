@@ -3,13 +3,13 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use peerbroker::clock::UnixMillis;
-use peerbroker::cluster::{
+use peerbroker_cluster::{
     Backplane, Claim, ClaimOutcome, Entity, Granted, Locate, Name, NodeCard, Owner, RegisterOutcome,
     Registration, Renewal, Unavailable,
 };
-use peerbroker::redis::{RedisBackplane, RedisSettings};
-use peerbroker::vocabulary::{ApiKey, ConnId, ConnectionKind, NodeId, RealmKind};
+use peerbroker_core::clock::UnixMillis;
+use peerbroker_core::vocabulary::{ApiKey, ConnId, ConnectionKind, NodeId, RealmKind};
+use peerbroker_redis::{RedisBackplane, RedisSettings};
 
 use crate::sim::{SimClient, SimStore};
 

@@ -16,14 +16,14 @@ use crate::descriptions::{browsers, without_addresses};
 use crate::http::public::{forwarded, handshake, routes};
 use crate::keys::{Origin, verifier};
 use crate::session::Credentials;
-use crate::transport::decoder::Decoder;
-use crate::transport::{MessageLimits, SocketEvent, proxy_protocol};
 use peerbroker_config::{Config, Dialect, Dialects, MountPath};
 use peerbroker_core::vocabulary::{CloseReason, Frame};
 use peerbroker_limits::Quota;
 use peerbroker_protocols::json::{LONGEST_NAME, members};
 use peerbroker_protocols::{calls, peerjs, room_codes, root};
 use peerbroker_router::Disconnect;
+use peerbroker_transport::decoder::Decoder;
+use peerbroker_transport::{MessageLimits, SocketEvent, proxy_protocol};
 
 /// Frames are decoded the same however reads split them, and parts of messages are the same messages. The first byte is the seed of the
 /// splits.

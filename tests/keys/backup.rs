@@ -6,8 +6,8 @@ use std::sync::Barrier;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
-use peerbroker::keys::sqlite::{FILE_NAME, SqliteKeys};
-use peerbroker::keys::{Key, KeyStore as _};
+use peerbroker_keys::sqlite::{FILE_NAME, SqliteKeys};
+use peerbroker_keys::{Key, KeyStore as _};
 
 use crate::directory::Directory;
 use crate::{made_at, open};

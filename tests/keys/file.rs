@@ -5,9 +5,9 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::sync::Barrier;
 
-use peerbroker::config::Ban;
-use peerbroker::keys::sqlite::{DatabaseError, FILE_NAME, Problem, SqliteKeys};
-use peerbroker::keys::{Change, Key, KeyError, KeyStore as _};
+use peerbroker_config::Ban;
+use peerbroker_keys::sqlite::{DatabaseError, FILE_NAME, Problem, SqliteKeys};
+use peerbroker_keys::{Change, Key, KeyError, KeyStore as _};
 use rusqlite::Connection;
 
 use crate::directory::Directory;

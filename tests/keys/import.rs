@@ -1,7 +1,7 @@
 //! Keys that come at once, on every store: all or none.
 
-use peerbroker::keys::memory::MemoryKeys;
-use peerbroker::keys::{Key, KeyError, KeyStore};
+use peerbroker_keys::memory::MemoryKeys;
+use peerbroker_keys::{Key, KeyError, KeyStore};
 
 use crate::directory::Directory;
 use crate::redis_server::RedisServer;

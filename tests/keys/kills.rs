@@ -6,7 +6,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 use std::{env, io, thread};
 
-use peerbroker::keys::{Change, KeyStore as _};
+use peerbroker_keys::{Change, KeyStore as _};
 
 use crate::directory::Directory;
 use crate::{key, made_at, open};
@@ -21,7 +21,7 @@ fn assert_kept(dir: &Path, promised: &[String]) {
     for line in promised {
         assert!(keys.iter().any(|key| key.key.as_str() == line), "{line} was printed and is not there");
     }
-    let file = rusqlite::Connection::open(dir.join(peerbroker::keys::sqlite::FILE_NAME)).unwrap();
+    let file = rusqlite::Connection::open(dir.join(peerbroker_keys::sqlite::FILE_NAME)).unwrap();
     let check: String = file.pragma_query_value(None, "integrity_check", |row| row.get(0)).unwrap();
     assert_eq!(check, "ok");
 }
@@ -98,8 +98,8 @@ fn child_that_writes_until_it_is_killed() {
     let Some(dir) = env::var_os(CHILD_DIR) else { return };
     let keys = open(Path::new(&dir));
     loop {
-        let kept = peerbroker::keys::random_key();
-        let gone = peerbroker::keys::random_key();
+        let kept = peerbroker_keys::random_key();
+        let gone = peerbroker_keys::random_key();
         keys.add(made_at(1, gone.as_str())).unwrap();
         keys.add(made_at(1, kept.as_str())).unwrap();
         // Not through `println!`, which the test would catch.

@@ -12,10 +12,10 @@ use testkit::{directory, redis_server};
 
 use std::path::Path;
 
-use peerbroker::keys::sqlite::SqliteKeys;
-use peerbroker::keys::{Key, Settings};
-use peerbroker::redis::RedisKeys;
-use peerbroker::vocabulary::ApiKey;
+use peerbroker_core::vocabulary::ApiKey;
+use peerbroker_keys::sqlite::SqliteKeys;
+use peerbroker_keys::{Key, Settings};
+use peerbroker_redis::RedisKeys;
 
 fn key(text: &str) -> ApiKey {
     ApiKey::parse(text).expect("a valid key")

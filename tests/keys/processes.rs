@@ -2,7 +2,7 @@
 
 use std::process::{Command, Stdio};
 
-use peerbroker::keys::{Change, KeyStore as _};
+use peerbroker_keys::{Change, KeyStore as _};
 
 use crate::directory::Directory;
 use crate::{key, made_at, open};

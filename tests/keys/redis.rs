@@ -3,7 +3,7 @@
 use std::thread;
 use std::time::Duration;
 
-use peerbroker::keys::{Change, Key, KeyError, KeyStore, SignupCount};
+use peerbroker_keys::{Change, Key, KeyError, KeyStore, SignupCount};
 use redis::Commands as _;
 
 use testkit::wait::wait_for;

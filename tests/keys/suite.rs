@@ -4,8 +4,8 @@ mod concurrent;
 
 use std::collections::BTreeSet;
 
-use peerbroker::config::Ban;
-use peerbroker::keys::{
+use peerbroker_config::Ban;
+use peerbroker_keys::{
     Auth, Change, Discovery, ExpireTimeout, IdStyle, JwtKey, Key, KeyError, KeyStore, KeyToken, Origin,
     RelayMode, Settings, TokenChange, TokenScope, Webhook, WebhookSecret,
 };
@@ -21,7 +21,7 @@ macro_rules! on_every_store {
         mod memory {
             $(#[test]
             fn $test() {
-                super::$test(&peerbroker::keys::memory::MemoryKeys::new());
+                super::$test(&peerbroker_keys::memory::MemoryKeys::new());
             })*
         }
         mod redis {

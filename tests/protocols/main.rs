@@ -4,8 +4,8 @@ mod matchbox;
 mod root;
 mod written;
 
-use peerbroker::protocols::peerjs::{self, Command, Envelope, Kind};
-use peerbroker::vocabulary::{Frame, Opcode};
+use peerbroker_core::vocabulary::{Frame, Opcode};
+use peerbroker_protocols::peerjs::{self, Command, Envelope, Kind};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};

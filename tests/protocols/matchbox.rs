@@ -1,8 +1,8 @@
 //! Matchbox, as a property: what a signal has is what its recipient gets, and the rest is as serde reads its enum.
 
-use peerbroker::protocols::matchbox::{self, MatchboxRooms, Signal};
-use peerbroker::protocols::signal::SignalKind;
-use peerbroker::rooms::{Change, RoomFrames as _, Said};
+use peerbroker_protocols::matchbox::{self, MatchboxRooms, Signal};
+use peerbroker_protocols::signal::SignalKind;
+use peerbroker_rooms::{Change, RoomFrames as _, Said};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -35,7 +35,7 @@ enum PeerEvent<'a> {
     },
 }
 
-fn heard(frame: &peerbroker::vocabulary::Frame) -> PeerEvent<'_> {
+fn heard(frame: &peerbroker_core::vocabulary::Frame) -> PeerEvent<'_> {
     serde_json::from_str(unframe(frame)).expect("an event")
 }
 

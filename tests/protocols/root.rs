@@ -2,11 +2,11 @@
 
 use std::fmt;
 
-use peerbroker::protocols::root::{self, Command};
-use peerbroker::protocols::topics::{self, Topics};
-use peerbroker::protocols::tracker::{self, Counts};
-use peerbroker::protocols::{calls, json, room_codes};
-use peerbroker::rooms::{RoomFrames as _, Said};
+use peerbroker_protocols::root::{self, Command};
+use peerbroker_protocols::topics::{self, Topics};
+use peerbroker_protocols::tracker::{self, Counts};
+use peerbroker_protocols::{calls, json, room_codes};
+use peerbroker_rooms::{RoomFrames as _, Said};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};

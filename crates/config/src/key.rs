@@ -11,7 +11,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use peerbroker_core::media_api::KeyLimits;
+use peerbroker_media_api::KeyLimits;
 use rand::distr::{Alphanumeric, SampleString as _};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use utoipa::ToSchema;

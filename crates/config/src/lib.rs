@@ -37,7 +37,7 @@ use std::time::Duration;
 
 use arc_swap::{ArcSwap, Guard};
 use ipnet::IpNet;
-use peerbroker_core::media_api::{LiveLimits, MediaLimits};
+use peerbroker_media_api::{LiveLimits, MediaLimits};
 
 use key::{Key, Origin, Settings, Webhook};
 use peerbroker_core::vocabulary::ApiKey;
@@ -52,10 +52,10 @@ pub use listen::{
     Listen, ListenOps, MAX_ACME_NAMES, TlsFiles,
 };
 pub use mistyped::Mistyped;
-pub use peerbroker_core::media_api::{RelayConfig, RelayLimits, TurnConfig, TurnLimits};
 use peerbroker_core::vocabulary::Address;
 pub use peerbroker_core::vocabulary::Dialect;
 pub use peerbroker_events::WebhookEvent;
+pub use peerbroker_media_api::{RelayConfig, RelayLimits, TurnConfig, TurnLimits};
 pub use pipes::PipeLimits;
 pub use proxies::ProxySecret;
 pub use secret::InvalidSecret;

@@ -17,11 +17,7 @@
 )]
 
 pub mod address;
-pub mod bounded_read;
 pub mod clock;
-pub mod descriptors;
-pub mod media_api;
-pub mod ports;
 pub mod rate_limit;
-pub mod threads;
+pub mod single_flight;
 pub mod vocabulary;

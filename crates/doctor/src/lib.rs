@@ -30,7 +30,7 @@ use std::time::Duration;
 use certificate::Trust;
 use http::{NoAnswer, Response, Server};
 use hyper::StatusCode;
-use peerbroker_core::bounded_read::FileError;
+use peerbroker_system::bounded_read::FileError;
 use report::{Finding, Report};
 use socket::Socket;
 use target::Target;

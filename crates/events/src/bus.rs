@@ -14,8 +14,8 @@ use tokio::sync::broadcast::{Receiver, Sender};
 use super::counters::{Count, Counters};
 use super::event::Event;
 use super::follower::{CLIENT_EVENTS, Follower, Notice, SERVER_EVENTS};
-use peerbroker_core::threads::Threads;
 use peerbroker_core::vocabulary::{ApiKey, Limit};
+use peerbroker_system::threads::Threads;
 
 /// Sends events to subscribers. Clones are the same.
 #[derive(Clone)]

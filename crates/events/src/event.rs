@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::report::{ConnectionReport, ReportedKind};
-use peerbroker_core::media_api::{CallFailure, RelayedOver, TurnRefusal};
+use peerbroker_media_api::{CallFailure, RelayedOver, TurnRefusal};
 
 use peerbroker_core::vocabulary::{
     ApiKey, ClientVersion, CloseReason, ConnId, ConnectionKind, HandshakeRefusal, Limit, NodeId, PeerId,

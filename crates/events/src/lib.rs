@@ -33,7 +33,7 @@ pub use event::{
     Mistake, PeerAddress, Refused, TurnedAway,
 };
 pub use follower::Notice;
-pub use peerbroker_core::media_api::{CallFailure, RelayedOver};
+pub use peerbroker_media_api::{CallFailure, RelayedOver};
 pub use report::{
     ConnectionReport, ReportDetails, Reported, ReportedCandidate, ReportedKind, ReportedReason,
     ReportedState, ReportedWay,

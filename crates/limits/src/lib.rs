@@ -18,6 +18,7 @@
 
 mod addresses;
 mod bans;
+mod pipes;
 mod quota;
 mod shares;
 
@@ -26,5 +27,6 @@ pub use addresses::{
     SignupLimiter, address_text,
 };
 pub use bans::Bans;
+pub use pipes::{EndPermit, PipeTotals};
 pub use quota::{Quota, QuotaShare};
 pub use shares::{Accounts, OwnShare, Place, Places, SharedRate};

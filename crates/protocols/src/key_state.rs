@@ -8,11 +8,10 @@ use std::time::Duration;
 use parking_lot::Mutex;
 
 use super::hot_settings::HotSettings;
-use super::pipes::PipeTotals;
 use peerbroker_config::key::{ExpireTimeout, Settings};
 use peerbroker_core::clock::Instant;
 use peerbroker_core::vocabulary::{ApiKey, CloseReason, ConnId, Limit, RealmKind};
-use peerbroker_limits::GuessLimiter;
+use peerbroker_limits::{GuessLimiter, PipeTotals};
 use peerbroker_rooms::{OtherNodes, Parting, RoomFrames, Rooms};
 use peerbroker_router::{ClientQuota, Patience, PeerHandle, Realm, Router};
 

@@ -7,7 +7,6 @@ mod bridge;
 mod line;
 mod pipe;
 mod tickets;
-mod totals;
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
@@ -26,7 +25,7 @@ use peerbroker_core::vocabulary::{
     AddressPrefix, ApiKey, CloseReason, EndId, Limit, PeerId, PipeId, Refusal,
 };
 use peerbroker_events::Count;
-use peerbroker_limits::{Accounts, Place, Places, SharedRate};
+use peerbroker_limits::{Accounts, PipeTotals, Place, Places, SharedRate};
 use peerbroker_rooms::OtherNodes;
 use peerbroker_router::{Outbox, Realm, Router};
 
@@ -36,7 +35,6 @@ use pipe::Pipe;
 pub use pipe::{Attach, PipeEnd, PipeReport, PipeTurn};
 use tickets::Tickets;
 pub use tickets::{Ticket, WayThere};
-pub use totals::PipeTotals;
 
 /// Most bytes of a message on a pipe.
 pub const MAX_MESSAGE: usize = 64 << 10;

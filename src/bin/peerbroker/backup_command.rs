@@ -5,9 +5,9 @@ use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use peerbroker::files;
-use peerbroker::keys::KeyError;
-use peerbroker::keys::sqlite::{DatabaseError, FILE_NAME, Problem, SqliteKeys};
+use peerbroker_keys::KeyError;
+use peerbroker_keys::sqlite::{DatabaseError, FILE_NAME, Problem, SqliteKeys};
+use peerbroker_system::files;
 
 use crate::cli::ACME_DIR;
 use crate::failure::{Failure, cannot, failed, wrong};

@@ -3,10 +3,10 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs as _};
 use std::time::Duration;
 
-use peerbroker::config::{RelayConfig, TurnConfig};
 use peerbroker::{
     BoundRelay, BoundTurn, Builder, PeerBroker, interface_addresses, is_of_machine, is_public, public_address,
 };
+use peerbroker_config::{RelayConfig, TurnConfig};
 use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 

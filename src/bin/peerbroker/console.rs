@@ -7,8 +7,8 @@ mod text;
 use std::io::{self, Write as _};
 use std::net::SocketAddr;
 
-use peerbroker::events::{Event, Events, Notice, PeerAddress};
-use peerbroker::vocabulary::CloseReason;
+use peerbroker_core::vocabulary::CloseReason;
+use peerbroker_events::{Event, Events, Notice, PeerAddress};
 use serde_json::Value;
 
 use crate::cli::{LogFormat, Settings};
@@ -16,7 +16,7 @@ use crate::failure::{Failure, failed};
 use text::{api_line, hints, start_line};
 
 pub use self::log::{Log, start as start_log};
-pub use peerbroker::vocabulary::printable;
+pub use peerbroker_core::vocabulary::printable;
 
 /// The style of the program's lines.
 #[derive(Clone, Copy)]

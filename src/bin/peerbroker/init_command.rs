@@ -4,7 +4,7 @@ use std::fs::{self, DirBuilder, OpenOptions};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf, absolute};
 
-use peerbroker::files;
+use peerbroker_system::files;
 use rand::distr::{Alphanumeric, SampleString as _};
 use toml::Value;
 

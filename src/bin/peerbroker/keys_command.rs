@@ -7,8 +7,8 @@ mod shown;
 use std::io;
 use std::path::Path;
 
-use peerbroker::keys::{Change, Key, KeyError, KeyStore, KeyToken, Origin, Settings, TokenChange};
-use peerbroker::vocabulary::ApiKey;
+use peerbroker_core::vocabulary::ApiKey;
+use peerbroker_keys::{Change, Key, KeyError, KeyStore, KeyToken, Origin, Settings, TokenChange};
 use terminal_size::{Width, terminal_size_of};
 
 use audit::Audit;

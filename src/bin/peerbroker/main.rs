@@ -24,9 +24,9 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use peerbroker::keys::KeyStore;
-use peerbroker::vocabulary::ApiKey;
 use peerbroker::{InheritedSockets, PeerBroker, Server};
+use peerbroker_core::vocabulary::ApiKey;
+use peerbroker_keys::KeyStore;
 
 use calls::CallSettings;
 use cli::{Cli, Command, LogFormat, Settings};

@@ -5,9 +5,9 @@ use std::fmt::Display;
 use std::sync::Arc;
 use std::time::Duration;
 
-use peerbroker::config::{RelayConfig, TurnConfig};
-use peerbroker::keys::sqlite::SqliteKeys;
 use peerbroker::{BoundRelay, BoundTurn, PeerBroker};
+use peerbroker_config::{RelayConfig, TurnConfig};
+use peerbroker_keys::sqlite::SqliteKeys;
 use tokio::sync::oneshot::Sender;
 use tokio::task::spawn_blocking;
 use tokio::time::{Instant, sleep};

@@ -5,7 +5,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::Duration;
 
 use peerbroker::PeerBroker;
-use peerbroker::files::Stamp;
+use peerbroker_system::files::Stamp;
 
 use crate::cli::{Cli, Reread, SecretStamps, Settings, refuse_new_pipes};
 use crate::console::Log;

@@ -8,9 +8,9 @@ use std::sync::atomic::{AtomicU8, Ordering};
 
 use parking_lot::{Condvar, Mutex};
 use peerbroker::PeerBroker;
-use peerbroker::events::{Event, PeerAddress};
-use peerbroker::router::Holder;
-use peerbroker::vocabulary::{ConnId, RealmKind};
+use peerbroker_core::vocabulary::{ConnId, RealmKind};
+use peerbroker_events::{Event, PeerAddress};
+use peerbroker_router::Holder;
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;

@@ -5,11 +5,11 @@ use std::path::{Path, PathBuf, absolute};
 use std::sync::Arc;
 use std::{fs, io};
 
-use peerbroker::config::RedisAddress;
-use peerbroker::keys::sqlite::{DatabaseError, FILE_NAME, SqliteKeys};
-use peerbroker::keys::{KeyError, KeyStore};
-use peerbroker::redis::RedisKeys;
+use peerbroker_config::RedisAddress;
 use peerbroker_core::vocabulary::labels;
+use peerbroker_keys::sqlite::{DatabaseError, FILE_NAME, SqliteKeys};
+use peerbroker_keys::{KeyError, KeyStore};
+use peerbroker_redis::RedisKeys;
 
 use crate::failure::{Failure, failed, wrong};
 use crate::predecessor::PendingResources;

@@ -28,10 +28,10 @@ use super::object::Object;
 use super::problem::Problem;
 use super::state::{AdminState, Reply};
 use super::target::Target;
-use crate::keys::{KeyToken, unix_time};
 use crate::runtime::KEYS_UNREAD;
 use peerbroker_config::{AdminToken, ApiTokens};
 use peerbroker_core::vocabulary::{ApiKey, printable};
+use peerbroker_keys::{KeyToken, unix_time};
 use peerbroker_limits::GuessSource;
 
 /// Time limit for a request, its body included.

@@ -12,9 +12,9 @@ use super::object::Object;
 use super::problem::Problem;
 use super::state::{AdminState, JsonResult, Reply, Search, actor, blocking};
 use super::target::Target;
-use crate::keys::unix_time;
 use peerbroker_config::Ban;
 use peerbroker_core::vocabulary::ApiKey;
+use peerbroker_keys::unix_time;
 
 /// Most addresses of an answer.
 const MAX_ADDRESSES: usize = 1000;

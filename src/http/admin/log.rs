@@ -41,7 +41,7 @@ pub(super) async fn show_log(ops: Data<AdminState>) -> JsonResult<LogFilter> {
 /// Changes the filter of the log, for some seconds or until the next change or restart.
 #[utoipa::path(
     tag = "log",
-    request_body(content = LogChange, example = json!({"filter": "info,peerbroker_media=debug", "seconds": 600})),
+    request_body(content = LogChange, example = json!({"filter": "info,peerbroker_relay=debug", "seconds": 600})),
     responses((status = OK, body = LogFilter, description = "the filter"), Problem)
 )]
 #[put("/api/log")]

@@ -11,16 +11,16 @@ use std::time::Duration;
 
 use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse, get, http::header};
-use peerbroker_core::media_api::{RelayTotals, TurnTotals};
+use peerbroker_media_api::{RelayTotals, TurnTotals};
 
 use super::problem::Problem;
 use super::state::{AdminState, Reply, blocking};
 use crate::node::Node;
 use crate::runtime::Runtime;
-use crate::tls::Certificates;
-use crate::webhooks::WebhookTotals;
 use peerbroker_core::vocabulary::MessageKind;
 use peerbroker_events::{Buckets, Count, Counters, Events, Reported};
+use peerbroker_tls::Certificates;
+use peerbroker_webhooks::WebhookTotals;
 
 /// Most keys with a separate value: those with the most clients.
 const MAX_KEYS: usize = 100;

@@ -10,9 +10,9 @@ use utoipa::openapi::{Content, Ref, RefOr, Response, ResponseBuilder};
 use utoipa::{IntoResponses, ToSchema};
 
 use super::object::in_plain_words;
-use crate::keys::{KeyError, TokenError};
 use crate::runtime::control::ControlError;
 use peerbroker_core::vocabulary::InvalidName;
+use peerbroker_keys::{KeyError, TokenError};
 use peerbroker_limits::LimitExceeded;
 
 const MEDIA_TYPE: &str = "application/problem+json";

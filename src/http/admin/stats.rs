@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use actix_web::web::{Data, Json, Query};
 use actix_web::{HttpResponse, get, http::StatusCode};
-use peerbroker_core::media_api::{CallOutcome, RelayTotals, Traffic, TurnTotals};
+use peerbroker_media_api::{CallOutcome, RelayTotals, Traffic, TurnTotals};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
@@ -14,11 +14,11 @@ use super::recent::{FailedCall, LiveEvent};
 use super::state::{AdminState, JsonResult, Search, blocking};
 use crate::node::{Node, NodeCounts, NodeReport};
 use crate::runtime::{ConfigurationStats, KEYS_UNREAD, RecentMistake, Runtime};
-use crate::webhooks::WebhookTotals;
 use peerbroker_core::clock::millis;
 use peerbroker_core::vocabulary::{CloseReason, MessageKind};
 use peerbroker_events::Count;
 use peerbroker_protocols::pipes::PipeReport;
+use peerbroker_webhooks::WebhookTotals;
 
 /// Current state of the server, and totals since its start.
 #[derive(Serialize, ToSchema)]

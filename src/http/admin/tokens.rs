@@ -9,7 +9,7 @@ use super::object::Object;
 use super::problem::Problem;
 use super::state::{AdminState, Reply, actor, blocking};
 use super::target::OfKey;
-use crate::keys::{KeyToken, TokenChange, TokenScope};
+use peerbroker_keys::{KeyToken, TokenChange, TokenScope};
 
 /// A token that is added.
 #[derive(Deserialize, ToSchema)]

@@ -15,9 +15,6 @@ use super::routes::{self, Route};
 use crate::http::path;
 use crate::runtime::Runtime;
 use crate::session::{self, ClientSource, ConnectRequest, Credentials};
-use crate::transport::connection::ConnectionState;
-use crate::transport::decoder::Decoder;
-use crate::transport::{MessageLimits, Socket};
 use peerbroker_config::{Config, Dialect, Dialects};
 use peerbroker_core::vocabulary::{ApiKey, HandshakeRefusal, PeerId, RealmKind, Refusal};
 use peerbroker_events::{Count, Event, Mistake, TurnedAway};
@@ -27,6 +24,9 @@ use peerbroker_protocols::peerjs::PeerJs;
 use peerbroker_protocols::pipes;
 use peerbroker_protocols::query::values;
 use peerbroker_protocols::with_clients;
+use peerbroker_transport::connection::ConnectionState;
+use peerbroker_transport::decoder::Decoder;
+use peerbroker_transport::{MessageLimits, Socket};
 
 /// The name of `peerbroker doctor`: in `User-Agent`, and among the protocols that it offers over TLS (ALPN).
 const DOCTOR: &[u8] = b"peerbroker-doctor/";

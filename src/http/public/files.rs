@@ -16,8 +16,8 @@ use mime::Mime;
 
 use super::handler::{NO_CACHE, NOSNIFF, with};
 use crate::http::path::decode;
-use crate::{files, system};
 use peerbroker_config::{Config, PrivateFile};
+use peerbroker_system::{self as system, files};
 
 /// The file that is served for a directory.
 const INDEX: &str = "index.html";

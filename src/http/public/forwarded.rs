@@ -7,10 +7,10 @@ use actix_web::HttpRequest;
 use actix_web::http::header::{self, HeaderMap, HeaderName};
 
 use super::handler::Mounted;
-use crate::lan;
 use crate::runtime::Runtime;
 use peerbroker_config::{ClientOptions, Config};
 use peerbroker_core::address::Locality;
+use peerbroker_system::lan;
 
 /// Longest host name that DNS allows.
 const MAX_HOST: usize = 253;

@@ -11,9 +11,9 @@ use actix_web::web::{self, Bytes};
 use actix_web::{HttpRequest, HttpResponse, http::StatusCode};
 use tokio::time::timeout;
 
-use crate::keys::Origin;
 use crate::runtime::Runtime;
 use peerbroker_config::MountPath;
+use peerbroker_keys::Origin;
 
 /// A broker at a path: everything that handlers of requests need.
 pub(crate) struct Mounted {

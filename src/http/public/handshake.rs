@@ -23,12 +23,12 @@ use super::routes::{self, Route};
 use super::{forwarded, not_found};
 use crate::http::path;
 use crate::session::ConnectRequest;
-use crate::transport::connection::ConnectionState;
-use crate::transport::upgrade::{Upgradable, Upgrade};
 use peerbroker_config::Dialects;
 use peerbroker_core::vocabulary::{HandshakeRefusal, RealmKind};
 use peerbroker_events::Count;
 use peerbroker_limits::LimitExceeded;
+use peerbroker_transport::connection::ConnectionState;
+use peerbroker_transport::upgrade::{Upgradable, Upgrade};
 
 /// A handshake that opens a WebSocket.
 #[derive(Debug, PartialEq, Eq)]

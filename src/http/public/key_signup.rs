@@ -8,11 +8,11 @@ use actix_web::{HttpMessage as _, HttpRequest, HttpResponse, http::StatusCode, w
 use super::handler::{Mounted, bare, origin, plain, read_body, value};
 use super::html::Values;
 use super::{forwarded, html, peerjs};
-use crate::keys::{Key, KeyError};
 use crate::runtime::Runtime;
 use crate::runtime::control::{InvalidSignup, SignupError, SignupRequest};
 use peerbroker_config::ClientOptions;
 use peerbroker_core::vocabulary::ApiKey;
+use peerbroker_keys::{Key, KeyError};
 
 /// Most bytes of a submitted form.
 const MAX_BYTES: usize = 4096;

@@ -16,10 +16,10 @@ use super::{endpoint, handshake::status_of};
 use crate::http::path::decode;
 use crate::runtime::Runtime;
 use crate::session::{self, Credentials, Posted};
-use crate::transport::connection::ConnectionState;
-use crate::transport::stream::HANDOVER;
 use peerbroker_core::vocabulary::{HandshakeRefusal, Refusal};
 use peerbroker_limits::LimitExceeded;
+use peerbroker_transport::connection::ConnectionState;
+use peerbroker_transport::stream::HANDOVER;
 
 pub(super) async fn answer(
     runtime: &Runtime,

@@ -12,14 +12,14 @@ use uuid::Uuid;
 use super::handler::{Mounted, NO_STORE, bare, bearer, json as json_answer, origin, plain, value, with};
 use super::legacy::too_many_requests;
 use super::{endpoint, forwarded};
-use crate::keys::verifier::Denied;
-use crate::keys::{Discovery, IdStyle, Policy, RelayMode, Settings, unix_time};
 use crate::runtime::Runtime;
-use crate::transport::connection::ConnectionState;
 use peerbroker_config::{ClientOptions, IceConfig, OwnIceServers};
 use peerbroker_core::address::Network;
 use peerbroker_core::vocabulary::{PeerId, RealmKind, RoomName};
 use peerbroker_events::Mistake;
+use peerbroker_keys::verifier::Denied;
+use peerbroker_keys::{Discovery, IdStyle, Policy, RelayMode, Settings, unix_time};
+use peerbroker_transport::connection::ConnectionState;
 
 const ABOUT: &str = r#"{"name":"PeerJS Server","description":"A server side element to broker connections between PeerJS clients.","website":"https://peerjs.com/"}"#;
 

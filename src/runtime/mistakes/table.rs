@@ -1,12 +1,12 @@
 //! The table of mistakes. A row has the event that shows a mistake, the words after "a client" in the log and on the dashboard, and
 //! a hint. A client that is told too gets the text of `vocabulary/endings.rs`, or of `src/http/public/not_found.rs`.
 
-use crate::keys::Key;
 use crate::runtime::KEYS_UNREAD;
-use peerbroker_core::media_api::TurnRefusal;
 use peerbroker_core::vocabulary::{Dialect, Foreign, Limit, RealmKind, Refusal};
 use peerbroker_events::{Event, Mistake, PeerAddress};
+use peerbroker_keys::Key;
 use peerbroker_limits::address_text;
+use peerbroker_media_api::TurnRefusal;
 use peerbroker_protocols::{mistakes::turns_on, peerjs};
 
 /// Edits that make two keys look alike.
@@ -334,8 +334,8 @@ fn nearest(asked: &str, keys: &[Key]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::keys::Settings;
     use peerbroker_core::vocabulary::ApiKey;
+    use peerbroker_keys::Settings;
 
     #[test]
     fn a_wrong_key_is_compared_with_active_ones() {

@@ -10,10 +10,10 @@ use std::time::Duration;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::time::timeout;
 
-use crate::transport::{Flow, OnEvent, Socket, SocketEvent};
 use peerbroker_core::vocabulary::{Frame, Opcode};
 use peerbroker_router::Disconnect;
 use peerbroker_router::{Outbox, Writer};
+use peerbroker_transport::{Flow, OnEvent, Socket, SocketEvent};
 
 /// Time for which a test waits for anything, by the runtime's clock. That stands still while any task can run, and
 /// otherwise moves on at once.

@@ -1,6 +1,6 @@
 //! Peers of Matchbox on different nodes.
 
-use peerbroker::config::Degraded;
+use peerbroker_config::Degraded;
 
 use super::{Nodes, membership};
 use crate::harness::{RawClient, wait_until};

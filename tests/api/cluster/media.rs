@@ -2,10 +2,10 @@
 
 use std::net::SocketAddr;
 
-use peerbroker::config::{ClusterConfig, Degraded};
-use peerbroker::keys::RelayMode;
-use peerbroker::vocabulary::RealmKind;
 use peerbroker::{Config, PeerBroker};
+use peerbroker_config::{ClusterConfig, Degraded};
+use peerbroker_core::vocabulary::RealmKind;
+use peerbroker_keys::RelayMode;
 use serde_json::json;
 
 use super::Nodes;

@@ -1,6 +1,6 @@
 //! Subscribers to events of Nostr that are on different nodes.
 
-use peerbroker::vocabulary::RealmKind;
+use peerbroker_core::vocabulary::RealmKind;
 
 use super::Nodes;
 use crate::harness::wait_until;
@@ -17,7 +17,7 @@ fn subscribers_of_all_nodes_hear_an_event_with_their_own_ids() {
     };
     wait_until("both", || (0..2).all(|node| subscribers(&nodes, node) == 2));
     // A node that comes later knows them too.
-    nodes.add(peerbroker::config::Degraded::Allow, |_| {});
+    nodes.add(peerbroker_config::Degraded::Allow, |_| {});
     wait_until("the list", || subscribers(&nodes, 2) == 2);
     let mut c = nodes[2].guest("publisher");
     let event = about("t", "hello");

@@ -1,8 +1,8 @@
 //! Pipes whose ends are on different nodes.
 
-use peerbroker::config::{Ban, Degraded};
-use peerbroker::vocabulary::CloseReason;
 use peerbroker::{Config, PeerBroker};
+use peerbroker_config::{Ban, Degraded};
+use peerbroker_core::vocabulary::CloseReason;
 use testkit::wire::{self, FIN, opcode};
 
 use super::Nodes;

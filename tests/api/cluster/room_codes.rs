@@ -2,9 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use peerbroker::cluster::Holding;
-use peerbroker::config::Degraded;
-use peerbroker::vocabulary::{CloseReason, ConnId, NameKind, PeerId};
+use peerbroker_cluster::Holding;
+use peerbroker_config::Degraded;
+use peerbroker_core::vocabulary::{CloseReason, ConnId, NameKind, PeerId};
 
 use super::{Nodes, membership};
 use crate::harness::guests::{ANSWER, OFFER, START, START_GAME, join, offered, problem, respond};

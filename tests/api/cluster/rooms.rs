@@ -3,11 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use peerbroker::config::{Degraded, WebhookEvent};
-use peerbroker::keys::KeyStore;
-use peerbroker::keys::memory::MemoryKeys;
-use peerbroker::vocabulary::RealmKind;
 use peerbroker::{Config, PeerBroker};
+use peerbroker_config::{Degraded, WebhookEvent};
+use peerbroker_core::vocabulary::RealmKind;
+use peerbroker_keys::KeyStore;
+use peerbroker_keys::memory::MemoryKeys;
 use serde_json::{Value, json};
 
 use super::{Nodes, membership};

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use peerbroker::config::ClusterConfig;
-use peerbroker::events::Count;
-use peerbroker::vocabulary::{Limit, RealmKind};
+use peerbroker_config::ClusterConfig;
+use peerbroker_core::vocabulary::{Limit, RealmKind};
+use peerbroker_events::Count;
 
 use super::Nodes;
 use crate::harness::{TestServer, wait_until};
@@ -31,7 +31,7 @@ fn subscribers_of_all_nodes_hear_a_publication_with_the_number_of_all() {
     }
     member.expect_nothing("member");
     // A node that comes later knows them too, and may publish to them.
-    nodes.add(peerbroker::config::Degraded::Allow, |_| {});
+    nodes.add(peerbroker_config::Degraded::Allow, |_| {});
     wait_until("the list", || subscribers(&nodes, 2) == 2);
     let mut c = nodes[2].guest("publisher");
     c.send(said("doc", 3, None));

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use peerbroker::Config;
-use peerbroker::config::Degraded;
-use peerbroker::protocols::tracker::{Counts, Hash};
+use peerbroker_config::Degraded;
+use peerbroker_protocols::tracker::{Counts, Hash};
 use serde_json::json;
 
 use super::Nodes;

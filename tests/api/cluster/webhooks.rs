@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use peerbroker::config::Degraded;
+use peerbroker_config::Degraded;
 
 use super::Nodes;
 use crate::harness::receiver::Receiver;

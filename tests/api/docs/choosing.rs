@@ -1,8 +1,8 @@
 //! The snippets of docs/CHOOSING.md are JavaScript, and the server understands their messages. Tests in browsers run those of
 //! docs/USE.md.
 
-use peerbroker::protocols::root::{self, Command};
-use peerbroker::protocols::{calls, room_codes};
+use peerbroker_protocols::root::{self, Command};
+use peerbroker_protocols::{calls, room_codes};
 use serde_json::{Map, Value, json};
 
 use crate::docs::pages::{blocks, tool};

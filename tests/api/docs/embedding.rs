@@ -4,8 +4,8 @@ use std::thread;
 
 use actix_web::test::{TestRequest, call_service, init_service, read_body};
 use actix_web::{App, web};
-use peerbroker::events::{Event, Notice};
 use peerbroker::{Listen, PeerBroker, Server};
+use peerbroker_events::{Event, Notice};
 
 use crate::harness::RawClient;
 use crate::harness::http_client::TIMEOUT;
@@ -64,9 +64,9 @@ async fn at_the_root_it_answers_requests_that_no_other_route_answers() {
 async fn a_broker_is_served_by_itself() {
     use std::time::Duration;
 
-    use peerbroker::config::Limits;
-    use peerbroker::keys::Settings;
     use peerbroker::{Config, Listen, PeerBroker, Server};
+    use peerbroker_config::Limits;
+    use peerbroker_keys::Settings;
 
     let broker = PeerBroker::builder()
         .config(Config {

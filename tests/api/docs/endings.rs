@@ -1,11 +1,11 @@
 //! The tables of endings and events in the documents, and the words and the form of the dashboard, have the rows of the code.
 
-use peerbroker::config::WebhookEvent;
-use peerbroker::events::CallFailure;
-use peerbroker::keys::Settings;
-use peerbroker::vocabulary::{
+use peerbroker_config::WebhookEvent;
+use peerbroker_core::vocabulary::{
     AppRefusal, CloseReason, HandshakeRefusal, Refusal, RequestEnding, RoomRefusal,
 };
+use peerbroker_events::CallFailure;
+use peerbroker_keys::Settings;
 
 use crate::docs::pages::{read, rows, spans};
 

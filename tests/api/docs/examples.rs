@@ -3,8 +3,8 @@
 mod play;
 
 use peerbroker::Config;
-use peerbroker::config::Dialect;
-use peerbroker::vocabulary::ApiKey;
+use peerbroker_config::Dialect;
+use peerbroker_core::vocabulary::ApiKey;
 
 use crate::docs::pages::{Block, blocks};
 use crate::harness::{TestServer, Transport};

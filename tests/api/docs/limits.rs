@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use peerbroker::vocabulary::{Limit, LimitRow};
+use peerbroker_core::vocabulary::{Limit, LimitRow};
 
 use crate::docs::flags::flags_of_the_help;
 use crate::docs::pages::rows;

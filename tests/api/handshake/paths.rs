@@ -1,6 +1,6 @@
 //! The path of a handshake: the right one, and what clients hear at another.
 
-use peerbroker::config::{Dialect, Dialects, MountPath};
+use peerbroker_config::{Dialect, Dialects, MountPath};
 
 use crate::harness::messages::error;
 use crate::harness::{Transport, on_both_with, on_own, on_own_with};
@@ -143,7 +143,7 @@ fn a_stray_final_slash_on_the_websocket_path_is_accepted() {
 #[test]
 fn the_websocket_path_does_not_depend_on_the_key() {
     on_own_with(
-        |config| config.key = peerbroker::vocabulary::ApiKey::parse("mykey").unwrap(),
+        |config| config.key = peerbroker_core::vocabulary::ApiKey::parse("mykey").unwrap(),
         |server| {
             server.client("a").expect_nothing("a");
             assert_eq!(server.begin_at("/mykey?key=mykey&id=b&token=t").expect_response().status, 404);

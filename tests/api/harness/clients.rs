@@ -1,6 +1,6 @@
 //! Clients and requests of a test server.
 
-use peerbroker::vocabulary::PeerId;
+use peerbroker_core::vocabulary::PeerId;
 use tokio::sync::oneshot;
 
 use super::http_client::{HttpConnection, Response};

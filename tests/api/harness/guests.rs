@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use peerbroker::node::Tenant;
-use peerbroker::protocols::room_codes::RoomCodes;
-use peerbroker::router::Realm;
+use peerbroker_protocols::room_codes::RoomCodes;
+use peerbroker_router::Realm;
 pub use testkit::guests::*;
 
 use super::{RawClient, TestServer, wait_until};

@@ -4,7 +4,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use peerbroker::vocabulary::PeerId;
+use peerbroker_core::vocabulary::PeerId;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use tokio::sync::oneshot::error::TryRecvError;
 

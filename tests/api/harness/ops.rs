@@ -3,12 +3,10 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use peerbroker::config::{
-    AdminToken, ApiTokens, ClusterConfig, ListenOps, RelayConfig, TlsFiles, TurnConfig,
-};
-use peerbroker::keys::memory::MemoryKeys;
-use peerbroker::keys::{Key, KeyStore as _};
 use peerbroker::{BoundRelay, BoundTurn, Builder, Config, Listen, LogControl, PeerBroker};
+use peerbroker_config::{AdminToken, ApiTokens, ClusterConfig, ListenOps, RelayConfig, TlsFiles, TurnConfig};
+use peerbroker_keys::memory::MemoryKeys;
+use peerbroker_keys::{Key, KeyStore as _};
 
 use super::TestServer;
 use super::api::Api;

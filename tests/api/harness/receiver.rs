@@ -8,7 +8,7 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
 
 use peerbroker::WebhookTotals;
-use peerbroker::keys::{Webhook, WebhookSecret};
+use peerbroker_keys::{Webhook, WebhookSecret};
 use serde_json::Value;
 
 use super::TestServer;

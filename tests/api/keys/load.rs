@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use peerbroker::keys::KeyStore as _;
+use peerbroker_keys::KeyStore as _;
 
 use crate::harness::guests::{OFFER, join};
 use crate::harness::keys::{INVALID_KEY, api_key, enabled, on_own_with_keys, plain_key};

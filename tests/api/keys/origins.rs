@@ -1,6 +1,6 @@
 //! Origins that may use a key.
 
-use peerbroker::keys::{Change, Key, Origin};
+use peerbroker_keys::{Change, Key, Origin};
 
 use crate::harness::guests::problem;
 use crate::harness::keys::{key, on_both_with_keys, on_own_with_keys, plain_key};

@@ -1,7 +1,7 @@
 //! Clients of a key that is disabled or removed.
 
-use peerbroker::keys::Change;
-use peerbroker::vocabulary::CloseReason;
+use peerbroker_core::vocabulary::CloseReason;
+use peerbroker_keys::Change;
 
 use crate::harness::guests::{OFFER, join, offered, problem};
 use crate::harness::http_client::TIMEOUT;

@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use peerbroker::PeerBroker;
-use peerbroker::keys::memory::MemoryKeys;
-use peerbroker::keys::{Change, Key, KeyError, KeyStore};
-use peerbroker::vocabulary::ApiKey;
+use peerbroker_core::vocabulary::ApiKey;
+use peerbroker_keys::memory::MemoryKeys;
+use peerbroker_keys::{Change, Key, KeyError, KeyStore};
 
 use crate::harness::guests::problem;
 use crate::harness::keys::{INVALID_KEY, api_key, plain_key};

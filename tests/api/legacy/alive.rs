@@ -7,8 +7,8 @@
 
 use std::time::Duration;
 
-use peerbroker::events::Count;
-use peerbroker::vocabulary::CloseReason;
+use peerbroker_core::vocabulary::CloseReason;
+use peerbroker_events::Count;
 
 use crate::harness::http_client::TIMEOUT;
 use crate::harness::legacy::{GRACE, HEAD_START, MS, StreamClient};

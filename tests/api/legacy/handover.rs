@@ -1,6 +1,6 @@
 //! Takeovers of a stream by a WebSocket or the next stream.
 
-use peerbroker::vocabulary::CloseReason;
+use peerbroker_core::vocabulary::CloseReason;
 
 use crate::harness::legacy::{HEAD_START, MS, StreamClient};
 use crate::harness::messages::{forwarded_offer, offer};

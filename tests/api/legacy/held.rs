@@ -2,8 +2,8 @@
 //!
 //! Some run on both transports: a stream that ends is seen below HTTP.
 
-use peerbroker::router::PendingRegistration;
-use peerbroker::vocabulary::{PeerId, Token};
+use peerbroker_core::vocabulary::{PeerId, Token};
+use peerbroker_router::PendingRegistration;
 
 use crate::harness::legacy::{CLIENT_TIMEOUT, HEAD_START, MAX_WAITING, MS};
 use crate::harness::messages::{ID_TAKEN, forwarded_offer, offer};

@@ -1,6 +1,6 @@
 //! Posted messages, and the responses.
 
-use peerbroker::vocabulary::CloseReason;
+use peerbroker_core::vocabulary::CloseReason;
 
 use crate::harness::http_client::Response;
 use crate::harness::legacy::post;

@@ -1,6 +1,6 @@
 //! URLs and content types of posts of 0.3.x clients, and CORS.
 
-use peerbroker::config::{Dialect, Dialects, MountPath};
+use peerbroker_config::{Dialect, Dialects, MountPath};
 
 use crate::harness::legacy::{HEAD_START, post};
 use crate::harness::messages::{forwarded, forwarded_offer, message, offer};
@@ -29,7 +29,7 @@ fn a_wrong_key_is_refused() {
 #[test]
 fn the_key_in_the_address_counts() {
     on_own_with(
-        |config| config.key = peerbroker::vocabulary::ApiKey::parse("my key").unwrap(),
+        |config| config.key = peerbroker_core::vocabulary::ApiKey::parse("my key").unwrap(),
         |server| {
             let stream = server.begin_stream_at("a", &format!("/my%20key/a/{}/id?i=0", token_of("a")));
             server.greeted(stream).expect_nothing(server, "a");

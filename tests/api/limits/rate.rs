@@ -7,8 +7,8 @@ use std::thread;
 use std::time::Duration;
 
 use peerbroker::Config;
-use peerbroker::keys::Change;
-use peerbroker::vocabulary::PeerId;
+use peerbroker_core::vocabulary::PeerId;
+use peerbroker_keys::Change;
 use tokio::sync::oneshot::error::TryRecvError;
 
 use crate::harness::guests::call;

@@ -1,9 +1,9 @@
 //! The share that one address has of the budget of a key. The others of these tests have another address.
 
 use peerbroker::Config;
-use peerbroker::config::{Dialect, Dialects};
-use peerbroker::events::Count;
-use peerbroker::vocabulary::{Limit, RealmKind};
+use peerbroker_config::{Dialect, Dialects};
+use peerbroker_core::vocabulary::{Limit, RealmKind};
+use peerbroker_events::Count;
 use serde_json::json;
 
 use crate::harness::wire::opcode;
@@ -194,7 +194,7 @@ fn left(limit: Limit) -> Left {
         Limit::WaitingForId | Limit::WaitingPosts | Limit::PostsPerClient | Limit::PipeBytes => All,
         Limit::QueueMessages | Limit::QueueBytes | Limit::RoomListBytes | Limit::RoomCodePlayers => All,
         Limit::UnfinishedTotalBytes => {
-            Share("crates/broker/src/limits/quota.rs an_address_with_many_shares_leaves_as_much_as_it_has")
+            Share("crates/limits/src/quota.rs an_address_with_many_shares_leaves_as_much_as_it_has")
         }
         Limit::RoomKeyDeliveries => Share("tests/api/limits/shares.rs of_rooms_and_presence"),
         Limit::Pipes | Limit::PipesPerKey => {
@@ -204,7 +204,7 @@ fn left(limit: Limit) -> Left {
             Share("tests/broker/pipes.rs above_a_rate_of_a_key_or_of_all_others_do_not_wait")
         }
         Limit::WebhookRequests => {
-            Share("src/keys/verifier/webhook.rs an_address_whose_questions_hang_leaves_others_some")
+            Share("crates/keys/src/verifier/webhook.rs an_address_whose_questions_hang_leaves_others_some")
         }
         Limit::AppMessages => Said("32 of an address except loopback"),
         Limit::KeyRooms => Said("without four of each"),

@@ -1,6 +1,6 @@
 //! Candidates of the relay in the messages of each protocol.
 
-use peerbroker::keys::RelayMode;
+use peerbroker_keys::RelayMode;
 
 use super::{REAL, bound, signal_of_y_webrtc, with_relay};
 use crate::harness::guests::{call, join, respond};

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use peerbroker::config::{AdminToken, ApiTokens};
+use peerbroker_config::{AdminToken, ApiTokens};
 use serde_json::json;
 
 use crate::harness::api::Api;

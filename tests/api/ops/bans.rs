@@ -3,8 +3,8 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use peerbroker::config::{Ban, TurnSecret};
 use peerbroker::{Config, PeerBroker};
+use peerbroker_config::{Ban, TurnSecret};
 use serde_json::{Value, json};
 
 use crate::harness::api::Api;

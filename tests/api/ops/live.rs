@@ -1,6 +1,6 @@
 //! The stream of numbers and events.
 
-use peerbroker::config::AdminToken;
+use peerbroker_config::AdminToken;
 use serde_json::{Value, json};
 
 use crate::harness::api::{Api, Stream};

@@ -1,7 +1,7 @@
 //! The filter of the log of a program that embeds the broker.
 
 use peerbroker::Listen;
-use peerbroker::config::ListenOps;
+use peerbroker_config::ListenOps;
 use serde_json::{Value, json};
 
 use crate::harness::api::Api;

@@ -8,7 +8,7 @@ use std::thread;
 use std::time::Duration;
 
 use peerbroker::PeerBroker;
-use peerbroker::config::ListenOps;
+use peerbroker_config::ListenOps;
 use rustls::client::Resumption;
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 

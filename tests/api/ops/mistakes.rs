@@ -1,7 +1,7 @@
 //! Clients' mistakes, in words.
 
-use peerbroker::config::{Ban, TurnSecret};
-use peerbroker::vocabulary::Limit;
+use peerbroker_config::{Ban, TurnSecret};
+use peerbroker_core::vocabulary::Limit;
 use serde_json::{Value, json};
 
 use crate::harness::keys::INVALID_KEY;

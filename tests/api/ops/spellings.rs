@@ -11,7 +11,7 @@ use serde_json::json;
 
 use crate::harness::keys::{key, plain_key};
 use crate::harness::ops::with_api;
-use peerbroker::keys::Change;
+use peerbroker_keys::Change;
 
 const ADMIN: &str = "a-token-of-the-operator";
 

@@ -5,7 +5,7 @@ use std::thread;
 use std::time::Duration;
 
 use peerbroker::Config;
-use peerbroker::keys::KeyStore as _;
+use peerbroker_keys::KeyStore as _;
 
 use super::{expect_page, key_in, register, register_with};
 use crate::harness::http_client::Response;

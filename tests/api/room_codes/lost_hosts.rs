@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use peerbroker::vocabulary::PeerId;
+use peerbroker_core::vocabulary::PeerId;
 
 use crate::harness::guests::{ANSWER, OFFER, START_GAME, join, offered, problem, respond};
 use crate::harness::{RawClient, TestServer, on_own, on_own_with, wait_until};

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use peerbroker::vocabulary::CloseReason;
+use peerbroker_core::vocabulary::CloseReason;
 
 use crate::harness::guests::{ANSWER, OFFER, START_GAME, join, offered, respond};
 use crate::harness::{RawClient, on_own, on_own_with, wait_until};

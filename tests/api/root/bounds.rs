@@ -2,8 +2,8 @@
 //!
 //! Some run on both transports: a full outbox and a silent client are found by each.
 
-use peerbroker::events::Count;
-use peerbroker::vocabulary::CloseReason;
+use peerbroker_core::vocabulary::CloseReason;
+use peerbroker_events::Count;
 use std::time::Duration;
 
 use crate::harness::guests::{OFFER, call, join, offered, problem};

@@ -2,7 +2,7 @@
 
 use std::net::TcpListener;
 
-use peerbroker::keys::{Change, Key};
+use peerbroker_keys::{Change, Key};
 
 use crate::harness::keys::{key, on_own_with_keys_and};
 use crate::harness::receiver::Receiver;

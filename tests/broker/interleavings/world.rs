@@ -5,10 +5,10 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use peerbroker::events::Count;
-use peerbroker::router::{Departure, IdLease, Outgoing, RegisterRefusal, Routed};
-use peerbroker::vocabulary::CloseReason;
-use peerbroker::vocabulary::Frame;
+use peerbroker_core::vocabulary::CloseReason;
+use peerbroker_core::vocabulary::Frame;
+use peerbroker_events::Count;
+use peerbroker_router::{Departure, IdLease, Outgoing, RegisterRefusal, Routed};
 use tokio::sync::oneshot;
 use tokio::sync::oneshot::error::TryRecvError;
 

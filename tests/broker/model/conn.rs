@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use peerbroker::clock::Instant;
-use peerbroker::vocabulary::CloseReason;
+use peerbroker_core::clock::Instant;
+use peerbroker_core::vocabulary::CloseReason;
 
 use super::MessageNo;
 use crate::socket::Heard;

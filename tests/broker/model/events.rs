@@ -2,8 +2,8 @@
 
 use std::collections::VecDeque;
 
-use peerbroker::clock::Instant;
-use peerbroker::vocabulary::CloseReason;
+use peerbroker_core::clock::Instant;
+use peerbroker_core::vocabulary::CloseReason;
 
 use super::conn::{Conn, Item, Stage, close_of, notice};
 use super::queue::Losses;

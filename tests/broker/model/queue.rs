@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use peerbroker::clock::Instant;
+use peerbroker_core::clock::Instant;
 
 use super::conn::{Item, notice};
 use super::{Chooser, Expiry, MessageNo, Model};

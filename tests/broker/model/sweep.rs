@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use peerbroker::vocabulary::CloseReason;
+use peerbroker_core::vocabulary::CloseReason;
 
 use super::{Chooser, MessageNo, Model};
 

@@ -1,9 +1,9 @@
 //! Limits of the queues of absent peers.
 
-use peerbroker::config::Limits;
-use peerbroker::events::{Count, Outcome};
-use peerbroker::router::{Realm, Routed};
-use peerbroker::vocabulary::{CloseReason, DropReason, MessageKind, PeerId};
+use peerbroker_config::Limits;
+use peerbroker_core::vocabulary::{CloseReason, DropReason, MessageKind, PeerId};
+use peerbroker_events::{Count, Outcome};
+use peerbroker_router::{Realm, Routed};
 
 use super::{blocked, house, house_with, messages};
 use crate::socket::Socket;

@@ -3,9 +3,9 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
-use peerbroker::config::Limits;
-use peerbroker::router::{ForwardOutcome, Located, Outbox, Outgoing, PeerHandle, Receipt, Reporter, Routed};
-use peerbroker::vocabulary::{DropReason, MessageKind, NodeId};
+use peerbroker_config::Limits;
+use peerbroker_core::vocabulary::{DropReason, MessageKind, NodeId};
+use peerbroker_router::{ForwardOutcome, Located, Outbox, Outgoing, PeerHandle, Receipt, Reporter, Routed};
 
 use super::{blocked, messages};
 use crate::socket::Socket;

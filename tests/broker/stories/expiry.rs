@@ -1,6 +1,6 @@
 //! Expiry of messages.
 
-use peerbroker::router::{IdLease, Routed};
+use peerbroker_router::{IdLease, Routed};
 
 use super::{house, messages};
 use crate::socket::Socket;

@@ -1,8 +1,8 @@
 //! Messages that are partly written when a connection loses its id.
 
-use peerbroker::router::{IdLease, Outgoing, Routed};
-use peerbroker::vocabulary::CloseReason;
-use peerbroker::vocabulary::Frame;
+use peerbroker_core::vocabulary::CloseReason;
+use peerbroker_core::vocabulary::Frame;
+use peerbroker_router::{IdLease, Outgoing, Routed};
 
 use super::{blocked, closed, flush, house, last, messages};
 use crate::socket::{Heard, Socket};

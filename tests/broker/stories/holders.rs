@@ -3,14 +3,14 @@
 use std::sync::Arc;
 
 use peerbroker::Config;
-use peerbroker::clock::Clock;
-use peerbroker::config::Limits;
-use peerbroker::events::Events;
 use peerbroker::node::Node;
-use peerbroker::protocols::matchbox::Groups;
-use peerbroker::protocols::root::Guests;
-use peerbroker::router::{IdLease, Outgoing, RegisterRefusal, Routed};
-use peerbroker::vocabulary::{ApiKey, CloseReason, RoomName};
+use peerbroker_config::Limits;
+use peerbroker_core::clock::Clock;
+use peerbroker_core::vocabulary::{ApiKey, CloseReason, RoomName};
+use peerbroker_events::Events;
+use peerbroker_protocols::matchbox::Groups;
+use peerbroker_protocols::root::Guests;
+use peerbroker_router::{IdLease, Outgoing, RegisterRefusal, Routed};
 
 use super::{asked, closed, house, is_pending, last, messages};
 use crate::socket::Socket;

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use peerbroker::config::Limits;
-use peerbroker::events::Count;
-use peerbroker::router::RegisterRefusal;
-use peerbroker::vocabulary::CloseReason;
+use peerbroker_config::Limits;
+use peerbroker_core::vocabulary::CloseReason;
+use peerbroker_events::Count;
+use peerbroker_router::RegisterRefusal;
 
 use super::{asked, blocked, closed, house, house_with, is_pending, last, messages};
 use crate::socket::{Heard, Socket};

@@ -1,6 +1,6 @@
 //! The broker's functions for operators.
 
-use peerbroker::vocabulary::{ClientVersion, CloseReason, PeerId};
+use peerbroker_core::vocabulary::{ClientVersion, CloseReason, PeerId};
 
 use super::{closed, house, last};
 use crate::offer;

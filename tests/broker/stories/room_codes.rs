@@ -4,9 +4,9 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use peerbroker::config::Limits;
-use peerbroker::protocols::names::NameHolder;
-use peerbroker::protocols::room_codes::{HostedRoom, PlayerName, RoomCodeError, RoomCodes, Seating};
+use peerbroker_config::Limits;
+use peerbroker_protocols::names::NameHolder;
+use peerbroker_protocols::room_codes::{HostedRoom, PlayerName, RoomCodeError, RoomCodes, Seating};
 
 use crate::{House, peer};
 
@@ -230,7 +230,7 @@ fn an_invalid_code_is_not_a_room() {
 #[test]
 fn rooms_of_two_keys_do_not_meet() {
     let (house, rooms) = rooms();
-    let key = peerbroker::vocabulary::ApiKey::parse("other").unwrap();
+    let key = peerbroker_core::vocabulary::ApiKey::parse("other").unwrap();
     let others = Arc::clone(&crate::tenant(&house.broker, key.as_str(), 10).guests().room_codes);
     let hosting = host(&rooms);
     assert!(!others.contains(hosting.code()));

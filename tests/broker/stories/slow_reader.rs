@@ -1,9 +1,9 @@
 //! Clients that do not read.
 
-use peerbroker::events::Count;
-use peerbroker::router::{IdLease, Outbox};
-use peerbroker::vocabulary::CloseReason;
-use peerbroker::vocabulary::Frame;
+use peerbroker_core::vocabulary::CloseReason;
+use peerbroker_core::vocabulary::Frame;
+use peerbroker_events::Count;
+use peerbroker_router::{IdLease, Outbox};
 
 use super::{asked, blocked, flush, house, house_with, is_pending, last, messages, slow_readers};
 use crate::socket::{Heard, Socket};

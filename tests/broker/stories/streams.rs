@@ -4,11 +4,11 @@ use std::future::Future as _;
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
-use peerbroker::config::Limits;
-use peerbroker::router::{
+use peerbroker_config::Limits;
+use peerbroker_core::vocabulary::{CloseReason, ConnectionKind, Token};
+use peerbroker_router::{
     ConnectionInfo, IdLease, PeerHandle, PendingRegistration, RegisterRefusal, RegisterRequest,
 };
-use peerbroker::vocabulary::{CloseReason, ConnectionKind, Token};
 
 use super::{blocked, closed, house, last};
 use crate::socket::Socket;

@@ -2,10 +2,10 @@
 
 use std::sync::{Arc, Mutex};
 
-use peerbroker::config::Limits;
-use peerbroker::events::Event;
-use peerbroker::router::Located;
-use peerbroker::vocabulary::MessageKind;
+use peerbroker_config::Limits;
+use peerbroker_core::vocabulary::MessageKind;
+use peerbroker_events::Event;
+use peerbroker_router::Located;
 
 use super::house;
 use crate::socket::Socket;

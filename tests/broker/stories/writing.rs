@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Wake, Waker};
 
-use peerbroker::router::{Outbox, Routed};
-use peerbroker::vocabulary::CloseReason;
+use peerbroker_core::vocabulary::CloseReason;
+use peerbroker_router::{Outbox, Routed};
 
 use super::{blocked, house, messages};
 use crate::socket::Socket;

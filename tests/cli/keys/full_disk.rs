@@ -5,8 +5,8 @@ use std::process::Command;
 
 use crate::directory::Directory;
 use crate::program::{self, Program};
-use peerbroker::keys::KeyStore as _;
-use peerbroker::keys::sqlite::{FILE_NAME, SqliteKeys};
+use peerbroker_keys::KeyStore as _;
+use peerbroker_keys::sqlite::{FILE_NAME, SqliteKeys};
 use serde_json::json;
 use testkit::tools::lacks;
 use testkit::wait::wait_until;

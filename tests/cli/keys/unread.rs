@@ -2,8 +2,8 @@
 
 use std::fs;
 
-use peerbroker::keys::sqlite::{FILE_NAME, SqliteKeys};
-use peerbroker::keys::{Key, KeyStore as _, Settings};
+use peerbroker_keys::sqlite::{FILE_NAME, SqliteKeys};
+use peerbroker_keys::{Key, KeyStore as _, Settings};
 use testkit::wait::wait_until;
 
 use crate::directory::Directory;

@@ -113,7 +113,7 @@ fn a_log_that_stays_empty_is_said_whatever_the_filter_hides() {
             assert!(found.contains(" WARN ") && found.contains(&words), "{filter}: {found}");
         }
     }
-    for filter in ["off", "my_app=debug,info", "peerbroker::audit=info", "peer=warn", "peerbroker_media"] {
+    for filter in ["off", "my_app=debug,info", "peerbroker::audit=info", "peer=warn", "peerbroker_relay"] {
         assert_eq!(
             Program::start(&["--log", filter, "--quiet"]).stop().stderr.matches("names no module").count(),
             0

@@ -23,8 +23,8 @@ use std::ops::Range;
 use std::rc::Rc;
 use std::time::Duration;
 
-use peerbroker::cluster::Unavailable;
-use peerbroker::redis::{Call, RedisBackplane, RedisClient, RedisSettings};
+use peerbroker_cluster::Unavailable;
+use peerbroker_redis::{Call, RedisBackplane, RedisClient, RedisSettings};
 use redis::Value;
 use tokio::sync::{Notify, oneshot};
 use tokio::time::{Instant, sleep, timeout_at};

@@ -3,8 +3,8 @@
 use std::sync::Barrier;
 use std::thread;
 
-use peerbroker::keys::{Change, Key, KeyStore};
-use peerbroker::vocabulary::ApiKey;
+use peerbroker_core::vocabulary::ApiKey;
+use peerbroker_keys::{Change, Key, KeyStore};
 
 use crate::{key, made_at};
 

@@ -4,7 +4,7 @@ mod rooms;
 
 use std::collections::{BTreeMap, HashMap};
 
-use peerbroker::protocols::tracker::Counts;
+use peerbroker_protocols::tracker::Counts;
 
 use crate::history::{Conn, History, Millis, What};
 

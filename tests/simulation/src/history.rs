@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use peerbroker::protocols::tracker::Counts;
+use peerbroker_protocols::tracker::Counts;
 
 /// A client's connection, numbered in the order of the attempts.
 pub type Conn = usize;

@@ -20,7 +20,7 @@ use std::env;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
-use peerbroker::config::Degraded;
+use peerbroker_config::Degraded;
 
 use world::Subject;
 

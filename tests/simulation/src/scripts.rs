@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use peerbroker::config::Degraded;
+use peerbroker_config::Degraded;
 
 use crate::history::{History, What};
 use crate::sim::Fault;

@@ -3,7 +3,7 @@
 use std::io::{self, IoSlice};
 use std::sync::{Arc, Mutex};
 
-use peerbroker::router::{Outbox, Writer};
+use peerbroker_router::{Outbox, Writer};
 
 #[derive(Clone, Default)]
 pub struct Socket(Arc<Mutex<Vec<u8>>>);

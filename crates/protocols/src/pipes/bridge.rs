@@ -7,9 +7,8 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
-use super::totals::EndPermit;
 use peerbroker_core::vocabulary::AddressPrefix;
-use peerbroker_limits::Place;
+use peerbroker_limits::{EndPermit, Place};
 
 /// The bridges of a key.
 #[derive(Default)]

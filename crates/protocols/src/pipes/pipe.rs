@@ -11,14 +11,13 @@ use parking_lot::Mutex;
 
 use super::Pipes;
 use super::line::{Line, Written};
-use super::totals::EndPermit;
 use crate::key_state::Pause;
 use crate::names::Hold;
 use peerbroker_core::clock::Instant;
 use peerbroker_core::rate_limit::RateLimit;
 use peerbroker_core::vocabulary::{AddressPrefix, CloseReason, ConnId, EndId, Frame, Limit, NORMAL, PipeId};
 use peerbroker_events::Count;
-use peerbroker_limits::{OwnShare, Place};
+use peerbroker_limits::{EndPermit, OwnShare, Place};
 use peerbroker_router::{Disconnect, Outbox};
 
 /// Time for which an end may be alone or away, and for which it may read nothing.

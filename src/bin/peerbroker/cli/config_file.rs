@@ -10,9 +10,9 @@ use std::path::{Path, PathBuf};
 
 use clap::Error;
 use clap::error::ErrorKind;
-use peerbroker::files::Stamp;
-use peerbroker::keys::{Key, Settings};
-use peerbroker::vocabulary::ApiKey;
+use peerbroker_core::vocabulary::ApiKey;
+use peerbroker_keys::{Key, Settings};
+use peerbroker_system::files::Stamp;
 use toml::Table;
 use toml::de::{DeTable, DeValue};
 

@@ -1,6 +1,6 @@
 //! The protocols of `--dialects`.
 
-use peerbroker::config::{Dialect, Dialects};
+use peerbroker_config::{Dialect, Dialects};
 
 /// A protocol in the list of those that are on.
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -3,13 +3,13 @@
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 
-use peerbroker::config::{
+use peerbroker::{Config, Listen};
+use peerbroker_config::{
     AcmeConfig, AcmeName, ClusterConfig, ListenOps, PrivateFile, RedisAddress, RelayConfig,
 };
-use peerbroker::files::Stamp;
-use peerbroker::keys::Origin;
-use peerbroker::keys::sqlite::FILE_NAME;
-use peerbroker::{Config, Listen};
+use peerbroker_keys::Origin;
+use peerbroker_keys::sqlite::FILE_NAME;
+use peerbroker_system::files::Stamp;
 
 use super::values::{LogFormat, MediaAddress};
 use crate::stored_keys::KeysIn;

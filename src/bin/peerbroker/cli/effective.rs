@@ -3,7 +3,7 @@
 use std::fmt::{self, Display};
 
 use peerbroker::InheritedSockets;
-use peerbroker::keys::{Key, Settings};
+use peerbroker_keys::{Key, Settings};
 use toml::Value;
 
 use super::command::Cli;

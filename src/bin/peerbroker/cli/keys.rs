@@ -5,12 +5,12 @@ use std::path::{Path, PathBuf, absolute};
 use std::sync::LazyLock;
 
 use clap::{Arg, ArgMatches, Args, Command as ClapCommand, Error, FromArgMatches, Subcommand};
-use peerbroker::keys::{
+use peerbroker::{check_auth, check_webhook};
+use peerbroker_core::vocabulary::ApiKey;
+use peerbroker_keys::{
     Auth, Change, ExpireTimeout, IdStyle, JwtKey, Origin, PlainSetting, RANDOM_KEY_CHARS, RelayMode,
     SettingKind, Settings, TokenScope, Webhook, WebhookSecret, check_name,
 };
-use peerbroker::vocabulary::ApiKey;
-use peerbroker::{check_auth, check_webhook};
 
 use super::given::Given;
 use super::odd::quotes;

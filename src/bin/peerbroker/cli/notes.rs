@@ -3,8 +3,9 @@
 use std::env;
 use std::path::Path;
 
-use peerbroker::config::WebhookEvent;
-use peerbroker::{Config, files};
+use peerbroker::Config;
+use peerbroker_config::WebhookEvent;
+use peerbroker_system::files;
 
 use super::command::Cli;
 use super::draft::Draft;

@@ -2,8 +2,8 @@
 //! the configuration file have no such past: there they are errors.
 
 use peerbroker::Config;
-use peerbroker::config::MountPath;
-use peerbroker::keys::Origin;
+use peerbroker_config::MountPath;
+use peerbroker_keys::Origin;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::values::{COUNT, MILLIS, Unit};

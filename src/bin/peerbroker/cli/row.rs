@@ -4,7 +4,7 @@ use std::env;
 use std::ffi::{OsStr, OsString};
 
 use clap::{Arg, ArgAction};
-use peerbroker::config::Dialects;
+use peerbroker_config::Dialects;
 
 use super::dialects::{Choice, dialects_of};
 use super::draft::Draft;

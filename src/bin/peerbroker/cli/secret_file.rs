@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf, absolute};
 
 use parking_lot::Mutex;
-use peerbroker::files::{self, FileError};
+use peerbroker_system::files::{self, FileError};
 
 use crate::failure::{Failure, failed};
 

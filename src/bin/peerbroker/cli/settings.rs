@@ -6,14 +6,14 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 
 use gethostname::gethostname;
-use peerbroker::config::{
+use peerbroker::{BadWebhook, Config, Listen, check_webhook, lan_address};
+use peerbroker_config::{
     AcmeConfig, AcmeName, AdminToken, ApiTokens, BackplaneAddress, ClusterConfig, Degraded, IceConfig,
     ListenOps, MAX_ACME_NAMES, RedisAddress, RelayConfig, SharedSettings, TlsFiles, TurnConfig, TurnSecret,
     WebhookConfig,
 };
-use peerbroker::keys::{Change, WebhookSecret};
-use peerbroker::vocabulary::ApiKey;
-use peerbroker::{BadWebhook, Config, Listen, check_webhook, lan_address};
+use peerbroker_core::vocabulary::ApiKey;
+use peerbroker_keys::{Change, WebhookSecret};
 use rand::distr::{Alphanumeric, SampleString as _};
 
 use super::command::Cli;

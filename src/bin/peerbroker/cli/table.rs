@@ -6,11 +6,11 @@
 use std::ops::RangeInclusive;
 use std::sync::LazyLock;
 
-use peerbroker::config::{
+use peerbroker_config::{
     AcmeName, AdminToken, Ban, Degraded, Dialect, LETS_ENCRYPT, MountPath, ProxySecret, TurnSecret,
     WebhookEvent,
 };
-use peerbroker::keys::{IdStyle, Origin, RelayMode, WebhookSecret};
+use peerbroker_keys::{IdStyle, Origin, RelayMode, WebhookSecret};
 
 use super::odd;
 use super::row::{KEY, NODE, Need, Row};
@@ -315,7 +315,7 @@ pub static ROWS: LazyLock<Vec<Row>> = LazyLock::new(|| {
             Row::new("log_format", |d| &mut d.log_format, choice("FORMAT", [("text", LogFormat::Text), ("json", LogFormat::Json)]),
                 "Format of all [lines](LOGS.md) on stdout and stderr: text or json", "").of(NODE),
             Row::new("log", |d| &mut d.log, parsed("FILTER", |text| parse_filter(text).map(|_| text.to_owned())),
-                "Levels of the log, also by module, as in info,peerbroker_media=debug", "The default with --quiet: `warn,peerbroker::audit=info,actix_http=off,redis=off`.").fallback("RUST_LOG").unset("warn,peerbroker=info,actix_http=off,redis=off").live().of(NODE),
+                "Levels of the log, also by module, as in info,peerbroker_relay=debug", "The default with --quiet: `warn,peerbroker::audit=info,actix_http=off,redis=off`.").fallback("RUST_LOG").unset("warn,peerbroker=info,actix_http=off,redis=off").live().of(NODE),
             Row::new("quiet", |d| &mut d.quiet, switch(),
                 "No lines about clients; log warnings only", "The start line and [the audit](API.md#audit) stay.").common().of(NODE),
             Row::new("stdio", |d| &mut d.stdio, switch(),

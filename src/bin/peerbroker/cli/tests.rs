@@ -4,8 +4,8 @@ use std::ffi::OsString;
 use std::net::IpAddr;
 use std::{env, fs};
 
-use peerbroker::config::TurnConfig;
 use peerbroker::{Config, Listen};
+use peerbroker_config::TurnConfig;
 
 use super::draft::Draft;
 use super::row::ALL_NODES;

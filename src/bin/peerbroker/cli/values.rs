@@ -9,10 +9,10 @@ use std::time::Duration;
 
 use env_filter::Filter;
 use ipnet::IpNet;
-use peerbroker::config::{AcmeName as HostName, Dialect};
 use peerbroker::is_of_machine;
-use peerbroker::keys::{Discovery, Origin};
-use peerbroker::vocabulary::ApiKey;
+use peerbroker_config::{AcmeName as HostName, Dialect};
+use peerbroker_core::vocabulary::ApiKey;
+use peerbroker_keys::{Discovery, Origin};
 
 use super::dialects::Choice;
 
@@ -334,7 +334,7 @@ pub fn parse_filter(text: &str) -> Result<Filter, String> {
         && filter.try_parse(text).is_ok();
     is_filter.then(|| filter.build()).ok_or_else(|| {
         "expected a level (error, warn, info, debug, trace or off), and levels of modules, as in \
-         info,peerbroker_media=debug"
+         info,peerbroker_relay=debug"
             .to_owned()
     })
 }

@@ -6,8 +6,8 @@ use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use ipnet::IpNet;
-use peerbroker::config::{AcmeName, Ban, Dialect, Dialects, LETS_ENCRYPT};
 use peerbroker::{InheritedSockets, Listen};
+use peerbroker_config::{AcmeName, Ban, Dialect, Dialects, LETS_ENCRYPT};
 
 use super::command::Cli;
 use super::dialects::dialects_of;

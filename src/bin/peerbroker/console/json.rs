@@ -5,9 +5,9 @@ use std::net::SocketAddr;
 use jiff::{Timestamp, Unit};
 use log::Record;
 use log::kv::{self, Key, Value as Kv, VisitSource};
-use peerbroker::events::{Event, PeerAddress};
-use peerbroker::keys::escaped;
-use peerbroker::vocabulary::ConnId;
+use peerbroker_core::vocabulary::ConnId;
+use peerbroker_events::{Event, PeerAddress};
+use peerbroker_keys::escaped;
 use serde_json::{Map, Value, json};
 
 use super::text::{client_options, url};

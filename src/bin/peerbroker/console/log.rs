@@ -9,7 +9,7 @@ use env_filter::Filter;
 use log::{Level, LevelFilter, Log as _, Metadata, Record};
 use parking_lot::Mutex;
 use peerbroker::LogControl;
-use peerbroker::vocabulary::printable;
+use peerbroker_core::vocabulary::printable;
 
 use super::{Style, json};
 use crate::cli::{LogFormat, parse_filter};

@@ -5,9 +5,9 @@ use std::io::{self, IsTerminal as _};
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 
-use peerbroker::config::{ApiTokens, MountPath};
-use peerbroker::vocabulary::printable;
 use peerbroker::{CertifiedHosts, ClientOptions, Config, Listen, certified_hosts, lan_addresses};
+use peerbroker_config::{ApiTokens, MountPath};
+use peerbroker_core::vocabulary::printable;
 use qrcode::QrCode;
 use qrcode::render::unicode::Dense1x2;
 

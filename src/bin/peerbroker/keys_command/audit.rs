@@ -7,7 +7,7 @@ use std::fmt::Display;
 use std::path::Path;
 use std::process;
 
-use peerbroker::keys::Key;
+use peerbroker_keys::Key;
 
 use crate::process::{user, write_syslog};
 

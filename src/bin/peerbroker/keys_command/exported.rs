@@ -8,10 +8,10 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use peerbroker::files;
-use peerbroker::keys::{Auth, JwtKey, Key, Settings, check_name};
-use peerbroker::vocabulary::printable;
 use peerbroker::{check_auth, check_webhook};
+use peerbroker_core::vocabulary::printable;
+use peerbroker_keys::{Auth, JwtKey, Key, Settings, check_name};
+use peerbroker_system::files;
 
 use crate::failure::{Failure, cannot, failed};
 use crate::stored_keys::number;

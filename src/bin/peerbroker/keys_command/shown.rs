@@ -2,10 +2,10 @@
 
 use jiff::Timestamp;
 
-use peerbroker::config::{DEFAULT_PORT, MountPath};
-use peerbroker::keys::{Auth, JwtKey, Key, KeyToken, Origin};
-use peerbroker::vocabulary::ApiKey;
 use peerbroker::{ClientOptions, lan_address};
+use peerbroker_config::{DEFAULT_PORT, MountPath};
+use peerbroker_core::vocabulary::ApiKey;
+use peerbroker_keys::{Auth, JwtKey, Key, KeyToken, Origin};
 
 use crate::cli::KeySettings;
 use crate::console::printable;
@@ -151,7 +151,7 @@ fn date(seconds: u64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use peerbroker::keys::Settings;
+    use peerbroker_keys::Settings;
 
     use super::*;
 

@@ -4,8 +4,8 @@ use std::env;
 use std::io;
 use std::time::Duration;
 
-use peerbroker::events::{Event, Notice};
 use peerbroker::{Listen, PeerBroker};
+use peerbroker_events::{Event, Notice};
 use sd_notify::NotifyState;
 use tokio::time::sleep;
 

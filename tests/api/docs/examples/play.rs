@@ -7,8 +7,8 @@ use std::future::ready;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use peerbroker::vocabulary::{ApiKey, PeerId};
 use peerbroker::{Config, Listen, PeerBroker};
+use peerbroker_core::vocabulary::{ApiKey, PeerId};
 
 use crate::harness::wire::{FIN, Frame, frame, opcode};
 use crate::harness::{RawClient, TestServer, Transport};

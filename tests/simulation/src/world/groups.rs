@@ -5,11 +5,11 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use peerbroker::config::Degraded;
 use peerbroker::node::Node;
-use peerbroker::protocols::matchbox::Matchbox;
-use peerbroker::rooms::Rooms;
-use peerbroker::vocabulary::{RealmKind, RoomName};
+use peerbroker_config::Degraded;
+use peerbroker_core::vocabulary::{RealmKind, RoomName};
+use peerbroker_protocols::matchbox::Matchbox;
+use peerbroker_rooms::Rooms;
 
 use super::visitors::Visitor;
 use super::{LEASE, STEP, World, play};

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use peerbroker::config::Degraded;
+use peerbroker_config::Degraded;
 
 use super::{STEP, World, play};
 use crate::checker::check;

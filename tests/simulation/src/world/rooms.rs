@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use peerbroker::node::Node;
-use peerbroker::rooms::{MAX_DATA_BYTES, Parting};
-use peerbroker::router::{Departure, PeerHandle};
-use peerbroker::vocabulary::{PeerId, RealmKind, RoomName, Token};
+use peerbroker_core::vocabulary::{PeerId, RealmKind, RoomName, Token};
+use peerbroker_rooms::{MAX_DATA_BYTES, Parting};
+use peerbroker_router::{Departure, PeerHandle};
 
 use super::{Client, IDS, PROBING, World, hear, note, say};
 use crate::history::What;

@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::task::{Context as Task, Poll, Waker};
 
 use peerbroker::node::{Awaited, Node};
-use peerbroker::protocols::client::{Context, Protocol};
-use peerbroker::protocols::key_state::KeyState;
-use peerbroker::router::{Disconnect, IdLease, PeerHandle};
 use peerbroker::session::Turn;
+use peerbroker_protocols::client::{Context, Protocol};
+use peerbroker_protocols::key_state::KeyState;
+use peerbroker_router::{Disconnect, IdLease, PeerHandle};
 
 pub(super) struct Session<C> {
     pub(super) client: C,

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use peerbroker::node::Node;
-use peerbroker::protocols::root::Guest;
-use peerbroker::protocols::tracker::Counts;
+use peerbroker_protocols::root::Guest;
+use peerbroker_protocols::tracker::Counts;
 use serde_json::Value;
 
 use super::World;

@@ -5,9 +5,9 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use peerbroker::protocols::client::Protocol;
-use peerbroker::router::{Disconnect, IdLease};
-use peerbroker::vocabulary::CloseReason;
+use peerbroker_core::vocabulary::CloseReason;
+use peerbroker_protocols::client::Protocol;
+use peerbroker_router::{Disconnect, IdLease};
 use tokio::task::spawn_local;
 use tokio::time::timeout;
 

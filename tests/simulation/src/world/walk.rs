@@ -6,7 +6,7 @@
 use std::ops::Range;
 use std::time::Duration;
 
-use peerbroker::config::Degraded;
+use peerbroker_config::Degraded;
 
 use super::{HEALING, LEASE, STEP, World, play};
 use crate::history::{History, What};

@@ -4,10 +4,10 @@ use std::fmt::Display;
 use std::ops::Range;
 use std::path::Path;
 
-use peerbroker::config::Mistyped;
-use peerbroker::keys::{Change, Key, Settings, check_name};
-use peerbroker::vocabulary::ApiKey;
 use peerbroker::{check_auth, check_webhook};
+use peerbroker_config::Mistyped;
+use peerbroker_core::vocabulary::ApiKey;
+use peerbroker_keys::{Change, Key, Settings, check_name};
 use serde::Deserialize as _;
 use serde::de::IntoDeserializer as _;
 use toml::de::{DeTable, DeValue, Error};

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use peerbroker::InheritedSockets;
-use peerbroker::keys::Settings;
-use peerbroker::vocabulary::ApiKey;
+use peerbroker_core::vocabulary::ApiKey;
+use peerbroker_keys::Settings;
 use proptest::collection::vec;
 use proptest::prelude::*;
 
@@ -72,7 +72,7 @@ proptest! {
         let settings = Settings {
             concurrent_limit: limit,
             origins: origins.iter().map(|origin| origin.parse().unwrap()).collect(),
-            auth: peerbroker::keys::Auth::Webhook { url },
+            auth: peerbroker_keys::Auth::Webhook { url },
             ..Settings::default()
         };
         let key = ApiKey::parse(&key).unwrap();

@@ -1,0 +1,30 @@
+//! The media plane of peerbroker: a relay for calls that cannot go directly, and a TURN and STUN server.
+//!
+//! A broker binds them, starts them with its [`MediaContext`], and tells the relay which calls there are.
+
+#![forbid(unsafe_code)]
+#![warn(missing_docs, unreachable_pub)]
+// No input of a client may cause a panic.
+#![cfg_attr(
+    not(test),
+    warn(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::indexing_slicing,
+        clippy::string_slice,
+        clippy::todo,
+        clippy::unreachable
+    )
+)]
+
+mod datapath;
+mod relay;
+mod turn;
+
+#[cfg(doc)]
+use peerbroker_media_api::MediaContext;
+
+pub use datapath::sockets::BadMediaAddress;
+pub use relay::{BoundRelay, Calls, Relay};
+pub use turn::{BoundTurn, Turn};

@@ -11,7 +11,7 @@ export PATH := $(CURDIR)/target/tools/bin:$(PATH)
 PROGRAM = $(CURDIR)/target/release/peerbroker
 
 # The parts of the program.
-CRATES = --package peerbroker --package peerbroker-core --package peerbroker-broker --package peerbroker-media
+CRATES = --workspace --exclude schedules --exclude simulation --exclude testkit
 
 run:
 	cargo run --release -- $(ARGS)

@@ -29,7 +29,7 @@ const CRATES: &[Crate] = &[
     row("limits", &["core", "config"], 578, 420),
     row("router", &["core", "events", "config"], 3402, 61),
     row("rooms", &["core", "events", "config", "limits", "router"], 3297, 68),
-    row("protocols", &["core", "events", "config", "limits", "router", "rooms"], 7110, 584),
+    row("protocols", &["core", "events", "config", "limits", "router", "rooms"], 6725, 584),
     row("transport", &["core", "system", "limits", "router"], 1925, 1384),
     row("tls", &["core", "system", "events", "config"], 1758, 572),
     row("keys", &["core", "system", "events", "config", "limits", "tls"], 1961, 1414),
@@ -41,11 +41,11 @@ const CRATES: &[Crate] = &[
 ];
 
 /// The program's own part, in lines of program and of tests.
-const SRC: Crate = row("src", &[], 18_578, 4711);
+const SRC: Crate = row("src", &[], 18_578, 4701);
 
 /// Everything else: folders, the ends of the names of their files, and their lines.
 const OTHERS: &[(&str, &[&str], usize)] = &[
-    ("tests", &["rs"], 56_684),
+    ("tests", &["rs"], 56_477),
     ("examples", &["rs", "js", "mjs", "py"], 170),
     ("static", &["js", "css", "html"], 10_308),
     ("npm", &["js", "mjs", "ts"], 3899),

@@ -1,6 +1,5 @@
 //! The broker without a network: fake sockets, a clock that stands still, and no runtime.
 
-mod frozen;
 mod interleavings;
 mod model;
 mod pipes;

@@ -14,7 +14,7 @@ use super::signal::SignalKind;
 pub(super) use advice::ADVICE;
 pub use aliases::{CallAlias, CallAliases};
 pub use client::Caller;
-pub(super) use client::{Frozen, Pending};
+pub(super) use client::Pending;
 use peerbroker_core::vocabulary::Frame;
 
 /// A command of a client.

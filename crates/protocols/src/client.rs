@@ -10,10 +10,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rand::distr::{Alphanumeric, SampleString as _};
-use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
-use super::frozen::Frozen;
 use super::key_state::{KeyState, Spent};
 use super::names::{Claimed, Hold, SeatState, Seated};
 use super::signal::SignalKind;
@@ -114,15 +112,6 @@ pub trait Protocol: Sized + 'static {
     /// The client has closed the connection because its page goes away. It still has its id, so its last words are before those
     /// of the next holder.
     fn on_going_away(_context: &mut Context<'_, '_>) {}
-
-    /// Writes the client down. Its names and places stay its own.
-    fn freeze(self) -> Frozen;
-
-    /// Reads a client of a key. `None` if the state is not one of this protocol.
-    fn thaw(frozen: Frozen, key: &Arc<KeyState>) -> Option<Self>;
-
-    /// The question that is to be asked again once it was read.
-    fn awaited(&self) -> Option<Ask>;
 
     /// Gives up the names that others may want, before the id.
     fn release(&mut self);
@@ -225,7 +214,7 @@ pub enum Effect<'t> {
 }
 
 /// Remembers that a client has sent a message in vain. The operator is told of the first one, so that others cost nothing.
-#[derive(Debug, Default, Serialize, Deserialize)]
+#[derive(Debug, Default)]
 pub struct FirstInVain(bool);
 
 impl FirstInVain {

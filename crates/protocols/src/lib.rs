@@ -20,7 +20,6 @@
 mod advice;
 pub mod calls;
 pub mod client;
-pub mod frozen;
 pub mod hot_settings;
 pub mod json;
 pub mod key_state;

@@ -11,7 +11,7 @@ mod filter;
 use super::json;
 pub(super) use advice::ADVICE;
 pub use client::Listener;
-pub(super) use client::{Frozen, Pending};
+pub(super) use client::Pending;
 use peerbroker_core::vocabulary::Frame;
 
 /// Most subscriptions of one client.

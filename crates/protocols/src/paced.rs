@@ -3,8 +3,6 @@
 
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
-
 use crate::client::{Ask, Context};
 use peerbroker_core::vocabulary::Limit;
 
@@ -15,7 +13,6 @@ const SHORTEST_PAUSE: Duration = Duration::from_millis(20);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
 /// A command that waits until its client has paid for earlier ones.
-#[derive(Serialize, Deserialize)]
 pub(crate) struct Paced<C> {
     pub(crate) command: C,
     pub(crate) text: String,
@@ -24,10 +21,6 @@ pub(crate) struct Paced<C> {
 impl<C> Paced<C> {
     pub(crate) fn kept_bytes(&self) -> usize {
         self.text.len()
-    }
-
-    pub(crate) fn awaited(&self) -> Ask {
-        Ask::Sleep(SHORTEST_PAUSE)
     }
 }
 

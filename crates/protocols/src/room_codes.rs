@@ -11,12 +11,10 @@ mod codes;
 use std::borrow::Cow;
 use std::cell::Cell;
 
-use serde::{Deserialize, Serialize};
-
 use super::json::{self, Object};
 pub(super) use advice::ADVICE;
+pub(super) use client::Pending;
 pub use client::Player;
-pub(super) use client::{Frozen, FrozenPending, Pending};
 pub use codes::{HostedRoom, PlayerName, RoomCodeError, RoomCodes, Seating};
 use peerbroker_core::vocabulary::{Frame, labels};
 
@@ -99,7 +97,7 @@ pub fn confirm(room: &str) -> Frame {
 }
 
 /// The offer of a player, without its name: that may be made longer.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug)]
 pub struct Offer {
     text: String,
     /// The place of the name.

@@ -9,8 +9,6 @@ mod client;
 
 use std::borrow::Cow;
 
-use serde::{Deserialize, Serialize};
-
 use super::json::{self, Object, write_string};
 use super::signal::SignalKind;
 pub(super) use advice::ADVICE;
@@ -28,7 +26,7 @@ const MAX_LISTED: usize = MAX_TOPICS + 1;
 const _: () = assert!(MAX_LISTED <= json::MAX_ELEMENTS);
 
 /// A command of a client.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug)]
 pub enum Command<'a> {
     /// Hear what is published to these topics.
     Subscribe(Vec<Cow<'a, str>>),

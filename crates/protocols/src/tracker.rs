@@ -9,12 +9,10 @@ mod swarms;
 
 use std::borrow::Cow;
 
-use serde::{Deserialize, Serialize};
-
 use super::json::{self, Object};
 pub(super) use advice::ADVICE;
 pub use client::Announcer;
-pub(super) use client::{Frozen, Pending};
+pub(super) use client::Pending;
 use peerbroker_core::vocabulary::{Frame, labels};
 pub use swarms::{Announced, MAX_MEMBERSHIPS, MAX_SWARMS, Memberships, Swarms};
 
@@ -47,7 +45,7 @@ pub enum Command<'a> {
 }
 
 /// A client announces a torrent.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug)]
 pub struct Announce<'a> {
     /// The torrent.
     pub info_hash: Name<'a>,
@@ -64,7 +62,7 @@ pub struct Announce<'a> {
 }
 
 /// The occasion of an announce.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Occasion {
     /// The client is in the swarm.
     Here,
@@ -75,7 +73,7 @@ pub enum Occasion {
 }
 
 /// An info hash, or the id of a peer.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug)]
 pub struct Name<'a> {
     /// Its bytes.
     pub bytes: Hash,
@@ -83,14 +81,14 @@ pub struct Name<'a> {
 }
 
 /// The offer of a member.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug)]
 pub struct Offer<'a> {
     offer: Cow<'a, str>,
     id: Option<Cow<'a, str>>,
 }
 
 /// The answer of a member.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug)]
 pub struct Answer<'a> {
     /// The member that has made the offer.
     pub to: Hash,

@@ -5,8 +5,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use peerbroker_core::vocabulary::{Frame, InvalidName, MessageKind, RealmKind, Refusal};
-use peerbroker_protocols::client::{Ask, Context, Description, Message, Protocol};
-use peerbroker_protocols::frozen::Frozen;
+use peerbroker_protocols::client::{Context, Description, Message, Protocol};
 use peerbroker_protocols::key_state::KeyState;
 use peerbroker_protocols::peerjs::PeerJs;
 use peerbroker_protocols::peerjs::rooms::PeerJsRooms;
@@ -49,18 +48,6 @@ impl Protocol for Echo {
 
     fn kept_bytes(&self) -> usize {
         0
-    }
-
-    fn freeze(self) -> Frozen {
-        Frozen::default()
-    }
-
-    fn thaw(_frozen: Frozen, _key: &Arc<KeyState>) -> Option<Self> {
-        Some(Echo)
-    }
-
-    fn awaited(&self) -> Option<Ask> {
-        None
     }
 
     fn release(&mut self) {}

@@ -17,21 +17,13 @@ pub struct CallAliases {
 pub struct CallAlias {
     aliases: Arc<CallAliases>,
     id: PeerId,
-    /// The alias stays when this is dropped.
-    is_kept: bool,
 }
 
 impl CallAliases {
     /// Adds an alias for a guest. `id` must be new.
     pub fn add(self: &Arc<Self>, id: PeerId, guest: &PeerId) -> CallAlias {
         self.guests.insert(id.clone(), guest.clone());
-        CallAlias { aliases: Arc::clone(self), id, is_kept: false }
-    }
-
-    /// The hold on an alias that was [kept](CallAlias::keep).
-    pub(super) fn resume(self: &Arc<Self>, id: &str) -> Option<CallAlias> {
-        let id = PeerId::parse(id).ok()?;
-        Some(CallAlias { aliases: Arc::clone(self), id, is_kept: false })
+        CallAlias { aliases: Arc::clone(self), id }
     }
 
     /// The guest of an alias.
@@ -51,19 +43,10 @@ impl CallAlias {
     pub fn id(&self) -> &PeerId {
         &self.id
     }
-
-    /// The id, which stays an alias.
-    pub(super) fn keep(mut self) -> String {
-        self.is_kept = true;
-        self.id.as_str().to_owned()
-    }
 }
 
 impl Drop for CallAlias {
     fn drop(&mut self) {
-        if self.is_kept {
-            return;
-        }
         self.aliases.guests.remove(&self.id);
     }
 }

@@ -1,10 +1,7 @@
 //! A caller or callee: others find it by its alias.
 
 use std::borrow::Cow;
-use std::collections::VecDeque;
 use std::sync::Arc;
-
-use serde::{Deserialize, Serialize};
 
 use super::{CallAlias, CallAliases, Command, Message};
 use crate::client::{Answer, Ask, Context, fresh_id};
@@ -21,59 +18,15 @@ pub struct Caller {
 }
 
 /// The id under which a client can be called, and, if that is not its own id, the hold on it in a cluster.
-struct HeldAlias(CallAlias, Option<Hold>);
+struct HeldAlias {
+    alias: CallAlias,
+    _hold: Option<Hold>,
+}
 
 /// A callee waits until the other nodes know its alias.
 pub(crate) struct Pending(CallAlias);
 
-/// A caller that is written down.
-#[derive(Serialize, Deserialize)]
-pub(crate) struct Frozen {
-    alias: Option<String>,
-    is_held: bool,
-    introduced: bool,
-}
-
-impl Pending {
-    pub(crate) fn awaited(&self) -> Ask {
-        hold(&self.0)
-    }
-
-    pub(crate) fn freeze(self) -> String {
-        self.0.keep()
-    }
-
-    pub(crate) fn thaw(alias: &str, aliases: &Arc<CallAliases>) -> Option<Self> {
-        aliases.resume(alias).map(Pending)
-    }
-}
-
 impl Caller {
-    pub(crate) fn freeze(self, held: &mut VecDeque<Hold>) -> Frozen {
-        let introduced = self.introduced;
-        let Some(HeldAlias(alias, hold)) = self.alias.map(|alias| *alias) else {
-            return Frozen { alias: None, is_held: false, introduced };
-        };
-        let is_held = hold.is_some();
-        held.extend(hold);
-        Frozen { alias: Some(alias.keep()), is_held, introduced }
-    }
-
-    pub(crate) fn thaw(
-        Frozen { alias, is_held, introduced }: Frozen,
-        held: &mut VecDeque<Hold>,
-        aliases: &Arc<CallAliases>,
-    ) -> Option<Self> {
-        let alias = match alias {
-            Some(alias) => {
-                let hold = if is_held { Some(held.pop_front()?) } else { None };
-                Some(Box::new(HeldAlias(aliases.resume(&alias)?, hold)))
-            }
-            None => None,
-        };
-        Some(Caller { alias, introduced })
-    }
-
     pub(crate) fn on_command<'t>(
         &mut self,
         command: Command<'t>,
@@ -98,7 +51,7 @@ impl Caller {
                 context.ask(hold(&alias));
                 return Some(Pending(alias));
             }
-            self.alias = Some(Box::new(HeldAlias(alias, None)));
+            self.alias = Some(Box::new(HeldAlias { alias, _hold: None }));
         }
         self.send_alias(aliases, context);
         None
@@ -113,7 +66,7 @@ impl Caller {
         context: &mut Context<'_, '_>,
     ) {
         if let Answer::Held(_, hold) = answer {
-            self.alias = Some(Box::new(HeldAlias(alias, Some(hold))));
+            self.alias = Some(Box::new(HeldAlias { alias, _hold: Some(hold) }));
         }
         self.send_alias(aliases, context);
     }
@@ -127,8 +80,8 @@ impl Caller {
     /// so that it can be answered.
     fn alias(&mut self, aliases: &Arc<CallAliases>, context: &Context<'_, '_>) -> &CallAlias {
         let peer = context.peer.id();
-        let add = || Box::new(HeldAlias(aliases.add(peer.clone(), peer), None));
-        let HeldAlias(alias, _) = &**self.alias.get_or_insert_with(add);
+        let add = || Box::new(HeldAlias { alias: aliases.add(peer.clone(), peer), _hold: None });
+        let HeldAlias { alias, .. } = &**self.alias.get_or_insert_with(add);
         alias
     }
 

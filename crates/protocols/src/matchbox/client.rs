@@ -6,7 +6,6 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 use uuid::Uuid;
 
@@ -14,7 +13,6 @@ use super::advice::{other_room, parameters};
 use super::groups::{GroupKind, GroupPlace, Groups, Opening, name_of};
 use super::{CLIENT_SERVER, HOSTED, MatchboxRooms, Signal, UNNAMED, advice, host_of};
 use crate::client::{Answer, Ask, Context, Description, FirstInVain, Message, Protocol};
-use crate::frozen::Frozen;
 use crate::key_state::KeyState;
 use crate::names::{Claimed, Hold, SeatState, Seated};
 use crate::query;
@@ -78,19 +76,6 @@ enum Step {
     Claim(Opening),
     /// It tries again after a pause.
     Pause,
-}
-
-/// A peer that is written down.
-#[derive(Serialize, Deserialize)]
-struct State {
-    room: String,
-    size: Option<usize>,
-    /// The end of its search.
-    until_millis: Option<u64>,
-    is_placed: bool,
-    joins: u32,
-    is_introduced: bool,
-    in_vain: FirstInVain,
 }
 
 impl Matchbox {
@@ -358,38 +343,6 @@ impl Protocol for Matchbox {
 
     fn kept_bytes(&self) -> usize {
         0
-    }
-
-    fn freeze(self) -> Frozen {
-        let state = State {
-            room: self.room.as_str().to_owned(),
-            size: self.size,
-            until_millis: self.search.map(|search| search.until.as_millis()),
-            is_placed: self.place.is_some(),
-            joins: self.joins,
-            is_introduced: self.is_introduced,
-            in_vain: self.in_vain,
-        };
-        Frozen::of(&state, self.place.into_iter().map(|place| Box::new(place) as Hold).collect())
-    }
-
-    fn thaw(mut frozen: Frozen, _key: &Arc<KeyState>) -> Option<Self> {
-        let State { room, size, until_millis, is_placed, joins, is_introduced, in_vain } = frozen.read()?;
-        let place = if is_placed { Some(frozen.take()?) } else { None };
-        let room = RoomName::measured(&room).ok()?;
-        // Its search begins again.
-        let search =
-            until_millis.map(|until| Search { until: Instant::from_millis(until), step: Step::Pause });
-        Some(Matchbox { room, size, search, place, joins, is_introduced, in_vain })
-    }
-
-    fn awaited(&self) -> Option<Ask> {
-        match &self.place {
-            // It joins the room of its group, if it has not yet.
-            Some(place) if self.joins == 0 => Some(Ask::SeatEnd(place.state.clone())),
-            None if self.search.is_none() => None,
-            _ => Some(Ask::Sleep(RETRY)),
-        }
     }
 
     fn release(&mut self) {}

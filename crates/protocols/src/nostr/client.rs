@@ -1,18 +1,16 @@
 //! A client that publishes events and subscribes to them.
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use serde::{Deserialize, Serialize};
 
 use super::event::{Heard, Mark, SignedEvent};
 use super::filter::Filter;
 use super::{Command, MAX_FILTER_BYTES, MAX_FILTERS, MAX_ID, MAX_PLACES, MAX_SUBSCRIPTIONS, message};
 use crate::client::{Context, Effect, Publication};
 use crate::json;
-use crate::names::Hold;
 use crate::paced::{Paced, pause};
 use peerbroker_core::vocabulary::{AddressPrefix, Frame, Limit, RealmKind, RoomName, RoomRefusal};
 use peerbroker_limits::{Quota, QuotaShare};
@@ -43,14 +41,11 @@ struct Place {
 /// The numbers of a subscription and of one of its filters.
 type FilterNumber = (usize, usize);
 
-/// True if a listener that is written down has subscriptions. It holds them.
-pub(crate) type Frozen = bool;
-
 /// A command that waits.
 pub(crate) type Pending = Paced<Action>;
 
 /// A subscription.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug)]
 pub(crate) struct Subscription {
     /// JSON text.
     id: String,
@@ -65,7 +60,7 @@ pub(crate) struct Subscription {
 pub(crate) type Wanted = Vec<(Mark, String, Vec<usize>)>;
 
 /// The effect of a command that is known to be right.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug)]
 pub(crate) enum Action {
     /// Tell those that find events at these places.
     Publish(Vec<String>),
@@ -155,20 +150,6 @@ impl Listener {
                 }
             }
         }
-    }
-
-    pub(crate) fn freeze(self, held: &mut VecDeque<Hold>) -> Frozen {
-        let is_used = self.0.is_some();
-        held.extend(self.0.map(|subscriptions| Box::new(subscriptions) as Hold));
-        is_used
-    }
-
-    pub(crate) fn thaw(is_used: Frozen, held: &mut VecDeque<Hold>) -> Option<Self> {
-        if !is_used {
-            return Some(Listener::default());
-        }
-        let subscriptions = held.pop_front()?.downcast::<Arc<Subscriptions>>().ok()?;
-        Some(Listener(Some(*subscriptions)))
     }
 }
 

@@ -9,7 +9,6 @@ use std::sync::LazyLock;
 use ring::digest::{SHA256, digest};
 use secp256k1::XOnlyPublicKey;
 use secp256k1::schnorr::Signature;
-use serde::{Deserialize, Serialize};
 
 use super::{MAX_EVENT_PLACES, MAX_VALUES, list};
 use crate::json::{self, Object};
@@ -59,7 +58,7 @@ impl fmt::Display for Property<'_> {
 }
 
 /// The hash of a property, with keys that only this process knows: nobody finds two properties that have the same.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Mark(u64);
 
 impl Mark {

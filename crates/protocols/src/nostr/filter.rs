@@ -3,8 +3,6 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
-
 use super::event::{AUTHOR, Heard, ID, KIND, Mark, Property};
 use super::{MAX_VALUES, list};
 use crate::json::{self, Object};
@@ -12,7 +10,7 @@ use crate::json::{self, Object};
 /// A filter: an event fits it if it fits all of its conditions. That it is at one of the places of the filter is known before.
 ///
 /// Others pay for each comparison, so it is a search for a number, however long the values are.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug)]
 pub(super) struct Filter {
     conditions: Box<[u8]>,
     /// Those of all conditions, sorted.

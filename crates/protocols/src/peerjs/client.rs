@@ -7,8 +7,7 @@ use std::sync::Arc;
 use super::near::{self, Guess};
 use super::rooms::{self, PeerJsRooms};
 use super::{Command, Envelope, Kind};
-use crate::client::{AppRequest, Ask, Context, Description, Effect, FirstInVain, Lost, Message, Protocol};
-use crate::frozen::Frozen;
+use crate::client::{AppRequest, Context, Description, Effect, FirstInVain, Lost, Message, Protocol};
 use crate::key_state::{KeyState, Spent};
 use crate::signal::SignalKind;
 use peerbroker_core::vocabulary::{
@@ -100,18 +99,6 @@ impl Protocol for PeerJs {
 
     fn kept_bytes(&self) -> usize {
         0
-    }
-
-    fn freeze(self) -> Frozen {
-        Frozen::default()
-    }
-
-    fn thaw(_frozen: Frozen, _key: &Arc<KeyState>) -> Option<Self> {
-        Some(PeerJs::default())
-    }
-
-    fn awaited(&self) -> Option<Ask> {
-        None
     }
 
     fn release(&mut self) {}

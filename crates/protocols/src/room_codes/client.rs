@@ -1,15 +1,11 @@
 //! The host of a room, or a player in rooms of others.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
-
-use super::codes::{Admitted, KeptName};
+use super::codes::Admitted;
 use super::{Command, HostedRoom, Offer, PlayerName, Problem, RoomCodeError, RoomCodes, Seating};
 use crate::client::{Answer, Ask, Context};
-use crate::frozen;
 use crate::json;
 use crate::names::{Claimed, Hold, NameHolder, Seat, Seated};
 use crate::signal::SignalKind;
@@ -62,21 +58,18 @@ pub(crate) enum Pending {
 }
 
 /// A command to join a room.
-#[derive(Serialize, Deserialize)]
 pub(crate) struct Join {
     room: String,
     username: Option<String>,
     offer: Option<Offer>,
     /// The end of its wait for the host.
-    #[serde(with = "frozen::time")]
     until: Instant,
 }
 
 /// The one for whom a player waits.
-#[derive(Serialize, Deserialize)]
 pub(crate) enum Wait {
     /// Another client has the wanted name, and may not live any more.
-    Holder(#[serde(with = "frozen::id")] PeerId),
+    Holder(PeerId),
     /// The host of a room was lost, and may come back.
     Host,
     /// The host of a room of another node was lost.
@@ -99,47 +92,6 @@ impl Pending {
     }
 }
 
-/// A player or host that is written down.
-#[derive(Serialize, Deserialize)]
-pub(crate) struct Frozen {
-    hosting: Option<(String, u64)>,
-    is_code_held: bool,
-    /// `None` for a name in a room of another node.
-    playing: Vec<Option<KeptName>>,
-}
-
-/// A command that waits, written down.
-#[derive(Serialize, Deserialize)]
-pub(crate) enum FrozenPending {
-    Create((String, u64), #[serde(with = "frozen::time")] Instant),
-    Join(Join, Wait),
-}
-
-impl Pending {
-    pub(crate) fn freeze(self) -> FrozenPending {
-        match self {
-            Pending::Create(room, until) => FrozenPending::Create(room.keep(), until),
-            Pending::Join(join, wait) => FrozenPending::Join(join, wait),
-        }
-    }
-
-    pub(crate) fn thaw(frozen: FrozenPending, codes: &Arc<RoomCodes>) -> Self {
-        match frozen {
-            FrozenPending::Create(room, until) => Pending::Create(HostedRoom::resume(codes, room), until),
-            FrozenPending::Join(join, wait) => Pending::Join(join, wait),
-        }
-    }
-
-    pub(crate) fn awaited(&self, codes: &Arc<RoomCodes>) -> Option<Ask> {
-        Some(match self {
-            Pending::Create(room, _) => hold(room),
-            Pending::Join(_, Wait::Holder(holder)) => Ask::IsAlive(holder.clone()),
-            Pending::Join(_, Wait::Host | Wait::HostElsewhere) => Ask::Sleep(HOST_INTERVAL),
-            Pending::Join(join, Wait::Node) => join.ask_nodes(codes)?,
-        })
-    }
-}
-
 impl Join {
     /// Without all fields, it only asks if there is the room.
     fn ask_nodes(&self, codes: &Arc<RoomCodes>) -> Option<Ask> {
@@ -150,17 +102,6 @@ impl Join {
 }
 
 impl Playing {
-    /// Writes it down, or adds it to what is held.
-    fn freeze(self, held: &mut VecDeque<Hold>) -> Option<KeptName> {
-        match self {
-            Playing::Here(name) => Some(name.keep()),
-            Playing::Elsewhere(seat) => {
-                held.push_back(Box::new(seat));
-                None
-            }
-        }
-    }
-
     /// True if the room may still be there.
     fn is_room_open(&self) -> bool {
         match self {
@@ -228,35 +169,6 @@ impl Player {
             (Pending::Create(..) | Pending::Join(..), _) => Ok(None),
         };
         handled.unwrap_or_else(|problem| complain(problem, context))
-    }
-
-    pub(crate) fn freeze(self, held: &mut VecDeque<Hold>) -> Frozen {
-        let mut is_code_held = false;
-        let hosting = self.hosting.map(|hosting| *hosting).map(|Hosting { room, code }| {
-            is_code_held = code.is_some();
-            held.extend(code);
-            room.keep()
-        });
-        let mut playing = Vec::new();
-        for seat in self.playing {
-            let kept = seat.freeze(held);
-            playing.push(kept);
-        }
-        Frozen { hosting, is_code_held, playing }
-    }
-
-    pub(crate) fn thaw(
-        Frozen { hosting, is_code_held, playing }: Frozen,
-        held: &mut VecDeque<Hold>,
-        codes: &Arc<RoomCodes>,
-    ) -> Option<Self> {
-        let code = if is_code_held { Some(held.pop_front()?) } else { None };
-        let hosting = hosting.map(|room| Box::new(Hosting { room: HostedRoom::resume(codes, room), code }));
-        let thaw = |kept| match kept {
-            Some(kept) => Some(Playing::Here(PlayerName::resume(codes, kept))),
-            None => Some(Playing::Elsewhere(*held.pop_front()?.downcast().ok()?)),
-        };
-        Some(Player { hosting, playing: playing.into_iter().map(thaw).collect::<Option<_>>()? })
     }
 
     /// The offer to the host of a room is lost: the host has just left.

@@ -50,8 +50,6 @@ const CODE_LETTERS: usize = 4;
 const TRIES: usize = 8;
 /// The longest possible code. Longer texts are not looked up.
 const MAX_CODE_BYTES: usize = 16;
-/// The generation of no player: dropping a name of it changes nothing.
-const NO_GENERATION: u64 = u64::MAX;
 
 /// The room codes of one key. They only lead to peers, whose messages go through their realm.
 pub struct RoomCodes {
@@ -99,15 +97,6 @@ pub struct HostedRoom {
 /// for when the player comes back.
 pub struct PlayerName {
     rooms: Arc<RoomCodes>,
-    code: String,
-    number: u64,
-    name: String,
-    generation: u64,
-}
-
-/// A player's name that was written down.
-#[derive(Serialize, Deserialize)]
-pub(super) struct KeptName {
     code: String,
     number: u64,
     name: String,
@@ -334,17 +323,6 @@ impl CodedRoom {
 }
 
 impl HostedRoom {
-    /// The code and the number of the room, which stays.
-    pub(super) fn keep(mut self) -> (String, u64) {
-        self.is_kept = true;
-        (self.code.clone(), self.number)
-    }
-
-    /// The hold on a room that was kept.
-    pub(super) fn resume(rooms: &Arc<RoomCodes>, (code, number): (String, u64)) -> Self {
-        HostedRoom { rooms: Arc::clone(rooms), code, number, is_kept: false }
-    }
-
     /// The code that leads to the room.
     pub fn code(&self) -> &str {
         &self.code
@@ -399,18 +377,6 @@ impl Drop for HostedRoom {
 }
 
 impl PlayerName {
-    /// The name, which stays the player's.
-    pub(super) fn keep(mut self) -> KeptName {
-        let generation = std::mem::replace(&mut self.generation, NO_GENERATION);
-        KeptName { code: self.code.clone(), number: self.number, name: self.name.clone(), generation }
-    }
-
-    /// The hold on a name that was kept.
-    pub(super) fn resume(rooms: &Arc<RoomCodes>, kept: KeptName) -> Self {
-        let KeptName { code, number, name, generation } = kept;
-        PlayerName { rooms: Arc::clone(rooms), code, number, name, generation }
-    }
-
     /// The active name.
     pub fn name(&self) -> &str {
         &self.name

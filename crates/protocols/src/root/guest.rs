@@ -1,15 +1,11 @@
 //! A client at the root: the host of a room, a player, a caller, a subscriber, a peer of swarms, or all of these.
 
 use std::borrow::Cow;
-use std::collections::VecDeque;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
-
 use crate::calls::{self, Caller};
-use crate::client::{Answer, Ask, Context, Description, Effect, FirstInVain, Lost, Message, Protocol};
-use crate::frozen::Frozen;
+use crate::client::{Answer, Context, Description, Effect, FirstInVain, Lost, Message, Protocol};
 use crate::json;
 use crate::key_state::KeyState;
 use crate::mistakes;
@@ -37,26 +33,6 @@ pub struct Guest {
 enum Pending {
     RoomCodes(room_codes::Pending),
     Calls(calls::Pending),
-    Topics(topics::Pending),
-    Tracker(tracker::Pending),
-    Nostr(nostr::Pending),
-}
-
-/// A guest that is written down.
-#[derive(Serialize, Deserialize)]
-struct State {
-    room_codes: room_codes::Frozen,
-    calls: calls::Frozen,
-    tracker: tracker::Frozen,
-    nostr: nostr::Frozen,
-    in_vain: FirstInVain,
-    pending: Option<FrozenPending>,
-}
-
-#[derive(Serialize, Deserialize)]
-enum FrozenPending {
-    RoomCodes(room_codes::FrozenPending),
-    Calls(String),
     Topics(topics::Pending),
     Tracker(tracker::Pending),
     Nostr(nostr::Pending),
@@ -173,62 +149,6 @@ impl Protocol for Guest {
             Some(Pending::Tracker(pending)) => pending.kept_bytes(),
             Some(Pending::Nostr(pending)) => pending.kept_bytes(),
             Some(Pending::Calls(_)) | None => 0,
-        }
-    }
-
-    fn freeze(self) -> Frozen {
-        let mut held = VecDeque::new();
-        let state = State {
-            room_codes: self.room_codes.freeze(&mut held),
-            calls: self.calls.freeze(&mut held),
-            tracker: self.tracker.freeze(),
-            nostr: self.nostr.freeze(&mut held),
-            in_vain: self.in_vain,
-            pending: self.pending.map(|pending| match *pending {
-                Pending::RoomCodes(pending) => FrozenPending::RoomCodes(pending.freeze()),
-                Pending::Calls(pending) => FrozenPending::Calls(pending.freeze()),
-                Pending::Topics(pending) => FrozenPending::Topics(pending),
-                Pending::Tracker(pending) => FrozenPending::Tracker(pending),
-                Pending::Nostr(pending) => FrozenPending::Nostr(pending),
-            }),
-        };
-        Frozen::of(&state, held)
-    }
-
-    fn thaw(mut frozen: Frozen, key: &Arc<KeyState>) -> Option<Self> {
-        let guests: Arc<Guests> = key.part();
-        let State { room_codes, calls, tracker, nostr, in_vain, pending } = frozen.read()?;
-        let held = &mut frozen.held;
-        let pending = match pending {
-            Some(FrozenPending::RoomCodes(pending)) => {
-                Some(Pending::RoomCodes(room_codes::Pending::thaw(pending, &guests.room_codes)))
-            }
-            Some(FrozenPending::Calls(alias)) => {
-                Some(Pending::Calls(calls::Pending::thaw(&alias, &guests.aliases)?))
-            }
-            Some(FrozenPending::Topics(pending)) => Some(Pending::Topics(pending)),
-            Some(FrozenPending::Tracker(pending)) => Some(Pending::Tracker(pending)),
-            Some(FrozenPending::Nostr(pending)) => Some(Pending::Nostr(pending)),
-            None => None,
-        };
-        Some(Guest {
-            room_codes: Player::thaw(room_codes, held, &guests.room_codes)?,
-            calls: Caller::thaw(calls, held, &guests.aliases)?,
-            tracker: Announcer::thaw(tracker, &guests.swarms)?,
-            nostr: Listener::thaw(nostr, held)?,
-            in_vain,
-            pending: pending.map(Box::new),
-            guests,
-        })
-    }
-
-    fn awaited(&self) -> Option<Ask> {
-        match self.pending.as_deref()? {
-            Pending::RoomCodes(pending) => pending.awaited(&self.guests.room_codes),
-            Pending::Calls(pending) => Some(pending.awaited()),
-            Pending::Topics(pending) => Some(pending.awaited()),
-            Pending::Tracker(pending) => Some(pending.awaited()),
-            Pending::Nostr(pending) => Some(pending.awaited()),
         }
     }
 

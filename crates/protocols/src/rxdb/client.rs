@@ -5,8 +5,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::{Command, RxDbRooms, Signal};
-use crate::client::{Ask, Context, Description, Effect, Message, Protocol};
-use crate::frozen::Frozen;
+use crate::client::{Context, Description, Effect, Message, Protocol};
 use crate::json;
 use crate::key_state::KeyState;
 use peerbroker_core::vocabulary::{
@@ -54,18 +53,6 @@ impl Protocol for RxDb {
 
     fn kept_bytes(&self) -> usize {
         0
-    }
-
-    fn freeze(self) -> Frozen {
-        Frozen::default()
-    }
-
-    fn thaw(_frozen: Frozen, _key: &Arc<KeyState>) -> Option<Self> {
-        Some(RxDb)
-    }
-
-    fn awaited(&self) -> Option<Ask> {
-        None
     }
 
     fn release(&mut self) {}

@@ -1,13 +1,9 @@
 //! A client that announces torrents to the tracker.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
-
-use super::{Announce, Announced, Command, Hash, Memberships, Occasion, Problem, Swarms};
+use super::{Announce, Announced, Command, Memberships, Occasion, Problem, Swarms};
 use crate::client::{Answer, Ask, Context};
-use crate::frozen;
 use crate::names::NameHolder;
 use crate::signal::SignalKind;
 use peerbroker_core::vocabulary::{Limit, MessageKind, PeerId};
@@ -17,23 +13,14 @@ use peerbroker_core::vocabulary::{Limit, MessageKind, PeerId};
 pub struct Announcer(Option<Box<Memberships>>);
 
 /// An announce waits until it is known if the client lives that has its id.
-#[derive(Serialize, Deserialize)]
 pub(crate) struct Pending {
     announce: Box<Announce<'static>>,
-    #[serde(with = "frozen::id")]
     holder: PeerId,
 }
-
-/// An announcer that is written down: its id, its address, and the info hashes of its swarms with its ids there.
-pub(crate) type Frozen = Option<(String, Option<IpAddr>, Vec<(Hash, Hash)>)>;
 
 impl Pending {
     pub(crate) fn kept_bytes(&self) -> usize {
         self.announce.len()
-    }
-
-    pub(crate) fn awaited(&self) -> Ask {
-        Ask::IsAlive(self.holder.clone())
     }
 }
 
@@ -73,21 +60,6 @@ impl Announcer {
             _ => NameHolder::Alive,
         };
         self.announce(announce, &holder, swarms, context)
-    }
-
-    pub(crate) fn freeze(self) -> Frozen {
-        self.0.map(|memberships| {
-            let (guest, address) = memberships.owner();
-            (guest.as_str().to_owned(), address, memberships.keep())
-        })
-    }
-
-    pub(crate) fn thaw(frozen: Frozen, swarms: &Arc<Swarms>) -> Option<Self> {
-        let Some((guest, address, kept)) = frozen else { return Some(Announcer(None)) };
-        let guest = PeerId::parse(&guest).ok()?;
-        let mut memberships = Memberships::new(Arc::clone(swarms), guest, address);
-        memberships.resume(kept);
-        Some(Announcer(Some(Box::new(memberships))))
     }
 
     /// Ends the memberships.

@@ -66,7 +66,6 @@ struct Member {
 pub struct Memberships {
     swarms: Arc<Swarms>,
     guest: PeerId,
-    address: Option<IpAddr>,
     /// Info hashes, and the guest's ids in these swarms.
     all: HashSet<(Hash, Hash)>,
     offers: RateLimit,
@@ -363,7 +362,7 @@ impl Memberships {
     /// None yet.
     pub fn new(swarms: Arc<Swarms>, guest: PeerId, address: Option<IpAddr>) -> Self {
         let account = swarms.offers.of_address(address);
-        Memberships { swarms, guest, address, all: HashSet::new(), offers: RateLimit::default(), account }
+        Memberships { swarms, guest, all: HashSet::new(), offers: RateLimit::default(), account }
     }
 
     /// Joins a swarm, changes the membership or ends it.
@@ -405,21 +404,6 @@ impl Memberships {
             self.offers.refund(count, own);
             Limit::RoomKeyDeliveries
         })
-    }
-
-    /// The memberships, which stay.
-    pub(super) fn keep(mut self) -> Vec<(Hash, Hash)> {
-        std::mem::take(&mut self.all).into_iter().collect()
-    }
-
-    /// Those that were kept.
-    pub(super) fn resume(&mut self, kept: Vec<(Hash, Hash)>) {
-        self.all.extend(kept);
-    }
-
-    /// The guest and its address.
-    pub(super) fn owner(&self) -> (&PeerId, Option<IpAddr>) {
-        (&self.guest, self.address)
     }
 
     fn leave(&self, info_hash: &Hash, peer_id: &Hash) {

@@ -1,14 +1,13 @@
 // A certificate signed by an authority, for clients that refuse self-signed ones.
 
 import { execFileSync } from 'node:child_process';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { scratch } from './scratch.mjs';
 
 /** The files of an authority's certificate, and of the key and the certificate that it has signed for a host name and an address. */
 export function signedFor(name, address) {
-  const folder = mkdtempSync(join(tmpdir(), 'peerbroker-authority-'));
-  process.once('exit', () => rmSync(folder, { recursive: true, force: true }));
+  const folder = scratch();
   const openssl = (...words) => execFileSync('openssl', words, { cwd: folder, stdio: 'pipe' });
   const newKey = (file) => ['-nodes', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-keyout', file];
   openssl(

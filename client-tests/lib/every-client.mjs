@@ -62,7 +62,6 @@ class Stage {
   #servers = [];
   #clusters = [];
   #sites = [];
-  #keys = [];
 
   constructor({ browser, version, release }) {
     this.browser = browser;
@@ -97,11 +96,7 @@ class Stage {
   }
 
   /** API keys for a server that gets `keys.flags`. */
-  keys() {
-    const keys = new Keys();
-    this.#keys.push(keys);
-    return keys;
-  }
+  keys = () => new Keys();
 
   /** A web site with its own origin. */
   async site() {
@@ -141,10 +136,6 @@ class Stage {
 
   async clear() {
     const [clusters, servers] = [this.#clusters, this.#everyServer];
-    try {
-      await takeDown({ pages: this.#pages, proxies: this.#proxies, sites: this.#sites, clusters, servers });
-    } finally {
-      for (const keys of this.#keys) keys.remove();
-    }
+    return takeDown({ pages: this.#pages, proxies: this.#proxies, sites: this.#sites, clusters, servers });
   }
 }

@@ -88,15 +88,6 @@ window.harness = (() => {
   const opened = (number) => `line ${number} open`;
   const heard = (number) => `line ${number} data`;
 
-  /** Resolves when ICE gathering is complete for every dialled connection. */
-  const gathered = () => Promise.all(lines.map(({ peerConnection }) => new Promise((done) => {
-    const look = () => {
-      if (peerConnection.iceGatheringState === 'complete') done();
-    };
-    peerConnection.addEventListener('icegatheringstatechange', look);
-    look();
-  })));
-
   /** Sends a value and returns the echo of the other side. */
   async function echo({ number, value }) {
     lines[number].send(value);
@@ -230,6 +221,6 @@ window.harness = (() => {
 
   return {
     next, must, count, story, start, startAndDial, insist, reconnect, renew, stay,
-    connect, dial, gathered, echo, echoBytes, stream, hashFiles, sendFile, pulse, pulsed, call, follow, way, stats, hear, send, list, thePeer,
+    connect, dial, echo, echoBytes, stream, hashFiles, sendFile, pulse, pulsed, call, follow, way, stats, hear, send, list, thePeer,
   };
 })();

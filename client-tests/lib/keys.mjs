@@ -2,22 +2,17 @@
 
 import { execFile } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
+import { scratch } from './scratch.mjs';
 import { runCommand } from './server.mjs';
 import { PATIENCE } from './within.mjs';
 
 const minter = join(import.meta.dirname, '../../examples/tokens/mint.mjs');
 
 export class Keys {
-  #folder = mkdtempSync(join(tmpdir(), 'peerbroker-keys-'));
-  #removeWithUs = () => rmSync(this.#folder, { recursive: true, force: true });
-
-  constructor() {
-    process.once('exit', this.#removeWithUs);
-  }
+  #folder = scratch();
 
   /** Flags for a server that accepts only these keys. */
   get flags() {
@@ -43,11 +38,6 @@ export class Keys {
 
   enable(key) {
     return runCommand('keys', 'enable', key, '--data_dir', this.#folder);
-  }
-
-  remove() {
-    this.#removeWithUs();
-    process.off('exit', this.#removeWithUs);
   }
 }
 

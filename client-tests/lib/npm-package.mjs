@@ -1,9 +1,9 @@
 // The npm package `peerbroker` with the program under test, as npm would install it, but without packing it.
 
-import { cpSync, mkdirSync, mkdtempSync, rmSync, symlinkSync } from 'node:fs';
+import { cpSync, mkdirSync, symlinkSync } from 'node:fs';
 import { createRequire } from 'node:module';
-import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
+import { scratch } from './scratch.mjs';
 import { binary } from './server.mjs';
 
 /** The package as source. */
@@ -13,8 +13,7 @@ export const platform = `${process.platform}-${process.arch}`;
 
 /** A folder whose `node_modules` has the package, with one of the versions of Express that these tests have, and `ws` for the app. */
 export function installPackage({ express = 'express' } = {}) {
-  const folder = mkdtempSync(join(tmpdir(), 'peerbroker-app-'));
-  process.once('exit', () => rmSync(folder, { recursive: true, force: true }));
+  const folder = scratch();
   const modules = join(folder, 'node_modules');
   const program = join(modules, '@peerbroker', platform, 'bin');
   mkdirSync(program, { recursive: true });

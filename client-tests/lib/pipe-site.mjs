@@ -1,10 +1,10 @@
 // A page with PeerJS 1.5.5, unchanged, and webrtc.js, for `--static_dir`: all that it needs comes from the broker, and through the proxy in front.
 
 import assert from 'node:assert/strict';
-import { copyFileSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { copyFileSync, writeFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { releases } from './releases.mjs';
+import { scratch } from './scratch.mjs';
 
 const root = join(import.meta.dirname, '..');
 const FILES = ['../npm/vendor/dist/webrtc.js', `clients/1.5.5/${releases['1.5.5'].script}`, 'lib/log.js', 'lib/way.js', 'lib/harness.js'];
@@ -14,8 +14,7 @@ export const PIPE_PAGE = 'pipe-page.html';
 
 /** Makes the folder. It goes with this process. */
 export function makePipeSite() {
-  const folder = mkdtempSync(join(tmpdir(), 'peerbroker-site-'));
-  process.once('exit', () => rmSync(folder, { recursive: true, force: true }));
+  const folder = scratch();
   for (const file of FILES) copyFileSync(join(root, file), join(folder, basename(file)));
   const scripts = FILES.map((file) => `<script src="${basename(file)}"></script>`);
   writeFileSync(join(folder, PIPE_PAGE), `<!doctype html>

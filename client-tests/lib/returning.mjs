@@ -1,12 +1,12 @@
 // Pages with the broker's own PeerJS, and a broker that is restarted: `returning(behaviour, browser, async (stage) => …)`.
 
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { startCluster } from './cluster.mjs';
 import { Page } from './page.mjs';
 import { withoutWebRtc } from './pipe-pages.mjs';
+import { scratch } from './scratch.mjs';
 import { startServer } from './server.mjs';
 import { freePort, startShippedProxy } from './shipped-proxy.mjs';
 import { takeDown } from './take-down.mjs';
@@ -36,7 +36,7 @@ class Stage {
   proxies = [];
   clusters = [];
   flags = [];
-  #folder = mkdtempSync(join(tmpdir(), 'peerbroker-returning-'));
+  #folder = scratch();
 
   constructor(browser, port, note) {
     this.browser = browser;
@@ -99,7 +99,6 @@ class Stage {
   }
 
   clear() {
-    rmSync(this.#folder, { recursive: true });
     return takeDown({ pages: this.pages, proxies: this.proxies, clusters: this.clusters, servers: this.servers });
   }
 }

@@ -1,11 +1,11 @@
 // The server under test, as a child process on a free loopback port.
 
 import { execFile, execFileSync, spawn } from 'node:child_process';
-import { mkdtempSync, rmSync } from 'node:fs';
-import { constants, tmpdir } from 'node:os';
+import { constants } from 'node:os';
 import { join, resolve } from 'node:path';
 import { createInterface } from 'node:readline';
 import { promisify } from 'node:util';
+import { scratch } from './scratch.mjs';
 import { PATIENCE, within } from './within.mjs';
 
 const here = import.meta.dirname;
@@ -143,8 +143,7 @@ let certificate;
 /** A key and a certificate for 127.0.0.1, made once per process. */
 export function selfSigned() {
   if (certificate) return certificate;
-  const folder = mkdtempSync(join(tmpdir(), 'peerbroker-tls-'));
-  process.once('exit', () => rmSync(folder, { recursive: true, force: true }));
+  const folder = scratch();
   const key = join(folder, 'key.pem');
   const cert = join(folder, 'cert.pem');
   execFileSync('openssl', [

@@ -1,6 +1,6 @@
 // Runs in the pages of a room of Trystero: its default strategy, Nostr, as apps have it. Built by pages.mjs.
 
-import { getRelaySockets, joinRoom } from '@trystero-p2p/nostr';
+import { joinRoom } from '@trystero-p2p/nostr';
 
 window.harness = (() => {
   const { record, next, must, count, story } = window.log;
@@ -22,8 +22,5 @@ window.harness = (() => {
   /** Leaves the room as an app does. */
   const leave = () => room.leave();
 
-  /** The states of the sockets to the relays. */
-  const sockets = () => Object.values(getRelaySockets()).map(({ readyState }) => readyState);
-
-  return { open, tell, leave, sockets, next, must, count, story };
+  return { open, tell, leave, next, must, count, story };
 })();

@@ -76,7 +76,6 @@ class Visit {
   #proxies = [];
   #clients = [];
   #sites = [];
-  #keys = [];
   #pages = [];
   #complaints = [];
   #tolerated = [];
@@ -108,11 +107,7 @@ class Visit {
   }
 
   /** API keys for a server that gets `keys.flags`. */
-  keys() {
-    const keys = new Keys();
-    this.#keys.push(keys);
-    return keys;
-  }
+  keys = () => new Keys();
 
   /** A web site with its own origin. */
   async site() {
@@ -190,11 +185,7 @@ class Visit {
 
   async clear() {
     const pages = this.#pages.map((page) => ({ stop: () => page.close() }));
-    try {
-      await takeDown({ pages, clients: this.#clients, proxies: this.#proxies, sites: this.#sites, servers: this.#servers });
-    } finally {
-      for (const keys of this.#keys) keys.remove();
-    }
+    return takeDown({ pages, clients: this.#clients, proxies: this.#proxies, sites: this.#sites, servers: this.#servers });
   }
 }
 

@@ -2,9 +2,8 @@
 
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { mkdtempSync, writeFileSync } from 'node:fs';
+import { writeFileSync } from 'node:fs';
 import http from 'node:http';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { bytesIn, guessWhy } from '../../static/connection-way.js';
@@ -13,6 +12,7 @@ import { TOKEN, dashboardOf } from '../lib/dashboard.mjs';
 import { indented, listing } from '../lib/listings.mjs';
 import { startPages } from '../lib/pages.mjs';
 import { returning } from '../lib/returning.mjs';
+import { scratch } from '../lib/scratch.mjs';
 import { startServer } from '../lib/server.mjs';
 import { until } from '../lib/within.mjs';
 
@@ -183,14 +183,14 @@ for (const browser of ['chromium', 'firefox']) {
     }
     const { json: { opened } } = await api('GET', '/api/keys/on/reports');
     assert.deepEqual(opened, { direct: 2 });
-  }, ['--data_dir', mkdtempSync(join(tmpdir(), 'peerbroker-reports-'))]);
+  }, ['--data_dir', scratch()]);
 }
 
 for (const browser of ['chromium', 'firefox']) {
   returning(`the first page of docs/USE.md reports as it stands (${browser})`, browser, async (stage) => {
     const [block] = indented('docs/USE.md').filter((block) => block.includes('--call_reports'));
     const [, words, path] = block.match(/^peerbroker (.*)\ncurl http:\/\/localhost:9001(.*)$/m);
-    const app = mkdtempSync(join(tmpdir(), 'peerbroker-reports-'));
+    const app = scratch();
     writeFileSync(join(app, 'index.html'), `<!doctype html><title>mine</title><link rel="icon" href="data:,">${listing('docs/USE.md', '<script src="/peerjs.js"></script>')}<script>${listing('docs/USE.md', 'open this page with')}</script>`);
     // With a STUN server that answers: PeerJS would ask public ones, and Firefox waits for them.
     stage.servers.push(await startServer([...words.replace('--static_dir .', `--static_dir ${app}`).replace('9001', '0').split(' '), '--relay', '127.0.0.1:0', '--relay_private']));

@@ -2,8 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { WebSocket } from 'ws';
@@ -12,6 +11,7 @@ import { newPage } from '../lib/browser.mjs';
 import { TOKEN, dashboardOf, goTo, isLive, logIn, shows, startWithDashboard } from '../lib/dashboard.mjs';
 import { fits } from '../lib/layout.mjs';
 import { PeerSocket } from '../lib/peer-socket.mjs';
+import { scratch } from '../lib/scratch.mjs';
 import { startServer } from '../lib/server.mjs';
 import { isThorough } from '../lib/thorough.mjs';
 import { UNREACHABLE, appearances, desktop, phone, screens, visit, visitAtNight } from '../lib/visit.mjs';
@@ -194,17 +194,12 @@ visitAtNight('a button works whose row changes between press and release', async
 });
 
 visitAtNight('a key of the configuration file has its name, and cannot be changed', async (visit) => {
-  const folder = mkdtempSync(join(tmpdir(), 'peerbroker-config-'));
-  const file = join(folder, 'peerbroker.toml');
+  const file = join(scratch(), 'peerbroker.toml');
   writeFileSync(file, '[[api_key]]\nkey = "chess"\nname = "My chess club"\n');
-  try {
-    const { url } = await startWithDashboard(visit, ['--config', file]);
-    const page = await logIn(visit, desktop, url, '#/keys');
-    await page.getByText('My chess club · set in the configuration of the server').waitFor();
-    assert.equal(await page.getByRole('button', { name: 'Change chess' }).count(), 0);
-  } finally {
-    rmSync(folder, { recursive: true });
-  }
+  const { url } = await startWithDashboard(visit, ['--config', file]);
+  const page = await logIn(visit, desktop, url, '#/keys');
+  await page.getByText('My chess club · set in the configuration of the server').waitFor();
+  assert.equal(await page.getByRole('button', { name: 'Change chess' }).count(), 0);
 });
 
 /** Waits until a secret is gone from a page: a dialog is closed a moment before. */

@@ -3,10 +3,9 @@
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
 import { generateKeyPairSync } from 'node:crypto';
-import { mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { mkdirSync, readFileSync, readdirSync, symlinkSync, writeFileSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
-import { after, test } from 'node:test';
+import { test } from 'node:test';
 import { promisify } from 'node:util';
 import { build } from 'vite';
 import { dashboardOf } from '../lib/dashboard.mjs';
@@ -14,19 +13,13 @@ import { at, blocks, documents, indented, listing, read, root } from '../lib/lis
 import { installPackage } from '../lib/npm-package.mjs';
 import { PeerSocket, endSockets } from '../lib/peer-socket.mjs';
 import { Run } from '../lib/run.mjs';
+import { scratch } from '../lib/scratch.mjs';
 import { binary, plainEnvironment, runCommand, selfSigned, startServer } from '../lib/server.mjs';
 import { desktop, urlOf, visit } from '../lib/visit.mjs';
 import { LIMIT, until } from '../lib/within.mjs';
 
 const run = promisify(execFile);
 const libraries = join(root, 'client-tests/node_modules');
-
-const folders = [];
-after(() => folders.forEach((folder) => rmSync(folder, { recursive: true })));
-function folder() {
-  folders.push(mkdtempSync(join(tmpdir(), 'peerbroker-listings-')));
-  return folders.at(-1);
-}
 
 /** Blocks that no test in JavaScript runs: where else, or why not. */
 const ELSEWHERE = [
@@ -63,14 +56,14 @@ const STUN = ['--stun_url', 'stun:127.0.0.1:9'];
 
 /** A broker that serves a page with the HTML of `body(server)`. */
 async function site(visit, body, flags = []) {
-  const app = folder();
+  const app = scratch();
   const server = await visit.server(['--static_dir', app, ...flags]);
   writeFileSync(join(app, 'index.html'), `<!doctype html><title>mine</title><link rel="icon" href="data:,"><body>${at(server, body)}`);
   return server;
 }
 
 /** A broker that serves code as Vite bundles it. */
-async function bundled(visit, code, { at: app = folder(), flags = [] } = {}) {
+async function bundled(visit, code, { at: app = scratch(), flags = [] } = {}) {
   const dist = join(app, 'dist');
   mkdirSync(dist);
   const server = await visit.server(['--static_dir', dist, ...flags]);
@@ -81,7 +74,7 @@ async function bundled(visit, code, { at: app = folder(), flags = [] } = {}) {
 }
 
 const libraryFolder = () => {
-  const app = folder();
+  const app = scratch();
   symlinkSync(libraries, join(app, 'node_modules'));
   return app;
 };
@@ -105,7 +98,7 @@ for (const [name, body] of Object.entries({
 }
 
 visit('a page opens its peer by a token that its server has signed', async (visit) => {
-  const secrets = folder();
+  const secrets = scratch();
   const flags = ['--data_dir', join(secrets, 'data')];
   const [key] = indented('docs/KEYS.md').filter((block) => block.includes('jwt_secret_file'));
   await runCommand('keys', 'add', ...flags, '--key', 'mykey');
@@ -153,7 +146,7 @@ visit('room codes: the screen and a phone', async (visit) => {
   visit.tolerate(/asks stun:/);
   visit.allow('unpkg.com');
   const library = listing('docs/CHOOSING.md', 'unpkg.com/simple-peer');
-  const app = folder();
+  const app = scratch();
   const server = await visit.server(['--static_dir', app]);
   const open = async (code, ...prompts) => {
     const page = await visit.page(desktop);
@@ -221,7 +214,7 @@ for (const [name, code] of Object.entries({
 
 /** A folder with the files that commands and settings name. */
 function machine() {
-  const home = folder();
+  const home = scratch();
   mkdirSync(join(home, 'dist'));
   const { key, cert } = selfSigned();
   for (const [name, file] of [['lan.key', key], ['lan.pem', cert], ['privkey.pem', key], ['fullchain.pem', cert], ['ca.pem', cert]]) symlinkSync(file, join(home, name));
@@ -240,7 +233,7 @@ const PROGRAMS = {
 
 /** Runs commands in a folder, where one that fails is an error. Resolves with the output. */
 async function shell(cwd, commands) {
-  const programs = folder();
+  const programs = scratch();
   for (const [name, code] of Object.entries(PROGRAMS)) writeFileSync(join(programs, name), `#!/bin/sh\n${code}\n`, { mode: 0o755 });
   const { stdout } = await run('sh', ['-e', '-c', commands], { cwd, env: { ...plainEnvironment(), PATH: programs + delimiter + process.env.PATH } });
   return stdout;
@@ -256,7 +249,7 @@ const NOT_RUN = [
 ];
 
 test('the commands of the documents are accepted, by the program and by the API, whose table has all its paths', { timeout: LIMIT }, async (t) => {
-  const data = join(folder(), 'data');
+  const data = join(scratch(), 'data');
   const server = await startServer(['--data_dir', data, '--ops_port', '0']);
   t.after(() => {
     endSockets();

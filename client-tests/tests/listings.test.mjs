@@ -2,30 +2,23 @@
 
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
-import { cpSync, mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { cpSync, mkdirSync, readdirSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
-import { after, test } from 'node:test';
+import { test } from 'node:test';
 import { promisify } from 'node:util';
 import { build } from 'vite';
 import { scan } from '../lib/demos.mjs';
 import { blocks, listing, read } from '../lib/listings.mjs';
 import { source } from '../lib/npm-package.mjs';
+import { scratch } from '../lib/scratch.mjs';
 import { freePort } from '../lib/shipped-proxy.mjs';
 import { UNREACHABLE, desktop, phone, urlOf, visit } from '../lib/visit.mjs';
 import { until, within } from '../lib/within.mjs';
 
 const clientTests = resolve(import.meta.dirname, '..');
 
-const folders = [];
-after(() => folders.forEach((folder) => rmSync(folder, { recursive: true })));
-function folder() {
-  folders.push(mkdtempSync(join(tmpdir(), 'peerbroker-listings-')));
-  return folders.at(-1);
-}
-
 visit('a page keeps its id over a reload, and a duplicated tab gets one of its own', async (visit) => {
-  const app = folder();
+  const app = scratch();
   const script = listing('docs/USE.md', 'sessionStorage').replace('const peer', 'const peer = window.peer');
   writeFileSync(join(app, 'index.html'), `<!doctype html><title>mine</title><link rel="icon" href="data:,"><script src="/peerjs.js"></script><script>${script}</script>`);
   const server = await visit.server(['--static_dir', app]);
@@ -48,7 +41,7 @@ visit('a page keeps its id over a reload, and a duplicated tab gets one of its o
 });
 
 visit('the first page says hello, and again when it is back after a restart of the broker', async (visit) => {
-  const app = folder();
+  const app = scratch();
   writeFileSync(join(app, 'index.html'), `<!doctype html><title>mine</title><link rel="icon" href="data:,">${listing('docs/USE.md', '<script src="/peerjs.js"></script>')}<script>${listing('docs/USE.md', 'open this page with')}</script>`);
   // Otherwise PeerJS would ask public servers.
   const flags = ['--static_dir', app, '--stun_url', 'stun:127.0.0.1:9', '--port', String(await freePort())];
@@ -75,7 +68,7 @@ visit('the first page says hello, and again when it is back after a restart of t
 });
 
 visit('my slides, my phone: a phone scans the code and turns the slides', async (visit) => {
-  const app = folder();
+  const app = scratch();
   writeFileSync(join(app, 'index.html'), listing('docs/USE.md', 'reveal').replace('<title>', '<link rel="icon" href="data:,"><title>'));
   // Otherwise PeerJS would ask public servers.
   const server = await visit.server(['--static_dir', app, '--stun_url', 'stun:127.0.0.1:9']);
@@ -106,7 +99,7 @@ visit('my slides, my phone: a phone scans the code and turns the slides', async 
 });
 
 visit('devices near: each page shows those of its network, and greets one by a press', async (visit) => {
-  const app = folder();
+  const app = scratch();
   writeFileSync(join(app, 'index.html'), listing('docs/USE.md', '~near').replace('<title>', '<link rel="icon" href="data:,"><title>'));
   const server = await visit.server(['--static_dir', app, '--allow_discovery', 'near', '--stun_url', 'stun:127.0.0.1:9']);
   const open = async (device, name) => {
@@ -126,7 +119,7 @@ visit('devices near: each page shows those of its network, and greets one by a p
 });
 
 visit('a link to share has the address of the machine where the page is at localhost', async (visit) => {
-  const app = folder();
+  const app = scratch();
   writeFileSync(join(app, 'index.html'), '<!doctype html><title>mine</title><link rel="icon" href="data:,"><script src="/share.js"></script>');
   const server = await visit.server(['--static_dir', app]);
   visit.allow('localhost');
@@ -224,7 +217,7 @@ const OF_LISTINGS = [
 ];
 
 test('Vite bundles the listing of torrents, and its page needs nothing of Node', async () => {
-  const root = folder();
+  const root = scratch();
   mkdirSync(join(root, 'node_modules/webtorrent'), { recursive: true });
   symlinkSync(join(clientTests, 'clients/webtorrent@3.0.21'), join(root, 'node_modules/webtorrent/dist'));
   writeFileSync(join(root, 'page.js'), listing('docs/CHOOSING.md', 'WebTorrent'));
@@ -235,7 +228,7 @@ test('Vite bundles the listing of torrents, and its page needs nothing of Node',
 });
 
 test('every listing compiles in TypeScript as strict as it gets', { timeout: 120_000 }, async () => {
-  const project = folder();
+  const project = scratch();
   const modules = join(project, 'node_modules');
   mkdirSync(modules);
   for (const name of readdirSync(join(clientTests, 'node_modules'))) symlinkSync(join(clientTests, 'node_modules', name), join(modules, name));

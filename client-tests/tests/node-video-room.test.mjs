@@ -2,11 +2,9 @@
 
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { writeFileSync } from 'node:fs';
 import http from 'node:http';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { after } from 'node:test';
 import ejs from 'ejs';
 import express5 from 'express';
 import express4 from 'express4';
@@ -15,12 +13,12 @@ import { io } from 'socket.io-client';
 import { everyClient } from '../lib/every-client.mjs';
 import { endServer, text } from '../lib/node-api.mjs';
 import { loadPackage } from '../lib/npm-package.mjs';
+import { scratch } from '../lib/scratch.mjs';
 import { within } from '../lib/within.mjs';
 
 const { ExpressPeerServer } = loadPackage();
-const views = mkdtempSync(join(tmpdir(), 'peerbroker-views-'));
+const views = scratch();
 writeFileSync(join(views, 'room.ejs'), '<title><%= room %></title>');
-after(() => rmSync(views, { recursive: true, force: true }));
 
 // Older releases try a stream over HTTP first, which `peer` 1.x has no more, and tell an error.
 const unless = (release) => release.streams;

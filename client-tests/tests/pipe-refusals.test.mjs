@@ -58,7 +58,6 @@ for (const [name, { flags, path = '', reason }] of Object.entries(REFUSALS)) {
 
 test('a page hears why there is no data if its origin may not use the key', options, async (t) => {
   const keys = new Keys();
-  t.after(() => keys.remove());
   await keys.add('mine', '--origin', 'https://game.example.org');
   const broker = await startServer(keys.flags);
   t.after(() => broker.stop());

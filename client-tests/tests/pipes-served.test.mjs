@@ -17,7 +17,6 @@ const WRITTEN = encodeURIComponent(KEY);
 
 class Stage {
   #all = { pages: [], proxies: [], servers: [] };
-  #keys = [];
 
   /** A broker with pipes. */
   async server(flags = []) {
@@ -34,21 +33,13 @@ class Stage {
     return page;
   }
 
-  keys() {
-    const keys = new Keys();
-    this.#keys.push(keys);
-    return keys;
-  }
+  keys = () => new Keys();
 
   report = () => [...this.#all.servers.map((server) => server.transcript())];
   stories = () => Promise.all(this.#all.pages.map((page) => page.story().catch(String)));
 
-  async clear() {
-    try {
-      await takeDown(this.#all);
-    } finally {
-      for (const keys of this.#keys) keys.remove();
-    }
+  clear() {
+    return takeDown(this.#all);
   }
 }
 

@@ -302,7 +302,6 @@ class Stage {
   #pages = [];
   #proxies = [];
   #sites = [];
-  #keys = [];
 
   constructor(browser) {
     this.browser = browser;
@@ -320,11 +319,7 @@ class Stage {
     return proxy;
   }
 
-  keys() {
-    const keys = new Keys();
-    this.#keys.push(keys);
-    return keys;
-  }
+  keys = () => new Keys();
 
   /** A page of another origin with this script. */
   async page(script, integrity) {
@@ -352,12 +347,8 @@ class Stage {
     assert.equal(answer, 'there, and back', script);
   }
 
-  async clear() {
-    try {
-      await takeDown({ pages: this.#pages, proxies: this.#proxies, sites: this.#sites, servers: this.servers });
-    } finally {
-      for (const keys of this.#keys) keys.remove();
-    }
+  clear() {
+    return takeDown({ pages: this.#pages, proxies: this.#proxies, sites: this.#sites, servers: this.servers });
   }
 }
 

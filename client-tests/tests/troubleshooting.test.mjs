@@ -2,10 +2,9 @@
 
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import http from 'node:http';
 import https from 'node:https';
-import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { after, before, test } from 'node:test';
 import { pathToFileURL } from 'node:url';
@@ -14,6 +13,7 @@ import express from 'express';
 import { TOKEN, dashboardOf } from '../lib/dashboard.mjs';
 import { Keys } from '../lib/keys.mjs';
 import { loadPackage } from '../lib/npm-package.mjs';
+import { scratch } from '../lib/scratch.mjs';
 import { startShippedProxy } from '../lib/shipped-proxy.mjs';
 import { selfSigned, startServer } from '../lib/server.mjs';
 import { LIMIT, within } from '../lib/within.mjs';
@@ -140,8 +140,7 @@ mistake('no script of PeerJS', 'Peer is not defined', async (page) => {
 });
 
 mistake('a page on the disk', 'net::ERR_FILE_NOT_FOUND', async (page) => {
-  const folder = mkdtempSync(join(tmpdir(), 'peerbroker-page-'));
-  stops.push(() => rmSync(folder, { recursive: true }));
+  const folder = scratch();
   writeFileSync(join(folder, 'index.html'), '<!doctype html><title>a page</title><script src="/peerjs.js"></script>');
   await page.goto(pathToFileURL(join(folder, 'index.html')).href);
 });
@@ -291,7 +290,6 @@ function withKey(...flags) {
   const { id } = typeof flags.at(-1) === 'object' ? flags.pop() : { id: 'a' };
   return async (page) => {
     const keys = new Keys();
-    stops.push(() => keys.remove());
     await keys.add('mykey', ...flags);
     await open(page, id, at(await server(keys.flags), { key: 'mykey' }));
   };

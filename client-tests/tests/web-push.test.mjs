@@ -7,13 +7,13 @@
 
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import webPush from 'web-push';
 import { indented, listing } from '../lib/listings.mjs';
 import { startPushService } from '../lib/push-service.mjs';
 import { Run } from '../lib/run.mjs';
+import { scratch } from '../lib/scratch.mjs';
 import { freePort, listens } from '../lib/shipped-proxy.mjs';
 import { desktop, urlOf, visit } from '../lib/visit.mjs';
 import { until, within } from '../lib/within.mjs';
@@ -26,7 +26,7 @@ const [commands] = indented('docs/USE.md').filter((block) => block.includes('web
 
 /** The app of the listings, with its pages in a folder. */
 async function startApp(authority) {
-  const folder = mkdtempSync(join(tmpdir(), 'peerbroker-web-push-'));
+  const folder = scratch();
   mkdirSync(join(folder, 'public'));
   symlinkSync(join(clientTests, 'node_modules'), join(folder, 'node_modules'));
   writeFileSync(join(folder, 'server.mjs'), program);
@@ -70,7 +70,6 @@ async function startApp(authority) {
     async stop() {
       run.kill();
       await run.end();
-      rmSync(folder, { recursive: true });
     },
   };
   try {

@@ -39,35 +39,29 @@
 #[cfg(not(feature = "acme"))]
 mod acme;
 mod backplanes;
-mod descriptions;
 mod embed;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 #[path = "../tests/fuzz/targets.rs"]
 pub mod fuzzing;
 mod http;
-mod media;
-#[doc(hidden)]
-pub mod node;
 #[cfg(not(feature = "redis"))]
 mod redis;
 mod runtime;
 mod server;
-#[doc(hidden)]
-pub mod session;
 
 pub use acme::AcmeError;
 pub use backplanes::{BadBackplane, check_backplane};
 pub use config::{ClientOptions, Config, Listen};
 pub use embed::{Builder, PeerBroker};
-#[cfg(feature = "media")]
-pub use media::BadMediaAddress;
-pub use media::{BoundRelay, BoundTurn};
-pub use node::{Client, Message};
 pub use peerbroker_core::address::{is_of_machine, is_public};
 pub use peerbroker_core::vocabulary;
 pub use peerbroker_keys::verifier::{BadAuth, check_auth};
 pub use peerbroker_media_api::TurnUrls;
+#[cfg(feature = "media")]
+pub use peerbroker_node::media::BadMediaAddress;
+pub use peerbroker_node::media::{BoundRelay, BoundTurn};
+pub use peerbroker_node::{Client, Message};
 #[cfg(feature = "redis")]
 use peerbroker_redis as redis;
 pub use peerbroker_system::lan::{interface_addresses, lan_address, lan_addresses, public_address};

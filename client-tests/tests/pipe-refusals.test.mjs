@@ -163,7 +163,7 @@ test('a page gives a socket up only after the time that a broker may wait for th
   await meet(`http://127.0.0.1:${silent.address().port}/`);
   while (dialled < 2) await turn();
 
-  // See PATIENCE in src/session/pipe_place.rs.
+  // See PATIENCE in crates/node/src/session/pipe_place.rs.
   t.mock.timers.tick(12_000);
   await turn();
   assert.equal(dialled, 2);

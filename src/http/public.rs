@@ -27,12 +27,12 @@ use actix_web::{HttpRequest, HttpResponse};
 
 use super::path::{self, decode};
 use crate::runtime::KEYS_UNREAD;
-use crate::session::{ClientSource, ConnectRequest};
 use handler::{bare, plain};
 use handshake::AcceptedHandshake;
 use peerbroker_config::Dialect;
 use peerbroker_core::vocabulary::{ApiKey, RealmKind, Refusal};
 use peerbroker_events::{Count, Event, Mistake, Refused};
+use peerbroker_node::session::{ClientSource, ConnectRequest};
 use peerbroker_protocols::nostr;
 use peerbroker_transport::actix_ws;
 use routes::Route;
@@ -263,4 +263,9 @@ async fn open_socket(
         }
         Err(error) => error.error_response(),
     }
+}
+
+#[cfg(test)]
+mod tests {
+    pub(super) mod echo;
 }

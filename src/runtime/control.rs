@@ -13,7 +13,6 @@ use parking_lot::Mutex;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::node::{NextKeys, Node};
 use bans::{MAX_BANS, OperatorBans};
 use peerbroker_config::{Ban, CrowdedRoom, KeySignup};
 use peerbroker_core::clock::{Instant, millis};
@@ -25,6 +24,7 @@ use peerbroker_keys::{
     SignupCount, TokenChange, TokenError, Webhook, check_name,
 };
 use peerbroker_limits::{GuessLimiter, LimitExceeded, SignupLimiter, address_text};
+use peerbroker_node::{NextKeys, Node};
 use peerbroker_system::threads::caught;
 use peerbroker_webhooks::{BadWebhook, check_webhook};
 

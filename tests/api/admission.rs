@@ -7,7 +7,7 @@ const INCOMPLETE: &str = "No id, token, or key supplied to websocket server";
 const WRONG_KEY: &str = "Invalid key provided";
 const FULL: &str = "Server has reached its concurrent user limit";
 
-/// `src/session/admission.rs` has all that may be wrong with a query.
+/// `crates/node/src/session/admission.rs` has all that may be wrong with a query.
 #[test]
 fn a_client_with_a_bad_query_hears_why_before_a_taken_id_is_looked_at() {
     on_own_with(

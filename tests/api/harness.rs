@@ -14,13 +14,13 @@ use std::time::Duration;
 
 use actix_web::rt::System;
 use actix_web::{App, HttpServer};
-use peerbroker::node::Node;
 use peerbroker::{BoundRelay, Builder, Config, Listen, PeerBroker, Server, TurnUrls};
 use peerbroker_config::ClusterConfig;
 use peerbroker_core::clock::Clock;
 use peerbroker_core::vocabulary::CloseReason;
 use peerbroker_events::{Connected, Disconnected, Event, Notice, Subscription};
 use peerbroker_keys::KeyStore;
+use peerbroker_node::Node;
 use peerbroker_router::Realm;
 use tokio::sync::oneshot;
 

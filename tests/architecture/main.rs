@@ -33,16 +33,10 @@ const PEERBROKER: &[&str] = &[
     "http",
     // The parts of a broker, put together, and everything that changes them while they run.
     "runtime",
-    // One connected client.
-    "session",
-    // The state that all sessions share.
-    "node",
-    // Descriptions of calls, and the places where a part is chosen or left out.
-    "descriptions",
+    // The places where a part is chosen or left out.
     "backplanes",
     "redis",
     "acme",
-    "media",
 ];
 
 /// Crates, and modules of `core`, that the library names by the last word of their paths.
@@ -304,7 +298,7 @@ fn each_word_that_protocols_share_is_said_by_somebody() {
     for (path, of, tables) in [
         // Only its table says an address, of a protocol that has it.
         ("crates/core/src/vocabulary/protocol.rs", "Address", &["src/", "crates/protocols/"][..]),
-        (PROTOCOL, "Ask", &[PROTOCOL, "src/node", "src/session"]),
+        (PROTOCOL, "Ask", &[PROTOCOL, "crates/node/"]),
         ("crates/events/src/event.rs", "Mistake", &["crates/events/", "src/runtime/mistakes"]),
     ] {
         let variants = unused::variants(code(path), of, tables);
@@ -349,15 +343,15 @@ fn each_rule_can_be_broken() {
         let source = source(path, text);
         [wrong_uses, borrowed_paths, misplaced, close_codes].map(|rule| rule(&source)).concat().len()
     };
-    assert_eq!(broken("src/node/tenant.rs", "use crate::session::Hooks;"), 1);
-    assert_eq!(broken("src/node/tenant.rs", "use crate::descriptions::Descriptions; // crate::session"), 0);
+    assert_eq!(broken("src/runtime/control.rs", "use crate::http::Routes;"), 1);
+    assert_eq!(broken("src/runtime/control.rs", "use crate::backplanes::join_cluster; // crate::http"), 0);
     assert_eq!(broken("src/odd.rs", ""), 1);
     assert_eq!(broken("crates/rooms/src/rooms/room.rs", "use crate::router::Realm;"), 0);
-    assert_eq!(broken("src/session/run.rs", "use crate::vocabulary::PeerId;"), 1);
-    assert_eq!(broken("src/session/run.rs", "use actix_web::App;"), 1);
+    assert_eq!(broken("src/runtime.rs", "use crate::vocabulary::PeerId;"), 1);
+    assert_eq!(broken("crates/node/src/session/run.rs", "use actix_web::App;"), 1);
     assert_eq!(broken("crates/keys/src/memory.rs", "fn f() -> rusqlite::Result<()>;"), 1);
     assert_eq!(broken("crates/keys/src/sqlite.rs", "fn f() -> rusqlite::Result<()>;"), 0);
     assert_eq!(broken("crates/relay/src/turn.rs", "std::thread::spawn(f);"), 1);
-    assert_eq!(broken("src/session.rs", "const GONE: u16 = 4_002; const SIZE: usize = 4096;"), 1);
-    assert_eq!(broken("src/session.rs", "log(\"4002\"); #[cfg(test)]\nmod tests { 4002 }"), 0);
+    assert_eq!(broken("crates/node/src/session.rs", "const GONE: u16 = 4_002; const SIZE: usize = 4096;"), 1);
+    assert_eq!(broken("crates/node/src/session.rs", "log(\"4002\"); #[cfg(test)]\nmod tests { 4002 }"), 0);
 }

@@ -37,15 +37,35 @@ const CRATES: &[Crate] = &[
     row("redis", &["core", "system", "config", "tls", "keys", "cluster"], 1619, 96),
     row("webhooks", &["core", "system", "events", "config", "tls", "keys"], 935, 318),
     row("relay", &["core", "system", "media-api"], 4590, 3610),
+    row(
+        "node",
+        &[
+            "core",
+            "media-api",
+            "events",
+            "config",
+            "limits",
+            "router",
+            "rooms",
+            "protocols",
+            "transport",
+            "tls",
+            "keys",
+            "cluster",
+            "webhooks",
+            "relay",
+        ],
+        3391, 2329,
+    ),
     row("doctor", &["core", "system"], 2067, 256),
 ];
 
 /// The program's own part, in lines of program and of tests.
-const SRC: Crate = row("src", &[], 18_578, 4701);
+const SRC: Crate = row("src", &[], 15_183, 2376);
 
 /// Everything else: folders, the ends of the names of their files, and their lines.
 const OTHERS: &[(&str, &[&str], usize)] = &[
-    ("tests", &["rs"], 56_477),
+    ("tests", &["rs"], 56_494),
     ("examples", &["rs", "js", "mjs", "py"], 170),
     ("static", &["js", "css", "html"], 10_308),
     ("npm", &["js", "mjs", "ts"], 3899),

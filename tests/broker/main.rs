@@ -14,7 +14,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use peerbroker::Config;
-use peerbroker::node::{Node, Tenant};
 use peerbroker_cluster::Membership;
 use peerbroker_config::{ClusterConfig, Limits};
 use peerbroker_core::clock::Clock;
@@ -22,6 +21,7 @@ use peerbroker_core::vocabulary::Frame;
 use peerbroker_core::vocabulary::{ApiKey, ConnectionKind, MessageKind, PeerId, Token};
 use peerbroker_events::Events;
 use peerbroker_keys::{Key, Settings};
+use peerbroker_node::{Node, Tenant};
 use peerbroker_router::{ConnectionInfo, IdLease, Outbox, Realm, RegisterRefusal, RegisterRequest, Routed};
 
 use socket::Socket;

@@ -1,6 +1,7 @@
 //! The targets of `fuzz/` and of the test of its corpus. Each target reads hostile input and panics if the code
 //! breaks an invariant.
 
+mod browsers;
 mod forwarding;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -12,13 +13,13 @@ use actix_http::{Method, RequestHead, Version};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use crate::descriptions::{browsers, without_addresses};
 use crate::http::public::{forwarded, handshake, routes};
 use crate::keys::{Origin, verifier};
-use crate::session::Credentials;
 use peerbroker_config::{Config, Dialect, Dialects, MountPath};
 use peerbroker_core::vocabulary::{CloseReason, Frame};
 use peerbroker_limits::Quota;
+use peerbroker_node::descriptions::without_addresses;
+use peerbroker_node::session::Credentials;
 use peerbroker_protocols::json::{LONGEST_NAME, members};
 use peerbroker_protocols::{calls, peerjs, room_codes, root};
 use peerbroker_router::Disconnect;

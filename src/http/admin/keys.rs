@@ -15,10 +15,10 @@ use super::object;
 use super::problem::Problem;
 use super::state::{AdminState, JsonResult, Page, Reply, Search, actor, blocking, cut_to_page};
 use super::target::OfKey;
-use crate::node::Tenant;
 use crate::runtime::Runtime;
 use peerbroker_core::vocabulary::ApiKey;
 use peerbroker_keys::{Change, Key, RANDOM_KEY_CHARS, Settings};
+use peerbroker_node::Tenant;
 
 /// A JSON object. serde would also read the types below from arrays.
 type Body = Json<Map<String, Value>>;

@@ -10,8 +10,8 @@ use utoipa::{IntoParams, ToSchema};
 use super::problem::Problem;
 use super::state::{AdminState, Reply};
 use super::target::OfKey;
-use crate::node::{Sent, is_of_connection};
 use peerbroker_core::vocabulary::PeerId;
+use peerbroker_node::{Sent, is_of_connection};
 
 /// The outcome of a message.
 #[derive(Serialize, ToSchema)]

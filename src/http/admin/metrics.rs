@@ -15,10 +15,10 @@ use peerbroker_media_api::{RelayTotals, TurnTotals};
 
 use super::problem::Problem;
 use super::state::{AdminState, Reply, blocking};
-use crate::node::Node;
 use crate::runtime::Runtime;
 use peerbroker_core::vocabulary::MessageKind;
 use peerbroker_events::{Buckets, Count, Counters, Events, Reported};
+use peerbroker_node::Node;
 use peerbroker_tls::Certificates;
 use peerbroker_webhooks::WebhookTotals;
 

@@ -9,8 +9,8 @@ use super::keys::tenant;
 use super::problem::Problem;
 use super::state::{AdminState, JsonResult, Page, Reply, Search, actor};
 use super::target::OfKey;
-use crate::node::PeerReport;
 use peerbroker_core::vocabulary::PeerId;
+use peerbroker_node::PeerReport;
 
 /// Clients that a search reads in one request, and per question. In a cluster each question costs every node some work.
 const MAX_SEARCHED: usize = 20_000;

@@ -12,11 +12,11 @@ use utoipa::{IntoParams, ToSchema};
 use super::problem::Problem;
 use super::recent::{FailedCall, LiveEvent};
 use super::state::{AdminState, JsonResult, Search, blocking};
-use crate::node::{Node, NodeCounts, NodeReport};
 use crate::runtime::{ConfigurationStats, KEYS_UNREAD, RecentMistake, Runtime};
 use peerbroker_core::clock::millis;
 use peerbroker_core::vocabulary::{CloseReason, MessageKind};
 use peerbroker_events::Count;
+use peerbroker_node::{Node, NodeCounts, NodeReport};
 use peerbroker_protocols::pipes::PipeReport;
 use peerbroker_webhooks::WebhookTotals;
 

@@ -5,9 +5,9 @@ use super::handler::Mounted;
 use super::not_found;
 use super::routes::Route;
 use crate::http::path;
-use crate::session::{ClientSource, ConnectRequest};
 use peerbroker_events::Mistake;
 use peerbroker_limits::ConnectionPermit;
+use peerbroker_node::session::{ClientSource, ConnectRequest};
 use peerbroker_protocols::client::Protocol as _;
 use peerbroker_protocols::{query, with_clients};
 

@@ -9,9 +9,9 @@ use super::handler::{Mounted, bare, plain, read_body};
 use super::legacy::{refuse, too_many_requests};
 use super::{endpoint, peerjs};
 use crate::http::path::decode;
-use crate::session::ClientSource;
 use peerbroker_core::vocabulary::Refusal;
 use peerbroker_events::{ConnectionReport, Count, Event, Reported};
+use peerbroker_node::session::ClientSource;
 
 /// Most bytes of a report.
 const MAX_BYTES: usize = 4096;

@@ -14,11 +14,11 @@ use super::handler::{Mounted, origin};
 use super::routes::{self, Route};
 use crate::http::path;
 use crate::runtime::Runtime;
-use crate::session::{self, ClientSource, ConnectRequest, Credentials};
 use peerbroker_config::{Config, Dialect, Dialects};
 use peerbroker_core::vocabulary::{ApiKey, HandshakeRefusal, PeerId, RealmKind, Refusal};
 use peerbroker_events::{Count, Event, Mistake, TurnedAway};
 use peerbroker_limits::{ConnectionPermit, LimitExceeded};
+use peerbroker_node::session::{self, ClientSource, ConnectRequest, Credentials};
 use peerbroker_protocols::client::Protocol as _;
 use peerbroker_protocols::peerjs::PeerJs;
 use peerbroker_protocols::pipes;
@@ -84,7 +84,7 @@ impl SocketEndpoint {
         match self {
             #[cfg(test)]
             SocketEndpoint::Of(RealmKind::PeerJs) if request.query.ends_with("&echo") => {
-                drop(rt::spawn(session::serve::<_, session::Echo>(socket, node, request)));
+                drop(rt::spawn(session::serve::<_, super::tests::echo::Echo>(socket, node, request)));
             }
             SocketEndpoint::Of(realm) => {
                 with_clients!(realm, C => drop(rt::spawn(session::serve::<_, C>(socket, node, request))));

@@ -22,11 +22,11 @@ use super::handler::Mounted;
 use super::routes::{self, Route};
 use super::{forwarded, not_found};
 use crate::http::path;
-use crate::session::ConnectRequest;
 use peerbroker_config::Dialects;
 use peerbroker_core::vocabulary::{HandshakeRefusal, RealmKind};
 use peerbroker_events::Count;
 use peerbroker_limits::LimitExceeded;
+use peerbroker_node::session::ConnectRequest;
 use peerbroker_transport::connection::ConnectionState;
 use peerbroker_transport::upgrade::{Upgradable, Upgrade};
 

@@ -15,9 +15,9 @@ use super::routes::Post;
 use super::{endpoint, handshake::status_of};
 use crate::http::path::decode;
 use crate::runtime::Runtime;
-use crate::session::{self, Credentials, Posted};
 use peerbroker_core::vocabulary::{HandshakeRefusal, Refusal};
 use peerbroker_limits::LimitExceeded;
+use peerbroker_node::session::{self, Credentials, Posted};
 use peerbroker_transport::connection::ConnectionState;
 use peerbroker_transport::stream::HANDOVER;
 

@@ -8,10 +8,10 @@ use super::handler::{Mounted, NO_STORE, NOSNIFF, plain, with};
 use super::html::Values;
 use super::routes::{self, Route};
 use super::{documents, endpoint, forwarded, html};
-use crate::session::{ClientSource, Credentials};
 use peerbroker_config::{ClientOptions, Dialect};
 use peerbroker_core::vocabulary::{Address, printable};
 use peerbroker_events::Mistake;
+use peerbroker_node::session::{ClientSource, Credentials};
 use peerbroker_protocols::{mistakes, peerjs};
 
 /// Most characters of the requested path that are shown.

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use super::ControlError;
-use crate::node::Node;
 use peerbroker_config::Ban;
 use peerbroker_events::{Actor, Event};
 use peerbroker_keys::{KeyError, KeyStore, unix_time};
+use peerbroker_node::Node;
 
 /// Most bans that operators can set.
 pub(super) const MAX_BANS: usize = 10_000;

@@ -1,7 +1,7 @@
 //! Messages of the app's server to clients of any node.
 
-use peerbroker::node::{Node, Sent};
 use peerbroker_core::vocabulary::{ApiKey, PeerId, RealmKind};
+use peerbroker_node::{Node, Sent};
 
 use super::{Nodes, membership};
 use crate::harness::wait_until;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use peerbroker::node::Tenant;
+use peerbroker_node::Tenant;
 use peerbroker_protocols::room_codes::RoomCodes;
 use peerbroker_router::Realm;
 pub use testkit::guests::*;

@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use peerbroker::node::Tenant;
 use peerbroker::{Config, Listen};
 use peerbroker_core::vocabulary::ApiKey;
 use peerbroker_keys::memory::MemoryKeys;
 use peerbroker_keys::{Change, Key, KeyStore, Settings};
+use peerbroker_node::Tenant;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::{RawClient, TestServer, Transport, token_of};

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use peerbroker::Config;
-use peerbroker::node::Node;
 use peerbroker_config::Limits;
 use peerbroker_core::clock::Clock;
 use peerbroker_core::vocabulary::{ApiKey, CloseReason, RoomName};
 use peerbroker_events::Events;
+use peerbroker_node::Node;
 use peerbroker_protocols::matchbox::Groups;
 use peerbroker_protocols::root::Guests;
 use peerbroker_router::{IdLease, Outgoing, RegisterRefusal, Routed};

@@ -17,14 +17,14 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use peerbroker::node::Node;
-use peerbroker::session::Turn;
 use peerbroker_cluster::{Membership, OpenRequest};
 use peerbroker_config::{ClusterConfig, Config, Degraded};
 use peerbroker_core::clock::Clock;
 use peerbroker_core::vocabulary::{ApiKey, CloseReason, ConnectionKind, Dialect, PeerId, Refusal, Token};
 use peerbroker_events::Events;
 use peerbroker_keys::{Key, Settings};
+use peerbroker_node::Node;
+use peerbroker_node::session::Turn;
 use peerbroker_protocols::client::Protocol as _;
 use peerbroker_protocols::matchbox::Matchbox;
 use peerbroker_protocols::peerjs::PeerJs;

@@ -3,9 +3,9 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use peerbroker::node::Node;
 use peerbroker_core::vocabulary::{CloseReason, DropReason};
 use peerbroker_events::Outcome;
+use peerbroker_node::Node;
 use tokio::task::{JoinHandle, spawn_local};
 use tokio::time::sleep;
 

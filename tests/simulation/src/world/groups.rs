@@ -5,9 +5,9 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use peerbroker::node::Node;
 use peerbroker_config::Degraded;
 use peerbroker_core::vocabulary::{RealmKind, RoomName};
+use peerbroker_node::Node;
 use peerbroker_protocols::matchbox::Matchbox;
 use peerbroker_rooms::Rooms;
 

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use peerbroker::node::Node;
 use peerbroker_core::vocabulary::{PeerId, RealmKind, RoomName, Token};
+use peerbroker_node::Node;
 use peerbroker_rooms::{MAX_DATA_BYTES, Parting};
 use peerbroker_router::{Departure, PeerHandle};
 

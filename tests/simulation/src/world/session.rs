@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::task::{Context as Task, Poll, Waker};
 
-use peerbroker::node::{Awaited, Node};
-use peerbroker::session::Turn;
+use peerbroker_node::session::Turn;
+use peerbroker_node::{Awaited, Node};
 use peerbroker_protocols::client::{Context, Protocol};
 use peerbroker_protocols::key_state::KeyState;
 use peerbroker_router::{Disconnect, IdLease, PeerHandle};

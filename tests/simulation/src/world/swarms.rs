@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use peerbroker::node::Node;
+use peerbroker_node::Node;
 use peerbroker_protocols::root::Guest;
 use peerbroker_protocols::tracker::Counts;
 use serde_json::Value;

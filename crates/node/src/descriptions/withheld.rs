@@ -12,7 +12,7 @@ const MAX_DEPTH: u8 = 3;
 /// The text of JSON without candidates, wherever they are: lines of descriptions are left out, and a candidate by itself
 /// becomes empty. The rest is unchanged. A string that cannot be decoded becomes empty too, because browsers might read a
 /// candidate in it.
-pub(crate) fn without_addresses(text: &str) -> String {
+pub fn without_addresses(text: &str) -> String {
     at_depth(0, text)
 }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::admission::{Admitted, ClientSource, Rejection};
 use super::farewell::refuse;
 use super::open::OpenSession;
-use crate::node::Node;
+use crate::Node;
 use peerbroker_cluster::{ClaimedName, OpenRequest};
 use peerbroker_core::clock::Instant;
 use peerbroker_core::vocabulary::{Frame, Limit, Refusal};

@@ -44,7 +44,7 @@ impl Tenant {
     }
 
     /// The same, to keep for longer.
-    pub(crate) fn policy_full(&self) -> Arc<Policy> {
+    pub fn policy_full(&self) -> Arc<Policy> {
         self.policy.load_full()
     }
 
@@ -55,7 +55,7 @@ impl Tenant {
     }
 
     /// Notes that a client uses the key.
-    pub(crate) fn record_use(&self) {
+    pub fn record_use(&self) {
         let now = unix_time();
         if now.saturating_sub(self.used.load(Ordering::Relaxed)) >= USED_PRECISION {
             self.used.store(now, Ordering::Relaxed);

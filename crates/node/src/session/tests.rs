@@ -1,7 +1,6 @@
 //! The session from its handshake on, over a mock socket and with a clock that tests move.
 
 mod admission;
-pub(crate) mod echo;
 mod ending;
 mod going_away;
 mod messages;
@@ -16,7 +15,7 @@ use tokio::runtime;
 use tokio::task::{JoinHandle, LocalSet, spawn_local};
 
 use super::{ClientSource, ConnectRequest, serve};
-use crate::node::Node;
+use crate::Node;
 use mock::{Input, MockClient, MockSocket, Output, direct_mock, idle, mock};
 use peerbroker_config::Config;
 use peerbroker_core::address::Locality;

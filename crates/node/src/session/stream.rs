@@ -10,8 +10,8 @@ use tokio::select;
 use super::admission::{Admitted, ClientSource, ConnectRequest, Credentials, Rejection, admit};
 use super::effects::Turn;
 use super::run::run;
+use crate::Node;
 use crate::descriptions::without_addresses;
-use crate::node::Node;
 use peerbroker_cluster::Posted;
 use peerbroker_core::vocabulary::{AddressPrefix, CloseReason, Limit, RealmKind, Refusal};
 use peerbroker_events::Count;
@@ -39,7 +39,7 @@ const CLIENT_TIMEOUT: Duration = Duration::from_secs(5);
 const MAX_WAITING_FOR_HOOKS: usize = 64;
 
 /// Opens a stream and returns its session. `renewed` means that it continues an earlier stream.
-pub(crate) async fn open_stream(
+pub async fn open_stream(
     node: &Arc<Node>,
     credentials: Credentials,
     ConnectRequest { source, permit, .. }: ConnectRequest,
@@ -84,17 +84,13 @@ async fn serve(
 }
 
 /// A client that may post a message.
-pub(crate) struct Sender {
+pub struct Sender {
     admitted: Admitted,
     _posting: PostPermit,
 }
 
 /// Waits up to `CLIENT_TIMEOUT` until the client is registered. An error is the outcome of a POST that is not read.
-pub(crate) async fn sender(
-    node: &Node,
-    credentials: Credentials,
-    source: &ClientSource,
-) -> Result<Sender, Posted> {
+pub async fn sender(node: &Node, credentials: Credentials, source: &ClientSource) -> Result<Sender, Posted> {
     let admitted = admit(node, credentials, source).await;
     let admitted = admitted.map_err(|refusal| match refusal {
         Refusal::Unavailable => Posted::Unknown,
@@ -127,7 +123,7 @@ pub(crate) async fn sender(
 }
 
 /// Charges a text that is kept to the quota of unfinished messages. `address` is that of the client, unless another node got the text.
-pub(crate) fn hold(node: &Node, address: Option<IpAddr>, bytes: usize) -> Result<QuotaShare, Posted> {
+pub fn hold(node: &Node, address: Option<IpAddr>, bytes: usize) -> Result<QuotaShare, Posted> {
     let mut share = node.unfinished.share(AddressPrefix::of_remote(address));
     match share.set(bytes) {
         Ok(()) => Ok(share),
@@ -163,7 +159,7 @@ async fn until_elsewhere(node: &Node, admitted: &Admitted) {
 impl Sender {
     /// Handles the posted message. Looks the client up again: it may have reconnected, or lost its id, while the body
     /// arrived.
-    pub(crate) async fn post(&self, node: &Node, text: &str) -> Posted {
+    pub async fn post(&self, node: &Node, text: &str) -> Posted {
         select! {
             biased;
             posted = self.post_somewhere(node, text) => posted,
@@ -191,7 +187,7 @@ impl Sender {
 }
 
 /// Handles texts that clients of this node post on other nodes.
-pub(crate) fn take_posts_of_others(node: &Arc<Node>) {
+pub fn take_posts_of_others(node: &Arc<Node>) {
     let Some(membership) = node.membership() else { return };
     // Weak, because the membership is a part of the sessions.
     let node = Arc::downgrade(node);

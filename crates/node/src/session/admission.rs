@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::node::{Node, Tenant};
+use crate::{Node, Tenant};
 use peerbroker_cluster::Whereabouts;
 use peerbroker_core::address::{Locality, Network};
 use peerbroker_core::vocabulary::{
@@ -22,70 +22,76 @@ use peerbroker_router::{ConnectionInfo, Realm};
 
 /// The parameters in the query of a PeerJS client.
 #[derive(Debug)]
-pub(crate) struct Credentials {
-    pub(crate) key: ApiKey,
-    pub(crate) id: PeerId,
-    pub(crate) token: Token,
-    pub(crate) version: Option<ClientVersion>,
+pub struct Credentials {
+    /// The key.
+    pub key: ApiKey,
+    /// The id that it asks for.
+    pub id: PeerId,
+    /// The proof that the id is its own.
+    pub token: Token,
+    /// The version of its library, if it tells it.
+    pub version: Option<ClientVersion>,
 }
 
 /// The origin, address and scheme of a client.
 #[derive(Clone, Debug)]
-pub(crate) struct ClientSource {
+pub struct ClientSource {
     /// The origin of its page, if it named one.
-    pub(crate) origin: Option<String>,
-    pub(crate) address: Option<IpAddr>,
+    pub origin: Option<String>,
+    /// The address. `None` for that of a Unix socket without a proxy.
+    pub address: Option<IpAddr>,
     /// Its network, as far as the address tells.
-    pub(crate) locality: Locality,
+    pub locality: Locality,
     /// True if it is `peerbroker doctor`.
-    pub(crate) is_doctor: bool,
+    pub is_doctor: bool,
 }
 
 /// A client that asks to be served.
-pub(crate) struct ConnectRequest {
+pub struct ConnectRequest {
     /// The query of its URL.
-    pub(crate) query: String,
-    pub(crate) source: ClientSource,
+    pub query: String,
+    /// Where it comes from.
+    pub source: ClientSource,
     /// Counts it among the connections of its address.
-    pub(crate) permit: Option<ConnectionPermit>,
+    pub permit: Option<ConnectionPermit>,
 }
 
 /// The id, realm and token of an admitted client, and the state of its key, which may be removed before it has gone.
-pub(crate) struct Admitted {
-    pub(crate) key: Arc<KeyState>,
-    pub(crate) realm: Arc<Realm>,
-    pub(crate) id: PeerId,
-    pub(crate) token: Token,
+pub(super) struct Admitted {
+    pub key: Arc<KeyState>,
+    pub realm: Arc<Realm>,
+    pub id: PeerId,
+    pub token: Token,
     /// True if its peers hear LEAVE when its page goes away.
-    pub(crate) leaves_on_close: bool,
-    pub(crate) info: ConnectionInfo,
+    pub leaves_on_close: bool,
+    pub info: ConnectionInfo,
     /// True if the client starts again, even if it has a stream on another node.
-    pub(crate) begins_anew: bool,
+    pub begins_anew: bool,
 }
 
 /// A client that gets no id, and its request.
 #[derive(Debug)]
-pub(crate) struct Rejection {
-    pub(crate) reason: Refusal,
-    pub(crate) key: Option<ApiKey>,
-    pub(crate) id: Option<PeerId>,
-    pub(crate) realm: RealmKind,
+pub(super) struct Rejection {
+    pub reason: Refusal,
+    pub key: Option<ApiKey>,
+    pub id: Option<PeerId>,
+    pub realm: RealmKind,
 }
 
 impl Credentials {
     /// Reads a query string. Ignores unknown names.
-    pub(crate) fn parse(query: &str) -> Result<Self, Refusal> {
+    pub fn parse(query: &str) -> Result<Self, Refusal> {
         let [key, id, token, version] = values(query, ["key", "id", "token", "version"]);
         Ok(Credentials { version: ClientVersion::parse(&version), ..Credentials::check(&key, &id, &token)? })
     }
 
     /// True if a query has an id and a token, valid or not. At the root only PeerJS sends both.
-    pub(crate) fn are_in(query: &str) -> bool {
+    pub fn are_in(query: &str) -> bool {
         values(query, ["id", "token"]).iter().all(|value| !value.is_empty())
     }
 
     /// Checks the lengths and characters of the values.
-    pub(crate) fn check(key: &str, id: &str, token: &str) -> Result<Self, Refusal> {
+    pub fn check(key: &str, id: &str, token: &str) -> Result<Self, Refusal> {
         if key.is_empty() || id.is_empty() || token.is_empty() {
             return Err(Refusal::Incomplete);
         }
@@ -100,7 +106,7 @@ impl Credentials {
 
 impl ClientSource {
     /// Tells the operator of a mistake of the client, unless that is the doctor.
-    pub(crate) fn record_mistake(&self, node: &Node, mistake: impl FnOnce() -> Mistake) {
+    pub fn record_mistake(&self, node: &Node, mistake: impl FnOnce() -> Mistake) {
         if self.is_doctor {
             return;
         }
@@ -112,7 +118,7 @@ impl ClientSource {
     }
 
     /// The network of the client. `None` if it is unknown.
-    pub(crate) fn network(&self) -> Option<Network> {
+    pub fn network(&self) -> Option<Network> {
         Network::of(self.address, self.locality)
     }
 

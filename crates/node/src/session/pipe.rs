@@ -11,7 +11,7 @@ use super::farewell::{close, farewell, refused_end};
 use super::open::OpenSession;
 use super::pipe_place::{Place, find};
 use super::run::{READS_PER_TURN, wait};
-use crate::node::Node;
+use crate::Node;
 use peerbroker_core::clock::Instant;
 use peerbroker_core::vocabulary::{CloseReason, ConnId, Fragment, Frame, RealmKind};
 use peerbroker_events::Count;
@@ -21,7 +21,7 @@ use peerbroker_router::Disconnect;
 use peerbroker_transport::{self as transport, Socket, SocketEvent};
 
 /// Serves one end of a pipe until it is gone.
-pub(crate) fn serve_end<S: Socket + 'static>(
+pub fn serve_end<S: Socket + 'static>(
     socket: S,
     node: &Arc<Node>,
     ConnectRequest { query, source, permit }: ConnectRequest,

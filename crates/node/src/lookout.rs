@@ -17,7 +17,7 @@ const LONGEST: Duration = Duration::from_secs(1);
 
 /// The looks of one thread at the store.
 #[derive(Default)]
-pub(crate) struct Lookout {
+pub struct Lookout {
     state: Mutex<State>,
     wanted: Condvar,
     /// The number of the last look that has ended, and true if the store could be read.
@@ -46,7 +46,7 @@ impl Lookout {
     }
 
     /// Waits for an interval, or until a client wants a look. Then one begins.
-    pub(crate) fn wait(&self, interval: Duration) {
+    pub fn wait(&self, interval: Duration) {
         thread::sleep(PAUSE);
         let mut state = self.state.lock();
         let rest = interval.saturating_sub(PAUSE);
@@ -56,7 +56,7 @@ impl Lookout {
     }
 
     /// The look has ended. If the store `was_read`, what it has is active.
-    pub(crate) fn end(&self, was_read: bool) {
+    pub fn end(&self, was_read: bool) {
         self.ended.send_replace((self.state.lock().begun, was_read));
     }
 }

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use crate::descriptions::{self, ANYBODY, Signal};
-use crate::node::{Client as Sender, Message as Seen, Node};
+use crate::{Client as Sender, Message as Seen, Node};
 use peerbroker_core::vocabulary::{Limit, PeerId, RealmKind};
 use peerbroker_protocols::client::{
     AppRequest, Ask, Context, Description, Effect, Effects, Lost, Message, Protocol, Publication,

@@ -103,7 +103,7 @@ impl Node {
     }
 
     /// True if another node has a peer.
-    pub(crate) async fn is_elsewhere(&self, peer: &PeerAddress) -> bool {
+    pub async fn is_elsewhere(&self, peer: &PeerAddress) -> bool {
         match &self.membership {
             Some(membership) => matches!(membership.find_peer(peer).await, Whereabouts::At(_)),
             None => false,
@@ -402,7 +402,7 @@ impl NodeCounts {
 }
 
 /// True if PeerJS would take a payload for a part of one of its connections, and keep it.
-pub(crate) fn is_of_connection(payload: &str) -> bool {
+pub fn is_of_connection(payload: &str) -> bool {
     peerjs::connection(payload).is_some()
 }
 

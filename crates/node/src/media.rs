@@ -11,4 +11,4 @@ use peerbroker_relay as plane;
 #[cfg(feature = "media")]
 pub use plane::BadMediaAddress;
 pub use plane::{BoundRelay, BoundTurn};
-pub(crate) use plane::{Relay, Turn};
+pub use plane::{Relay, Turn};

@@ -1,9 +1,9 @@
 //! Messages about calls, on their way through this node: the relay adds its candidates, and the addresses of clients are
 //! withheld if their key wants it.
 
-#[cfg(any(test, fuzzing))]
-#[path = "../tests/fuzz/browsers.rs"]
-pub(crate) mod browsers;
+#[cfg(test)]
+#[path = "../../../tests/fuzz/browsers.rs"]
+mod browsers;
 mod description;
 mod withheld;
 
@@ -22,22 +22,23 @@ use peerbroker_protocols::signal::SignalKind;
 use peerbroker_protocols::{peerjs, topics, with_clients};
 use peerbroker_rooms::{MessageNews, Rooms};
 use peerbroker_router::PeerHandle;
-pub(crate) use withheld::without_addresses;
+pub use withheld::without_addresses;
 
 /// The recipient of an offer to whoever has the name that is its connection.
-pub(crate) const ANYBODY: &str = "";
+pub const ANYBODY: &str = "";
 
 /// A message by which two clients connect.
-pub(crate) struct Signal<'a> {
-    pub(crate) kind: SignalKind,
+pub struct Signal<'a> {
+    /// What it is.
+    pub kind: SignalKind,
     /// The recipient of an offer. Those that may be meant by an answer: it is for the one whose offer it answers.
-    pub(crate) to: &'a [&'a str],
+    pub to: &'a [&'a str],
     /// Distinguishes several calls between the same two clients, or is the name of the one that may answer.
-    pub(crate) connection: Option<Cow<'a, str>>,
+    pub connection: Option<Cow<'a, str>>,
 }
 
 /// The pipe that a description offers for data that WebRTC cannot carry. `text` has the description in JSON.
-pub(crate) fn pipe_in(text: &str) -> Option<PipeId> {
+pub fn pipe_in(text: &str) -> Option<PipeId> {
     const LINE: &str = "a=pipe:1 ";
     let at = memmem::find(text.as_bytes(), LINE.as_bytes())?;
     let id = text.get(at + LINE.len()..)?.split(' ').next()?;
@@ -46,7 +47,7 @@ pub(crate) fn pipe_in(text: &str) -> Option<PipeId> {
 
 /// The text of a signal as its recipient may have it: an offer or answer is registered with the relay, which adds its candidates. `None` if
 /// nothing is left of it.
-pub(crate) fn prepare_for_relay<'a>(
+pub fn prepare_for_relay<'a>(
     relay: &Relay,
     from: &PeerHandle,
     mode: RelayMode,
@@ -86,7 +87,7 @@ fn with_relay(relay: &Relay, text: &str, takes: impl FnOnce(IceCredentials<'_>) 
 
 /// As for the offer, for an answer from another node, which has removed the addresses. The offer was made here, so this
 /// node relays.
-pub(crate) fn relayed_answer(
+pub fn relayed_answer(
     relay: &Relay,
     from: &PeerId,
     to: &PeerAddress,
@@ -109,7 +110,7 @@ pub(crate) fn relayed_answer(
 }
 
 /// The same for an answer that a client of another node publishes to a topic.
-pub(crate) fn relayed_publication(
+pub fn relayed_publication(
     relay: &Relay,
     rooms: &Rooms,
     mode: RelayMode,
@@ -141,12 +142,12 @@ pub(crate) fn relayed_publication(
 }
 
 /// The message that tells a client that its calls with another one have ended.
-pub(crate) fn end(other: &str, whom: &str) -> Frame {
+pub fn end(other: &str, whom: &str) -> Frame {
     peerjs::forward(peerjs::Kind::Leave, other, whom, None)
 }
 
 /// The messages that tell a client the new candidates of the relay.
-pub(crate) fn candidates(relay: &Relay, nudge: &CandidateNudge) -> impl Iterator<Item = Frame> {
+pub fn candidates(relay: &Relay, nudge: &CandidateNudge) -> impl Iterator<Item = Frame> {
     relay.candidates(nudge.times).into_iter().map(|candidate| {
         let payload = peerjs::candidate(&candidate, &nudge.connection);
         peerjs::forward(peerjs::Kind::Candidate, &nudge.other, &nudge.whom, Some(&payload))

@@ -11,7 +11,7 @@ use tokio::time::{sleep, timeout};
 
 use super::admission::{ConnectRequest, Rejection};
 use super::open::OpenSession;
-use crate::node::Node;
+use crate::Node;
 use peerbroker_core::vocabulary::{CloseReason, Frame, PIPE_REFUSED, RealmKind, Refusal};
 use peerbroker_protocols::peerjs;
 use peerbroker_router::Disconnect;
@@ -26,7 +26,7 @@ const REST: Duration = Duration::from_millis(50);
 
 /// Tells a client that is not served at its address why, and closes its connection. Without an answer on its WebSocket it would
 /// only report a lost server.
-pub(crate) fn turn_away<S: Socket>(
+pub fn turn_away<S: Socket>(
     mut socket: S,
     node: &Arc<Node>,
     ConnectRequest { query, source, permit }: ConnectRequest,

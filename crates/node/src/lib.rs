@@ -1,10 +1,29 @@
 //! [`Node`]: the state that all sessions of a process share.
 
+#![forbid(unsafe_code)]
+#![warn(missing_docs, unreachable_pub)]
+// No input of a client may cause a panic.
+#![cfg_attr(
+    not(test),
+    warn(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::indexing_slicing,
+        clippy::string_slice,
+        clippy::todo,
+        clippy::unreachable
+    )
+)]
+
 mod app;
 mod asks;
+pub mod descriptions;
 mod everywhere;
 mod listings;
 mod lookout;
+pub mod media;
+pub mod session;
 mod tenant;
 
 use std::cmp::Reverse;
@@ -16,7 +35,6 @@ use std::sync::{Arc, OnceLock};
 use dashmap::{DashMap, Entry};
 use peerbroker_media_api::{CandidateNudge, EndedCalls};
 
-use crate::descriptions;
 use crate::media::{Relay, Turn};
 use app::AppMessages;
 use listings::Listings;
@@ -42,7 +60,7 @@ use peerbroker_router::{Backlog, ExpireNotice, Flush, PeerHandle, Realm, RemoteP
 use peerbroker_webhooks::AskApp;
 
 pub use asks::Awaited;
-pub(crate) use everywhere::is_of_connection;
+pub use everywhere::is_of_connection;
 pub use everywhere::{NodeCounts, NodeReport, PeerReport, ReportedConnection, Sent};
 pub use tenant::Tenant;
 
@@ -58,7 +76,7 @@ pub struct Node {
     listings: Listings,
     relay: OnceLock<Relay>,
     /// A ban ends its allocations.
-    pub(crate) turn: OnceLock<Turn>,
+    pub turn: OnceLock<Turn>,
     on_message: Vec<OnMessage>,
     on_text: Vec<OnText>,
     app: OnceLock<AppMessages>,
@@ -66,16 +84,16 @@ pub struct Node {
     /// True until the keys of the store were read once.
     awaits_keys: AtomicBool,
     /// The addresses whose clients are refused.
-    pub(crate) bans: Bans,
+    pub bans: Bans,
     /// Bytes of unfinished messages of all connections.
-    pub(crate) unfinished: Arc<Quota>,
+    pub unfinished: Arc<Quota>,
     /// WebSockets and streams that are served, including those that are closing.
-    pub(crate) sessions: AtomicUsize,
+    pub sessions: AtomicUsize,
 }
 
 /// The keys that clients may use next. Those whose settings are active already have their text only: a server may have very many.
 #[derive(Default)]
-pub(crate) struct NextKeys {
+pub struct NextKeys {
     enabled: HashSet<ApiKey>,
     changed: Vec<Arc<Policy>>,
 }
@@ -102,10 +120,10 @@ pub struct Message<'a> {
 
 /// Called by the sender's own session with no lock held. Waiting in it delays the other sessions of that worker; in a cluster,
 /// for a message that a client has posted on another node, the other messages that were posted there.
-pub(crate) type OnMessage = Box<dyn Fn(Client<'_>, Message<'_>) + Send + Sync>;
+pub type OnMessage = Box<dyn Fn(Client<'_>, Message<'_>) + Send + Sync>;
 
 /// Called as [`OnMessage`], for every text on a connection of a PeerJS client.
-pub(crate) type OnText = Box<dyn Fn(Client<'_>, ConnId, &str) + Send + Sync>;
+pub type OnText = Box<dyn Fn(Client<'_>, ConnId, &str) + Send + Sync>;
 
 impl Node {
     /// No key yet. With a membership it is a node of a cluster, and somebody has to [run](Membership::run) that.
@@ -157,33 +175,33 @@ impl Node {
     }
 
     /// Calls these hooks for each message from a peer to another, and for each text of a PeerJS client.
-    pub(crate) fn with_hooks(self, on_message: Vec<OnMessage>, on_text: Vec<OnText>) -> Self {
+    pub fn with_hooks(self, on_message: Vec<OnMessage>, on_text: Vec<OnText>) -> Self {
         Node { on_message, on_text, ..self }
     }
 
     /// True if a message of a client may wait for the app.
-    pub(crate) fn has_hooks(&self) -> bool {
+    pub fn has_hooks(&self) -> bool {
         !self.on_message.is_empty() || !self.on_text.is_empty()
     }
 
     /// Passes a message to the hooks before it is delivered.
-    pub(crate) fn record_message(&self, client: Client<'_>, message: Message<'_>) {
+    pub fn record_message(&self, client: Client<'_>, message: Message<'_>) {
         self.on_message.iter().for_each(|hook| hook(client, message));
     }
 
     /// Passes a text of a PeerJS client to the hooks before it is read.
-    pub(crate) fn record_text(&self, peer: &PeerHandle, text: &str) {
+    pub fn record_text(&self, peer: &PeerHandle, text: &str) {
         let client = Client { key: peer.key(), id: peer.id() };
         self.on_text.iter().for_each(|hook| hook(client, peer.connection(), text));
     }
 
     /// Hands messages of clients to the app over to this server of it; ignored if there is one.
-    pub(crate) fn serve_app(&self, ask: AskApp) {
+    pub fn serve_app(&self, ask: AskApp) {
         let _ = self.app.set(AppMessages::new(ask, self.clock().clone(), self.events().clone()));
     }
 
     /// Hands a message of a client over to the app's server. Its payload and its id are JSON text.
-    pub(crate) fn send_to_app(
+    pub fn send_to_app(
         &self,
         peer: &PeerHandle,
         payload: Option<&str>,
@@ -193,23 +211,23 @@ impl Node {
     }
 
     /// Starts to use a relay for calls that cannot go directly; ignored if there is one.
-    pub(crate) fn begin_relaying(&self, relay: Relay) {
+    pub fn begin_relaying(&self, relay: Relay) {
         let _ = self.relay.set(relay);
     }
 
     /// The relay, if there is one.
-    pub(crate) fn relay(&self) -> Option<&Relay> {
+    pub fn relay(&self) -> Option<&Relay> {
         self.relay.get()
     }
 
     /// The ways in which the calls of a key are relayed. `None` if none is.
-    pub(crate) fn relay_mode(&self, key: &str) -> Option<RelayMode> {
+    pub fn relay_mode(&self, key: &str) -> Option<RelayMode> {
         let mode = self.tenant(key)?.policy().settings().relay;
         (mode != RelayMode::Off).then_some(mode)
     }
 
     /// Sends a client of this or another node the new candidates of the relay.
-    pub(crate) fn nudge(&self, nudge: &CandidateNudge) {
+    pub fn nudge(&self, nudge: &CandidateNudge) {
         let realm = self.realm(nudge.key.as_str(), RealmKind::PeerJs);
         let (Some(relay), Some(realm), Ok(from)) = (self.relay(), realm, PeerId::parse(&nudge.other)) else {
             return;
@@ -220,7 +238,7 @@ impl Node {
     }
 
     /// Tells two clients that their calls have ended. False if one of them is not here.
-    pub(crate) fn send_end_of_calls(&self, EndedCalls { key, clients: [one, other] }: &EndedCalls) -> bool {
+    pub fn send_end_of_calls(&self, EndedCalls { key, clients: [one, other] }: &EndedCalls) -> bool {
         let Some(realm) = self.realm(key.as_str(), RealmKind::PeerJs) else { return false };
         let told = [(one, other), (other, one)].map(|(from, whom)| {
             PeerId::parse(from).is_ok_and(|id| send_at_once(&realm, &id, whom, descriptions::end(from, whom)))
@@ -270,7 +288,7 @@ impl Node {
     }
 
     /// Adds a key to those that [`replace_keys`](Self::replace_keys) gets. Reads files, so do not call it on a worker's thread.
-    pub(crate) fn prepare_key(&self, next: &mut NextKeys, key: Key) {
+    pub fn prepare_key(&self, next: &mut NextKeys, key: Key) {
         if !key.settings.enabled {
             return;
         }
@@ -286,7 +304,7 @@ impl Node {
     }
 
     /// Lets clients use exactly these keys. Clients of other keys are dismissed.
-    pub(crate) fn replace_keys(&self, NextKeys { enabled, changed }: NextKeys) {
+    pub fn replace_keys(&self, NextKeys { enabled, changed }: NextKeys) {
         let known: Vec<ApiKey> = self.tenants.iter().map(|tenant| tenant.key().clone()).collect();
         for gone in known.iter().filter(|key| !enabled.contains(*key)) {
             self.remove_key(gone.as_str());
@@ -298,17 +316,17 @@ impl Node {
     }
 
     /// Clients of unknown keys are told to come back, until [`replace_keys`](Self::replace_keys).
-    pub(crate) fn await_keys(&self) {
+    pub fn await_keys(&self) {
         self.awaits_keys.store(true, Ordering::Relaxed);
     }
 
     /// True if the keys of the store could not be read yet.
-    pub(crate) fn awaits_keys(&self) -> bool {
+    pub fn awaits_keys(&self) -> bool {
         self.awaits_keys.load(Ordering::Relaxed)
     }
 
     /// Replaces all bans. Closes the connections of clients that are banned now, and ends their relayed calls and allocations.
-    pub(crate) fn set_bans(&self, bans: Vec<Ban>) {
+    pub fn set_bans(&self, bans: Vec<Ban>) {
         self.bans.replace(bans);
         if self.bans.is_empty() {
             return;
@@ -336,7 +354,7 @@ impl Node {
     }
 
     /// Tries keys again that nobody can use, because a relay has started.
-    pub(crate) fn try_unusable_keys(&self) {
+    pub fn try_unusable_keys(&self) {
         let policies = self.tenants.iter().map(|tenant| tenant.policy_full());
         let unusable: Vec<_> = policies.filter(|policy| !policy.is_usable()).collect();
         for policy in unusable {
@@ -353,12 +371,12 @@ impl Node {
     }
 
     /// The keys that were used since the last call, each with the time in seconds since 1970.
-    pub(crate) fn take_used_keys(&self) -> Vec<(ApiKey, u64)> {
+    pub fn take_used_keys(&self) -> Vec<(ApiKey, u64)> {
         self.tenants.iter().filter_map(|tenant| Some((tenant.key().clone(), tenant.take_used()?))).collect()
     }
 
     /// Adds the last use to a stored key, if the store does not have it yet.
-    pub(crate) fn complete_key(&self, key: &mut Key) {
+    pub fn complete_key(&self, key: &mut Key) {
         if let Some(tenant) = self.tenant(key.key.as_str()) {
             tenant.complete(key);
         }
@@ -371,11 +389,7 @@ impl Node {
 
     /// The tenant of a key that a client names. If there is none, the store is looked at again first: if that fails, nobody knows
     /// whether there is such a key.
-    pub(crate) async fn tenant_of_client(
-        &self,
-        key: &str,
-        address: Option<IpAddr>,
-    ) -> Result<Arc<Tenant>, Refusal> {
+    pub async fn tenant_of_client(&self, key: &str, address: Option<IpAddr>) -> Result<Arc<Tenant>, Refusal> {
         if self.bans.has(address, Some(key)) {
             return Err(Refusal::Banned);
         }
@@ -392,7 +406,7 @@ impl Node {
     }
 
     /// Lets clients with unknown keys wait for looks at the store, which the caller makes from now on.
-    pub(crate) fn look_out(&self) -> Arc<Lookout> {
+    pub fn look_out(&self) -> Arc<Lookout> {
         Arc::clone(self.lookout.get_or_init(Arc::default))
     }
 
@@ -422,7 +436,7 @@ impl Node {
     }
 
     /// The waiting messages in memory, of all keys.
-    pub(crate) fn backlog(&self) -> Backlog {
+    pub fn backlog(&self) -> Backlog {
         self.realms().iter().map(|realm| realm.backlog()).fold(Backlog::default(), Backlog::plus)
     }
 
@@ -432,12 +446,12 @@ impl Node {
     }
 
     /// True if any key takes call reports.
-    pub(crate) fn takes_reports(&self) -> bool {
+    pub fn takes_reports(&self) -> bool {
         self.reporting.load(Ordering::Relaxed) > 0
     }
 
     /// The number of clients of each key that has any, or had some a moment ago.
-    pub(crate) fn clients_by_key(&self) -> Vec<(String, usize)> {
+    pub fn clients_by_key(&self) -> Vec<(String, usize)> {
         self.common.active().iter().map(|tenant| (tenant.key().as_str().to_owned(), tenant.len())).collect()
     }
 
@@ -447,7 +461,7 @@ impl Node {
     }
 
     /// The pipes that have carried the most bytes, at most so many, each with its key.
-    pub(crate) fn largest_pipes(&self, most: usize) -> Vec<(String, PipeReport)> {
+    pub fn largest_pipes(&self, most: usize) -> Vec<(String, PipeReport)> {
         let of_key = |key: &Arc<KeyState>| {
             let reports = key.existing_part::<Pipes>().map(|pipes| pipes.reports(most)).unwrap_or_default();
             reports.into_iter().map(|report| (key.key().as_str().to_owned(), report)).collect::<Vec<_>>()
@@ -468,14 +482,14 @@ impl Node {
     }
 
     /// Rooms of all keys, or topics: those whose members do not hear of each other; and the memberships of this node's clients.
-    pub(crate) fn rooms_and_members(&self, of_topics: bool) -> (usize, usize) {
+    pub fn rooms_and_members(&self, of_topics: bool) -> (usize, usize) {
         let mut all = self.all_rooms();
         all.retain(|rooms| rooms.are_topics() == of_topics);
         (all.iter().map(|rooms| rooms.len()).sum(), all.iter().map(|rooms| rooms.own_members()).sum())
     }
 
     /// Swarms of the tracker of all keys, and the memberships of this node's clients.
-    pub(crate) fn swarms_and_members(&self) -> (usize, usize) {
+    pub fn swarms_and_members(&self) -> (usize, usize) {
         let guests = self.common.active().into_iter().filter_map(|key| key.existing_part::<Guests>());
         let sizes = guests.map(|guests| (guests.swarms.len(), guests.swarms.memberships()));
         sizes.fold((0, 0), |all, one| (all.0 + one.0, all.1 + one.1))
@@ -497,7 +511,7 @@ impl Node {
     }
 
     /// Every registered client of every key, and its realm.
-    pub(crate) fn clients(&self) -> Vec<(Arc<Realm>, PeerId)> {
+    pub fn clients(&self) -> Vec<(Arc<Realm>, PeerId)> {
         let of_realm = |realm: Arc<Realm>| realm.ids().into_iter().map(move |id| (Arc::clone(&realm), id));
         self.realms().into_iter().flat_map(of_realm).collect()
     }

@@ -16,7 +16,7 @@ use super::flusher::Unflushed;
 use super::open::OpenSession;
 use super::register::{Registered, register_session};
 use crate::descriptions::without_addresses;
-use crate::node::{Awaited, Node};
+use crate::{Awaited, Node};
 use peerbroker_core::vocabulary::{AddressPrefix, CloseReason, Frame, GOING_AWAY, RealmKind};
 use peerbroker_events::{Count, Event};
 use peerbroker_limits::{ConnectionPermit, QuotaShare};
@@ -42,7 +42,7 @@ const HEARING_INTERVAL: Duration = Duration::from_millis(250);
 const LEFT: Disconnect = Disconnect::ByServer(CloseReason::Left);
 
 /// Serves one client of a WebSocket until it is gone, in its protocol.
-pub(crate) fn serve<S: Socket, C: Protocol>(
+pub fn serve<S: Socket, C: Protocol>(
     socket: S,
     node: &Arc<Node>,
     ConnectRequest { query, source, permit }: ConnectRequest,

@@ -8,7 +8,7 @@
 use std::cell::Cell;
 use std::time::Instant;
 
-use crate::node::Node;
+use crate::Node;
 use peerbroker_router::Flush;
 
 /// The flushes that sessions of a worker have left to do.

@@ -22,7 +22,7 @@ macro_rules! absent {
         $vis enum $type {}
 
         impl $type {
-            $(pub(crate) fn $method(&self, $(_: $argument),*) -> $returned {
+            $(pub fn $method(&self, $(_: $argument),*) -> $returned {
                 match *self {}
             })*
         }
@@ -41,7 +41,7 @@ absent! {
     }
 
     /// A relay that is running.
-    pub(crate) Relay {
+    pub Relay {
         calls() -> &Calls;
         candidates(u8) -> Vec<String>;
         addresses() -> Vec<SocketAddr>;
@@ -54,7 +54,7 @@ absent! {
     }
 
     /// The calls of a relay.
-    pub(crate) Calls {
+    pub Calls {
         record_offer(Parties<'_>, Option<IpAddr>, IceCredentials<'_>) -> bool;
         begin(Parties<'_>, IceCredentials<'_>, bool) -> bool;
         awaits_answer(&ApiKey, RealmKind, &str) -> bool;
@@ -68,7 +68,7 @@ absent! {
     }
 
     /// A TURN server that is running.
-    pub(crate) Turn {
+    pub Turn {
         urls() -> TurnUrls;
         addresses() -> Vec<SocketAddr>;
         set_addresses(&[IpAddr]) -> ();

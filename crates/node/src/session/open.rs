@@ -4,7 +4,7 @@ use std::ops::Deref;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use crate::node::Node;
+use crate::Node;
 use peerbroker_limits::ConnectionPermit;
 
 /// Counts a WebSocket, or a stream, for as long as it is served.

@@ -1,0 +1,23 @@
+//! One connected client, from admission to goodbye.
+
+mod admission;
+mod crossing;
+mod effects;
+mod farewell;
+mod flusher;
+mod open;
+mod pipe;
+mod pipe_place;
+mod register;
+mod run;
+mod stream;
+#[cfg(test)]
+mod tests;
+
+pub use admission::{ClientSource, ConnectRequest, Credentials};
+pub use effects::Turn;
+pub use farewell::turn_away;
+pub use peerbroker_cluster::Posted;
+pub use pipe::serve_end;
+pub use run::serve;
+pub use stream::{hold, open_stream, sender, take_posts_of_others};

@@ -23,7 +23,7 @@ const fn row(name: &'static str, uses: &'static [&'static str], program: usize, 
 const CRATES: &[Crate] = &[
     row("core", &[], 1495, 461),
     row("system", &["core"], 515, 120),
-    row("media-api", &["core", "system"], 275, 0),
+    row("media-api", &["core", "system"], 283, 0),
     row("events", &["core", "system", "media-api"], 1420, 325),
     row("config", &["core", "media-api", "events"], 1701, 423),
     row("limits", &["core", "config"], 578, 420),
@@ -36,7 +36,7 @@ const CRATES: &[Crate] = &[
     row("cluster", &["core", "events", "config", "router", "rooms", "protocols"], 3532, 264),
     row("redis", &["core", "system", "config", "tls", "keys", "cluster"], 1619, 96),
     row("webhooks", &["core", "system", "events", "config", "tls", "keys"], 935, 318),
-    row("relay", &["core", "system", "media-api"], 4590, 3610),
+    row("relay", &["core", "system", "media-api"], 4621, 3614),
     row(
         "node",
         &[
@@ -55,7 +55,8 @@ const CRATES: &[Crate] = &[
             "webhooks",
             "relay",
         ],
-        3391, 2329,
+        3391,
+        2329,
     ),
     row("doctor", &["core", "system"], 2067, 256),
 ];
@@ -65,7 +66,7 @@ const SRC: Crate = row("src", &[], 15_183, 2376);
 
 /// Everything else: folders, the ends of the names of their files, and their lines.
 const OTHERS: &[(&str, &[&str], usize)] = &[
-    ("tests", &["rs"], 56_494),
+    ("tests", &["rs"], 56_495),
     ("examples", &["rs", "js", "mjs", "py"], 170),
     ("static", &["js", "css", "html"], 10_308),
     ("npm", &["js", "mjs", "ts"], 3899),

@@ -44,25 +44,31 @@ pub type LiveLimits<T = MediaLimits> = Arc<ArcSwap<T>>;
 /// Counts a connection of a client until it is dropped.
 pub type Permit = Box<dyn Send + Sync>;
 
-/// The questions of the media plane to its broker. Never asked for each datagram.
+/// The questions of the media plane to whoever runs it. Never asked for each datagram. The defaults are for a TURN server by itself.
 pub trait MediaHost: Send + Sync {
     /// Counts a connection. `None` if its address has too many, or is banned.
-    fn admit_connection(&self, address: IpAddr) -> Option<Permit>;
+    fn admit_connection(&self, _address: IpAddr) -> Option<Permit> {
+        Some(Box::new(()))
+    }
 
     /// Notes that a call goes through the relay for the first time.
-    fn call_relayed(&self, call: Parties<'_>);
+    fn call_relayed(&self, _call: Parties<'_>) {}
 
     /// Notes that a relayed call is over.
-    fn relayed_call_ended(&self, call: Parties<'_>, carried: Carried);
+    fn relayed_call_ended(&self, _call: Parties<'_>, _carried: Carried) {}
 
     /// Notes that a call has failed, as far as the relay can tell.
-    fn call_failed(&self, call: Parties<'_>, why: CallFailure);
+    fn call_failed(&self, _call: Parties<'_>, _why: CallFailure) {}
 
     /// The limits of a key's own.
-    fn limits_of(&self, key: &str) -> KeyLimits;
+    fn limits_of(&self, _key: &str) -> KeyLimits {
+        KeyLimits::default()
+    }
 
     /// True if clients of an API key may use TURN from an address.
-    fn may_use_turn(&self, key: &str, address: IpAddr) -> bool;
+    fn may_use_turn(&self, _key: &str, _address: IpAddr) -> bool {
+        true
+    }
 
     /// True if clients of an API key are refused from an address.
     fn is_banned(&self, _key: &str, _address: IpAddr) -> bool {
@@ -70,7 +76,9 @@ pub trait MediaHost: Send + Sync {
     }
 
     /// The password of a username of TURN. `None` if nobody has chosen a secret.
-    fn turn_password(&self, username: &str) -> Option<String>;
+    fn turn_password(&self, _username: &str) -> Option<String> {
+        None
+    }
 
     /// Notes that a client of TURN was refused. Of a key only if the client has proved it. Called once a minute for each reason.
     fn turn_refused(&self, _why: TurnRefusal, _key: &str, _address: IpAddr) {}
@@ -353,7 +361,7 @@ pub struct EndedCalls {
 }
 
 /// The addresses of a TURN server: those that it binds, and those that clients are told.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TurnConfig {
     /// The addresses to bind for UDP and TCP, as [`RelayConfig::listen`].
     pub listen: Vec<SocketAddr>,

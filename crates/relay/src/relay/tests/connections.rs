@@ -8,9 +8,7 @@ use std::time::Duration;
 use bytes::BytesMut;
 use dashmap::DashMap;
 use peerbroker_core::clock::Clock;
-use peerbroker_media_api::{
-    CallFailure, Carried, KeyLimits, LiveLimits, MediaContext, MediaHost, Parties, Permit, RelayConfig,
-};
+use peerbroker_media_api::{LiveLimits, MediaContext, MediaHost, Permit, RelayConfig};
 use peerbroker_system::threads::Threads;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream};
 use tokio::net::{TcpListener, TcpStream};
@@ -122,24 +120,6 @@ fn relay(most: usize) -> (Relay, Arc<AtomicUsize>) {
     impl MediaHost for Counting {
         fn admit_connection(&self, _: IpAddr) -> Option<Permit> {
             (self.0.fetch_add(1, Ordering::SeqCst) < self.1).then(|| Box::new(()) as Permit)
-        }
-
-        fn call_relayed(&self, _: Parties<'_>) {}
-
-        fn relayed_call_ended(&self, _: Parties<'_>, _: Carried) {}
-
-        fn call_failed(&self, _: Parties<'_>, _: CallFailure) {}
-
-        fn limits_of(&self, _: &str) -> KeyLimits {
-            KeyLimits::default()
-        }
-
-        fn may_use_turn(&self, _: &str, _: IpAddr) -> bool {
-            false
-        }
-
-        fn turn_password(&self, _: &str) -> Option<String> {
-            None
         }
     }
 

@@ -69,14 +69,6 @@ impl MediaHost for Told {
     fn limits_of(&self, _: &str) -> KeyLimits {
         *self.1.lock().unwrap()
     }
-
-    fn may_use_turn(&self, _: &str, _: IpAddr) -> bool {
-        false
-    }
-
-    fn turn_password(&self, _: &str) -> Option<String> {
-        None
-    }
 }
 
 impl Told {

@@ -29,10 +29,7 @@ use crate::turn::peers::Peers;
 use crate::turn::relayed::RelayedAddresses;
 use crate::turn::server::Server;
 use peerbroker_core::clock::Clock;
-use peerbroker_media_api::{
-    CallFailure, Carried, KeyLimits, MediaContext, MediaHost, MediaLimits, Parties, Permit, TurnLimits,
-    TurnTotals,
-};
+use peerbroker_media_api::{KeyLimits, MediaContext, MediaHost, MediaLimits, Permit, TurnLimits, TurnTotals};
 use peerbroker_system::threads::Threads;
 
 /// The length of the first message, without and with its padding.
@@ -73,12 +70,6 @@ impl MediaHost for Keys {
     fn admit_connection(&self, _: IpAddr) -> Option<Permit> {
         None
     }
-
-    fn call_relayed(&self, _: Parties<'_>) {}
-
-    fn relayed_call_ended(&self, _: Parties<'_>, _: Carried) {}
-
-    fn call_failed(&self, _: Parties<'_>, _: CallFailure) {}
 
     fn limits_of(&self, _: &str) -> KeyLimits {
         *self.1.lock().unwrap()

@@ -36,7 +36,7 @@ const CRATES: &[Crate] = &[
     row("cluster", &["core", "events", "config", "router", "rooms", "protocols"], 3532, 264),
     row("redis", &["core", "system", "config", "tls", "keys", "cluster"], 1619, 96),
     row("webhooks", &["core", "system", "events", "config", "tls", "keys"], 935, 318),
-    row("relay", &["core", "system", "media-api"], 4621, 3614),
+    row("relay", &["core", "system", "media-api"], 4619, 3609),
     row(
         "node",
         &[
@@ -55,8 +55,7 @@ const CRATES: &[Crate] = &[
             "webhooks",
             "relay",
         ],
-        3391,
-        2329,
+        3391, 2329,
     ),
     row("doctor", &["core", "system"], 2067, 256),
 ];
@@ -66,7 +65,7 @@ const SRC: Crate = row("src", &[], 15_183, 2376);
 
 /// Everything else: folders, the ends of the names of their files, and their lines.
 const OTHERS: &[(&str, &[&str], usize)] = &[
-    ("tests", &["rs"], 56_495),
+    ("tests", &["rs"], 56_505),
     ("examples", &["rs", "js", "mjs", "py"], 170),
     ("static", &["js", "css", "html"], 10_308),
     ("npm", &["js", "mjs", "ts"], 3899),

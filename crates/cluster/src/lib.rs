@@ -1,9 +1,4 @@
-//! Names and messages of many nodes: which connection owns an id, which nodes are alive, and how a node reaches another.
-//!
-//! [`Backplane`] defines the store between the nodes, with its guarantees. It knows names, owners and batches of bytes, and
-//! nothing of clients. [`Membership`] is this node's part as sessions and the router see it, and its worker the thread behind
-//! it, which acts on the clients of this node as a [`LocalNode`].
-
+#![doc = include_str!("../README.md")]
 #![forbid(unsafe_code)]
 #![warn(missing_docs, unreachable_pub)]
 // No input of a client may cause a panic.

@@ -1,5 +1,4 @@
-//! The base that peerbroker and its media plane share: vocabulary, time, rate limits, threads, ports, public addresses.
-
+#![doc = include_str!("../README.md")]
 #![forbid(unsafe_code)]
 #![warn(missing_docs, unreachable_pub)]
 // No input of a client may cause a panic.

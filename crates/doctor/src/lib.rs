@@ -1,5 +1,4 @@
-//! `peerbroker doctor`: examines a broker from outside, as a client, and reports errors with advice.
-
+#![doc = include_str!("../README.md")]
 #![forbid(unsafe_code)]
 #![warn(missing_docs, unreachable_pub)]
 #![cfg_attr(

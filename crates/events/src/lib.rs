@@ -1,8 +1,4 @@
-//! One account of what happens: events of the lives of peers and keys, and counters of messages.
-//!
-//! An event is made where it happens and goes to every [`Subscription`] and follower. Emitting never waits: a subscriber that lags
-//! loses the oldest events and is told their number. Messages are too many to be events, so they are [`Counters`].
-
+#![doc = include_str!("../README.md")]
 #![forbid(unsafe_code)]
 #![warn(missing_docs, unreachable_pub)]
 // No input of a client may cause a panic.

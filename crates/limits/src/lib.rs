@@ -1,5 +1,4 @@
-//! Limits per address, shares of the limits of keys and of all, bans, and the quota of all connections.
-
+#![doc = include_str!("../README.md")]
 #![forbid(unsafe_code)]
 #![warn(missing_docs, unreachable_pub)]
 // No input of a client may cause a panic.

@@ -1,5 +1,4 @@
-//! The seam between a broker and its media plane: settings, limits, totals, and questions to each other.
-
+#![doc = include_str!("../README.md")]
 #![forbid(unsafe_code)]
 #![warn(missing_docs, unreachable_pub)]
 // No input of a client may cause a panic.

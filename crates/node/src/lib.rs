@@ -1,5 +1,4 @@
-//! [`Node`]: the state that all sessions of a process share.
-
+#![doc = include_str!("../README.md")]
 #![forbid(unsafe_code)]
 #![warn(missing_docs, unreachable_pub)]
 // No input of a client may cause a panic.

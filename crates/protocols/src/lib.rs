@@ -1,6 +1,4 @@
-//! The protocols of clients: a folder for each, with its text, its clients and the state that they share. The text is pure: it turns JSON into
-//! commands, and messages into JSON, so its tests need no broker.
-
+#![doc = include_str!("../README.md")]
 #![forbid(unsafe_code)]
 #![warn(missing_docs, unreachable_pub)]
 // No input of a client may cause a panic.

@@ -1,5 +1,4 @@
-//! Redis or Valkey: connections from a URL, the backplane of a cluster on them, and a store of keys.
-
+#![doc = include_str!("../README.md")]
 #![forbid(unsafe_code)]
 #![warn(missing_docs, unreachable_pub)]
 // No input of a client may cause a panic.

@@ -1,7 +1,4 @@
-//! The media plane of peerbroker: a relay for calls that cannot go directly, and a TURN and STUN server.
-//!
-//! A broker binds them, starts them with its [`MediaContext`], and tells the relay which calls there are.
-
+#![doc = include_str!("../README.md")]
 #![forbid(unsafe_code)]
 #![warn(missing_docs, unreachable_pub)]
 // No input of a client may cause a panic.
@@ -21,9 +18,6 @@
 mod datapath;
 mod relay;
 mod turn;
-
-#[cfg(doc)]
-use peerbroker_media_api::MediaContext;
 
 pub use datapath::sockets::BadMediaAddress;
 pub use relay::{BoundRelay, Calls, Relay};

@@ -1,17 +1,4 @@
-//! Rooms: names under which peers of a key see each other, with small public data, and send to all at once.
-//!
-//! A peer is a member, not one of its connections: a client that comes back with its token within the reclaim timeout is still
-//! in its rooms, and others do not notice. Each room has one lock, under which it changes and under which all its frames go
-//! into outboxes. So all members hear one order, and each list is followed by exactly the changes after it.
-//!
-//! Clients that watch an id hear when its client comes and goes: see `rooms/watches.rs`.
-//!
-//! In a cluster every node knows all members, and delivers to its own: see [`OtherNodes`].
-//!
-//! No frame is written here: a [`RoomFrames`] writes what members hear, once for all that hear it.
-//!
-//! Locks are taken in this order: a `Presence`, a `Room` or the `Watches`, a slot of the router or the `RemoteMembers`.
-
+#![doc = include_str!("../README.md")]
 #![forbid(unsafe_code)]
 #![warn(missing_docs, unreachable_pub)]
 // No input of a client may cause a panic.

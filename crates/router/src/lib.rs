@@ -1,11 +1,4 @@
-//! The holders of ids, and the messages for them.
-//!
-//! Plain Rust: no runtime, no HTTP, no JSON. A session registers a peer in a [`Realm`], routes ready-made frames to ids,
-//! and is told what happened. Time comes from a [`Clock`](peerbroker_core::clock::Clock) and passes only in [`Realm::sweep`], so tests drive both.
-//!
-//! From low to high: `outgoing`, `queue`, `outbox` and `contacts`; `cluster`; `state` and `slot`, an id; [`Router`]; [`Realm`], a map of slots; `routed`; `guard`, a slot under its
-//! lock; `remote`; `delivery`, the way of a message; `peers`, what a realm does with its peers; [`PeerHandle`] and what else belongs to a client.
-
+#![doc = include_str!("../README.md")]
 #![forbid(unsafe_code)]
 #![warn(missing_docs, unreachable_pub)]
 // No input of a client may cause a panic.

@@ -1,7 +1,4 @@
-//! The room of the differences between systems: files, ports and processes as Unix has them, and in their place on Windows.
-//!
-//! Both files have the same functions. No other layer asks which system it is built for, except where Linux alone has a thing.
-
+#![doc = include_str!("../README.md")]
 #![forbid(unsafe_code)]
 #![warn(missing_docs, unreachable_pub)]
 // No input of a client may cause a panic.

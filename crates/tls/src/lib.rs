@@ -1,5 +1,4 @@
-//! Certificates of the TLS port: reads them from PEM files, and swaps them while the port is open.
-
+#![doc = include_str!("../README.md")]
 #![forbid(unsafe_code)]
 #![warn(missing_docs, unreachable_pub)]
 // No input of a client may cause a panic.

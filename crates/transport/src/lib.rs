@@ -1,9 +1,4 @@
-//! Turns bytes into WebSocket frames and back.
-//!
-//! A session uses a connection through [`Socket`]. The server's own implementation takes the
-//! connection over from HTTP ([`upgrade`]). [`actix_ws`] serves embedded brokers, and [`stream`]
-//! serves clients without a WebSocket.
-
+#![doc = include_str!("../README.md")]
 #![forbid(unsafe_code)]
 #![warn(missing_docs, unreachable_pub)]
 // No input of a client may cause a panic.

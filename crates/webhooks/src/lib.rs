@@ -1,8 +1,4 @@
-//! Webhooks: events and messages of clients that are sent to HTTP endpoints, of the operator and of keys, after the rules of Standard
-//! Webhooks.
-//!
-//! Events are queued on the thread where they happen, under one short lock: so none is missed. A thread sends them.
-
+#![doc = include_str!("../README.md")]
 #![forbid(unsafe_code)]
 #![warn(missing_docs, unreachable_pub)]
 // No input of a client may cause a panic.

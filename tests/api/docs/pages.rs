@@ -34,12 +34,15 @@ pub fn lines(name: &str) -> impl Iterator<Item = String> {
     read(name).lines().map(str::to_owned).collect::<Vec<_>>().into_iter()
 }
 
-/// README and the like, and all of docs/.
+/// README and the like, all of docs/, and the page of each crate.
 pub fn pages() -> Vec<String> {
     let mut pages = ["README.md", "CONTRIBUTING.md", "CHANGELOG.md"].map(str::to_owned).to_vec();
     let docs = fs::read_dir(root().join("docs")).unwrap();
     let names = docs.map(|entry| entry.unwrap().file_name().into_string().unwrap());
     pages.extend(names.filter(|name| name.ends_with(".md")).map(|name| format!("docs/{name}")));
+    let crates = fs::read_dir(root().join("crates")).unwrap();
+    let names = crates.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    pages.extend(names.map(|name| format!("crates/{name}/README.md")));
     pages
 }
 

@@ -55,7 +55,15 @@ fn the_tests_of_the_threats_and_of_the_mistakes_are_there() {
 #[test]
 fn the_rust_in_the_pages_stands_in_code_that_is_compiled() {
     let sources = ["tests/api/docs/embedding.rs", "tests/api/embedding.rs", "examples/embed.rs"].map(read);
-    for block in pages().iter().flat_map(|page| blocks(page, "rust")) {
+    // The examples of a crate's page run as tests of its documentation.
+    let (of_crates, pages): (Vec<_>, Vec<_>) =
+        pages().into_iter().partition(|page| page.starts_with("crates/"));
+    for page in of_crates {
+        let library = read(&page.replace("README.md", "src/lib.rs"));
+        assert!(library.starts_with("#![doc = include_str!(\"../README.md\")]"), "{page}");
+        assert!(!blocks(&page, "rust").is_empty(), "{page}");
+    }
+    for block in pages.iter().flat_map(|page| blocks(page, "rust")) {
         let wanted: Vec<&str> = block.lines.iter().map(|line| line.trim()).collect();
         let found = sources.iter().any(|source| {
             let lines: Vec<&str> = source.lines().map(str::trim).collect();

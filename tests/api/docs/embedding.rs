@@ -64,9 +64,9 @@ async fn at_the_root_it_answers_requests_that_no_other_route_answers() {
 async fn a_broker_is_served_by_itself() {
     use std::time::Duration;
 
+    use peerbroker::config::Limits;
+    use peerbroker::keys::Settings;
     use peerbroker::{Config, Listen, PeerBroker, Server};
-    use peerbroker_config::Limits;
-    use peerbroker_keys::Settings;
 
     let broker = PeerBroker::builder()
         .config(Config {

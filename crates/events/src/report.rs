@@ -70,10 +70,12 @@ impl ReportedKind {
         struct OfPeerJs {
             r#type: ReportedKind,
         }
-        serde_json::from_slice(text).map(|offer: Offer| offer.payload.r#type).unwrap_or_else(|_| {
-            let has = |line: &str| text.windows(line.len()).any(|part| part == line.as_bytes());
-            if has("m=audio") || has("m=video") { ReportedKind::Media } else { ReportedKind::Data }
-        })
+        let has = |part: &str| memchr::memmem::find(text, part.as_bytes()).is_some();
+        let has_line = has("m=audio") || has("m=video");
+        let is_call = |offer: Offer| offer.payload.r#type == ReportedKind::Media;
+        // Most offers are for data, and need not be parsed.
+        let is_media = (has_line || has("media")) && serde_json::from_slice(text).map_or(has_line, is_call);
+        if is_media { ReportedKind::Media } else { ReportedKind::Data }
     }
 }
 

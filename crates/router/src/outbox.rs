@@ -178,10 +178,10 @@ impl FrameQueue {
 
     // The frames that may be written now.
     fn writable(&self) -> usize {
+        let all = self.frames.len().min(GATHER);
         let begun = self.begun();
-        let mut next = self.frames.iter().take(GATHER).skip(begun);
-        let held = if self.has_foreign { next.position(Outgoing::is_held) } else { None };
-        held.map_or(self.frames.len(), |place| begun + place).min(GATHER)
+        let held = || self.frames.iter().take(all).skip(begun).position(Outgoing::is_held);
+        if self.has_foreign { held().map_or(all, |place| begun + place) } else { all }
     }
 
     fn recount(&mut self) {
@@ -458,15 +458,14 @@ impl Outbox {
     }
 
     /// The bytes to write next, for one vectored write.
-    #[cfg_attr(not(test), expect(clippy::indexing_slicing, reason = "used is at most GATHER"))]
+    #[cfg_attr(not(test), expect(clippy::indexing_slicing, reason = "at most GATHER are writable"))]
     pub fn gather<'s, 'a>(&'a mut self, slices: &'s mut [IoSlice<'a>; GATHER]) -> &'s [IoSlice<'a>] {
         let Some(queue) = &mut self.queue else { return &[] };
         queue.drop_late();
-        let used = queue.writable();
-        for (slice, outgoing) in slices.iter_mut().zip(&queue.frames).take(used) {
+        for (slice, outgoing) in slices.iter_mut().zip(&queue.frames) {
             *slice = IoSlice::new(outgoing.frame.as_bytes());
         }
-        let mut used = &mut slices[..used];
+        let mut used = &mut slices[..queue.writable()];
         IoSlice::advance_slices(&mut used, queue.written);
         used
     }

@@ -164,7 +164,7 @@ impl Queue {
     }
 
     /// Takes out the messages of rooms.
-    pub(super) fn take_of_rooms(&mut self, budget: &QueueBudget) -> VecDeque<Outgoing> {
+    pub(super) fn take_of_rooms(&mut self, budget: &QueueBudget) -> Vec<Outgoing> {
         self.take_if(is_of_room, budget)
     }
 
@@ -176,9 +176,10 @@ impl Queue {
         self.take_if(goes, budget).iter().filter_map(Outgoing::counted).collect()
     }
 
-    fn take_if(&mut self, goes: impl Fn(&Outgoing) -> bool, budget: &QueueBudget) -> VecDeque<Outgoing> {
-        let gone: VecDeque<Outgoing>;
-        (gone, self.messages) = std::mem::take(&mut self.messages).into_iter().partition(goes);
+    fn take_if(&mut self, goes: impl Fn(&Outgoing) -> bool, budget: &QueueBudget) -> Vec<Outgoing> {
+        let mut messages = Vec::from(std::mem::take(&mut self.messages));
+        let gone: Vec<Outgoing> = messages.extract_if(.., |outgoing| goes(outgoing)).collect();
+        self.messages = messages.into();
         for outgoing in &gone {
             self.bytes -= outgoing.frame.len();
             give_back(outgoing, self.is_sought, budget);

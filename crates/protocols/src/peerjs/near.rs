@@ -14,13 +14,12 @@ use peerbroker_router::PeerHandle;
 
 /// Refuses a name that is nearly one of such a room: clients of all networks would meet there.
 pub(super) fn meant(name: RoomName) -> Result<RoomName, RoomRefusal> {
-    let text = name.as_str().trim().to_ascii_lowercase();
-    let rest = text.trim_start_matches('~').strip_prefix(NEAR.trim_start_matches('~'));
-    let is_like = |rest: &str| rest.starts_with([':', '/']) || rest.bytes().all(|byte| byte.is_ascii_digit());
-    match !name.is_near() && (text.starts_with('~') || rest.is_some_and(is_like)) {
-        true => Err(RoomRefusal::NotNear),
-        false => Ok(name),
-    }
+    let text = name.as_str().trim();
+    let near = NEAR.trim_start_matches('~');
+    let (start, rest) = text.trim_start_matches('~').split_at_checked(near.len()).unwrap_or_default();
+    let is_like = start.eq_ignore_ascii_case(near)
+        && (rest.starts_with([':', '/']) || rest.bytes().all(|byte| byte.is_ascii_digit()));
+    if !name.is_near() && (text.starts_with('~') || is_like) { Err(RoomRefusal::NotNear) } else { Ok(name) }
 }
 
 /// The room that a client means.

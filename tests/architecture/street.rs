@@ -55,7 +55,8 @@ const CRATES: &[Crate] = &[
             "webhooks",
             "relay",
         ],
-        3391, 2329,
+        3391,
+        2329,
     ),
     row("doctor", &["core", "system"], 2067, 256),
 ];

@@ -19,7 +19,7 @@ mod awakening;
 mod backplane;
 mod elsewhere;
 mod fair_queue;
-pub mod link;
+mod link;
 mod membership;
 pub mod packet;
 mod worker;

@@ -31,11 +31,11 @@ const CLOSING_BATCHES: u8 = 2;
 const MAX_LEAP: u64 = 1 << 20;
 
 /// The source of messages: a client that sends to others, or a room with all its members. Its key, and its id or name.
-pub type Source<'a> = (&'a str, &'a str);
+pub(crate) type Source<'a> = (&'a str, &'a str);
 
 /// The packets that wait for another node.
 #[derive(Debug, Default)]
-pub struct Outbound {
+pub(crate) struct Outbound {
     last_number: u64,
     pieces: VecDeque<Piece>,
     bytes: usize,
@@ -58,13 +58,13 @@ struct Piece {
 
 /// The number of the last batch that came from another node.
 #[derive(Debug, Default)]
-pub struct Inbound {
+pub(crate) struct Inbound {
     last_number: u64,
 }
 
 /// The relation of a batch to those before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Arrival {
+pub(crate) enum Arrival {
     /// It is the next one.
     Next,
     /// It came before: its writer did not know.
@@ -77,7 +77,7 @@ pub enum Arrival {
 
 impl Outbound {
     /// True if there is room for a message of a source.
-    pub fn has_room(&self, source: Source<'_>) -> bool {
+    pub(crate) fn has_room(&self, source: Source<'_>) -> bool {
         if self.pieces.len() < 2 {
             return true;
         }
@@ -86,17 +86,17 @@ impl Outbound {
     }
 
     /// True if there is room for a change of members of rooms.
-    pub fn has_room_for_news(&self) -> bool {
+    pub(crate) fn has_room_for_news(&self) -> bool {
         self.bytes < NEWS_BYTES
     }
 
     /// True if there is room for more of a list of members of rooms.
-    pub fn has_room_for_list(&self) -> bool {
+    pub(crate) fn has_room_for_list(&self) -> bool {
         self.bytes < LIST_BYTES
     }
 
     /// Adds a message.
-    pub fn push_message(&mut self, source: Source<'_>, packet: &Packet<'_>) {
+    pub(crate) fn push_message(&mut self, source: Source<'_>, packet: &Packet<'_>) {
         let bytes = self.push(packet);
         if self.pieces.len() > 1
             && let Some(piece) = self.pieces.back_mut()
@@ -111,7 +111,7 @@ impl Outbound {
     }
 
     /// Adds a packet, and returns its bytes. Packets other than messages and news are few, and always have room.
-    pub fn push(&mut self, packet: &Packet<'_>) -> usize {
+    pub(crate) fn push(&mut self, packet: &Packet<'_>) -> usize {
         self.closing = 0;
         if self.pieces.back().is_none_or(|piece| piece.bytes.len() >= BATCH_BYTES) {
             let mut bytes = Vec::with_capacity(self.last_len);
@@ -127,7 +127,7 @@ impl Outbound {
     }
 
     /// True if its bytes, and those of its sources, are those of its batches.
-    pub fn is_counted_right(&self) -> bool {
+    pub(crate) fn is_counted_right(&self) -> bool {
         let bytes: usize = self.pieces.iter().map(|piece| piece.bytes.len() - packet::HEADER).sum();
         let mut of_sources = HashMap::new();
         for (source, bytes) in self.pieces.iter().flat_map(|piece| &piece.of_sources) {
@@ -137,12 +137,12 @@ impl Outbound {
     }
 
     /// The batches that were not sent.
-    pub fn into_unsent(self) -> impl Iterator<Item = Vec<u8>> {
+    pub(crate) fn into_unsent(self) -> impl Iterator<Item = Vec<u8>> {
         self.pieces.into_iter().map(|piece| piece.bytes)
     }
 
     /// Adds a batch without a packet, if nothing was sent lately. Call it now and then.
-    pub fn close(&mut self) {
+    pub(crate) fn close(&mut self) {
         if self.pieces.is_empty() && self.last_number > 0 && self.closing < CLOSING_BATCHES {
             self.closing += 1;
             self.pieces.push_back(Piece { bytes: vec![0; packet::HEADER], of_sources: Vec::new() });
@@ -150,12 +150,12 @@ impl Outbound {
     }
 
     /// The batches that closed it may be lost: others follow.
-    pub fn reopen(&mut self) {
+    pub(crate) fn reopen(&mut self) {
         self.closing = 0;
     }
 
     /// Takes out the next batch. It has to be sent until it is known to have arrived, before any later one.
-    pub fn next_batch(&mut self, from: NodeId) -> Option<Vec<u8>> {
+    pub(crate) fn next_batch(&mut self, from: NodeId) -> Option<Vec<u8>> {
         let Piece { bytes: mut batch, of_sources } = self.pieces.pop_front()?;
         for (source, bytes) in of_sources {
             if let Some(sum) = self.of_sources.get_mut(&source) {
@@ -175,7 +175,7 @@ impl Outbound {
 
 impl Inbound {
     /// Notes a batch. One that was repeated, or is foreign, has to be ignored.
-    pub fn record(&mut self, number: u64) -> Arrival {
+    pub(crate) fn record(&mut self, number: u64) -> Arrival {
         let expected = self.last_number + 1;
         if number < expected {
             return Arrival::Repeated;

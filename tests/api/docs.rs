@@ -1,7 +1,6 @@
 //! Checks the documentation: its examples are replayed against a real server, its table of flags is
 //! that of `--help`, its Rust is in compiled code, and its references exist.
 
-mod choosing;
 mod deploy;
 mod embedding;
 mod endings;

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
 
-use crate::docs::pages::{code_spans, pages, rows};
+use crate::docs::pages::{code_spans, pages, prose, rows};
 
 #[test]
 fn the_tables_of_flags_are_those_of_the_help() {
@@ -27,7 +27,15 @@ fn every_flag_that_is_named_exists() {
         [&[][..], &["keys", "add"], &["keys", "set"], &["keys", "list"], &["keys", "import"], &["doctor"]];
     let known: BTreeSet<String> = commands.iter().flat_map(|command| long_flags(command)).collect();
     for page in pages() {
-        for (line, span) in code_spans(&page).filter(|(_, span)| span.starts_with("--")) {
+        let spans = code_spans(&page).filter(|(_, span)| span.starts_with("--"));
+        // Of commands that tests cannot run: others are run by `listings-run` of the client tests.
+        let commands = prose(&page).filter(|(_, line)| line.starts_with("    "));
+        let words = commands.flat_map(|(number, line)| {
+            let ours = line.rsplit_once("peerbroker ").map(|(_, words)| words.to_owned()).unwrap_or_default();
+            let flags = ours.split(' ').filter(|word| word.starts_with("--")).map(str::to_owned);
+            flags.map(move |flag| (number, flag)).collect::<Vec<_>>()
+        });
+        for (line, span) in spans.chain(words) {
             let name = span.split(['=', ' ']).next().unwrap_or_default();
             let with_underscores = format!("--{}", name[2..].replace('-', "_"));
             assert!(known.contains(&with_underscores), "{page}:{line}: there is no flag {name}");

@@ -3,14 +3,14 @@
 use std::collections::HashMap;
 use std::sync::LazyLock;
 
-use actix_web::{HttpRequest, HttpResponse, http::StatusCode, web};
+use actix_web::{HttpRequest, HttpResponse, web};
 use pulldown_cmark::{CowStr, Event, HeadingLevel, Options, Parser, Tag, TagEnd};
 use serde_json::{Value, json};
 
 use super::cached::cached;
 use super::documents::{self, GROUPS};
 use super::handler::{Mounted, NO_CACHE, NOSNIFF, with};
-use super::html::{Values, escape};
+use super::html::{OF_PAGES, Values, escape};
 use super::{forwarded, html, not_found};
 
 /// URL of files that this server does not have.
@@ -57,7 +57,9 @@ pub(super) async fn page(mounted: &Mounted, request: &HttpRequest, name: &str) -
         .with_html("contents", contents.to_owned())
         .with_html("document", html);
     let content = values.part("document.html");
-    html::framed(StatusCode::OK, title, content, values)
+    let text = html::in_frame(title, content, values);
+    let page = cached(request, "page.html", text.into_bytes().into()).await;
+    with(with(page, OF_PAGES), [NOSNIFF, NO_CACHE])
 }
 
 /// The groups, each with its documents.

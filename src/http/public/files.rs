@@ -14,6 +14,7 @@ use actix_web::{Error, HttpMessage as _, HttpRequest, HttpResponse, http::Method
 use futures_util::stream;
 use mime::Mime;
 
+use super::cached::compressed;
 use super::handler::{NO_CACHE, NOSNIFF, with};
 use crate::http::path::decode;
 use peerbroker_config::{Config, PrivateFile};
@@ -41,7 +42,7 @@ pub(super) async fn answer(config: Arc<Config>, request: &HttpRequest, below: &s
     // Disks and network drives may be slow, so this does not run on the worker.
     let found = web::block(move || find(&config, &name, with_slash)).await.ok()??;
     let response = match found {
-        Found::File(file) => send(*file, request),
+        Found::File(file) => send(*file, request).await,
         Found::Directory => redirect(request)?,
         Found::WithoutHtml => {
             request.extensions_mut().insert(WithoutHtml);
@@ -108,12 +109,17 @@ fn is_same(private: &PrivateFile, path: &Path, found: &Metadata) -> bool {
     (inode != 0 && is_linked()) || private.resolved().is_some_and(|private| path.starts_with(private))
 }
 
-fn send(file: NamedFile, request: &HttpRequest) -> HttpResponse {
+async fn send(file: NamedFile, request: &HttpRequest) -> HttpResponse {
     if file.metadata().len() == 0 {
         // For a range at the end of an empty file, actix-files would count below zero.
         return HttpResponse::Ok().content_type(file.content_type().clone()).finish();
     }
-    let response = file.into_response(request);
+    let name = file.path().to_string_lossy().into_owned();
+    let is_text = is_text(file.content_type());
+    let mut response = file.into_response(request);
+    if is_text {
+        response = compressed(request, &name, response).await;
+    }
     // In an answer to HEAD, actix-http would read the whole file and discard it.
     if *request.method() == Method::HEAD
         && let BodySize::Sized(size) = response.body().size()
@@ -123,6 +129,13 @@ fn send(file: NamedFile, request: &HttpRequest) -> HttpResponse {
             .map_into_boxed_body();
     }
     response
+}
+
+/// True if a file of this type becomes much smaller by compression.
+fn is_text(kind: &Mime) -> bool {
+    let is_of =
+        |name: mime::Name<'_>| [mime::JSON, mime::XML, mime::JAVASCRIPT].contains(&name) || name == "wasm";
+    kind.type_() == mime::TEXT || is_of(kind.subtype()) || kind.suffix().is_some_and(is_of)
 }
 
 /// Redirects to the same path with a final slash. The URL is relative, so it works behind any proxy and cannot lead to

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use actix_web::http::header::{self, Header as _};
+use actix_web::http::header::{self, Header as _, HeaderName};
 use actix_web::{HttpRequest, HttpResponse, http::StatusCode};
 use rust_embed::RustEmbed;
 
@@ -156,18 +156,19 @@ pub(crate) fn prefers_html(request: &HttpRequest) -> bool {
 
 /// A page with this content in the frame of all pages. It is for one visitor, so nothing caches it.
 pub(super) fn framed(status: StatusCode, title: &str, content: String, values: Values) -> HttpResponse {
-    let text = values.with("title", title).with_html("content", content).part("frame.html");
-    with(page(status, text), [NOSNIFF, NO_STORE])
+    let page = HttpResponse::build(status)
+        .content_type("text/html; charset=utf-8")
+        .body(in_frame(title, content, values));
+    with(with(page, OF_PAGES), [NOSNIFF, NO_STORE])
 }
 
-pub(super) fn page(status: StatusCode, page: String) -> HttpResponse {
-    HttpResponse::build(status)
-        .content_type("text/html; charset=utf-8")
-        .insert_header((header::CONTENT_SECURITY_POLICY, POLICY))
-        // With `no-referrer`, browsers would send `Origin: null` with the form.
-        .insert_header((header::REFERRER_POLICY, "same-origin"))
-        .body(page)
+pub(super) fn in_frame(title: &str, content: String, values: Values) -> String {
+    values.with("title", title).with_html("content", content).part("frame.html")
 }
+
+/// The headers of every page. With `no-referrer`, browsers would send `Origin: null` with the form.
+pub(super) const OF_PAGES: [(HeaderName, &str); 2] =
+    [(header::CONTENT_SECURITY_POLICY, POLICY), (header::REFERRER_POLICY, "same-origin")];
 
 /// True if there is a built-in page of this name, for a path in place of its file.
 pub(super) fn has_page(name: &str) -> bool {

@@ -9,8 +9,8 @@ use actix_web::{HttpRequest, HttpResponse, http::StatusCode};
 
 use super::handler::{Mounted, NO_CACHE, NOSNIFF, with};
 use super::html::{
-    ClientFile, DASHBOARD, Library, PARTS, PEERJS, PEERJS_READABLE, PEERJS_VERSION, PIPES, PIPES_MODULE,
-    PRESET, QRCODE, ROOMS, ROOMS_MODULE, SHARE, Static, Values, offers_pipes, vendored,
+    ClientFile, DASHBOARD, Library, OF_PAGES, PARTS, PEERJS, PEERJS_READABLE, PEERJS_VERSION, PIPES,
+    PIPES_MODULE, PRESET, QRCODE, ROOMS, ROOMS_MODULE, SHARE, Static, Values, offers_pipes, vendored,
 };
 use super::{docs, forwarded, html, key_signup, not_found, peerjs};
 use peerbroker_config::Dialect;
@@ -23,7 +23,7 @@ pub(super) async fn page(mounted: &Mounted, request: &HttpRequest, name: &str) -
     if let Some(name) = docs::requested(name) {
         return docs::page(mounted, request, name).await;
     }
-    let Some((name, content)) = find(name) else {
+    let Some((name, mut content)) = find(name) else {
         return not_found::page(mounted, request);
     };
     if let Some((_, title, dialect)) = off(mounted, &name) {
@@ -32,7 +32,8 @@ pub(super) async fn page(mounted: &Mounted, request: &HttpRequest, name: &str) -
         let title = format!("{title} is off");
         return html::framed(StatusCode::NOT_FOUND, &title, values.part("off.html"), values);
     }
-    let response = if name.ends_with(".html") {
+    let is_page = name.ends_with(".html");
+    if is_page {
         let options = forwarded::client_options(mounted, request);
         let start = start(mounted, &options.host);
         let values = Values::of(mounted, options);
@@ -45,11 +46,10 @@ pub(super) async fn page(mounted: &Mounted, request: &HttpRequest, name: &str) -
             .with("relay", &peerjs::has_relay(mounted, request).to_string())
             .with("near", peerjs::discovery(mounted, request).label())
             .with("ice", &peerjs::has_servers(mounted, request).to_string());
-        html::page(StatusCode::OK, values.fill(&String::from_utf8_lossy(&content)))
-    } else {
-        cached(request, &name, content).await
-    };
-    with(response, [NOSNIFF, NO_CACHE])
+        content = values.fill(&String::from_utf8_lossy(&content)).into_bytes().into();
+    }
+    let response = with(cached(request, &name, content).await, [NOSNIFF, NO_CACHE]);
+    if is_page { with(response, OF_PAGES) } else { response }
 }
 
 /// A demo: its page, its name, and the protocol that it speaks.

@@ -5,7 +5,8 @@
 use std::fs::{self, File};
 use std::time::{Duration, SystemTime};
 
-use super::{Tree, header};
+use super::{BROWSER, Tree, header};
+use crate::client::{compressed, decoded};
 
 /// A sparse file, too long to read or to keep in memory.
 const HUGE: u64 = 1 << 40;
@@ -129,5 +130,48 @@ fn a_huge_file_is_never_read_into_memory_and_only_requested_parts_are_read() {
         let end = http.request("GET", "/huge.webm", "Range: bytes=-4\r\n");
         assert_eq!((end.status, end.body.as_slice()), (206, &[0; 4][..]));
         assert_eq!(header(&end, "content-range"), format!("bytes {}-{}/{HUGE}", HUGE - 4, HUGE - 1));
+    });
+}
+
+#[test]
+fn texts_are_compressed_but_for_short_and_long_ones_and_pieces() {
+    let text = "<p>hello</p>\n".repeat(1000);
+    let tree = Tree::new()
+        .file("index.html", &text)
+        .file("app.js", &text)
+        .file("image.png", &text)
+        .file("short.css", "p {}")
+        .file("long.txt", "hello ".repeat(500_000));
+    tree.serve(|server| {
+        let get = |method, name: &str, headers: &str| {
+            server.request(method, name, &format!("{BROWSER}Accept-Encoding: gzip, br\r\n{headers}"))
+        };
+        for name in ["/", "/app.js", "/%61pp.js"] {
+            let plain = server.request("GET", name, BROWSER);
+            let response = compressed(|| get("GET", name, ""));
+            assert_eq!(
+                decoded(&header(&response, "content-encoding"), &response.body),
+                text.as_bytes(),
+                "{name}"
+            );
+            assert!(response.body.len() < 200, "{name}: {}", response.body.len());
+            assert_eq!(response.header("accept-ranges"), None, "{name}");
+            assert!(header(&plain, "vary").contains("Accept-Encoding"), "{name}");
+            let [tag, plain_tag] = [&response, &plain].map(|response| header(response, "etag"));
+            let length = header(&get("HEAD", name, ""), "content-length");
+            assert_eq!(length, response.body.len().to_string(), "{name}");
+            assert_eq!(get("GET", name, &format!("If-None-Match: {tag}\r\n")).status, 304, "{name}");
+            let piece = get("GET", name, &format!("Range: bytes=0-9\r\nIf-Range: {plain_tag}\r\n"));
+            assert_eq!((piece.status, piece.text()), (206, &text[..10]), "{name}");
+            let whole = get("GET", name, &format!("Range: bytes=0-9\r\nIf-Range: {tag}\r\n"));
+            assert_eq!((whole.status, whole.body.len()), (200, response.body.len()), "{name}");
+        }
+        for name in ["/image.png", "/short.css", "/long.txt"] {
+            let response = get("GET", name, "");
+            assert_eq!((response.status, response.header("content-encoding")), (200, None), "{name}");
+        }
+        tree.outside("app/app.js", "other ".repeat(1000));
+        let changed = compressed(|| get("GET", "/app.js", ""));
+        assert!(decoded(&header(&changed, "content-encoding"), &changed.body).starts_with(b"other "));
     });
 }

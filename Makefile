@@ -24,8 +24,9 @@ build:
 dist:
 	cargo rustc --locked --profile dist --bin peerbroker -- -Cllvm-args=-inline-threshold=0
 
-# The libraries of the pages, which are in the repository so that a build needs no npm: made anew after a change of their versions.
-vendor: npm/vendor/node_modules/.package-lock.json
+# The client and the libraries of the pages, which are in the repository so that a build needs no npm.
+vendor: client/node_modules/.package-lock.json npm/vendor/node_modules/.package-lock.json
+	cd client && node build.mjs
 	cd npm/vendor && node copy.mjs
 
 # Installs what the tests need on this machine, or names it where that is not possible.
@@ -109,7 +110,7 @@ conformance: setup build-tests browser-libraries
 test-browser: setup
 	@node scripts/test.mjs browser -- $(ARGS)
 
-browser-libraries: client-tests/node_modules/.package-lock.json npm/vendor/node_modules/.package-lock.json
+browser-libraries: client-tests/node_modules/.package-lock.json client/node_modules/.package-lock.json npm/vendor/node_modules/.package-lock.json
 
 # The Debian package, in target/debian.
 package: dist
@@ -156,10 +157,10 @@ lint-fast: setup lint-scripts
 	cargo deny --locked check licenses bans sources
 	@if cargo deny fetch db >/dev/null 2>&1; then cargo deny --locked check advisories; \
 	else echo 'advisories: NOT checked, the database cannot be reached'; fi
-	cd npm/vendor && node copy.mjs >/dev/null && git diff --exit-code --stat -- dist
+	@$(MAKE) --silent vendor >/dev/null && git diff --exit-code --stat -- client/dist npm/vendor/dist
 
 # ESLint and tsc over the pages, their tests and the other scripts. The libraries of these bring types.
-lint-scripts: client-tests/node_modules/.package-lock.json npm/vendor/node_modules/.package-lock.json
+lint-scripts: client-tests/node_modules/.package-lock.json client/node_modules/.package-lock.json npm/vendor/node_modules/.package-lock.json
 	cd client-tests && npm run --silent lint
 
 # For every night, because their packages are other ones. The benchmark's lock file follows the server's, and it shares what is built.

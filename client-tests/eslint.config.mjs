@@ -8,7 +8,7 @@ const libraries = { Peer: 'readonly', SimplePeer: 'readonly', peerjs: 'readonly'
 
 export default [
   // Libraries, and templates that are no JavaScript before the server has filled them.
-  { ignores: ['npm/vendor/dist/', 'client-tests/clients/', 'target/', 'static/parts/'] },
+  { ignores: ['client/dist/', 'npm/vendor/dist/', 'client-tests/clients/', 'target/', 'static/parts/'] },
   js.configs.recommended,
   {
     linterOptions: { reportUnusedDisableDirectives: 'error' },
@@ -32,7 +32,7 @@ export default [
     },
   },
   {
-    files: ['static/**', 'npm/vendor/**/*.js', 'client-tests/lib/*.js'],
+    files: ['client/**', 'static/**', 'npm/vendor/*.js', 'client-tests/lib/*.js'],
     languageOptions: { globals: { ...globals.browser, ...libraries } },
   },
   {

@@ -30,7 +30,9 @@ const folders = [stage('peerbroker', (folder) => {
   cpSync(main, folder, { recursive: true });
   // In a module, the same words import the types that other libraries have for modules.
   copyFileSync(join(folder, 'lib/index.d.ts'), join(folder, 'lib/index.d.mts'));
-  for (const file of ['webrtc.mjs', 'LICENSES.txt']) copyFileSync(join(root, 'npm/vendor/dist', file), join(folder, 'lib', file));
+  copyFileSync(join(root, 'client/types/webrtc.d.ts'), join(folder, 'lib/webrtc.d.mts'));
+  copyFileSync(join(root, 'client/dist/webrtc.mjs'), join(folder, 'lib/webrtc.mjs'));
+  copyFileSync(join(root, 'npm/vendor/dist/LICENSES.txt'), join(folder, 'lib/LICENSES.txt'));
 })];
 for (const argument of positionals) {
   const [platform, program] = argument.split(/=(.*)/s);

@@ -1,5 +1,5 @@
 import { explain, fetchIceServers, fetchId, loadPeer } from './broker.js';
-import { candidatesIn, guessWhy, wayIn } from './connection-way.js';
+import { candidatesIn, guessWhy, wayIn } from './client/way.js';
 import { REASONS, WAYS } from './connection-words.js';
 import { peerOptions } from './settings.js';
 import { within } from './within.js';

@@ -1,7 +1,7 @@
 // A native RTCPeerConnection that does what a test says, for decisions between two ways that browsers make too fast to be caught.
 
-import { SessionDescription } from '../../npm/vendor/pipe/descriptions.js';
-import { Sdp } from '../../npm/vendor/pipe/sdp.js';
+import { SessionDescription } from '../../client/src/pipe/descriptions.js';
+import { Sdp } from '../../client/src/pipe/sdp.js';
 
 class NativeEvent extends Event {}
 

@@ -10,7 +10,7 @@ import { releases } from './releases.mjs';
 import { headOf } from './reverse-proxy.mjs';
 
 const here = import.meta.dirname;
-const SCRIPT = join(here, '../../npm/vendor/dist/webrtc.js');
+const SCRIPT = join(here, '../../client/dist/webrtc.js');
 
 /** Makes this browser one that has no WebRTC. It runs in the page. */
 export function withoutWebRtc() {

@@ -7,7 +7,7 @@ import { releases } from './releases.mjs';
 import { scratch } from './scratch.mjs';
 
 const root = join(import.meta.dirname, '..');
-const FILES = ['../npm/vendor/dist/webrtc.js', `clients/1.5.5/${releases['1.5.5'].script}`, 'lib/log.js', 'lib/way.js', 'lib/harness.js'];
+const FILES = ['../client/dist/webrtc.js', `clients/1.5.5/${releases['1.5.5'].script}`, 'lib/log.js', 'lib/way.js', 'lib/harness.js'];
 
 /** The page's address below that of the broker. */
 export const PIPE_PAGE = 'pipe-page.html';

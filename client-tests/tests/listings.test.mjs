@@ -234,8 +234,8 @@ test('every listing compiles in TypeScript as strict as it gets', { timeout: 120
   for (const name of readdirSync(join(clientTests, 'node_modules'))) symlinkSync(join(clientTests, 'node_modules', name), join(modules, name));
   cpSync(source, join(modules, 'peerbroker'), { recursive: true });
   cpSync(join(clientTests, 'clients/1.5.5/types.d.ts'), join(project, 'peerjs.d.ts'));
-  cpSync(join(clientTests, '../static/rooms.d.ts'), join(project, 'rooms.d.ts'));
-  cpSync(join(clientTests, '../static/peerjs.d.ts'), join(project, 'served.d.ts'));
+  cpSync(join(clientTests, '../client/types/rooms.d.ts'), join(project, 'rooms.d.ts'));
+  cpSync(join(clientTests, '../client/types/peerjs.d.ts'), join(project, 'served.d.ts'));
   writeFileSync(join(project, 'prelude.ts'), PRELUDE);
   writeFileSync(join(project, 'own.ts'), SERVED);
   writeFileSync(join(project, 'webtorrent.d.ts'), "declare module 'webtorrent/dist/webtorrent.min.js' { export default class { seed(files: FileList, options: { announce: string[] }, seeded: (torrent: { infoHash: string }) => void): void } }");

@@ -375,7 +375,7 @@ visit('a demo whose parts do not load says so, and loads again', async (visit) =
   visit.tolerate(UNREACHABLE);
   const page = await visit.page(phone);
   await page.clock.install();
-  for (const [demo, module] of [['slides', 'slides/deck.js'], ['party', 'party/room.js'], ['lobby', 'rooms.mjs'], ['call', 'within.js'], ['call', 'call/main.js']]) {
+  for (const [demo, module] of [['slides', 'slides/deck.js'], ['party', 'party/room.js'], ['lobby', 'client/rooms/rooms.js'], ['call', 'within.js'], ['call', 'call/main.js']]) {
     let isLost = true;
     await page.route(`**/${module}`, (route) => {
       if (!isLost) return route.continue();

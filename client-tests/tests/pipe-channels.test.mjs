@@ -3,11 +3,11 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { test } from 'node:test';
-import { Channels, MOST_KEPT, MOST_MESSAGE, readOptions } from '../../npm/vendor/pipe/channels.js';
-import { nextTask } from '../../npm/vendor/pipe/events.js';
-import { present } from '../../npm/vendor/pipe/data-channel.js';
-import { BINARY, CLOSE, MOST_PAYLOAD, OPEN, PART, TEXT, readRecord, writeRecord } from '../../npm/vendor/pipe/frames.js';
-import { toUtf8 } from '../../npm/vendor/pipe/bytes.js';
+import { Channels, MOST_KEPT, MOST_MESSAGE, readOptions } from '../../client/src/pipe/channels.js';
+import { nextTask } from '../../client/src/pipe/events.js';
+import { present } from '../../client/src/pipe/data-channel.js';
+import { BINARY, CLOSE, MOST_PAYLOAD, OPEN, PART, TEXT, readRecord, writeRecord } from '../../client/src/pipe/frames.js';
+import { toUtf8 } from '../../client/src/pipe/bytes.js';
 import { gc } from '../lib/memory.mjs';
 import { until } from '../lib/within.mjs';
 

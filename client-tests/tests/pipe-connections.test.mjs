@@ -3,8 +3,8 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { after, afterEach, test } from 'node:test';
-import { NEXT, nextFrame } from '../../npm/vendor/pipe/frames.js';
-import { withoutLine } from '../../npm/vendor/pipe/line.js';
+import { NEXT, nextFrame } from '../../client/src/pipe/frames.js';
+import { withoutLine } from '../../client/src/pipe/line.js';
 import { BrowserSocket } from '../lib/browser-socket.mjs';
 import { gc } from '../lib/memory.mjs';
 import { startPipeServer } from '../lib/pipe-server.mjs';
@@ -14,7 +14,7 @@ const page = new EventTarget();
 const [addEventListener, removeEventListener] = [page.addEventListener.bind(page), page.removeEventListener.bind(page)];
 Object.assign(globalThis, { WebSocket: BrowserSocket, addEventListener, removeEventListener });
 // The script looks for these when it is loaded.
-const { install } = await import('../../npm/vendor/pipe/install.js');
+const { install } = await import('../../client/src/pipe/install.js');
 const server = await startPipeServer({ away: 2_000 });
 install({ broker: server.url, key: 'a key', token: async () => 'a token' });
 after(() => server.stop());

@@ -3,10 +3,10 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { after, afterEach, test } from 'node:test';
-import { SessionDescription } from '../../npm/vendor/pipe/descriptions.js';
-import { DataChannelEvent } from '../../npm/vendor/pipe/events.js';
-import { withoutLine } from '../../npm/vendor/pipe/line.js';
-import { makeNativeFirst } from '../../npm/vendor/pipe/native.js';
+import { SessionDescription } from '../../client/src/pipe/descriptions.js';
+import { DataChannelEvent } from '../../client/src/pipe/events.js';
+import { withoutLine } from '../../client/src/pipe/line.js';
+import { makeNativeFirst } from '../../client/src/pipe/native.js';
 import { BrowserSocket } from '../lib/browser-socket.mjs';
 import { FakeNative, isNative } from '../lib/fake-native.mjs';
 import { startPipeServer } from '../lib/pipe-server.mjs';

@@ -5,10 +5,10 @@ import { createCipheriv, createPrivateKey, createPublicKey, diffieHellman, hkdfS
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { Receiver, Sender, WINDOW } from '../../npm/vendor/pipe/flow.js';
-import { BINARY, MOST_FRAME, MOST_PAYLOAD, NEXT, PING, PipeError, TEXT, nextFrame, readFrame, readRecord, writeRecord } from '../../npm/vendor/pipe/frames.js';
-import { currentKeys, deriveKeys, keyPair, prepareKeys } from '../../npm/vendor/pipe/keys.js';
-import { readLine, withLine, withoutLine, writeLine } from '../../npm/vendor/pipe/line.js';
+import { Receiver, Sender, WINDOW } from '../../client/src/pipe/flow.js';
+import { BINARY, MOST_FRAME, MOST_PAYLOAD, NEXT, PING, PipeError, TEXT, nextFrame, readFrame, readRecord, writeRecord } from '../../client/src/pipe/frames.js';
+import { currentKeys, deriveKeys, keyPair, prepareKeys } from '../../client/src/pipe/keys.js';
+import { readLine, withLine, withoutLine, writeLine } from '../../client/src/pipe/line.js';
 import { until } from '../lib/within.mjs';
 
 const vectors = JSON.parse(await readFile(join(import.meta.dirname, '../../tests/fixtures/pipe.json'), 'utf8'));

@@ -13,7 +13,7 @@ import { LIMIT, until, within } from '../lib/within.mjs';
 
 globalThis.WebSocket = /** @type {any} */ (BrowserSocket);
 // The script looks for it when it is loaded.
-const { install } = await import('../../npm/vendor/pipe/install.js');
+const { install } = await import('../../client/src/pipe/install.js');
 
 const made = /** @type {RTCPeerConnection[]} */ ([]);
 const closeAll = () => made.splice(0).forEach((connection) => connection.close());

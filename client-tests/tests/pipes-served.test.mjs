@@ -312,7 +312,7 @@ served('a script of the broker that is run from `blob:` or `data:` says that it 
 served('a page pins webrtc.js with the hash of the published file', async (stage) => {
   const server = await stage.server();
   const page = await stage.page(server, { library: 'module' });
-  const file = readFileSync(new URL('../../npm/vendor/dist/webrtc.js', import.meta.url));
+  const file = readFileSync(new URL('../../client/dist/webrtc.js', import.meta.url));
   const integrity = `sha384-${createHash('sha384').update(file).digest('base64')}`;
   const load = (hash) => page.run(([src, integrity]) => new Promise((done) => {
     const script = Object.assign(document.createElement('script'), { src, integrity, crossOrigin: 'anonymous' });

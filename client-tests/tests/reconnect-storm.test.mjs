@@ -12,7 +12,7 @@ const HANDSHAKE = 5;
 /** `--opens_per_second_per_address`, and its burst. */
 const [RATE, BURST] = [50, 500];
 
-const script = readFileSync(resolve(import.meta.dirname, '../../npm/vendor/preset/reconnect.js'), 'utf8').replace('export ', '');
+const script = readFileSync(resolve(import.meta.dirname, '../../client/src/peer/reconnect.js'), 'utf8').replace('export ', '');
 
 /** Milliseconds, each with its actions in the order in which they were set. */
 class Clock {

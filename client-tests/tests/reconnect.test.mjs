@@ -143,7 +143,7 @@ test('the script tells final endings from others as the protocol does', () => {
     .map((line) => line.split('|').map((cell) => cell.trim()).slice(1, -1))
     // Pipes have clients of their own; PeerJS has a message for an id that is taken.
     .filter(([name]) => name?.startsWith('`') && !/pipe|id_taken/.test(name));
-  const known = (name) => read('npm/vendor/preset/reconnect.js').match(new RegExp(`${name} = new Set\\(\\[([^\\]]*)`))[1];
+  const known = (name) => read('client/src/peer/reconnect.js').match(new RegExp(`${name} = new Set\\(\\[([^\\]]*)`))[1];
   const codes = rows('The end of a connection').filter((row) => row.at(-1) === 'no').map((row) => row[1]);
   const texts = rows('Refused clients').filter((row) => row.at(-1) === 'yes' && row[1] !== '–').map((row) => row[1]);
 

@@ -229,7 +229,7 @@ onStage('a call goes on after a member was away for too long, whoever has the sm
 const outcome = async ([what, how]) => {
   const circular = { name: 'itself' };
   circular.self = circular;
-  /** @type {import('../../static/rooms.js').Room} */
+  /** @type {import('../../client/types/rooms.js').Room} */
   const room = window.room;
   const peer = window.harness.thePeer();
   const values = {

@@ -6,7 +6,7 @@ import { test } from 'node:test';
 import { setTimeout as pause } from 'node:timers/promises';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
-import { joinRoom } from '../../static/rooms.mjs';
+import { joinRoom } from '../../client/src/rooms/rooms.js';
 
 /** An open peer. The server answers a join with the members. */
 class FakePeer extends EventEmitter {

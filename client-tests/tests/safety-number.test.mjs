@@ -5,7 +5,7 @@ import { pbkdf2Sync } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { test } from 'node:test';
-import { Exchange, safetyNumber } from '../../static/safety-number.js';
+import { Exchange, safetyNumber } from '../../client/src/safety-number.js';
 import { startManInTheMiddle } from '../lib/man-in-the-middle.mjs';
 import { returning as onStage } from '../lib/returning.mjs';
 

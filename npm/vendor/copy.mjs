@@ -1,9 +1,9 @@
-// Copies what the pages load from node_modules to dist/, bundles what has no build for pages, and prints each
-// script's SRI value, which src/http/public/html.rs has. The sources of webrtc.js are in pipe/, those of peerjs.js in preset/.
+// Copies what the pages load from node_modules to dist/, bundles Yjs, and prints each script's SRI value, which
+// src/http/public/html.rs has.
 import { createHash } from 'node:crypto';
 import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
-import { rolldown } from 'rolldown';
+import { bundle } from '../../client/bundle.mjs';
 
 const scripts = {
   'peerjs.js': 'node_modules/peerjs/dist/peerjs.js',
@@ -43,17 +43,10 @@ const licenses = {
   'y-protocols': 'node_modules/y-protocols/LICENSE',
   'y-webrtc': 'node_modules/y-webrtc/LICENSE',
   yjs: 'node_modules/yjs/LICENSE',
-  '@noble/ciphers': 'node_modules/@noble/ciphers/LICENSE',
-  '@noble/curves': 'node_modules/@noble/curves/LICENSE',
-  '@noble/hashes': 'node_modules/@noble/hashes/LICENSE',
+  '@noble/ciphers': '../../client/node_modules/@noble/ciphers/LICENSE',
+  '@noble/curves': '../../client/node_modules/@noble/curves/LICENSE',
+  '@noble/hashes': '../../client/node_modules/@noble/hashes/LICENSE',
 };
-
-// Runs wherever PeerJS 1.5.5 does: in Chrome 83, Firefox 80 and Safari 15.0.
-const target = 'es2020';
-const keepNames = { class: true, function: false };
-const own = fileURLToPath(new URL('older-browsers.js', import.meta.url));
-/** @type {Record<string, [string, string]>} */
-const inject = { 'Object.hasOwn': [own, 'hasOwn'], 'AbortSignal.timeout': [own, 'timeout'], structuredClone: [own, 'structuredClone'] };
 
 // Maps are not served, because they are larger than all scripts. Developer tools warn of a map that is named and missing.
 const MAP = /^\/\/# sourceMappingURL=.*$\n?/m;
@@ -66,13 +59,9 @@ await mkdir(here('dist'));
 for (const [target, source] of Object.entries(scripts)) {
   await save(target, (await readFile(here(source), 'utf8')).replace(MAP, ''));
 }
-await save('yjs.min.js', await bundle('yjs.js', { name: 'Yjs' }));
-await save('preset.js', await bundle('preset/preset.js', { name: 'presetPeer' }));
-await save('rooms.js', await bundle('../../static/rooms.mjs', { name: 'rooms' }));
-await save('rooms.mjs', await bundle('../../static/rooms.mjs', { format: 'es' }));
-await save('share.js', await bundle('share.js'));
-await save('webrtc.js', await bundle('pipe/main.js'));
-await save('webrtc.mjs', await bundle('pipe/install.js', { format: 'es' }));
+// Pages have simple-peer as a script of its own.
+const globals = { 'simple-peer/simplepeer.min.js': 'SimplePeer' };
+await save('yjs.min.js', await bundle(fileURLToPath(here('yjs.js')), { name: 'Yjs', globals }));
 
 const texts = await Promise.all(
   Object.entries(licenses).map(async ([name, source]) => {
@@ -86,14 +75,4 @@ async function save(target, script) {
   await writeFile(here(`dist/${target}`), script);
   const hash = createHash('sha384').update(script).digest('base64');
   console.log(`${target}  sha384-${hash}`);
-}
-
-/** One script with a module and all that it imports, which sets a global of this name. Pages have simple-peer as a script of its own. */
-async function bundle(entry, { name = undefined, format = /** @type {'iife' | 'es'} */ ('iife') } = {}) {
-  const simplePeer = 'simple-peer/simplepeer.min.js';
-  const input = fileURLToPath(here(entry));
-  const built = await rolldown({ input, platform: 'browser', external: [simplePeer], transform: { target, inject } });
-  const minify = { compress: { target, keepNames }, mangle: { keepNames } };
-  const { output } = await built.generate({ format, name, globals: { [simplePeer]: 'SimplePeer' }, minify });
-  return output[0].code;
 }

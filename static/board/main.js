@@ -1,7 +1,7 @@
 import { loadLibrary, requireWebRtc } from '../library.js';
 import { show, startPage } from '../page.js';
 import { pageUrl } from '../settings.js';
-import { enableCopyLink, showWay } from '../way.js';
+import { enableCopyLink, showWay } from '../join-link.js';
 import { startBoard } from './board.js';
 
 // In letters: a topic of the broker has at most 256 bytes.

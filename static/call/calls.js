@@ -4,7 +4,7 @@ import { httpsAdvice } from '../https.js';
 import { openMedia, stopMedia } from '../media.js';
 import { pageUrl } from '../settings.js';
 import { setStatus } from '../status.js';
-import { enableCopyLink, showWay } from '../way.js';
+import { enableCopyLink, showWay } from '../join-link.js';
 import { Line } from './line.js';
 import { hidePrompt, showPrompt } from './prompt.js';
 import { Ring } from './ring.js';

@@ -1,4 +1,4 @@
-import { Exchange, safetyNumber } from '../safety-number.js';
+import { Exchange, safetyNumber } from '../client/safety-number.js';
 import { peerOptions } from '../settings.js';
 
 /**

@@ -1,5 +1,5 @@
 import { BrokerLink } from '../broker-link.js';
-import { joinRoom } from '../rooms.mjs';
+import { joinRoom } from '../client/rooms/rooms.js';
 import { setStatus } from '../status.js';
 import { Chat } from './chat.js';
 import { GroupCall } from './group-call.js';

@@ -3,7 +3,7 @@ import { show, startPage } from '../page.js';
 import { pageUrl } from '../settings.js';
 import { setStatus } from '../status.js';
 import { recall, remember } from '../storage.js';
-import { enableCopyLink, showWay } from '../way.js';
+import { enableCopyLink, showWay } from '../join-link.js';
 import { Lobby } from './lobby.js';
 
 const element = (id) => document.getElementById(id);

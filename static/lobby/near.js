@@ -1,4 +1,4 @@
-import { joinRoom } from '../rooms.mjs';
+import { joinRoom } from '../client/rooms/rooms.js';
 import { hasNear, needsPin } from '../settings.js';
 import { nameOf } from './people.js';
 

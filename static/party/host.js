@@ -2,7 +2,7 @@ import { keepAwake } from '../awake.js';
 import { enableFullscreen } from '../fullscreen.js';
 import { pageUrl } from '../settings.js';
 import { setStatus } from '../status.js';
-import { enableCopyLink, showWay } from '../way.js';
+import { enableCopyLink, showWay } from '../join-link.js';
 import { Game } from './game.js';
 import { Picture } from './picture.js';
 import { Players } from './players.js';

@@ -1,4 +1,4 @@
-import { wayOfEnd } from '../connection-way.js';
+import { wayOfEnd } from '../client/way.js';
 import { peerOptions } from '../settings.js';
 
 /**

@@ -3,7 +3,7 @@ import { enableFullscreen, toggleFullscreen } from '../fullscreen.js';
 import { pageUrl } from '../settings.js';
 import { setStatus } from '../status.js';
 import { recall, remember } from '../storage.js';
-import { enableCopyLink, showWay } from '../way.js';
+import { enableCopyLink, showWay } from '../join-link.js';
 import { Deck } from './deck.js';
 import { Phones } from './phones.js';
 

@@ -1,7 +1,7 @@
 import { keepAwake } from '../awake.js';
 import { BrokerLink } from '../broker-link.js';
 import { VALID_ID } from '../broker.js';
-import { wayOfEnd } from '../connection-way.js';
+import { wayOfEnd } from '../client/way.js';
 import { setStatus } from '../status.js';
 
 const DIAL_WAIT = 15_000;

@@ -178,7 +178,7 @@ fn data_channels_over_the_broker_have_a_script_that_pages_can_pin_and_a_module()
                 assert_eq!(header("access-control-allow-origin").as_deref(), Some("http://page.test"));
                 assert_eq!(header("cross-origin-resource-policy").as_deref(), Some("cross-origin"));
                 assert_eq!(header("cache-control").as_deref(), Some("no-cache"));
-                let published = fs::read(format!("{}/npm/vendor/dist/{name}", env!("CARGO_MANIFEST_DIR")));
+                let published = fs::read(format!("{}/client/dist/{name}", env!("CARGO_MANIFEST_DIR")));
                 assert!(response.body == published.unwrap(), "{name} is not the published file");
                 let cached = format!("If-None-Match: {}\r\n", header("etag").unwrap());
                 assert_eq!(server.request("GET", &format!("/app/{name}"), &cached).status, 304);

@@ -18,7 +18,7 @@ const SHARED: &[&str] = &[
     "copy.js",
     "broker-test.js",
     "broker.js",
-    "connection-way.js",
+    "client/way.js",
     "connection-words.js",
     "library.js",
     "within.js",

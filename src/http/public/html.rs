@@ -14,6 +14,11 @@ use peerbroker_core::vocabulary::labels;
 #[folder = "static/"]
 pub(super) struct Static;
 
+/// The modules of the client for pages, which the built-in pages import below `client/`.
+#[derive(RustEmbed)]
+#[folder = "client/src/"]
+pub(super) struct Client;
+
 /// A build of a library that the pages use, without the name of its source map.
 pub(super) struct Library {
     pub(super) file: &'static str,
@@ -29,6 +34,13 @@ macro_rules! vendored {
     };
     ($file:literal, $integrity:literal) => {
         Library { file: $file, text: vendored!($file), integrity: $integrity }
+    };
+}
+
+/// A file of the client for pages. `make vendor` makes those in `dist`.
+macro_rules! client {
+    ($file:literal) => {
+        include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/client/", $file))
     };
 }
 
@@ -51,23 +63,29 @@ pub(super) const SIMPLE_PEER: Library =
 pub(super) const YJS: Library =
     vendored!("yjs.min.js", "sha384-Op3xjSJqDAVeGPcMZf6gPU+7jXun/sfTtkEcqluEAVt11hvno2IWUuR/TinE06pV");
 
-/// Data channels over the broker, for `<script src>`. Its sources are in `npm/vendor/pipe`.
-pub(super) const PIPES: Library =
-    vendored!("webrtc.js", "sha384-TbG7kawPHklAKj0GAuDYs3Ah5DrSTQHmc/4CgjgHcp6pbkxf0rAI6QZURnwv1FVx");
+/// Data channels over the broker, for `<script src>`.
+pub(super) const PIPES: Library = Library {
+    file: "webrtc.js",
+    text: client!("dist/webrtc.js"),
+    integrity: "sha384-TbG7kawPHklAKj0GAuDYs3Ah5DrSTQHmc/4CgjgHcp6pbkxf0rAI6QZURnwv1FVx",
+};
 
 /// The same as a module, which a page installs itself.
-pub(super) const PIPES_MODULE: Library =
-    vendored!("webrtc.mjs", "sha384-P9TkpqBtw38ws3C2R2fxHCZLPw2mf4iNaaoL23z/WCbYtclUqClbWjZ6trw3haua");
+pub(super) const PIPES_MODULE: &str = client!("dist/webrtc.mjs");
 
-/// Presets PeerJS to its broker, as a script that sets `presetPeer`. Its sources are in `npm/vendor/preset`.
-pub(super) const PRESET: &str = vendored!("preset.js");
+/// Presets PeerJS to its broker, as a script that sets `presetPeer`.
+pub(super) const PRESET: &str = client!("dist/peer.js");
 
-/// The client for rooms, `static/rooms.mjs`, as a script that sets `rooms`, and as a module. Both read `maxMessageBytes`.
-pub(super) const ROOMS: &str = vendored!("rooms.js");
-pub(super) const ROOMS_MODULE: &str = vendored!("rooms.mjs");
+/// The client for rooms as a script that sets `rooms`, and as a module. Both read `maxMessageBytes`.
+pub(super) const ROOMS: &str = client!("dist/rooms.js");
+pub(super) const ROOMS_MODULE: &str = client!("dist/rooms.mjs");
 
-/// Reads `lanHost`, and the library for QR codes. Its source is `npm/vendor/share.js`.
-pub(super) const SHARE: &str = vendored!("share.js");
+/// Reads `lanHost`, and the library for QR codes.
+pub(super) const SHARE: &str = client!("dist/share.js");
+
+/// Types for TypeScript.
+pub(super) const PEERJS_TYPES: &str = client!("types/peerjs.d.ts");
+pub(super) const ROOMS_TYPES: &str = client!("types/rooms.d.ts");
 
 const LIBRARIES: [Library; 5] = [PEERJS, PEERJS_READABLE, QRCODE, SIMPLE_PEER, YJS];
 
@@ -280,7 +298,7 @@ mod tests {
 
     #[test]
     fn the_integrity_of_a_library_is_that_of_its_file() {
-        for library in LIBRARIES.into_iter().chain([PIPES, PIPES_MODULE]) {
+        for library in LIBRARIES.into_iter().chain([PIPES]) {
             let hash = STANDARD.encode(digest(&SHA384, library.text.as_bytes()));
             assert_eq!(format!("sha384-{hash}"), library.integrity, "{}", library.file);
         }

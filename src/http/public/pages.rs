@@ -9,8 +9,9 @@ use actix_web::{HttpRequest, HttpResponse, http::StatusCode};
 
 use super::handler::{Mounted, NO_CACHE, NOSNIFF, with};
 use super::html::{
-    ClientFile, DASHBOARD, Library, OF_PAGES, PARTS, PEERJS, PEERJS_READABLE, PEERJS_VERSION, PIPES,
-    PIPES_MODULE, PRESET, QRCODE, ROOMS, ROOMS_MODULE, SHARE, Static, Values, offers_pipes, vendored,
+    Client, ClientFile, DASHBOARD, Library, OF_PAGES, PARTS, PEERJS, PEERJS_READABLE, PEERJS_TYPES, PEERJS_VERSION,
+    PIPES, PIPES_MODULE, PRESET, QRCODE, ROOMS, ROOMS_MODULE, ROOMS_TYPES, SHARE, Static, Values,
+    offers_pipes, vendored,
 };
 use super::{docs, forwarded, html, key_signup, not_found, peerjs};
 use peerbroker_config::Dialect;
@@ -94,6 +95,9 @@ pub(crate) fn find(name: &str) -> Option<(String, Cow<'static, [u8]>)> {
     if let Some(file) = name.strip_prefix("vendor/").and_then(vendored) {
         return Some((name.to_owned(), file.as_bytes().into()));
     }
+    if let Some(file) = name.strip_prefix("client/").and_then(Client::get) {
+        return Some((name.to_owned(), file.data));
+    }
     let index = format!("{name}{}index.html", if name.is_empty() || name.ends_with('/') { "" } else { "/" });
     let is_public = |name: &String| !name.starts_with(PARTS) && !name.starts_with(DASHBOARD);
     let mut names = [name.to_owned(), index].into_iter().filter(is_public);
@@ -129,10 +133,11 @@ pub(super) async fn client(mounted: &Mounted, request: &HttpRequest, name: &str)
         Some(ClientFile::PeerJsModule) => owned(preset(mounted, request, &PEERJS, "client.mjs")),
         Some(ClientFile::Rooms) => owned(of_rooms(mounted, Kind::Script, ROOMS).part(name)),
         Some(ClientFile::RoomsModule) => owned(of_rooms(mounted, Kind::Module, ROOMS_MODULE).part(name)),
-        Some(ClientFile::PeerJsTypes | ClientFile::RoomsTypes) => Static::get(name)?.data,
+        Some(ClientFile::PeerJsTypes) => PEERJS_TYPES.as_bytes().into(),
+        Some(ClientFile::RoomsTypes) => ROOMS_TYPES.as_bytes().into(),
         Some(ClientFile::Share) => owned(share_script(mounted)),
         Some(ClientFile::Pipes) => owned(pipes(mounted, Kind::Script).into_owned()),
-        Some(ClientFile::PipesModule) => PIPES_MODULE.text.as_bytes().into(),
+        Some(ClientFile::PipesModule) => PIPES_MODULE.as_bytes().into(),
         None => html::published(name)?.text.as_bytes().into(),
     };
     let for_ever = (header::CACHE_CONTROL, "public, max-age=31536000, immutable");

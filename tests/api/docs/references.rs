@@ -101,8 +101,8 @@ fn links(page: &str) -> impl Iterator<Item = (usize, String)> {
 
 /// True if a text in backticks names a file of the project, except for build results.
 fn is_path(span: &str) -> bool {
-    let directories = "src/ tests/ docs/ static/ client-tests/ deploy/ examples/ npm/ scripts/";
-    let made = ["npm/vendor/dist", "client-tests/clients", "tests/fuzz/artifacts"];
+    let directories = "src/ tests/ docs/ client/ static/ client-tests/ deploy/ examples/ npm/ scripts/";
+    let made = ["client/dist", "npm/vendor/dist", "client-tests/clients", "tests/fuzz/artifacts"];
     directories.split(' ').any(|directory| span.starts_with(directory))
         && !made.iter().any(|made| span.starts_with(made))
         && !span.contains(['*', '{', ' '])

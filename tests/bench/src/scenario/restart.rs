@@ -61,7 +61,7 @@ fn crash(server: &mut Server, fleet: &mut Fleet) -> Result<Vec<Duration>> {
     Ok(back)
 }
 
-const SCRIPT: &str = include_str!("../../../../npm/vendor/preset/reconnect.js");
+const SCRIPT: &str = include_str!("../../../../client/src/peer/reconnect.js");
 
 /// The waits between the attempts of a client.
 struct Waits {

@@ -1,6 +1,6 @@
 // Safety numbers of a Peer's connections: what the two sides of an exchange say goes with PeerJS's messages, as the member `safety`.
 
-import { Exchange, safetyNumber, until } from '../../../static/safety-number.js';
+import { Exchange, safetyNumber, until } from '../safety-number.js';
 
 export function safetyNumbers() {
   /** @type {WeakMap<object, Exchange>} */

@@ -1,4 +1,4 @@
-// Functions that the oldest browsers of PeerJS lack: copy.mjs puts these functions in place of theirs, also in libraries.
+// Functions that the oldest browsers of PeerJS lack: bundle.mjs puts these functions in place of theirs, also in libraries.
 
 export const hasOwn = (object, name) => Object.prototype.hasOwnProperty.call(object, name);
 

@@ -1,7 +1,7 @@
 // How other devices open a page: `shareLink()` is its address for them, and `qrCode(link)` a picture of that for their cameras.
 // The server puts the library and the address of its machine in front.
 
-import { drawCode, isLoopback, withHost } from '../../static/share-link.js';
+import { drawCode, isLoopback, withHost } from './link.js';
 
 /* global lanHost, qrcode */
 

@@ -1,6 +1,6 @@
 import { enableCopy } from './copy.js';
 import { lanHost } from './settings.js';
-import { drawCode, isLoopback, withHost } from './share-link.js';
+import { drawCode, isLoopback, withHost } from './client/share/link.js';
 
 const element = (id) => document.getElementById(id);
 

@@ -4,7 +4,7 @@ import { iceServersOfPeers } from './ice.js';
 import { reconnects } from './reconnect.js';
 import { callReports } from './reports.js';
 import { iceRestarts } from './restart.js';
-import { safetyNumbers } from './safety.js';
+import { safetyNumbers } from './safety-numbers.js';
 
 /** For tokens and the ids of connections. Those that PeerJS makes of Math.random() tell peers who know an id the next token. */
 function randomToken() {

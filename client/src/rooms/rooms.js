@@ -47,7 +47,7 @@ export class RoomError extends Error {
   }
 }
 
-/** @type {typeof import('./rooms.js').joinRoom} */
+/** @type {typeof import('../../types/rooms.js').joinRoom} */
 export const joinRoom = (peer, name, data) => awaited('joinRoom', enter(peer, name, data));
 
 const enter = async (peer, name, data) => entered(new Room(peer, name, data));

@@ -130,7 +130,7 @@ test-systems: client-tests/node_modules/.package-lock.json
 	$(WITH_TESTS) scripts/test-systems.sh $(ARGS)
 
 # The npm packages for this machine, in target/npm.
-npm: dist setup
+npm: dist setup client/node_modules/.package-lock.json
 	node scripts/npm.mjs "$$(node -p 'process.platform + "-" + process.arch')=target/dist/peerbroker"
 
 # With CLIPPY_COMPILES=1, the builds of the tests have linted the workspace.

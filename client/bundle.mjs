@@ -12,7 +12,7 @@ const inject = { 'Object.hasOwn': [own, 'hasOwn'], 'AbortSignal.timeout': [own, 
 
 /**
  * @param {string} input
- * @param {{ name?: string, format?: 'iife' | 'es', globals?: Record<string, string> }} options `name` is the global that a script sets for its
+ * @param {{ name?: string, format?: 'iife' | 'es' | 'cjs', globals?: Record<string, string> }} options `name` is the global that a script sets for its
  * exports. A module in `globals` is a script of its own in pages, which sets that global.
  */
 export async function bundle(input, { name = undefined, format = 'iife', globals = {} } = {}) {

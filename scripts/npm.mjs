@@ -1,4 +1,4 @@
-// Packs the npm packages: `peerbroker`, and one for each given platform with its program. Prints their paths.
+// Packs the npm packages: `peerbroker`, `@peerbroker/client`, and one for each given platform with its program. Prints their paths.
 // Usage: node scripts/npm.mjs [--output FOLDER] PLATFORM=PROGRAM…, for example linux-x64=target/dist/peerbroker
 
 import { execFileSync } from 'node:child_process';
@@ -26,22 +26,38 @@ for (const [name, pinned] of Object.entries({ peerbroker: version, ...optionalDe
 }
 if (positionals.length === 0) fail('no program: give PLATFORM=PROGRAM, for example linux-x64=target/dist/peerbroker');
 
-const folders = [stage('peerbroker', (folder) => {
-  cpSync(main, folder, { recursive: true });
-  // In a module, the same words import the types that other libraries have for modules.
-  copyFileSync(join(folder, 'lib/index.d.ts'), join(folder, 'lib/index.d.mts'));
-  copyFileSync(join(root, 'client/types/webrtc.d.ts'), join(folder, 'lib/webrtc.d.mts'));
-  copyFileSync(join(root, 'client/dist/webrtc.mjs'), join(folder, 'lib/webrtc.mjs'));
-  copyFileSync(join(root, 'npm/vendor/dist/LICENSES.txt'), join(folder, 'lib/LICENSES.txt'));
-})];
-for (const argument of positionals) {
+const programs = positionals.map((argument) => {
   const [platform, program] = argument.split(/=(.*)/s);
   if (!program) fail(`${argument}: expected PLATFORM=PROGRAM`);
   if (!platforms.includes(platform)) fail(`${platform} is not a platform: expected ${platforms.join(', ')}`);
   if (!statSync(program, { throwIfNoEntry: false })?.isFile()) fail(`${program} is missing: make dist builds it`);
   if (platform === `${process.platform}-${process.arch}`) checkVersion(program);
-  folders.push(stage(platform, (folder) => writePackage(folder, platform, program)));
+  return [platform, program];
+});
+
+// It needs the packages of client/.
+const { buildPackage } = await import('../client/build.mjs');
+const folders = [
+  stage('peerbroker', (folder) => {
+    cpSync(main, folder, { recursive: true });
+    // In a module, the same words import the types that other libraries have for modules.
+    copyFileSync(join(folder, 'lib/index.d.ts'), join(folder, 'lib/index.d.mts'));
+  }),
+  stage('client', (folder) => {
+    const { license, homepage, repository, exports, typesVersions, peerDependencies, peerDependenciesMeta } = shared;
+    const { '.': _server, ...entries } = exports;
+    const description = 'The client of peerbroker for pages: rooms, and more for PeerJS';
+    const manifest = { name: '@peerbroker/client', version, description, license, homepage, repository, publishConfig: { access: 'public' } };
+    const rest = { exports: entries, typesVersions, sideEffects: false, peerDependencies, peerDependenciesMeta };
+    writeFileSync(join(folder, 'package.json'), `${JSON.stringify({ ...manifest, ...rest }, null, 2)}\n`);
+    copyFileSync(join(root, 'client/README.md'), join(folder, 'README.md'));
+  }),
+];
+for (const folder of folders) {
+  await buildPackage(join(folder, 'client'));
+  copyFileSync(join(root, 'npm/vendor/dist/LICENSES.txt'), join(folder, 'client/LICENSES.txt'));
 }
+for (const [platform, program] of programs) folders.push(stage(platform, (folder) => writePackage(folder, platform, program)));
 
 const packed = execFileSync('npm', ['pack', '--loglevel=error', '--ignore-scripts', '--pack-destination', output, ...folders], {
   encoding: 'utf8',

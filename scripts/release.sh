@@ -100,6 +100,7 @@ for target in "${targets[@]}"; do
 done
 if [ ${#programs[@]} -gt 0 ]; then
   rm -rf target/npm
+  (cd client && npm ci --no-audit --no-fund --silent)
   node scripts/npm.mjs "${programs[@]}" >/dev/null
   mv target/npm/*.tgz "$archives/"
 fi

@@ -7,6 +7,7 @@ import { join, resolve } from 'node:path';
 import { test } from 'node:test';
 import { promisify } from 'node:util';
 import { build } from 'vite';
+import { buildPackage } from '../../client/build.mjs';
 import { scan } from '../lib/demos.mjs';
 import { blocks, listing, read } from '../lib/listings.mjs';
 import { source } from '../lib/npm-package.mjs';
@@ -233,6 +234,7 @@ test('every listing compiles in TypeScript as strict as it gets', { timeout: 120
   mkdirSync(modules);
   for (const name of readdirSync(join(clientTests, 'node_modules'))) symlinkSync(join(clientTests, 'node_modules', name), join(modules, name));
   cpSync(source, join(modules, 'peerbroker'), { recursive: true });
+  await buildPackage(join(modules, 'peerbroker/client'));
   cpSync(join(clientTests, 'clients/1.5.5/types.d.ts'), join(project, 'peerjs.d.ts'));
   cpSync(join(clientTests, '../client/types/rooms.d.ts'), join(project, 'rooms.d.ts'));
   cpSync(join(clientTests, '../client/types/peerjs.d.ts'), join(project, 'served.d.ts'));

@@ -3,7 +3,8 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { test } from 'node:test';
-import { Channels, MOST_KEPT, MOST_MESSAGE, readOptions } from '../../client/src/pipe/channels.js';
+import { MOST_KEPT, readOptions } from '../../client/src/pipe/channel-options.js';
+import { Channels, MOST_MESSAGE } from '../../client/src/pipe/channels.js';
 import { nextTask } from '../../client/src/pipe/events.js';
 import { present } from '../../client/src/pipe/data-channel.js';
 import { BINARY, CLOSE, MOST_PAYLOAD, OPEN, PART, TEXT, readRecord, writeRecord } from '../../client/src/pipe/frames.js';

@@ -6,6 +6,8 @@ import { after, afterEach, test } from 'node:test';
 import { SessionDescription } from '../../client/src/pipe/descriptions.js';
 import { DataChannelEvent } from '../../client/src/pipe/events.js';
 import { withoutLine } from '../../client/src/pipe/line.js';
+import { source } from '../../client/src/pipe/engine.js';
+import { startKeys } from '../../client/src/pipe/key-pairs.js';
 import { makeNativeFirst } from '../../client/src/pipe/native.js';
 import { BrowserSocket } from '../lib/browser-socket.mjs';
 import { FakeNative, isNative } from '../lib/fake-native.mjs';
@@ -15,7 +17,8 @@ import { LIMIT, until, within } from '../lib/within.mjs';
 Object.assign(globalThis, { WebSocket: BrowserSocket, RTCSessionDescription: SessionDescription, RTCDataChannelEvent: DataChannelEvent });
 const server = await startPipeServer();
 after(() => server.stop());
-const Connection = makeNativeFirst(/** @type {any} */ (FakeNative), { broker: server.url, key: 'peerjs' }, isNative);
+startKeys(source);
+const Connection = makeNativeFirst(/** @type {any} */ (FakeNative), { broker: server.url, key: 'peerjs' }, source, isNative);
 
 const made = /** @type {any[]} */ ([]);
 afterEach(async () => {

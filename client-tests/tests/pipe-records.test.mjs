@@ -7,7 +7,9 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { Receiver, Sender, WINDOW } from '../../client/src/pipe/flow.js';
 import { BINARY, MOST_FRAME, MOST_PAYLOAD, NEXT, PING, PipeError, TEXT, nextFrame, readFrame, readRecord, writeRecord } from '../../client/src/pipe/frames.js';
-import { currentKeys, deriveKeys, keyPair, prepareKeys } from '../../client/src/pipe/keys.js';
+import { source } from '../../client/src/pipe/engine.js';
+import { currentKeys, prepareKeys, startKeys } from '../../client/src/pipe/key-pairs.js';
+import { deriveKeys, keyPair } from '../../client/src/pipe/keys.js';
 import { readLine, withLine, withoutLine, writeLine } from '../../client/src/pipe/line.js';
 import { until } from '../lib/within.mjs';
 
@@ -69,6 +71,8 @@ function byNode(key, counter, plain) {
   cipher.setAAD(header, { plaintextLength: plain.length });
   return hex(Buffer.concat([header, cipher.update(plain), cipher.final(), cipher.getAuthTag()]));
 }
+
+startKeys(source);
 
 const base64Url = (data) => Buffer.from(data).toString('base64url');
 const publicKey = (key) => createPublicKey({ key: { kty: 'OKP', crv: 'X25519', x: base64Url(key) }, format: 'jwk' });

@@ -4,5 +4,6 @@
 {{library}}
 (() => {
   {{preset}}
-  window.peerjs.Peer = window.Peer = presetPeer(window.peerjs, document.currentScript?.src, {{key}}, {{has_ice_servers}}, {{takes_reports}});
+  {{reports}}
+  window.peerjs.Peer = window.Peer = presetPeer(window.peerjs, document.currentScript?.src, {{settings}});
 })();

@@ -7,6 +7,7 @@ const { peerjs, Peer: global } = window;
 const library = window.peerjs;
 Object.assign(window, { peerjs, Peer: global });
 {{preset}}
+{{reports}}
 const { util } = library;
-const Peer = presetPeer(library, import.meta.url, {{key}}, {{has_ice_servers}}, {{takes_reports}});
+const Peer = presetPeer(library, import.meta.url, {{settings}});
 export { Peer, util, Peer as default };

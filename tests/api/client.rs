@@ -11,7 +11,7 @@ use serde_json::Value;
 use crate::harness::http_client::Response;
 use crate::harness::{on_own, on_own_with};
 
-const SCRIPTS: [&str; 3] = ["peerjs.js", "peerjs.min.js", "peerjs.mjs"];
+const SCRIPTS: [&str; 4] = ["peerjs.js", "peerjs.min.js", "peerjs.mjs", "peerjs.all.js"];
 const JAVASCRIPT: Option<&str> = Some("text/javascript; charset=utf-8");
 
 #[test]
@@ -44,9 +44,9 @@ fn the_client_is_served_to_pages_of_every_origin() {
 #[test]
 fn scripts_and_pages_are_compressed_and_each_coding_has_a_tag() {
     const LARGEST: [(&str, usize); 7] = [
-        ("peerjs.min.js", 60_000),
-        ("peerjs.js", 75_000),
-        ("rooms.js", 75_000),
+        ("peerjs.min.js", 35_000),
+        ("peerjs.all.js", 60_000),
+        ("rooms.js", 12_000),
         ("webrtc.mjs", 75_000),
         ("broker/", 6_000),
         ("broker/slides/", 4_000),
@@ -194,12 +194,14 @@ fn a_script_knows_the_built_in_key_and_a_module_its_address() {
         |config| config.key = ApiKey::parse("my \"key\"").unwrap(),
         |server| {
             let of_script = r#"{src:document.currentScript?.src,dataset:{key:"my \"key\"",...document.currentScript?.dataset}}??{}"#;
-            let of_module = r#"{src:import.meta.url,dataset:{key:"my \"key\""}}??{}"#;
+            let of_start = r#"usePipes(document.currentScript, "my \"key\"");"#;
+            let of_module = r#"usePipes({ src: import.meta.url }, "my \"key\"");"#;
             for (name, expected) in [
                 ("webrtc.js", of_script),
-                ("peerjs.js", of_script),
-                ("peerjs.min.js", of_script),
-                ("rooms.js", of_script),
+                ("peerjs.all.js", of_script),
+                ("peerjs.js", of_start),
+                ("peerjs.min.js", of_start),
+                ("rooms.js", of_start),
                 ("peerjs.mjs", of_module),
                 ("rooms.mjs", of_module),
             ] {
@@ -208,7 +210,7 @@ fn a_script_knows_the_built_in_key_and_a_module_its_address() {
             // The library looks for WebRTC when it is loaded.
             let response = server.get("/peerjs.js");
             let text = response.text();
-            assert!(text.find(of_script) < text.find("presetPeer"), "webrtc.js is in front");
+            assert!(text.find(of_start) < text.find("presetPeer"), "pipes are in front");
         },
     );
 }
@@ -220,8 +222,8 @@ fn a_server_without_pipes_has_none_in_its_scripts() {
             server.reconfigure(|config| config.pipes.on = is_on);
             for name in SCRIPTS.into_iter().chain(["rooms.js", "rooms.mjs"]) {
                 let response = server.get(&format!("/{name}"));
-                // The curve of its keys, of which nothing else here knows.
-                assert_eq!((response.status, response.text().contains("x25519")), (200, is_on), "{name}");
+                // Only their script knows its own name.
+                assert_eq!((response.status, response.text().contains("webrtc.js")), (200, is_on), "{name}");
             }
             for name in ["webrtc.js", "webrtc.mjs"] {
                 let response = server.get(&format!("/{name}"));

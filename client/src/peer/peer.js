@@ -2,7 +2,6 @@
 
 import { iceServersOfPeers } from './ice.js';
 import { reconnects } from './reconnect.js';
-import { callReports } from './reports.js';
 import { iceRestarts } from './restart.js';
 import { safetyNumbers } from './safety-numbers.js';
 
@@ -11,8 +10,18 @@ function randomToken() {
   return Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, '0')).join('');
 }
 
-/** @param {any} library */
-export default function presetPeer({ Peer: Original, util }, script, builtInKey, hasIceServers, takesReports) {
+const PIPES = Symbol.for('peerbroker.pipes');
+
+/**
+ * @param {any} library
+ * @param {string | undefined} script the address of the script
+ * @param {any} settings of the broker
+ * @param {import('./reports.js').default} [callReports] if any key of the broker takes reports
+ */
+export default function presetPeer({ Peer: Original, util }, script, { key: builtInKey, hasIceServers, takesReports }, callReports) {
+  const pipes = globalThis[PIPES];
+  // Without WebRTC, the script that stands in for it is on its way.
+  if (pipes?.coming) Object.assign(util.supports, { webRTC: true, data: true, reliable: true });
   util.randomToken = randomToken;
   if (!/^https?:/.test(script)) {
     console.warn('peerjs.js cannot tell its own address: load it with <script src>, or pass host, port and path to Peer');
@@ -33,10 +42,10 @@ export default function presetPeer({ Peer: Original, util }, script, builtInKey,
   const servers = iceServersOfPeers();
   const restarts = iceRestarts();
   const returns = reconnects();
-  const reports = callReports();
+  const reports = callReports?.();
   const numbers = safetyNumbers();
   /** If data of the next connection goes over a broker, it is the one of this Peer. */
-  const useBrokerOf = (peer) => globalThis[Symbol.for('peerbroker.pipes')]?.useBrokerOf(peer);
+  const useBrokerOf = (peer) => globalThis[PIPES]?.useBrokerOf(peer);
   return class Peer extends Original {
     constructor(id, options) {
       // As in PeerJS: the id may be missing.
@@ -46,7 +55,7 @@ export default function presetPeer({ Peer: Original, util }, script, builtInKey,
       const isHere = host === undefined || host === preset.host;
       super(id, isHere ? { ...preset, ...options } : options);
       // Another key than that of the script has its own setting, and answers.
-      this._isReported = isHere && takesReports[this.options.key === key ? 'own' : 'others'];
+      this._isReported = reports && isHere && takesReports[this.options.key === key ? 'own' : 'others'];
       restarts.announceIn(this);
       numbers.announceIn(this);
       returns.replaceBy(this);
@@ -91,7 +100,7 @@ export default function presetPeer({ Peer: Original, util }, script, builtInKey,
 
     /** PeerJS takes over no text from an error: `server-error` of a failed request has an empty message there. */
     emitError(type, error) {
-      if (type === 'webrtc') reports.refused(this);
+      if (type === 'webrtc') reports?.refused(this);
       const { secure, host, port, path } = this.options;
       const at = type === 'server-error' ? ` It was asked at ${secure ? 'https' : 'http'}://${host}:${port}${path}` : '';
       const text = error instanceof Error ? error.message + at : error;
@@ -102,6 +111,11 @@ export default function presetPeer({ Peer: Original, util }, script, builtInKey,
 
     /** A dev server without a proxy for the broker answers with its page, and PeerJS would take that as its id and wait for ever. */
     _initialize(id) {
+      if (pipes?.coming) {
+        const go = () => this.destroyed || this._initialize(id);
+        pipes.coming.then(go, ({ message }) => this._abort('browser-incompatible', `This browser has no WebRTC: ${message}`));
+        return;
+      }
       if (!/^\s*</.test(id)) {
         this._id = id;
         if (!returns.of(this)?.wanted()) super._initialize(id);
@@ -121,7 +135,7 @@ export default function presetPeer({ Peer: Original, util }, script, builtInKey,
 
     _handleMessage(message) {
       if (numbers.take(this, message)) return;
-      reports.heard(this, message);
+      reports?.heard(this, message);
       const returning = returns.of(this);
       if (message.type === 'OPEN') returning?.opened();
       if (returning?.heard(message) || restarts.take(this, message)) return;

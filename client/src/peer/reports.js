@@ -2,7 +2,7 @@
 
 import { bytesIn, candidatesIn, guessWhy, pairIn, placesOfServer, wayIn } from '../way.js';
 
-export function callReports() {
+export default function callReports() {
   // In milliseconds: until the second look at an open connection; between later ones; for the last one; a page that ends one sooner has not waited for it.
   const SOON = 1_000;
   const EVERY = 15_000;

@@ -1,6 +1,7 @@
 // Data channels over the records of a pipe.
 
 import { fromUtf8, toUtf8 } from './bytes.js';
+import { COST, MOST_KEPT, NUMBERS, readOptions } from './channel-options.js';
 import { BINARY, CLOSE, MOST_PAYLOAD, OPEN, PART, PipeError, TEXT, writeRecord } from './frames.js';
 import { RtcErrorEvent, nextTask } from './events.js';
 
@@ -13,50 +14,9 @@ const MOST_BUFFERED = 16 * 1_048_576;
 /** Most bytes of an OPEN: a label and a protocol of 65,535 bytes each, escaped in JSON. */
 const MOST_OPEN = 1_048_576;
 
-/** Most bytes that the other side can make this page keep, with what objects cost beside their bytes: a channel, and anything else. */
-export const MOST_KEPT = 16 * 1_048_576;
 const CHANNEL_COST = 4_096;
-export const COST = 512;
-
-/** Numbers of channels, as in SCTP. 65,535 is none. */
-const NUMBERS = 65_535;
 
 const failure = (name, message) => new DOMException(message, name);
-
-/**
- * What a page asks for in `createDataChannel`, as W3C's "create a data channel" checks it.
- * @param {any} options
- */
-export function readOptions(label, options = {}) {
-  const number = (name) => (options?.[name] === undefined || options[name] === null ? null : toUnsignedShort(name, options[name]));
-  const read = {
-    label: toScalars(label),
-    protocol: toScalars(options?.protocol === undefined ? '' : options.protocol),
-    ordered: options?.ordered === undefined ? true : Boolean(options.ordered),
-    maxRetransmits: number('maxRetransmits'),
-    maxPacketLifeTime: number('maxPacketLifeTime'),
-    negotiated: Boolean(options?.negotiated),
-    id: number('id'),
-  };
-  if (toUtf8(read.label).length > NUMBERS) throw new TypeError('The label has more than 65535 bytes');
-  if (toUtf8(read.protocol).length > NUMBERS) throw new TypeError('The protocol has more than 65535 bytes');
-  if (read.maxRetransmits !== null && read.maxPacketLifeTime !== null) {
-    throw new TypeError('A channel has maxRetransmits or maxPacketLifeTime, not both');
-  }
-  if (!read.negotiated) read.id = null;
-  else if (read.id === null) throw new TypeError('A negotiated channel needs an id');
-  else if (read.id === NUMBERS) throw new TypeError('65535 is no id of a channel');
-  return read;
-}
-
-/** A string of Unicode scalar values, as Web IDL's USVString. */
-const toScalars = (value) => fromUtf8(toUtf8(String(value)));
-
-function toUnsignedShort(name, value) {
-  const number = Math.trunc(Number(value));
-  if (!(number >= 0 && number <= NUMBERS)) throw new TypeError(`${name} is a number from 0 to 65535, not ${value}`);
-  return number;
-}
 
 /** @param {any} data a string, or bytes, which the page may change afterwards */
 function bytesOf(data) {

@@ -10,6 +10,19 @@ export function nextTask(run) {
   port2.postMessage(null);
 }
 
+/** Those of a connection. */
+export const EVENTS = [
+  'connectionstatechange', 'datachannel', 'icecandidate', 'icecandidateerror', 'iceconnectionstatechange', 'icegatheringstatechange',
+  'negotiationneeded', 'pipe', 'signalingstatechange', 'track',
+];
+
+/** Old pages give functions instead of waiting for the promise. */
+export function answerOldPages(promise, succeeded, failed) {
+  if (typeof succeeded !== 'function') return promise;
+  promise.then(succeeded, (error) => failed?.(error));
+  return Promise.resolve();
+}
+
 /** Gives a class the attributes `on…` of these events. */
 export function addHandlers(Class, types) {
   for (const type of types) {

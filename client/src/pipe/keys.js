@@ -5,7 +5,7 @@ import { pow } from '@noble/curves/abstract/modular.js';
 import { montgomery } from '@noble/curves/abstract/montgomery.js';
 import { hkdf } from '@noble/hashes/hkdf.js';
 import { sha256 } from '@noble/hashes/sha2.js';
-import { concat, fromBase64Url, toUtf8 } from './bytes.js';
+import { concat, toUtf8 } from './bytes.js';
 
 /** Bytes that sealing adds. */
 export const TAG_BYTES = 16;
@@ -13,7 +13,7 @@ export const TAG_BYTES = 16;
 const P = 2n ** 255n - 19n;
 
 // `x25519` of noble's ed25519.js would bring Edwards curves, too: 7 KB.
-const x25519 = montgomery({
+const x25519 = /* @__PURE__ */ montgomery({
   P,
   type: 'x25519',
   powPminus2: (x) => pow(x, P - 2n, P),
@@ -28,49 +28,6 @@ const x25519 = montgomery({
 /** A pair, of this private key if there is one. @param {any} secret */
 export function keyPair(secret = x25519.utils.randomSecretKey()) {
   return { secret, key: x25519.getPublicKey(secret) };
-}
-
-/**
- * The pair of connections that begin now. It is made before, because that takes some milliseconds, for which a connection would wait.
- * @type {{ secret: Uint8Array, key: Uint8Array } | undefined}
- */
-let current;
-
-/** In milliseconds: connections that begin within this time share a pair, because each has its own id, and so its own keys. */
-const SHARED = 1_000;
-
-/** In milliseconds: pages that nobody sees are never idle. */
-const MOST_BUSY = 10_000;
-
-/** True if a connection has `current`, which will be another one soon. */
-let isUsed = false;
-
-/** Makes another pair: the browser in another thread or, where it has no X25519, the page when it has nothing else to do. */
-export async function prepareKeys() {
-  let pair;
-  try {
-    pair = await pairOfBrowser();
-  } catch {
-    const whenIdle = globalThis.requestIdleCallback ?? ((make) => setTimeout(make));
-    pair = await new Promise((done) => { whenIdle(() => done(keyPair()), { timeout: MOST_BUSY }); });
-  }
-  current = pair;
-  isUsed = false;
-}
-
-/** Throws on plain HTTP, and in browsers without X25519. */
-async function pairOfBrowser() {
-  const { privateKey } = /** @type {CryptoKeyPair} */ (await crypto.subtle.generateKey({ name: 'X25519' }, true, ['deriveBits']));
-  const { d, x } = await crypto.subtle.exportKey('jwk', privateKey);
-  return { secret: fromBase64Url(d), key: fromBase64Url(x) };
-}
-
-/** The pair of a connection that begins now. */
-export function currentKeys() {
-  current ??= keyPair();
-  if (!isUsed) setTimeout(prepareKeys, SHARED);
-  isUsed = true;
-  return current;
 }
 
 /**

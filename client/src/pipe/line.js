@@ -2,6 +2,9 @@
 
 import { fromBase64Url, toBase64Url } from './bytes.js';
 
+/** Under this name, a connection over a pipe has the public keys of both ends. */
+export const PIPE_KEYS = Symbol.for('peerbroker.pipeKeys');
+
 const LINE = /^a=pipe:1 ([\w-]{22}) ([\w-]{43})( only)?$/m;
 const ANY = /^a=pipe:.*(\r?\n|$)/gm;
 

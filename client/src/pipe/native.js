@@ -1,13 +1,12 @@
 // RTCPeerConnection where the browser has one: native first. If it finds no path, and the other page has this script, both pages agree
 // over a pipe to give native WebRTC up. The connection and the channels that the page has made stay, and go over the pipe.
 
-import { COST, MOST_KEPT, readOptions } from './channels.js';
-import { adopt } from './data-channel.js';
-import { addHandlers } from './events.js';
-import { readLine, withLine, withoutLine } from './line.js';
+import { random } from './bytes.js';
+import { COST, MOST_KEPT, readOptions } from './channel-options.js';
+import { EVENTS, addHandlers, answerOldPages } from './events.js';
+import { currentKeys, firstKeys } from './key-pairs.js';
+import { PIPE_KEYS, readLine, withLine, withoutLine, writeLine } from './line.js';
 import { hasData, hasMedia } from './sdp.js';
-import { PIPE_KEYS, Session } from './session.js';
-import { EVENTS, answerOldPages } from './stand-in.js';
 
 /** Native WebRTC has so many milliseconds until this page asks over a pipe. */
 const NATIVE_FIRST = 5_000;
@@ -34,11 +33,17 @@ function copyOf(event) {
 /**
  * @param {typeof RTCPeerConnection} Native
  * @param {{ broker: string, key: string, token?: any }} settings
+ * @param {import('./enable.js').Source} source
  * @param {(event: Event) => boolean} isNative true if the browser has dispatched the event, and not this script
  */
-export function makeNativeFirst(Native, settings, isNative = ({ isTrusted }) => isTrusted) {
+export function makeNativeFirst(Native, settings, source, isNative = ({ isTrusted }) => isTrusted) {
   class RTCPeerConnection extends Native {
-    #session = new Session(this, settings, false);
+    /** Made when the pipe is needed. */
+    #session;
+    // Later ones may be of another Peer.
+    #settings = { ...settings };
+    /** What its line says. Without a pair it has none. @type {{ id: Uint8Array, pair?: import('./key-pairs.js').Pair | null }} */
+    #own = { id: random(16) };
     /**
      * `native` may still become another; `asking`: this page has asked the other, and the page hears nothing of native WebRTC until
      * the answer; `won` and `pipe` are for ever.
@@ -48,6 +53,9 @@ export function makeNativeFirst(Native, settings, isNative = ({ isTrusted }) => 
     /** True if a pipe may come: then the page does not hear that native WebRTC has failed. */
     #hasHope = false;
     #remoteLine;
+    /** The line of the other page when both had data, and the role of this one. */
+    #agreed;
+    #isOfferer = false;
     #shown = { connection: 'new', ice: 'new' };
     /** True if the page has not heard of a state. */
     #isBehind = false;
@@ -166,12 +174,13 @@ export function makeNativeFirst(Native, settings, isNative = ({ isTrusted }) => 
         this.#catchUp();
         return;
       }
-      if (!this.#remoteLine || this.#hasMedia) {
+      if (!this.#remoteLine || !this.#own.pair || this.#hasMedia) {
         this.#win();
         return;
       }
       this.#hasHope = true;
-      this.#session.agree(this.#remoteLine, descriptions[0]?.type === 'offer');
+      this.#isOfferer = descriptions[0]?.type === 'offer';
+      this.#agreed = this.#remoteLine;
       if (this.#nativeStates.includes('failed')) this.#openPipe();
       else this.#timer = Number(setTimeout(() => this.#openPipe(), NATIVE_FIRST));
     }
@@ -185,19 +194,28 @@ export function makeNativeFirst(Native, settings, isNative = ({ isTrusted }) => 
     #openPipe() {
       clearTimeout(this.#timer);
       if (this.#mode !== 'native' || !this.#hasHope) return;
-      if (this.#hasMedia) {
-        this.#win();
-        return;
-      }
+      if (this.#hasMedia) this.#win();
+      else if (source.now) this.#startPipe();
+      else source.load().then(() => this.#startPipe(), () => this.#win());
+    }
+
+    #startPipe() {
+      if (this.#mode !== 'native' || super.signalingState === 'closed') return;
+      this.#makeSession();
+      this.#session.agree(this.#agreed, this.#isOfferer);
       this.#session.start({
         opened: () => {
           this.#timer = Number(setTimeout(() => this.#win(), DECISION));
-          if (this.#session.isOfferer) this.#ask();
+          if (this.#isOfferer) this.#ask();
         },
         heard: (word) => this.#hearWord(word),
         // A question without an answer is answered by that: a page that gives native WebRTC up says so.
         ended: () => this.#win(),
       });
+    }
+
+    #makeSession() {
+      this.#session ??= new source.now.Session(this, this.#settings, false, { id: this.#own.id, pair: this.#own.pair ?? undefined });
     }
 
     #ask() {
@@ -207,7 +225,7 @@ export function makeNativeFirst(Native, settings, isNative = ({ isTrusted }) => 
 
     #hearWord(word) {
       const isAnswer = this.#mode === 'asking';
-      const isQuestion = this.#mode === 'native' && !this.#session.isOfferer;
+      const isQuestion = this.#mode === 'native' && !this.#isOfferer;
       if ((word === 'native' && (isAnswer || isQuestion)) || (isQuestion && this.#hasMedia)) {
         this.#win();
       } else if ((word === 'pipe' && isAnswer) || (word === 'ask' && isQuestion)) {
@@ -219,8 +237,8 @@ export function makeNativeFirst(Native, settings, isNative = ({ isTrusted }) => 
 
     /** Native WebRTC carries the data, or nothing can: this script does nothing more. */
     #win() {
-      if (this.#mode === 'native' && this.#session.isOfferer) this.#session.say('native');
-      this.#session.leave();
+      if (this.#mode === 'native' && this.#isOfferer) this.#session?.say('native');
+      this.#session?.leave();
       const held = this.#held;
       this.#letGo();
       this.#catchUp();
@@ -246,6 +264,7 @@ export function makeNativeFirst(Native, settings, isNative = ({ isTrusted }) => 
         pendingLocalDescription: this.pendingLocalDescription,
         pendingRemoteDescription: super.pendingRemoteDescription,
       };
+      this.#makeSession();
       this.#mode = 'pipe';
       clearTimeout(this.#timer);
       this.#held = [];
@@ -259,7 +278,7 @@ export function makeNativeFirst(Native, settings, isNative = ({ isTrusted }) => 
     #moveChannel(channel, options) {
       // The page knows only of its own.
       if (!options) return;
-      adopt(channel, this.#session.channels.create(options));
+      source.now.adopt(channel, this.#session.channels.create(options));
       this.#session.signalling.wantsData = true;
     }
 
@@ -275,7 +294,19 @@ export function makeNativeFirst(Native, settings, isNative = ({ isTrusted }) => 
 
     /** A description with this page's line. @param {any} description */
     #described(description) {
-      return description && new RTCSessionDescription({ type: description.type, sdp: withLine(description.sdp, this.#session.line) });
+      const { id, pair } = this.#own;
+      if (!description || !pair) return description;
+      return new RTCSessionDescription({ type: description.type, sdp: withLine(description.sdp, writeLine({ id, key: pair.key, isOnly: false })) });
+    }
+
+    /** The first description waits for the first pair, or never has a line. */
+    async #describe(making) {
+      const description = await making;
+      if (this.#own.pair === undefined) {
+        if (!currentKeys()) await firstKeys();
+        this.#own.pair ??= currentKeys() ?? null;
+      }
+      return this.#described(description);
     }
 
     get signalingState() { return this.#isPipe ? /** @type {any} */ (this.#session.signalling.state) : super.signalingState; }
@@ -303,14 +334,14 @@ export function makeNativeFirst(Native, settings, isNative = ({ isTrusted }) => 
     createOffer(...given) {
       const isOld = typeof given[0] === 'function';
       const options = isOld ? given[2] : given[0];
-      const make = async () => (this.#isPipe ? this.#session.createOffer(options) : this.#described(await super.createOffer(options)));
+      const make = async () => (this.#isPipe ? this.#session.createOffer(options) : this.#describe(super.createOffer(options)));
       return answerOldPages(make(), given[0], given[1]);
     }
 
     /** @param {any[]} given @returns {any} */
     createAnswer(...given) {
       const options = typeof given[0] === 'function' ? given[2] : given[0];
-      const make = async () => (this.#isPipe ? this.#session.createAnswer() : this.#described(await super.createAnswer(options)));
+      const make = async () => (this.#isPipe ? this.#session.createAnswer() : this.#describe(super.createAnswer(options)));
       return answerOldPages(make(), given[0], given[1]);
     }
 
@@ -322,7 +353,7 @@ export function makeNativeFirst(Native, settings, isNative = ({ isTrusted }) => 
     async #setLocal(description) {
       if (this.#isPipe) return this.#session.setLocal(description);
       const isWhole = typeof description?.sdp === 'string';
-      await super.setLocalDescription(isWhole ? { type: description.type, sdp: withoutLine(description.sdp) } : description);
+      await this.#describe(super.setLocalDescription(isWhole ? { type: description.type, sdp: withoutLine(description.sdp) } : description));
       this.#check();
     }
 
@@ -335,7 +366,9 @@ export function makeNativeFirst(Native, settings, isNative = ({ isTrusted }) => 
       const sdp = description?.sdp;
       const line = typeof sdp === 'string' ? readLine(sdp) : null;
       // No native answer can come of that page.
-      if (this.#mode === 'native' && line?.isOnly && hasData(sdp) && super.signalingState !== 'closed') this.#giveUp();
+      const isOnly = this.#mode === 'native' && line?.isOnly && hasData(sdp);
+      if (isOnly && !source.now) await source.load();
+      if (isOnly && super.signalingState !== 'closed') this.#giveUp();
       if (this.#isPipe) return this.#session.setRemote(description);
       await super.setRemoteDescription(line ? { type: description.type, sdp: withoutLine(sdp) } : description);
       if (description?.type !== 'rollback') this.#remoteLine = line;
@@ -377,7 +410,7 @@ export function makeNativeFirst(Native, settings, isNative = ({ isTrusted }) => 
     }
 
     close() {
-      this.#session.close();
+      this.#session?.close();
       if (this.#isPipe) return;
       this.#letGo();
       super.close();

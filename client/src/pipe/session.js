@@ -1,11 +1,13 @@
 // A connection whose data goes over the broker: states and events as browsers order them. Its object in the page is `target`.
 
 import { random, toBase64Url, fromUtf8, toUtf8 } from './bytes.js';
-import { Channels, MOST_MESSAGE, readOptions } from './channels.js';
+import { readOptions } from './channel-options.js';
+import { Channels, MOST_MESSAGE } from './channels.js';
 import { present } from './data-channel.js';
 import { DataChannelEvent, IceEvent, RtcError, nextTask } from './events.js';
 import { DECISION, END, readRecord, writeRecord } from './frames.js';
-import { deriveKeys, currentKeys } from './keys.js';
+import { currentKeys } from './key-pairs.js';
+import { deriveKeys } from './keys.js';
 import { readLine, writeLine } from './line.js';
 import { LEFT, Pipe } from './pipe.js';
 import { Signalling } from './signalling.js';
@@ -18,9 +20,6 @@ const FAILED = 10_000;
 /** RFC 9260, section 3.3.10.12, with the text of Chromium. */
 const ABORT = { errorDetail: 'sctp-failure', sctpCauseCode: 12 };
 const ABORTED = 'User-Initiated Abort, reason=Close called';
-
-/** Under this name, a connection over a pipe has the public keys of both ends. */
-export const PIPE_KEYS = Symbol.for('peerbroker.pipeKeys');
 
 const failure = (name, message) => new DOMException(message, name);
 const warn = (message) => console.warn(`webrtc.js: ${message}`);
@@ -41,7 +40,7 @@ export class Session {
   #target;
   #settings;
   #isOnly;
-  #id = random(16);
+  #id;
   /** Which of the two ends the sockets of this connection are, from the first one on. */
   #end = '';
   #pair;
@@ -53,9 +52,11 @@ export class Session {
   #steps = Promise.resolve();
   #isNegotiationSeen = false;
 
-  /** @param {EventTarget} target */
-  constructor(target, settings, isOnly) {
+  /** @param {EventTarget} target @param {any} own the id and the pair of keys that descriptions of native WebRTC had */
+  constructor(target, settings, isOnly, { id = random(16), pair = undefined } = {}) {
     this.#target = target;
+    this.#id = id;
+    this.#pair = pair;
     // Later ones may be of another Peer.
     this.#settings = { ...settings };
     this.#isOnly = isOnly;

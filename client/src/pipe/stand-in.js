@@ -1,24 +1,13 @@
 // RTCPeerConnection where the browser has none: the part of W3C's interface that data needs.
 
-import { addHandlers } from './events.js';
-import { PIPE_KEYS, Session } from './session.js';
+import { EVENTS, addHandlers, answerOldPages } from './events.js';
+import { PIPE_KEYS } from './line.js';
+import { Session } from './session.js';
 
 const DEFAULTS = { bundlePolicy: 'balanced', iceCandidatePoolSize: 0, iceServers: [], iceTransportPolicy: 'all', rtcpMuxPolicy: 'require' };
 
-export const EVENTS = [
-  'connectionstatechange', 'datachannel', 'icecandidate', 'icecandidateerror', 'iceconnectionstatechange', 'icegatheringstatechange',
-  'negotiationneeded', 'pipe', 'signalingstatechange', 'track',
-];
-
 function noMedia() {
   return new DOMException('This browser has no WebRTC: webrtc.js carries data channels over the broker, but no sound and no pictures', 'NotSupportedError');
-}
-
-/** Old pages give functions instead of waiting for the promise. */
-export function answerOldPages(promise, succeeded, failed) {
-  if (typeof succeeded !== 'function') return promise;
-  promise.then(succeeded, (error) => failed?.(error));
-  return Promise.resolve();
 }
 
 /** @param {any} configuration */

@@ -22,7 +22,7 @@ const MessageType = Object.freeze({
 });
 
 // The scripts for pages, below its path as those of the program.
-const CLIENTS = /^\/(peerjs(-[\d.]+)?(\.min)?\.js|peerjs\.(mjs|d\.ts)|rooms\.(js|mjs|d\.ts)|share\.js|webrtc\.m?js)$/;
+const CLIENTS = /^\/(peerjs(-[\d.]+|\.all)?(\.min)?\.js|peerjs\.(mjs|d\.ts)|rooms\.(js|mjs|d\.ts)|share\.js|webrtc\.m?js)$/;
 
 // Of a path, in the text of an error.
 const MOST_OF_PATH = 100;

@@ -67,14 +67,18 @@ pub(super) const YJS: Library =
 pub(super) const PIPES: Library = Library {
     file: "webrtc.js",
     text: client!("dist/webrtc.js"),
-    integrity: "sha384-TbG7kawPHklAKj0GAuDYs3Ah5DrSTQHmc/4CgjgHcp6pbkxf0rAI6QZURnwv1FVx",
+    integrity: "sha384-REOnMGYbtLNFovCdJKItQW9JDDoSc8JvtuCf9WrATGqyjkcmwCUi0Xl/ewi32Xs9",
 };
 
 /// The same as a module, which a page installs itself.
 pub(super) const PIPES_MODULE: &str = client!("dist/webrtc.mjs");
 
-/// Presets PeerJS to its broker, as a script that sets `presetPeer`.
+/// A script that sets `usePipes`, which loads `webrtc.js` when a connection needs it.
+pub(super) const LAZY_PIPES: &str = client!("dist/pipes.js");
+
+/// Presets PeerJS to its broker, as a script that sets `presetPeer`. That of call reports sets `callReports`.
 pub(super) const PRESET: &str = client!("dist/peer.js");
+pub(super) const REPORTS: &str = client!("dist/reports.js");
 
 /// The client for rooms as a script that sets `rooms`, and as a module. Both read `maxMessageBytes`.
 pub(super) const ROOMS: &str = client!("dist/rooms.js");
@@ -101,6 +105,7 @@ labels! {
         PeerJs = "peerjs.js",
         MinifiedPeerJs = "peerjs.min.js",
         PeerJsModule = "peerjs.mjs",
+        PeerJsAll = "peerjs.all.js",
         PeerJsTypes = "peerjs.d.ts",
         Rooms = "rooms.js",
         RoomsModule = "rooms.mjs",

@@ -6,12 +6,13 @@ use std::net::IpAddr;
 
 use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse, http::StatusCode};
+use serde_json::json;
 
 use super::handler::{Mounted, NO_CACHE, NOSNIFF, with};
 use super::html::{
-    Client, ClientFile, DASHBOARD, Library, OF_PAGES, PARTS, PEERJS, PEERJS_READABLE, PEERJS_TYPES, PEERJS_VERSION,
-    PIPES, PIPES_MODULE, PRESET, QRCODE, ROOMS, ROOMS_MODULE, ROOMS_TYPES, SHARE, Static, Values,
-    offers_pipes, vendored,
+    Client, ClientFile, DASHBOARD, LAZY_PIPES, Library, OF_PAGES, PARTS, PEERJS, PEERJS_READABLE, PEERJS_TYPES,
+    PEERJS_VERSION, PIPES, PIPES_MODULE, PRESET, QRCODE, REPORTS, ROOMS, ROOMS_MODULE, ROOMS_TYPES, SHARE,
+    Static, Values, offers_pipes, vendored,
 };
 use super::{docs, forwarded, html, key_signup, not_found, peerjs};
 use peerbroker_config::Dialect;
@@ -128,15 +129,26 @@ pub(super) async fn client(mounted: &Mounted, request: &HttpRequest, name: &str)
     }
     let owned = |text: String| Cow::from(text.into_bytes());
     let content = match file {
-        Some(ClientFile::PeerJs) => owned(preset(mounted, request, &PEERJS_READABLE, "client.js")),
-        Some(ClientFile::MinifiedPeerJs) => owned(preset(mounted, request, &PEERJS, "client.js")),
-        Some(ClientFile::PeerJsModule) => owned(preset(mounted, request, &PEERJS, "client.mjs")),
-        Some(ClientFile::Rooms) => owned(of_rooms(mounted, Kind::Script, ROOMS).part(name)),
-        Some(ClientFile::RoomsModule) => owned(of_rooms(mounted, Kind::Module, ROOMS_MODULE).part(name)),
+        Some(ClientFile::PeerJs) => {
+            owned(preset(mounted, request, &PEERJS_READABLE, Kind::Script, pipes(mounted, Kind::Script)))
+        }
+        Some(ClientFile::MinifiedPeerJs) => {
+            owned(preset(mounted, request, &PEERJS, Kind::Script, pipes(mounted, Kind::Script)))
+        }
+        Some(ClientFile::PeerJsModule) => {
+            owned(preset(mounted, request, &PEERJS, Kind::Module, pipes(mounted, Kind::Module)))
+        }
+        Some(ClientFile::PeerJsAll) => {
+            let pipes = if offers_pipes(mounted) { webrtc(mounted) } else { Cow::default() };
+            let peerjs = preset(mounted, request, &PEERJS, Kind::Script, pipes);
+            owned(format!("{peerjs}{}", rooms(mounted, Kind::Script, String::new())))
+        }
+        Some(ClientFile::Rooms) => owned(rooms(mounted, Kind::Script, pipes(mounted, Kind::Script))),
+        Some(ClientFile::RoomsModule) => owned(rooms(mounted, Kind::Module, pipes(mounted, Kind::Module))),
         Some(ClientFile::PeerJsTypes) => PEERJS_TYPES.as_bytes().into(),
         Some(ClientFile::RoomsTypes) => ROOMS_TYPES.as_bytes().into(),
         Some(ClientFile::Share) => owned(share_script(mounted)),
-        Some(ClientFile::Pipes) => owned(pipes(mounted, Kind::Script).into_owned()),
+        Some(ClientFile::Pipes) => owned(webrtc(mounted).into_owned()),
         Some(ClientFile::PipesModule) => PIPES_MODULE.as_bytes().into(),
         None => html::published(name)?.text.as_bytes().into(),
     };
@@ -157,53 +169,76 @@ enum Kind {
 /// The key of scripts that got no other one, as in PeerJS.
 const USUAL_KEY: &str = "peerjs";
 
-/// The script of data channels over the broker, to be a file of the client or to stand in front of one. It takes its address
-/// and its key from `document.currentScript`, which modules do not have, and which does not know the built-in key.
-fn pipes(mounted: &Mounted, kind: Kind) -> Cow<'static, str> {
+/// The script of data channels over the broker. It takes its address and its key from `document.currentScript`, which does not know
+/// the built-in key.
+fn webrtc(mounted: &Mounted) -> Cow<'static, str> {
     const CURRENT_SCRIPT: &str = "document.currentScript";
     debug_assert_eq!(PIPES.text.matches(CURRENT_SCRIPT).count(), 1, "webrtc.js reads its address once");
-    if !offers_pipes(mounted) {
-        return Cow::Borrowed("");
-    }
     let config = mounted.runtime.config();
-    let has_usual_key = !config.default_key || config.key.as_str() == USUAL_KEY;
-    let key = serde_json::json!(config.key.as_str());
-    let script = match kind {
+    if !config.default_key || config.key.as_str() == USUAL_KEY {
         // These bytes are the published ones, so pages can pin them.
-        Kind::Script if has_usual_key => return Cow::Borrowed(PIPES.text),
-        Kind::Script => {
-            format!("{{src:{CURRENT_SCRIPT}?.src,dataset:{{key:{key},...{CURRENT_SCRIPT}?.dataset}}}}")
-        }
-        Kind::Module if config.default_key => format!("{{src:import.meta.url,dataset:{{key:{key}}}}}"),
-        Kind::Module => "{src:import.meta.url}".to_owned(),
-    };
+        return Cow::Borrowed(PIPES.text);
+    }
+    let key = json!(config.key.as_str());
+    let script = format!("{{src:{CURRENT_SCRIPT}?.src,dataset:{{key:{key},...{CURRENT_SCRIPT}?.dataset}}}}");
     Cow::Owned(PIPES.text.replacen(CURRENT_SCRIPT, &script, 1))
 }
 
-fn preset(mounted: &Mounted, request: &HttpRequest, library: &Library, template: &str) -> String {
-    let has_key = mounted.runtime.config().default_key;
-    let key = has_key.then(|| forwarded::client_options(mounted, request).key);
-    let has_ice = peerjs::has_servers(mounted, request);
-    let kind = if template.ends_with(".mjs") { Kind::Module } else { Kind::Script };
-    let values = Values::default()
-        .with_html("version", PEERJS_VERSION.to_owned())
-        .with_html("pipes", pipes(mounted, kind).into_owned())
-        .with_html("plain", html::plain_name(library))
-        .with_html("integrity", library.integrity.to_owned())
-        .with_html("key", serde_json::json!(key).to_string())
-        .with_html("has_ice_servers", has_ice.to_string())
-        .with_html("takes_reports", peerjs::takes_reports(mounted, request).to_string())
-        .with_html("preset", PRESET.to_owned())
-        .with_html("library", library.text.to_owned());
-    values.part(template)
+/// The start of a file of the client, whose pages load that script when a connection needs it.
+fn pipes(mounted: &Mounted, kind: Kind) -> String {
+    if !offers_pipes(mounted) {
+        return String::new();
+    }
+    let config = mounted.runtime.config();
+    let key = json!(config.default_key.then(|| config.key.as_str()));
+    match kind {
+        Kind::Script => {
+            format!("(() => {{\n{LAZY_PIPES}\nusePipes(document.currentScript, {key});\n}})();")
+        }
+        Kind::Module => format!("{LAZY_PIPES}\nusePipes({{ src: import.meta.url }}, {key});"),
+    }
 }
 
-/// The values of the client for rooms, which refuses messages that this server would close the connection for.
-fn of_rooms(mounted: &Mounted, kind: Kind, script: &str) -> Values {
-    Values::default()
-        .with_html("pipes", pipes(mounted, kind).into_owned())
+/// PeerJS, preset to this server, behind the script of `pipes`.
+fn preset(
+    mounted: &Mounted,
+    request: &HttpRequest,
+    library: &Library,
+    kind: Kind,
+    pipes: impl Into<String>,
+) -> String {
+    let has_key = mounted.runtime.config().default_key;
+    let key = has_key.then(|| forwarded::client_options(mounted, request).key);
+    let reports = peerjs::takes_reports(mounted, request);
+    let settings = json!({
+        "key": key,
+        "hasIceServers": peerjs::has_servers(mounted, request),
+        "takesReports": reports,
+    });
+    let has_reports = reports.own || reports.others;
+    let values = Values::default()
+        .with_html("version", PEERJS_VERSION.to_owned())
+        .with_html("pipes", pipes.into())
+        .with_html("plain", html::plain_name(library))
+        .with_html("integrity", library.integrity.to_owned())
+        .with_html("settings", format!("{settings}{}", if has_reports { ", callReports" } else { "" }))
+        .with_html("preset", PRESET.to_owned())
+        .with_html("reports", if has_reports { REPORTS.to_owned() } else { String::new() })
+        .with_html("library", library.text.to_owned());
+    values.part(if kind == Kind::Script { "client.js" } else { "client.mjs" })
+}
+
+/// The client for rooms, which refuses messages that this server would close the connection for.
+fn rooms(mounted: &Mounted, kind: Kind, pipes: String) -> String {
+    let (script, template) = match kind {
+        Kind::Script => (ROOMS, "rooms.js"),
+        Kind::Module => (ROOMS_MODULE, "rooms.mjs"),
+    };
+    let values = Values::default()
+        .with_html("pipes", pipes)
         .with_html("max_message_bytes", mounted.runtime.config().max_message_bytes.to_string())
-        .with_html("rooms", script.to_owned())
+        .with_html("rooms", script.to_owned());
+    values.part(template)
 }
 
 /// A script with the address of a page for other devices, which only the server knows if the page is at `localhost`.
@@ -212,7 +247,7 @@ fn share_script(mounted: &Mounted) -> String {
     let values = Values::default()
         .with_html("library", QRCODE.text.to_owned())
         .with_html("script", SHARE.to_owned())
-        .with_html("lan_host", serde_json::json!(lan_host).to_string());
+        .with_html("lan_host", json!(lan_host).to_string());
     values.part("share.js")
 }
 

@@ -6,6 +6,7 @@ use std::rc::Rc;
 
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, http::StatusCode};
 use rand::seq::IndexedRandom as _;
+use serde::Serialize;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -284,10 +285,16 @@ pub(super) fn discovery(mounted: &Mounted, request: &HttpRequest) -> Discovery {
     setting(mounted, request, |key| key.allow_discovery).unwrap_or_default()
 }
 
-/// True, as JSON, if the key in the query of a script, or the built-in key, takes call reports; and if any other one does.
-pub(super) fn takes_reports(mounted: &Mounted, request: &HttpRequest) -> Value {
+/// True if the key in the query of a script, or the built-in key, takes call reports; and if any other one does.
+#[derive(Clone, Copy, Serialize)]
+pub(super) struct TakesReports {
+    pub(super) own: bool,
+    pub(super) others: bool,
+}
+
+pub(super) fn takes_reports(mounted: &Mounted, request: &HttpRequest) -> TakesReports {
     let own = setting(mounted, request, |key| key.call_reports).unwrap_or(false);
-    json!({ "own": own, "others": mounted.runtime.node.takes_reports() })
+    TakesReports { own, others: mounted.runtime.node.takes_reports() }
 }
 
 /// A setting of the key in the query of a page or script, or of the built-in key, if it exists.

@@ -1,0 +1,119 @@
+// The client for pages in the npm package: its types, what bundlers make of it, and the page of client/README.md in a browser.
+
+import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
+import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { after, before, test } from 'node:test';
+import { promisify } from 'node:util';
+import { checkPackage, createPackageFromTarballData } from '@arethetypeswrong/core';
+import { publint } from 'publint';
+import { build } from 'vite';
+import { buildPackage } from '../../client/build.mjs';
+import { newPage } from '../lib/browser.mjs';
+import { source } from '../lib/npm-package.mjs';
+import { startServer } from '../lib/server.mjs';
+import { LIMIT, until } from '../lib/within.mjs';
+
+const run = promisify(execFile);
+const clientTests = resolve(import.meta.dirname, '..');
+const app = mkdtempSync(join(tmpdir(), 'peerbroker-client-'));
+const folder = join(app, 'node_modules/peerbroker');
+const { exports } = JSON.parse(readFileSync(join(source, 'package.json'), 'utf8'));
+const entries = Object.keys(exports).filter((entry) => exports[entry].import?.default.startsWith('./client/')).map((entry) => entry.replace('./', 'peerbroker/'));
+
+before(async () => {
+  mkdirSync(folder, { recursive: true });
+  cpSync(source, folder, { recursive: true });
+  cpSync(join(folder, 'lib/index.d.ts'), join(folder, 'lib/index.d.mts'));
+  await buildPackage(join(folder, 'client'));
+  symlinkSync(join(clientTests, '../npm/vendor/node_modules/peerjs'), join(app, 'node_modules/peerjs'));
+  writeFileSync(join(app, 'package.json'), '{ "type": "module" }');
+});
+
+after(() => rmSync(app, { recursive: true, force: true }));
+
+/** The listing of the README. */
+const [, listing] = readFileSync(join(clientTests, '../client/README.md'), 'utf8').match(/```ts\n([^]*?)```/);
+
+test('types are right for every entry, and for every way to look for them', async () => {
+  const { stdout } = await run('npm', ['pack', '--silent', '--ignore-scripts', '--pack-destination', app], { cwd: folder, env: { ...process.env, NODE_OPTIONS: '' } });
+  const tarball = createPackageFromTarballData(readFileSync(join(app, stdout.trim())));
+  const { problems } = /** @type {any} */ (await checkPackage(tarball, { entrypoints: entries.map((entry) => entry.replace('peerbroker/', './')) }));
+  assert.deepEqual(problems, []);
+  assert.deepEqual((await publint({ pkgDir: folder, level: 'warning' })).messages, []);
+});
+
+test('importing does nothing, on a server too', async () => {
+  const require = createRequire(join(app, 'app.js'));
+  const names = new Set(Object.getOwnPropertyNames(globalThis));
+  for (const entry of entries) {
+    const asModule = await import(join(folder, exports[entry.replace('peerbroker', '.')].import.default));
+    assert.deepEqual(Object.keys(require(entry)).sort(), Object.keys(asModule).sort(), entry);
+  }
+  assert.deepEqual(Object.getOwnPropertyNames(globalThis).filter((name) => !names.has(name)), []);
+});
+
+test('a page in TypeScript compiles as strictly as it gets', async () => {
+  const uses = `${listing}
+    import * as peerjs from 'peerjs';
+    import { presetPeer } from 'peerbroker/peer';
+    import { qrCode, shareLink } from 'peerbroker/share';
+    import { install } from 'peerbroker/webrtc';
+    install({ broker: 'https://broker.example/' });
+    const mine = new (presetPeer(peerjs, 'https://broker.example/', { key: 'k' }))('id', { autoReconnect: false });
+    const number: Promise<string> = mine.connect('other').safetyNumber();
+    document.body.append(qrCode(shareLink()), await number);
+    // @ts-expect-error: a room carries JSON only
+    await room.send(new Map());
+    // @ts-expect-error: of which broker?
+    presetPeer(peerjs);
+  `;
+  writeFileSync(join(app, 'page.ts'), uses);
+  for (const [module, moduleResolution] of [['esnext', 'bundler'], ['node16', 'node16']]) {
+    const compilerOptions = { strict: true, noEmit: true, target: 'es2022', lib: ['es2022', 'dom'], module, moduleResolution, types: [], exactOptionalPropertyTypes: true,
+      // PeerJS's own types are none of node16.
+      skipLibCheck: module === 'node16' };
+    writeFileSync(join(app, 'tsconfig.json'), JSON.stringify({ compilerOptions, files: ['page.ts'] }));
+    const errors = await run(process.execPath, [join(clientTests, 'node_modules/typescript/bin/tsc'), '-p', app]).then(() => '', (error) => error.stdout);
+    assert.equal(errors, '', module);
+  }
+});
+
+/** A page of the app as Vite builds it: the text of its script. */
+async function built(code) {
+  writeFileSync(join(app, 'entry.ts'), code);
+  const output = /** @type {any} */ (await build({
+    root: app, configFile: false, logLevel: 'silent', build: { write: false, target: 'es2022', lib: { entry: join(app, 'entry.ts'), formats: ['es'] } },
+  }));
+  return output[0].output[0].code;
+}
+
+test('a bundler leaves out what a page does not import', async () => {
+  assert.equal((await built(entries.map((entry) => `import '${entry}';`).join('\n'))).trim(), '');
+  const rooms = await built("export { joinRoom } from 'peerbroker/rooms';");
+  assert.ok(rooms.length > 1_000 && !rooms.includes('x25519'));
+});
+
+test('the page of the README, bundled by Vite, joins a room', { timeout: LIMIT }, async (t) => {
+  const server = await startServer();
+  t.after(() => server.stop());
+  const script = await built(listing.replace('port: 9000', `port: ${server.port}`));
+  const pages = [];
+  for (const _ of [0, 1]) {
+    const page = await newPage('chromium');
+    t.after(() => page.close());
+    const heard = [];
+    page.on('console', (message) => heard.push(message.text()));
+    // A page of HTTP without a policy.
+    await page.goto(`http://127.0.0.1:${server.port}/peerjs/id`);
+    await page.evaluate((text) => {
+      const url = URL.createObjectURL(new Blob([text], { type: 'text/javascript' }));
+      return import(url);
+    }, script);
+    pages.push(heard);
+  }
+  await until('the first page to see the second come, and to hear it', () => pages[0].some((text) => text.endsWith(' Anna')) && pages[0].includes('hello'));
+});

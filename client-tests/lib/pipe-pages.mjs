@@ -38,7 +38,7 @@ const LIBRARIES = {
   'simple-peer': ['node_modules/simple-peer/simplepeer.min.js', 'lib/log.js', 'lib/pipe-page.js'],
   bare: ['lib/log.js', 'lib/pipe-page.js'],
   // Of the broker.
-  ...Object.fromEntries(['peerjs.js', 'peerjs.min.js'].map((script) => [script, [script, ...HARNESS]])),
+  ...Object.fromEntries(['peerjs.js', 'peerjs.min.js', 'peerjs.all.js'].map((script) => [script, [script, ...HARNESS]])),
   'rooms.js': ['rooms.js', CLIENT, ...HARNESS],
   'rooms.js-last': [CLIENT, 'rooms.js', ...HARNESS],
   released: [CLIENT, ...HARNESS],

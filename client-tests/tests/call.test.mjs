@@ -443,7 +443,7 @@ visit('candidates that come before the description are kept', async (visit) => {
   const page = await wait(visit, urlOf(await visit.server(), CALL));
 
   const state = await within('a call and its end', page.evaluate(async () => {
-    const { Talk } = await import('./call/talk.js');
+    const { Talk } = await import('./demos/call/talk.js');
     // Each side's candidates first, its description last.
     const deliver = (frames, to, how) => {
       const [action, data] = frames.find(([action]) => action !== 'iceCandidate');

@@ -102,7 +102,7 @@ test('the page of the README, bundled by Vite, joins a room', { timeout: LIMIT }
   t.after(() => server.stop());
   const script = await built(listing.replace('port: 9000', `port: ${server.port}`));
   const pages = [];
-  for (const _ of [0, 1]) {
+  while (pages.length < 2) {
     const page = await newPage('chromium');
     t.after(() => page.close());
     const heard = [];

@@ -375,16 +375,16 @@ visit('a demo whose parts do not load says so, and loads again', async (visit) =
   visit.tolerate(UNREACHABLE);
   const page = await visit.page(phone);
   await page.clock.install();
-  for (const [demo, module] of [['slides', 'slides/deck.js'], ['party', 'party/room.js'], ['lobby', 'client/rooms/rooms.js'], ['call', 'within.js'], ['call', 'call/main.js']]) {
+  for (const [demo, module] of [['slides', 'demos/slides/deck.js'], ['party', 'demos/party/room.js'], ['lobby', 'client/rooms/rooms.js'], ['call', 'shared/within.js'], ['call', 'demos/call/main.js']]) {
     let isLost = true;
     await page.route(`**/${module}`, (route) => {
       if (!isLost) return route.continue();
       isLost = false;
       // One of them neither loads nor fails.
-      return module === 'within.js' ? undefined : route.abort();
+      return module === 'shared/within.js' ? undefined : route.abort();
     });
     await page.goto(urlOf(server, `/broker/${demo}/`), { waitUntil: 'commit' });
-    if (module === 'within.js') {
+    if (module === 'shared/within.js') {
       await page.locator('#broken').waitFor({ state: 'attached' });
       await page.clock.fastForward('00:21');
     }
@@ -480,7 +480,7 @@ visit('no other site may frame the page or learn its address', async (visit) => 
 
 visit('a file that the browser has is not sent again', async (visit) => {
   const server = await visit.server();
-  const url = urlOf(server, '/broker/style.css');
+  const url = urlOf(server, '/broker/shared/style.css');
 
   const first = await fetch(url);
   const again = await fetch(url, { headers: { 'if-none-match': first.headers.get('etag') } });

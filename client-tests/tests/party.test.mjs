@@ -75,7 +75,7 @@ visitAtNight('a tie names all who share the win, and each of them is told with w
   const [anna, ben] = await joinAll(visit, host, ['Anna', 'Ben', 'Cleo']);
   // Everybody but Cleo, who came third, finds one golden dot.
   await host.evaluate(async () => {
-    const { Arena } = await import('./party/arena.js');
+    const { Arena } = await import('./demos/party/arena.js');
     Arena.prototype.step = function (time, players, onPoints) {
       for (const player of players.slice(0, 2)) {
         if (this.dots.length === 0 || player.points > 0) continue;
@@ -123,7 +123,7 @@ visitAtNight('dots are eaten, walls and others are bounced off, and who is away 
   const page = await open(visit, urlOf(await visit.server(), PARTY));
 
   const seen = await page.evaluate(async () => {
-    const { Arena } = await import('./party/arena.js');
+    const { Arena } = await import('./demos/party/arena.js');
     const arena = new Arena();
     arena.reset({ portrait: false, withDots: true });
     const players = [1, 2, 3].map((colour) => ({ colour, points: 0, turn: 0, away: colour === 3 }));
@@ -254,7 +254,7 @@ visitAtNight('the ninth player is told that the room is full', async (visit) => 
   const link = await localLink(host);
   const crowd = await visit.open(desktop, link);
   await within('eight seats', crowd.evaluate(async (room) => {
-    const { askForSeat } = await import('./party/attempt.js');
+    const { askForSeat } = await import('./demos/party/attempt.js');
     window.seats = [];
     // Silent players are away, and before the start a new player takes the place of one who is away.
     setInterval(() => window.seats.forEach(({ link }) => link.send({ type: 'ping' })), 1_000);

@@ -1,4 +1,4 @@
-// The broker's own scripts, which have webrtc.js in them, in pages without WebRTC; and how each of them tells its pipes the broker and the key.
+// The broker's own scripts, which load webrtc.js where it is needed, in pages without WebRTC; and how each of them tells its pipes the broker and the key.
 
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
@@ -85,7 +85,7 @@ const toItself = async () => {
 /** What pages import. */
 const importPeer = async () => { window.Peer = (await import(/** @type {any} */ ('/peerjs.mjs'))).Peer; };
 
-for (const script of ['peerjs.js', 'peerjs.min.js', 'peerjs.mjs']) {
+for (const script of ['peerjs.js', 'peerjs.min.js', 'peerjs.all.js', 'peerjs.mjs']) {
   served(`pages without WebRTC that have ${script} of the broker need nothing else`, async (stage) => {
     const server = await stage.server(['--key', KEY]);
     const isModule = script.endsWith('.mjs');
@@ -98,6 +98,30 @@ for (const script of ['peerjs.js', 'peerjs.min.js', 'peerjs.mjs']) {
     assert.deepEqual(settingsOf(server).sort(), [[KEY, 'token of alice'], [KEY, 'token of bob']]);
   });
 }
+
+/** How often pages have loaded webrtc.js. */
+const loads = (pages) => Promise.all(pages.map((page) => page.run(() => performance.getEntriesByType('resource').filter(({ name }) => name.endsWith('/webrtc.js')).length)));
+
+served('a page loads webrtc.js when a connection finds no path, and not before', async (stage) => {
+  const server = await stage.server();
+  for (const [browser, times] of /** @type {const} */ ([['native', 0], ['blocked', 1]])) {
+    const pages = [await stage.page(server, { browser, library: 'peerjs.min.js' }), await stage.page(server, { browser, library: 'peerjs.min.js' })];
+    await pages[1].open(server, `bob-${browser}`);
+    await pages[0].open(server, `alice-${browser}`);
+    assert.deepEqual(await loads(pages), [0, 0]);
+    assert.equal(await (await pages[0].connect(`bob-${browser}`)).echo('hello'), 'hello');
+    assert.deepEqual(await loads(pages), [times, times]);
+  }
+});
+
+served('over plain HTTP, where browsers make no keys, pages get them from webrtc.js', async (stage) => {
+  const server = await stage.server();
+  const url = server.page;
+  server.page = (kind) => url(kind).replace('127.0.0.1', 'lan.test');
+  const pages = [await stage.page(server, { browser: 'blocked', library: 'peerjs.js' }), await stage.page(server, { browser: 'blocked', library: 'peerjs.js' })];
+  assert.equal(await pages[0].run(() => isSecureContext), false);
+  await talk(server, pages, { host: 'lan.test' });
+});
 
 for (const engine of ['chromium', 'firefox']) {
   served(`a page without WebRTC has connections to one that has it and to two without (${engine})`, async (stage) => {

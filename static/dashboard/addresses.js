@@ -2,7 +2,8 @@
 
 import { api } from './api.js';
 import { ask, tell } from './dialog.js';
-import { h, setText } from './dom.js';
+import { h } from './dom.js';
+import { setText } from './shared/set-text.js';
 import { act, cell, list } from './list.js';
 import { live } from './live.js';
 import { count, date } from './words.js';

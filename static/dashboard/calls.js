@@ -1,8 +1,9 @@
 // The reports of the clients of a key about their connections: how many opened, by way and by reason, over the last day, and the last reports.
 
 import { api, keyPath } from './api.js';
-import { REASONS, WAYS } from './connection-words.js';
-import { h, setText } from './dom.js';
+import { REASONS, WAYS } from './shared/connection-words.js';
+import { h } from './dom.js';
+import { setText } from './shared/set-text.js';
 import { live } from './live.js';
 import { sparkline } from './sparkline.js';
 import { ago, bytes, count, duration } from './words.js';

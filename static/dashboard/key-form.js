@@ -1,5 +1,6 @@
 // The form for the settings of a key. The API gets only the settings that changed.
 
+import { randomHex } from './client/random.js';
 import { h } from './dom.js';
 
 const SECRET_BYTES = 32;
@@ -109,7 +110,7 @@ export function keyForm(key) {
     if (proof.value === 'none' && key && key.auth.method !== 'none') change.auth = { method: 'none' };
     if (proof.value === 'webhook') change.auth = { method: 'webhook', url: url.value.trim() };
     if (proof.value === 'secret') {
-      secret = newSecret();
+      secret = randomHex(SECRET_BYTES);
       change.auth = { method: 'jwt', kind: 'secret', value: secret };
     }
     return { change, secret };
@@ -123,9 +124,4 @@ export function authWords({ method, kind }) {
   if (method === 'webhook') return 'a webhook';
   if (method === 'jwt') return { secret: 'tokens with a secret', pem: 'tokens with a public key', jwks: 'tokens with a key set' }[kind] ?? 'tokens';
   return 'no proof';
-}
-
-function newSecret() {
-  const random = crypto.getRandomValues(new Uint8Array(SECRET_BYTES));
-  return [...random].map((byte) => byte.toString(16).padStart(2, '0')).join('');
 }

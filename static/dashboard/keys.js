@@ -6,7 +6,7 @@ import { h } from './dom.js';
 import { authWords, keyForm } from './key-form.js';
 import { act, cell, list } from './list.js';
 import { live } from './live.js';
-import { enableCopy } from './copy.js';
+import { enableCopy } from './shared/copy.js';
 import { editTokens } from './tokens.js';
 import { count, plural } from './words.js';
 

@@ -1,7 +1,8 @@
 // A list of the API with a search field and a button for more.
 
 import { api } from './api.js';
-import { h, setText } from './dom.js';
+import { h } from './dom.js';
+import { setText } from './shared/set-text.js';
 
 const PAGE = 50;
 const TYPING_DELAY = 250;

@@ -3,7 +3,7 @@
 import { addressesView } from './addresses.js';
 import { api, session } from './api.js';
 import { callsView } from './calls.js';
-import { setText } from './dom.js';
+import { setText } from './shared/set-text.js';
 import { healthView } from './health.js';
 import { keysView } from './keys.js';
 import { live } from './live.js';

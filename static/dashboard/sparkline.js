@@ -1,6 +1,7 @@
 // A small chart of the last minutes, or of the last day.
 
-import { h, setText, svg } from './dom.js';
+import { h, svg } from './dom.js';
+import { setText } from './shared/set-text.js';
 import { duration } from './words.js';
 
 /** Fewer samples than these do not fill the width, so a young server has no wild chart. */

@@ -2,10 +2,11 @@
 // page, it says so before it tries anything.
 
 import { api, keyPath } from './api.js';
-import { testBroker } from './broker-test.js';
-import { h, setText } from './dom.js';
+import { testBroker } from './shared/broker-test.js';
+import { h } from './dom.js';
+import { setText } from './shared/set-text.js';
 import { authWords } from './key-form.js';
-import { broker, brokerUrl } from './settings.js';
+import { broker, brokerUrl } from './shared/settings.js';
 import { plural } from './words.js';
 
 const WAIT = 8_000;

@@ -1,7 +1,7 @@
 // The tokens of a key, each for a part of the API.
 
 import { api, keyPath } from './api.js';
-import { enableCopy } from './copy.js';
+import { enableCopy } from './shared/copy.js';
 import { ask, tell } from './dialog.js';
 import { h } from './dom.js';
 

@@ -1,6 +1,6 @@
 // Numbers and reasons for people.
 
-import { REASONS } from './connection-words.js';
+import { REASONS } from './shared/connection-words.js';
 
 const number = new Intl.NumberFormat('en');
 const short = new Intl.NumberFormat('en', { maximumFractionDigits: 1 });

@@ -1,28 +1,25 @@
 // Presets PeerJS's Peer to the broker that serves this script. What the page passes wins.
 
+import { randomHex } from '../random.js';
 import { iceServersOfPeers } from './ice.js';
 import { reconnects } from './reconnect.js';
 import { iceRestarts } from './restart.js';
 import { safetyNumbers } from './safety-numbers.js';
 
-/** For tokens and the ids of connections. Those that PeerJS makes of Math.random() tell peers who know an id the next token. */
-function randomToken() {
-  return Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, '0')).join('');
-}
-
 const PIPES = Symbol.for('peerbroker.pipes');
 
 /**
  * @param {any} library
- * @param {string | undefined} script the address of the script
+ * @param {any} script the address of the script, if it knows it
  * @param {any} settings of the broker
- * @param {import('./reports.js').default} [callReports] if any key of the broker takes reports
+ * @param {any} [callReports] reports.js, if any key of the broker takes reports
  */
 export default function presetPeer({ Peer: Original, util }, script, { key: builtInKey, hasIceServers, takesReports }, callReports) {
   const pipes = globalThis[PIPES];
   // Without WebRTC, the script that stands in for it is on its way.
   if (pipes?.coming) Object.assign(util.supports, { webRTC: true, data: true, reliable: true });
-  util.randomToken = randomToken;
+  // Those that PeerJS makes of Math.random() tell peers who know an id the next token.
+  util.randomToken = () => randomHex(16);
   if (!/^https?:/.test(script)) {
     console.warn('peerjs.js cannot tell its own address: load it with <script src>, or pass host, port and path to Peer');
     return Original;
@@ -90,7 +87,7 @@ export default function presetPeer({ Peer: Original, util }, script, { key: buil
 
     connect(id, options) {
       useBrokerOf(this);
-      const line = super.connect(id, { connectionId: `dc_${randomToken()}`, ...options });
+      const line = super.connect(id, { connectionId: `dc_${randomHex(16)}`, ...options });
       return servers.awaitIn(line, this);
     }
 

@@ -23,9 +23,12 @@ export function enable(settings, source) {
   Object.defineProperty(scope, PIPES, { value: pipes });
   const Native = scope.RTCPeerConnection;
   if (Native) putConnection(makeNativeFirst(Native, settings, source));
-  if (source.now) source.now.complete(settings);
-  // Without WebRTC, a Peer waits for it.
-  else if (!Native) {
+  if (source.now) {
+    source.now.complete(settings);
+    return;
+  }
+  if (!Native) {
+    // A Peer waits for it.
     const over = () => { pipes.coming = undefined; };
     pipes.coming = source.load();
     pipes.coming.then(over, over);

@@ -4,6 +4,7 @@ import { DataChannel, adopt, descendFrom } from './data-channel.js';
 import { IceCandidate, SessionDescription } from './descriptions.js';
 import { define, putConnection } from './enable.js';
 import { DataChannelEvent, IceEvent, RtcError, RtcErrorEvent } from './events.js';
+import { startKeys } from './key-pairs.js';
 import { keyPair } from './keys.js';
 import { Session } from './session.js';
 import { makeStandIn } from './stand-in.js';
@@ -25,6 +26,7 @@ function complete(settings) {
     if (!scope[name]) define(name, Class);
   }
   if (!scope.RTCPeerConnection) putConnection(makeStandIn(settings));
+  startKeys(source);
 }
 
 /** @type {import('./enable.js').Engine} */

@@ -43,7 +43,7 @@ function insert(src, { async: isAsync = true, defer = true, nonce = '' }, failed
   const { scripts, readyState } = document;
   const isBefore = !globalThis.RTCPeerConnection && readyState === 'loading' && !isAsync && !defer;
   if (isBefore) document.write(`<script src="${src}" nonce="${nonce}"></script>`);
-  let script = isBefore && [...scripts].find((written) => written.src === src);
+  let script = isBefore ? [...scripts].find((written) => written.src === src) : undefined;
   if (!script) {
     script = Object.assign(document.createElement('script'), { src, nonce });
     (document.head ?? document.documentElement).append(script);

@@ -215,7 +215,8 @@ export function makeNativeFirst(Native, settings, source, isNative = ({ isTruste
     }
 
     #makeSession() {
-      this.#session ??= new source.now.Session(this, this.#settings, false, { id: this.#own.id, pair: this.#own.pair ?? undefined });
+      const { Session } = /** @type {import('./enable.js').Engine} */ (source.now);
+      this.#session ??= new Session(this, this.#settings, false, { id: this.#own.id, pair: this.#own.pair ?? undefined });
     }
 
     #ask() {
@@ -278,7 +279,7 @@ export function makeNativeFirst(Native, settings, source, isNative = ({ isTruste
     #moveChannel(channel, options) {
       // The page knows only of its own.
       if (!options) return;
-      source.now.adopt(channel, this.#session.channels.create(options));
+      source.now?.adopt(channel, this.#session.channels.create(options));
       this.#session.signalling.wantsData = true;
     }
 

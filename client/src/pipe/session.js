@@ -53,7 +53,8 @@ export class Session {
   #isNegotiationSeen = false;
 
   /** @param {EventTarget} target @param {any} own the id and the pair of keys that descriptions of native WebRTC had */
-  constructor(target, settings, isOnly, { id = random(16), pair = undefined } = {}) {
+  constructor(target, settings, isOnly, own = {}) {
+    const { id = random(16), pair } = own;
     this.#target = target;
     this.#id = id;
     this.#pair = pair;

@@ -10,20 +10,8 @@ use crate::http::public::pages::{self, PageValues};
 /// The first segment of the paths of the files.
 const FOLDER: &str = "dashboard";
 
-/// Files of the pages for clients that the dashboard uses too.
-const SHARED: &[&str] = &[
-    "style.css",
-    "steps.css",
-    "favicon.svg",
-    "copy.js",
-    "broker-test.js",
-    "broker.js",
-    "client/way.js",
-    "connection-words.js",
-    "library.js",
-    "within.js",
-    "vendor/peerjs.min.js",
-];
+/// Files of the pages for clients that the dashboard uses too: it finds them below its own folder.
+const SHARED: &[&str] = &["shared/", "client/", "vendor/peerjs.min.js"];
 
 /// True if a browser requests the page itself.
 pub(super) fn is_page(request: &HttpRequest, target: &Target) -> bool {
@@ -61,7 +49,7 @@ pub(super) async fn file(request: &HttpRequest, target: &Target) -> Option<HttpR
     let name = &*target.below(FOLDER)?;
     let content = match pages::of_dashboard(name) {
         Some(content) if name != "index.html" => content,
-        _ => SHARED.contains(&name).then(|| pages::find(name))??.1,
+        _ => SHARED.iter().any(|shared| name.starts_with(shared)).then(|| pages::find(name))??.1,
     };
     let mut response = pages::cached(request, name, content).await;
     response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));

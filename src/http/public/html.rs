@@ -67,7 +67,7 @@ pub(super) const YJS: Library =
 pub(super) const PIPES: Library = Library {
     file: "webrtc.js",
     text: client!("dist/webrtc.js"),
-    integrity: "sha384-REOnMGYbtLNFovCdJKItQW9JDDoSc8JvtuCf9WrATGqyjkcmwCUi0Xl/ewi32Xs9",
+    integrity: "sha384-e+SiYk+RvSV754NQtSnEpmCXTT4YykfmSAfxpM5/MG5eGKTWe56B7cPNazYbqLh3",
 };
 
 /// The same as a module, which a page installs itself.
@@ -193,9 +193,14 @@ pub(super) fn in_frame(title: &str, content: String, values: Values) -> String {
 pub(super) const OF_PAGES: [(HeaderName, &str); 2] =
     [(header::CONTENT_SECURITY_POLICY, POLICY), (header::REFERRER_POLICY, "same-origin")];
 
-/// True if there is a built-in page of this name, for a path in place of its file.
+/// The file of a demo.
+pub(super) fn demo(name: &str) -> String {
+    format!("demos/{name}/index.html")
+}
+
+/// True if there is a demo of this name, for a path in place of its file.
 pub(super) fn has_page(name: &str) -> bool {
-    Static::get(&format!("{name}/index.html")).is_some()
+    Static::get(&demo(name)).is_some()
 }
 
 /// The folder in `static/` for operators, on their own port.

@@ -58,11 +58,11 @@ pub(super) async fn page(mounted: &Mounted, request: &HttpRequest, name: &str) -
 type Demo = (&'static str, &'static str, Dialect);
 
 const DEMOS: [Demo; 5] = [
-    ("slides/index.html", "The slide remote", Dialect::PeerJs),
-    ("party/index.html", "The party game", Dialect::RoomCodes),
-    ("call/index.html", "The video call", Dialect::Calls),
-    ("lobby/index.html", "The lobby", Dialect::PeerJs),
-    ("board/index.html", "The whiteboard", Dialect::Topics),
+    ("demos/slides/index.html", "The slide remote", Dialect::PeerJs),
+    ("demos/party/index.html", "The party game", Dialect::RoomCodes),
+    ("demos/call/index.html", "The video call", Dialect::Calls),
+    ("demos/lobby/index.html", "The lobby", Dialect::PeerJs),
+    ("demos/board/index.html", "The whiteboard", Dialect::Topics),
 ];
 
 /// The demo of a page, if its protocol is off.
@@ -99,10 +99,15 @@ pub(crate) fn find(name: &str) -> Option<(String, Cow<'static, [u8]>)> {
     if let Some(file) = name.strip_prefix("client/").and_then(Client::get) {
         return Some((name.to_owned(), file.data));
     }
-    let index = format!("{name}{}index.html", if name.is_empty() || name.ends_with('/') { "" } else { "/" });
-    let is_public = |name: &String| !name.starts_with(PARTS) && !name.starts_with(DASHBOARD);
-    let mut names = [name.to_owned(), index].into_iter().filter(is_public);
-    names.find_map(|name| Static::get(&name).map(|file| (name, file.data)))
+    let is_page =
+        name.is_empty() || name.ends_with("index.html") || html::has_page(name.trim_end_matches('/'));
+    let file = match name.trim_end_matches("index.html").trim_end_matches('/') {
+        "" if is_page => "landing/index.html".to_owned(),
+        demo if is_page => html::demo(demo),
+        _ if name.starts_with(PARTS) || name.starts_with(DASHBOARD) => return None,
+        _ => name.to_owned(),
+    };
+    Static::get(&file).map(|found| (file, found.data))
 }
 
 /// A file of the dashboard by its name.
@@ -112,7 +117,7 @@ pub(crate) fn of_dashboard(name: &str) -> Option<Cow<'static, [u8]>> {
 
 /// The icon at the path that browsers try. Otherwise the console of each page without an icon shows a 404.
 pub(super) async fn icon(request: &HttpRequest) -> HttpResponse {
-    const NAME: &str = "favicon.svg";
+    const NAME: &str = "shared/favicon.svg";
     let content = Static::get(NAME).map_or(Cow::Borrowed(&[][..]), |file| file.data);
     with(cached(request, NAME, content).await, [NOSNIFF, NO_CACHE])
 }

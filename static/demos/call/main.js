@@ -1,0 +1,11 @@
+import { requireWebRtc } from '../../shared/library.js';
+import { show, startPage } from '../../shared/page.js';
+import { startCalls } from './calls.js';
+
+const target = new URLSearchParams(location.search).get('call') ?? decodeURIComponent(location.hash.slice(1));
+
+startPage(async () => {
+  requireWebRtc();
+  show('call');
+  startCalls(target || undefined);
+});

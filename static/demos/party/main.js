@@ -1,0 +1,19 @@
+import { loadLibrary, requireWebRtc } from '../../shared/library.js';
+import { show, startPage } from '../../shared/page.js';
+import { startHost } from './host.js';
+import { startPlayer } from './player.js';
+
+const room = new URLSearchParams(location.search).get('room');
+
+startPage(async () => {
+  document.body.dataset.mode = room === null ? 'host' : 'player';
+  await loadLibrary('SimplePeer', 'simple-peer');
+  requireWebRtc();
+  if (room === null) {
+    show('host');
+    startHost();
+  } else {
+    show('player');
+    startPlayer(room);
+  }
+});

@@ -1,0 +1,160 @@
+import { BrokerLink } from '../../shared/broker-link.js';
+import { enableFullscreen, toggleFullscreen } from '../../shared/fullscreen.js';
+import { pageUrl } from '../../shared/settings.js';
+import { setStatus } from '../../shared/status.js';
+import { recall, remember } from '../../shared/storage.js';
+import { enableCopyLink, showWay } from '../../shared/join-link.js';
+import { Deck } from './deck.js';
+import { Phones } from './phones.js';
+
+const element = (id) => document.getElementById(id);
+
+export function startPresenter() {
+  const link = new BrokerLink('presenter');
+  const deck = new Deck(() => {
+    remember('slide', deck.position.index);
+    phones.sendPosition();
+    showSlide();
+  });
+  const phones = new Phones({
+    position: () => deck.position,
+    onCommand: (name) => deck[name](),
+    onChange: showConnections,
+  });
+  let lostBecause;
+  let joinShown = true;
+  let hadPhone = false;
+
+  link.addEventListener('open', () => {
+    lostBecause = undefined;
+    showWay(remoteUrl(link.id), 'QR code with the link to the remote');
+    showConnections();
+  });
+  link.addEventListener('lost', ({ detail }) => {
+    lostBecause = detail.reason;
+    showConnections();
+  });
+  link.addEventListener('connection', ({ detail }) => phones.add(detail));
+
+  element('dots').append(...deck.slides.map(() => document.createElement('li')));
+  element('slide-count').textContent = deck.slides.length;
+  element('next').addEventListener('click', deck.next);
+  element('previous').addEventListener('click', deck.previous);
+  element('toggle-join').addEventListener('click', () => showJoin(!joinShown));
+  enableKeys(deck);
+  enableFullscreen(element('fullscreen'));
+  enableCopyLink();
+
+  deck.goTo(recall('slide'));
+  showSlide();
+  link.start();
+
+  function showSlide() {
+    const { index, count } = deck.position;
+    element('slide-number').textContent = index + 1;
+    element('slide-title').textContent = deck.current.title;
+    element('slide-text').replaceChildren(...deck.current.text.map(paragraph));
+    element('previous').setAttribute('aria-disabled', index === 0);
+    element('next').setAttribute('aria-disabled', index === count - 1);
+    [...element('dots').children].forEach((dot, at) => {
+      dot.title = deck.slides[at].title;
+      dot.classList.toggle('current', at === index);
+    });
+    setStage(index + 1, deck.isOverBroker);
+    showFacts();
+  }
+
+  function showFacts() {
+    element('live-facts').hidden = !deck.current.isLive;
+    element('live-facts').textContent = liveFacts(phones);
+  }
+
+  function showConnections() {
+    const { count, areOverBroker } = phones;
+    const phonesText = `${count === 1 ? '1 phone' : `${count} phones`} connected${areOverBroker ? ' over the broker, encrypted' : ''}`;
+    if (areOverBroker !== deck.isOverBroker) {
+      deck.isOverBroker = areOverBroker;
+      showSlide();
+      phones.sendPosition();
+    }
+    if (lostBecause && count > 0 && !areOverBroker) {
+      setStatus('retrying', `${phonesText}. The broker is not reachable: new phones have to wait.`);
+    } else if (lostBecause) {
+      setStatus('retrying', `${lostBecause} Trying again…`);
+    } else if (count > 0) {
+      setStatus('connected', phonesText);
+    } else {
+      setStatus('ready', hadPhone ? 'No phone connected' : 'Waiting for a phone');
+    }
+    // The code is no longer needed once the first phone is connected.
+    if (count > 0 && !hadPhone) {
+      hadPhone = true;
+      showJoin(false);
+    }
+    element('stage-own-id').textContent = shortId(link.id);
+    element('stage-phone-id').textContent = shortId(phones.someId);
+    showFacts();
+  }
+
+  function showJoin(shown) {
+    joinShown = shown;
+    element('presenter').classList.toggle('without-join', !shown);
+    element('join').hidden = !shown;
+    element('toggle-join').setAttribute('aria-expanded', shown);
+    element('toggle-join').textContent = shown ? 'Hide code' : 'Show code';
+  }
+}
+
+const remoteUrl = (id) => pageUrl({}, String(new URLSearchParams({ remote: id })));
+
+const shortId = (id = '') => `${id.slice(0, 4)}…`;
+
+function paragraph(text) {
+  const result = document.createElement('p');
+  result.textContent = text;
+  return result;
+}
+
+function liveFacts({ count, roundTrip }) {
+  if (count === 0) return 'Connect a phone with the code to see it.';
+  if (roundTrip === undefined) return '';
+  const time = roundTrip.time < 1 ? 'less than a millisecond' : `${Math.round(roundTrip.time)} ms`;
+  return `The last round trip took ${time} and ${roundTrip.isOverBroker ? 'went over the broker, encrypted' : 'did not touch the broker'}.`;
+}
+
+/** Each part of the picture lists the slides that show it, counted from 1. Some are of a direct connection. */
+function setStage(number, isOverBroker) {
+  element('stage').dataset.slide = number;
+  const listed = (list) => list.split(' ').includes(String(number));
+  for (const part of document.querySelectorAll('#stage [data-on]')) {
+    part.classList.toggle('off', !listed(part.dataset.on) || (isOverBroker && 'direct' in part.dataset));
+  }
+  for (const part of document.querySelectorAll('#stage [data-faint-on]')) {
+    part.classList.toggle('faint', listed(part.dataset.faintOn) && !isOverBroker);
+  }
+}
+
+function enableKeys(deck) {
+  const actions = {
+    ArrowRight: deck.next,
+    ArrowDown: deck.next,
+    PageDown: deck.next,
+    ' ': deck.next,
+    ArrowLeft: deck.previous,
+    ArrowUp: deck.previous,
+    PageUp: deck.previous,
+    Home: deck.first,
+    End: deck.last,
+    f: toggleFullscreen,
+  };
+  document.addEventListener('keydown', (event) => {
+    if (event.ctrlKey || event.altKey || event.metaKey) return;
+    // Space presses the button that has the focus.
+    const target = /** @type {HTMLElement} */ (event.target);
+    if (event.key === ' ' && target.closest('button, a, summary')) return;
+    const action = actions[event.key];
+    if (!action) return;
+    event.preventDefault();
+    action();
+  });
+}

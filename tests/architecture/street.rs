@@ -62,16 +62,17 @@ const CRATES: &[Crate] = &[
 ];
 
 /// The program's own part, in lines of program and of tests.
-const SRC: Crate = row("src", &[], 15_243, 2376);
+const SRC: Crate = row("src", &[], 15_285, 2376);
 
 /// Everything else: folders, the ends of the names of their files, and their lines.
 const OTHERS: &[(&str, &[&str], usize)] = &[
-    ("tests", &["rs"], 56_505),
+    ("tests", &["rs"], 56_508),
     ("examples", &["rs", "js", "mjs", "py"], 170),
-    ("static", &["js", "css", "html"], 10_308),
-    ("npm", &["js", "mjs", "ts"], 3899),
-    ("client-tests", &["js", "mjs", "ts", "html"], 18_015),
-    ("scripts", &["sh", "mjs", "py"], 1204),
+    ("client", &["js", "mjs", "ts"], 3436),
+    ("static", &["js", "css", "html"], 10_154),
+    ("npm", &["js", "mjs", "ts"], 1265),
+    ("client-tests", &["js", "mjs", "ts", "html"], 18_145),
+    ("scripts", &["sh", "mjs", "py"], 1221),
 ];
 
 /// A row that is further above its part is lowered.

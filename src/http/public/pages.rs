@@ -10,9 +10,9 @@ use serde_json::json;
 
 use super::handler::{Mounted, NO_CACHE, NOSNIFF, with};
 use super::html::{
-    Client, ClientFile, DASHBOARD, LAZY_PIPES, Library, OF_PAGES, PARTS, PEERJS, PEERJS_READABLE, PEERJS_TYPES,
-    PEERJS_VERSION, PIPES, PIPES_MODULE, PRESET, QRCODE, REPORTS, ROOMS, ROOMS_MODULE, ROOMS_TYPES, SHARE,
-    Static, Values, offers_pipes, vendored,
+    Client, ClientFile, DASHBOARD, LAZY_PIPES, Library, OF_PAGES, PARTS, PEERJS, PEERJS_READABLE,
+    PEERJS_TYPES, PEERJS_VERSION, PIPES, PIPES_MODULE, PRESET, QRCODE, REPORTS, ROOMS, ROOMS_MODULE,
+    ROOMS_TYPES, SHARE, Static, Values, offers_pipes, vendored,
 };
 use super::{docs, forwarded, html, key_signup, not_found, peerjs};
 use peerbroker_config::Dialect;
@@ -133,23 +133,18 @@ pub(super) async fn client(mounted: &Mounted, request: &HttpRequest, name: &str)
         return None;
     }
     let owned = |text: String| Cow::from(text.into_bytes());
+    let peerjs = |library, kind| owned(preset(mounted, request, (library, kind), &pipes(mounted, kind)));
     let content = match file {
-        Some(ClientFile::PeerJs) => {
-            owned(preset(mounted, request, &PEERJS_READABLE, Kind::Script, pipes(mounted, Kind::Script)))
-        }
-        Some(ClientFile::MinifiedPeerJs) => {
-            owned(preset(mounted, request, &PEERJS, Kind::Script, pipes(mounted, Kind::Script)))
-        }
-        Some(ClientFile::PeerJsModule) => {
-            owned(preset(mounted, request, &PEERJS, Kind::Module, pipes(mounted, Kind::Module)))
-        }
+        Some(ClientFile::PeerJs) => peerjs(&PEERJS_READABLE, Kind::Script),
+        Some(ClientFile::MinifiedPeerJs) => peerjs(&PEERJS, Kind::Script),
+        Some(ClientFile::PeerJsModule) => peerjs(&PEERJS, Kind::Module),
         Some(ClientFile::PeerJsAll) => {
             let pipes = if offers_pipes(mounted) { webrtc(mounted) } else { Cow::default() };
-            let peerjs = preset(mounted, request, &PEERJS, Kind::Script, pipes);
-            owned(format!("{peerjs}{}", rooms(mounted, Kind::Script, String::new())))
+            let peerjs = preset(mounted, request, (&PEERJS, Kind::Script), &pipes);
+            owned(format!("{peerjs}{}", rooms(mounted, Kind::Script, "")))
         }
-        Some(ClientFile::Rooms) => owned(rooms(mounted, Kind::Script, pipes(mounted, Kind::Script))),
-        Some(ClientFile::RoomsModule) => owned(rooms(mounted, Kind::Module, pipes(mounted, Kind::Module))),
+        Some(ClientFile::Rooms) => owned(rooms(mounted, Kind::Script, &pipes(mounted, Kind::Script))),
+        Some(ClientFile::RoomsModule) => owned(rooms(mounted, Kind::Module, &pipes(mounted, Kind::Module))),
         Some(ClientFile::PeerJsTypes) => PEERJS_TYPES.as_bytes().into(),
         Some(ClientFile::RoomsTypes) => ROOMS_TYPES.as_bytes().into(),
         Some(ClientFile::Share) => owned(share_script(mounted)),
@@ -204,43 +199,36 @@ fn pipes(mounted: &Mounted, kind: Kind) -> String {
     }
 }
 
-/// PeerJS, preset to this server, behind the script of `pipes`.
-fn preset(
-    mounted: &Mounted,
-    request: &HttpRequest,
-    library: &Library,
-    kind: Kind,
-    pipes: impl Into<String>,
-) -> String {
+/// PeerJS, preset to this server, behind a script of pipes.
+fn preset(mounted: &Mounted, request: &HttpRequest, of: (&Library, Kind), pipes: &str) -> String {
+    let (library, kind) = of;
     let has_key = mounted.runtime.config().default_key;
     let key = has_key.then(|| forwarded::client_options(mounted, request).key);
     let reports = peerjs::takes_reports(mounted, request);
-    let settings = json!({
-        "key": key,
-        "hasIceServers": peerjs::has_servers(mounted, request),
-        "takesReports": reports,
-    });
-    let has_reports = reports.own || reports.others;
+    let has_ice = peerjs::has_servers(mounted, request);
+    let settings = json!({ "key": key, "hasIceServers": has_ice, "takesReports": reports });
+    let (script, argument) =
+        if reports.own || reports.others { (REPORTS, ", callReports") } else { ("", "") };
     let values = Values::default()
         .with_html("version", PEERJS_VERSION.to_owned())
-        .with_html("pipes", pipes.into())
+        .with_html("pipes", pipes.to_owned())
         .with_html("plain", html::plain_name(library))
         .with_html("integrity", library.integrity.to_owned())
-        .with_html("settings", format!("{settings}{}", if has_reports { ", callReports" } else { "" }))
+        .with_html("settings", format!("{settings}{argument}"))
         .with_html("preset", PRESET.to_owned())
-        .with_html("reports", if has_reports { REPORTS.to_owned() } else { String::new() })
+        .with_html("reports", script.to_owned())
         .with_html("library", library.text.to_owned());
     values.part(if kind == Kind::Script { "client.js" } else { "client.mjs" })
 }
 
 /// The client for rooms, which refuses messages that this server would close the connection for.
-fn rooms(mounted: &Mounted, kind: Kind, pipes: String) -> String {
+fn rooms(mounted: &Mounted, kind: Kind, pipes: &str) -> String {
     let (script, template) = match kind {
         Kind::Script => (ROOMS, "rooms.js"),
         Kind::Module => (ROOMS_MODULE, "rooms.mjs"),
     };
     let values = Values::default()
-        .with_html("pipes", pipes)
+        .with_html("pipes", pipes.to_owned())
         .with_html("max_message_bytes", mounted.runtime.config().max_message_bytes.to_string())
         .with_html("rooms", script.to_owned());
     values.part(template)

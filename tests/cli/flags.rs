@@ -71,13 +71,14 @@ fn a_host_outside_ascii_is_told_how_browsers_write_it() {
         ("--acme", "bücher.example"),
         ("--turn_url", "turn:bücher.example"),
         ("--stun_url", "stun:bücher.example"),
-        ("--cors", "https://bücher.example"),
     ] {
         let ended = run(&["config", "check", flag, value], &[]);
         assert!(ended.stderr.contains("xn--"), "{flag}: {}", ended.stderr);
     }
-    let ended = run(&["keys", "add", "--origin", "https://bücher.example"], &[]);
-    assert!(ended.stderr.contains("xn--"), "{}", ended.stderr);
+    let shown = run(&["config", "show", "--cors", "https://bücher.example", "http://127.1"], &[]);
+    let is_cors = |line: &&String| line.starts_with("cors = ");
+    let cors = shown.stdout.iter().find(is_cors).unwrap();
+    assert!(cors.contains(r#"["https://xn--bcher-kva.example", "http://127.0.0.1"]"#), "{cors}");
 }
 
 #[test]

@@ -1,11 +1,10 @@
 //! Origins of pages, and patterns of them.
 
-use std::borrow::Cow;
 use std::fmt;
-use std::net::Ipv6Addr;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
+use url::Url;
 use utoipa::openapi::{RefOr, Schema};
 use utoipa::{PartialSchema, ToSchema};
 
@@ -50,9 +49,6 @@ pub enum InvalidOrigin {
     /// It is a list.
     #[error("these are several origins: give each by itself")]
     Several,
-    /// Its host has letters beyond ASCII.
-    #[error("write a host with letters beyond ASCII as browsers send it: https://xn--…")]
-    International,
     /// It has a path, or its scheme or host is invalid.
     #[error(
         "an origin is a scheme and a host without a path, as in https://example.org or https://*.example.org"
@@ -60,13 +56,11 @@ pub enum InvalidOrigin {
     Malformed,
 }
 
-/// A host and its port, with an IPv6 address in the form that browsers send (RFC 5952).
-fn shortest(authority: &str) -> Cow<'_, str> {
-    let parts = authority.strip_prefix('[').and_then(|rest| rest.split_once(']'));
-    match parts.and_then(|(address, port)| Some((address.parse::<Ipv6Addr>().ok()?, port))) {
-        Some((address, port)) => format!("[{address}]{port}").into(),
-        None => authority.into(),
-    }
+/// A host and its port in the form that browsers send (the URL standard): without the default port, `127.0.0.1` for `127.1`.
+fn as_sent(scheme: &str, authority: &str) -> Option<String> {
+    let url = Url::parse(&format!("{scheme}://{authority}")).ok()?;
+    let host = url.host_str()?;
+    Some(url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}")))
 }
 
 impl PartialSchema for Origin {
@@ -91,23 +85,17 @@ impl Origin {
         if NO_PAGES.contains(&scheme) {
             return Err(InvalidOrigin::NoPages);
         }
-        let (is_of_app, default_port) = match scheme {
-            "https" => (false, ":443"),
-            "http" => (false, ":80"),
-            _ => (true, ""),
-        };
+        let is_of_app = !matches!(scheme, "https" | "http");
         let authority = authority.strip_suffix('/').unwrap_or(authority);
-        let authority = authority.strip_suffix(default_port).unwrap_or(authority);
-        let authority = &*shortest(authority);
-        let parent = authority.strip_prefix("*.");
-        let host = parent.unwrap_or(authority);
-        let compared = match parent {
-            Some(_) => Compared::AsPattern,
-            None if is_of_app => Compared::IgnoringCase,
-            None => Compared::Exactly,
+        let (star, host) = authority.split_at(if authority.starts_with("*.") { 2 } else { 0 });
+        let compared = match star {
+            "*." => Compared::AsPattern,
+            _ if is_of_app => Compared::IgnoringCase,
+            _ => Compared::Exactly,
         };
         let is_scheme = |c: char| c.is_ascii_alphanumeric() || "+-.".contains(c);
-        let is_host = |c: char| c.is_ascii_alphanumeric() || "-._:[]".contains(c);
+        let is_host =
+            |c: char| c.is_ascii_alphanumeric() || "-._:[]".contains(c) || !is_of_app && !c.is_ascii();
         // An app's host is a name that the app chose, such as `.`; files have none.
         let has_name = compared == Compared::IgnoringCase || !host.is_empty() && !host.starts_with('.');
         let valid = !scheme.is_empty()
@@ -115,12 +103,9 @@ impl Origin {
             && has_name
             && !host.starts_with(':')
             && host.chars().all(is_host);
-        let origin = || Origin { text: format!("{scheme}://{authority}"), compared };
-        match valid {
-            true => Ok(origin()),
-            false if !host.is_ascii() => Err(InvalidOrigin::International),
-            false => Err(InvalidOrigin::Malformed),
-        }
+        let host = if is_of_app { Some(host.to_owned()) } else { as_sent(scheme, host) };
+        let host = host.filter(|_| valid).ok_or(InvalidOrigin::Malformed)?;
+        Ok(Origin { text: format!("{scheme}://{star}{host}"), compared })
     }
 
     /// A text that matches the same text only, even if no browser sends it: peerjs-server compares all values of `--cors` so.
@@ -230,6 +215,20 @@ mod tests {
     }
 
     #[test]
+    fn a_host_is_compared_in_the_form_that_browsers_send() {
+        for (text, sent) in [
+            ("http://127.1", "http://127.0.0.1"),
+            ("http://0x7f.1:080", "http://127.0.0.1"),
+            ("http://2130706433:3000/", "http://127.0.0.1:3000"),
+            ("http://[0:0::1]:80", "http://[::1]"),
+            ("https://B\u{dc}CHER.example", "https://xn--bcher-kva.example"),
+        ] {
+            assert_eq!(origin(text).as_str(), sent);
+        }
+        assert_eq!(origin("https://*.b\u{fc}cher.example").as_str(), "https://*.xn--bcher-kva.example");
+    }
+
+    #[test]
     fn apps_have_schemes_and_hosts_of_their_own() {
         for text in ["app://.", "app://-", "ionic://localhost", "tauri://localhost:1420", "my+app.x://"] {
             let allowed = origin(text);
@@ -308,6 +307,9 @@ mod tests {
                     "https://:8080",
                     "https://.",
                     "https:///",
+                    "https://1.2.3.256",
+                    "https://b\u{fc} cher.example",
+                    "app://b\u{fc}cher",
                     "app://*.",
                     "app://:1",
                     "app://./index.html",
@@ -346,7 +348,6 @@ mod tests {
             "https://:443",
             "https://*.example.org",
             "https://user@example.org",
-            "https://b\u{fc}cher.example",
             "ftp://example.org/index.html",
             "file:///home/me/index.html",
             "null",

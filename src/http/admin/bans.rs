@@ -1,5 +1,6 @@
 //! Operations on bans, and the addresses that are busiest.
 
+use std::borrow::Cow;
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -14,7 +15,7 @@ use super::state::{AdminState, JsonResult, Reply, Search, actor, blocking};
 use super::target::Target;
 use peerbroker_config::Ban;
 use peerbroker_core::vocabulary::ApiKey;
-use peerbroker_keys::unix_time;
+use peerbroker_keys::{KeyError, unix_time};
 
 /// Most addresses of an answer.
 const MAX_ADDRESSES: usize = 1000;
@@ -52,7 +53,7 @@ pub(super) struct ShownBan {
     /// The reason why it is probably not meant.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
-    warning: Option<&'static str>,
+    warning: Option<Cow<'static, str>>,
 }
 
 /// All bans.
@@ -66,7 +67,7 @@ impl ShownBan {
     fn of(ban: &Ban, configured: bool) -> Self {
         let network = Ban { key: None, ..ban.clone() }.place();
         let key = ban.key.as_ref().map(|key| key.as_str().to_owned());
-        ShownBan { network, key, until: ban.until, configured, warning: ban.warning() }
+        ShownBan { network, key, until: ban.until, configured, warning: ban.warning().map(Cow::from) }
     }
 }
 
@@ -104,8 +105,13 @@ pub(super) async fn add_ban(
         }
     };
     let shown = ShownBan::of(&ban, false);
-    blocking(ops, move |runtime| Ok(runtime.control.bans.add(actor, ban)?)).await?;
-    Ok(HttpResponse::Created().json(shown))
+    let unknown = blocking(ops, move |runtime| {
+        let key = ban.key.clone();
+        runtime.control.bans.add(actor, ban)?;
+        Ok(key.filter(|key| matches!(runtime.control.one_key(key), Err(KeyError::Unknown(_)))))
+    });
+    let warning = unknown.await?.map(|key| format!("it bans nobody: there is no key {:?}", key.as_str()));
+    Ok(HttpResponse::Created().json(ShownBan { warning: warning.map(Cow::from).or(shown.warning), ..shown }))
 }
 
 /// The key of a ban.

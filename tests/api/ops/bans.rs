@@ -253,6 +253,9 @@ fn a_ban_that_is_probably_not_meant_is_answered_with_a_warning() {
         assert!(made["warning"].as_str().unwrap_or_default().contains(warning), "{made}");
         assert_eq!(made["warning"].is_null(), warning.is_empty(), "{made}");
     }
+    let made = |key: &str| ban(&api, &json!({"network": "192.0.2.7", "key": key}))["warning"].take();
+    assert_eq!(made("peerjss"), "it bans nobody: there is no key \"peerjss\"");
+    assert!(made("peerjs").is_null());
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use peerbroker_cluster::{Backplane as _, NodeCard, Renewal};
+use peerbroker_config::SharedSettings;
 
 use crate::on_every_backplane;
 use crate::stage::{LONG, Stage, batches, members, node, pass, until_dead};
@@ -35,7 +36,7 @@ pub async fn a_lease_that_has_ended_is_never_renewed(stage: &impl Stage) {
     a.join(node(2), &NodeCard::named("b"), LONG).await.expect("a lease");
     until_dead(&a, node(1)).await;
     for _ in 0..2 {
-        assert_eq!(a.renew(node(1), LONG).await.expect("an answer"), Renewal::Lost);
+        assert_eq!(a.renew(node(1), &SharedSettings::new(), LONG).await.expect("an answer"), Renewal::Lost);
         a.join(node(1), &NodeCard::named("a"), LONG).await.expect_err("a node that is used again");
         // The others know of the death for a while.
         let all = members(&a, node(2)).await;
@@ -49,14 +50,14 @@ pub async fn a_renewal_prolongs_the_lease(stage: &impl Stage) {
     // Long enough for a machine that is busy.
     let lease = Duration::from_secs(1);
     a.join(node(1), &NodeCard::named("a"), lease).await.expect("a lease");
-    assert!(matches!(a.renew(node(1), LONG).await, Ok(Renewal::Renewed(_))));
+    assert!(matches!(a.renew(node(1), &SharedSettings::new(), LONG).await, Ok(Renewal::Renewed(_))));
     pass(&a, lease).await;
     assert!(members(&a, node(1)).await.contains(&(node(1), "a".to_owned(), true)));
 }
 
 pub async fn a_node_that_never_joined_has_no_lease(stage: &impl Stage) {
     let a = stage.connect();
-    assert_eq!(a.renew(node(1), LONG).await.expect("an answer"), Renewal::Lost);
+    assert_eq!(a.renew(node(1), &SharedSettings::new(), LONG).await.expect("an answer"), Renewal::Lost);
     a.leave(node(1)).await.expect("an answer");
     a.join(node(2), &NodeCard::named("b"), LONG).await.expect("a lease");
     assert_eq!(members(&a, node(2)).await, [(node(2), "b".to_owned(), true)]);
@@ -70,7 +71,7 @@ pub async fn a_node_that_leaves_is_dead_at_once(stage: &impl Stage) {
     a.leave(node(1)).await.expect("an answer");
     assert_eq!(a.append(&[(node(1), vec![2])]).await.expect("an answer"), [false]);
     assert_eq!(batches(&a, node(1)).await, [[0u8; 0]; 0]);
-    assert_eq!(a.renew(node(1), LONG).await.expect("an answer"), Renewal::Lost);
+    assert_eq!(a.renew(node(1), &SharedSettings::new(), LONG).await.expect("an answer"), Renewal::Lost);
     let expected = [(node(1), "a".to_owned(), false), (node(2), "b".to_owned(), true)];
     assert_eq!(members(&a, node(2)).await, expected);
 }

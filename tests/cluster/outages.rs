@@ -4,6 +4,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use peerbroker_cluster::{Backplane, Claim, InboxEntry, NodeCard, Position, Unavailable};
+use peerbroker_config::SharedSettings;
 use peerbroker_redis::{RedisBackplane, RedisSettings};
 use tokio::task::{JoinHandle, LocalSet, spawn_local};
 use tokio::time::timeout;
@@ -53,7 +54,7 @@ async fn a_server_that_is_killed_and_comes_back_empty() {
     server.start_again();
     assert_eq!(ends(located(&a, peer("x"))).await, None);
     assert_ne!(a.generation(), generation);
-    let renewal = ends(a.renew(node(1), LONG)).await.expect("an answer");
+    let renewal = ends(a.renew(node(1), &SharedSettings::new(), LONG)).await.expect("an answer");
     assert_eq!(renewal, peerbroker_cluster::Renewal::Lost);
     // The time is in fences, so they rise all the same.
     assert!(granted(&a, claim("x", owner(2, 1), 2)).await.fence > first.fence);

@@ -4,6 +4,7 @@ use std::sync::Barrier;
 use std::thread;
 
 use peerbroker_cluster::{Backplane as _, Claim, ClaimOutcome, NodeCard, RegisterOutcome, Renewal};
+use peerbroker_config::SharedSettings;
 use peerbroker_redis::RedisSettings;
 use redis::{Commands as _, Connection};
 
@@ -131,7 +132,7 @@ async fn an_inbox_lives_for_three_leases_and_is_renewed() {
     assert!((3 * long - 60_000..=3 * long).contains(&ttl(&mut client)));
     // A node without an inbox is deaf: its lease ends rather than that.
     let _: () = client.del(&inbox).expect("an answer");
-    assert_eq!(a.renew(node(1), LONG).await.expect("an answer"), Renewal::Lost);
+    assert_eq!(a.renew(node(1), &SharedSettings::new(), LONG).await.expect("an answer"), Renewal::Lost);
 }
 
 #[tokio::test]
@@ -311,7 +312,7 @@ async fn broken_entries_are_dropped_and_stop_nobody() {
     // Something else altogether.
     let _: () = client.del(nodes).expect("an answer");
     let _: () = client.set(nodes, "of another program").expect("an answer");
-    assert_eq!(a.renew(node(1), LONG).await.expect("an answer"), Renewal::Lost);
+    assert_eq!(a.renew(node(1), &SharedSettings::new(), LONG).await.expect("an answer"), Renewal::Lost);
     a.join(node(4), &NodeCard::named("d"), LONG).await.expect("a lease");
     assert_eq!(members(&a, node(4)).await, [(node(4), "d".to_owned(), true)]);
 }
@@ -386,10 +387,10 @@ async fn a_node_whose_inbox_is_something_else_has_lost_its_lease_and_a_strange_e
     let _: String = client.xadd(&inbox, "*", &[(&b"\xff"[..], &b"\xff"[..])]).expect("an answer");
     a.append(&[(node(1), vec![1])]).await.expect("an answer");
     assert_eq!(batches(&a, node(1)).await, [&b""[..], &[1]]);
-    assert!(matches!(a.renew(node(1), LONG).await, Ok(Renewal::Renewed(_))));
+    assert!(matches!(a.renew(node(1), &SharedSettings::new(), LONG).await, Ok(Renewal::Renewed(_))));
     let _: () = client.del(&inbox).expect("an answer");
     let _: () = client.set(&inbox, "of another program").expect("an answer");
-    assert_eq!(a.renew(node(1), LONG).await.expect("an answer"), Renewal::Lost);
+    assert_eq!(a.renew(node(1), &SharedSettings::new(), LONG).await.expect("an answer"), Renewal::Lost);
     assert_eq!(a.append(&[(node(1), vec![2])]).await.expect("an answer"), [false]);
 }
 
@@ -409,7 +410,9 @@ async fn entries_of_nodes_of_older_and_newer_versions_are_read() {
     ] {
         let _: () = client.hset("peerbroker:nodes", node(number).to_string(), entry).expect("an answer");
     }
-    let Ok(Renewal::Renewed(all)) = a.renew(node(1), LONG).await else { panic!("the lease has ended") };
+    let Ok(Renewal::Renewed(all)) = a.renew(node(1), &card.shared, LONG).await else {
+        panic!("the lease has ended")
+    };
     let known: Vec<_> = all.into_iter().map(|member| (member.name, member.shared)).collect();
     let told = |name: &str, shared: &[(String, String)]| (name.to_owned(), shared.iter().cloned().collect());
     let new = [("--new".to_owned(), "x".to_owned())];

@@ -7,6 +7,7 @@ use peerbroker_cluster::{
     Backplane, Claim, ClaimOutcome, Entity, Granted, Locate, Name, NodeCard, Owner, RegisterOutcome,
     Registration, Renewal, Unavailable,
 };
+use peerbroker_config::SharedSettings;
 use peerbroker_core::clock::UnixMillis;
 use peerbroker_core::vocabulary::{ApiKey, ConnId, ConnectionKind, NodeId, RealmKind};
 use peerbroker_redis::{RedisBackplane, RedisSettings};
@@ -146,7 +147,7 @@ pub async fn batches(backplane: &impl Backplane, inbox: NodeId) -> Vec<Vec<u8>> 
 
 /// The members that a node sees, each with whether it is alive.
 pub async fn members(backplane: &impl Backplane, node: NodeId) -> Vec<(NodeId, String, bool)> {
-    match backplane.renew(node, LONG).await.expect("an answer") {
+    match backplane.renew(node, &SharedSettings::new(), LONG).await.expect("an answer") {
         Renewal::Renewed(members) => members.into_iter().map(|m| (m.node, m.name, m.alive)).collect(),
         Renewal::Lost => panic!("the lease is lost"),
     }

@@ -243,8 +243,13 @@ pub trait Backplane: 'static {
     /// was lost: it only prolongs the lease.
     fn join(&self, node: NodeId, card: &NodeCard, lease: Duration) -> impl Future<Output = Result<()>>;
 
-    /// Renews the lease, unless it has ended, and keeps the inbox.
-    fn renew(&self, node: NodeId, lease: Duration) -> impl Future<Output = Result<Renewal>>;
+    /// Renews the lease, unless it has ended, with these settings on the card, and keeps the inbox.
+    fn renew(
+        &self,
+        node: NodeId,
+        shared: &SharedSettings,
+        lease: Duration,
+    ) -> impl Future<Output = Result<Renewal>>;
 
     /// Ends a node's life: its lease, its inbox.
     fn leave(&self, node: NodeId) -> impl Future<Output = Result<()>>;

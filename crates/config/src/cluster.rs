@@ -14,15 +14,13 @@ pub struct ClusterConfig {
     pub node_name: String,
     /// The machine and the address of this node, for people: two nodes with the same name are told apart by it.
     pub place: String,
-    /// The settings that all nodes should share, for people: each node warns of others with other values.
-    pub shared: SharedSettings,
     /// Time for which the ids of a dead node stay taken for others than their owners.
     pub lease: Duration,
     /// The policy for new clients while the backplane cannot be reached.
     pub degraded: Degraded,
 }
 
-/// Settings that all nodes of a cluster should share: the flag of each, and its value.
+/// Settings that all nodes of a cluster should share: the flag of each that is not the default, and its value.
 pub type SharedSettings = BTreeMap<String, String>;
 
 /// The address of the store that the nodes of a cluster share: one variant for each implementation of `Backplane`.
@@ -57,7 +55,6 @@ impl ClusterConfig {
             backplane: backplane.into(),
             node_name: node_name.to_owned(),
             place: String::new(),
-            shared: SharedSettings::new(),
             lease: Self::DEFAULT_LEASE,
             degraded: Degraded::Allow,
         }

@@ -119,6 +119,8 @@ pub struct Config {
     pub ice: IceConfig,
     /// The webhook of the operator, and limits of all webhooks.
     pub webhooks: WebhookConfig,
+    /// The settings that all nodes of a cluster should share, for people: each node warns of others with other values.
+    pub shared: SharedSettings,
 }
 
 /// The protocols that the server offers.
@@ -276,6 +278,7 @@ impl Default for Config {
             turn_limits: TurnLimits::default(),
             ice: IceConfig::default(),
             webhooks: WebhookConfig::default(),
+            shared: SharedSettings::new(),
             limits: Limits::default(),
         }
     }

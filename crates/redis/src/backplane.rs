@@ -16,7 +16,7 @@ use peerbroker_cluster::{
     Backplane, Claim, ClaimOutcome, Entity, Granted, InboxEntry, KnownNode, Locate, Name, NodeCard, Owner,
     Position, RegisterOutcome, Registration, Renewal, Unavailable,
 };
-use peerbroker_config::RedisAddress;
+use peerbroker_config::{RedisAddress, SharedSettings};
 use peerbroker_core::vocabulary::{ApiKey, ConnId, ConnectionKind, NodeId};
 
 /// The lowest fence of a claim. Claims have the time in microseconds, which is far above; connections that were opened
@@ -187,6 +187,10 @@ impl<C: RedisClient> RedisBackplane<C> {
     }
 }
 
+fn settings_text(shared: &SharedSettings) -> String {
+    serde_json::to_string(shared).unwrap_or_default()
+}
+
 /// At least one, because to Redis 0 means "at once" or "for ever".
 fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX).clamp(1, 1 << 40)
@@ -204,9 +208,8 @@ impl<C: RedisClient + 'static> Backplane for RedisBackplane<C> {
         self.commands.ask(self.keep_inbox(node, "join", lease)).await?;
         // Not in one batch: the other nodes must not see a member without an inbox, because that one is dead to them. If only this
         // script has to be loaded, or the keys are on two servers, the second call is carried out first.
-        let shared = serde_json::to_string(&card.shared).unwrap_or_default();
-        let lease = self.lease(node, "join", lease).arg(&card.name).arg(&card.place).arg(shared);
-        let answer = self.commands.ask(lease).await?;
+        let join = self.lease(node, "join", lease).arg(settings_text(&card.shared));
+        let answer = self.commands.ask(join.arg(&card.name).arg(&card.place)).await?;
         if let Some(policy) = self.commands.take_eviction() {
             log::warn!(
                 "Redis deletes entries when its memory is full (maxmemory-policy {policy}), and may so forget who owns an id: set \
@@ -231,9 +234,15 @@ impl<C: RedisClient + 'static> Backplane for RedisBackplane<C> {
         Ok(())
     }
 
-    async fn renew(&self, node: NodeId, lease: Duration) -> Result<Renewal, Unavailable> {
+    async fn renew(
+        &self,
+        node: NodeId,
+        shared: &SharedSettings,
+        lease: Duration,
+    ) -> Result<Renewal, Unavailable> {
         let inbox = self.keep_inbox(node, "renew", lease);
-        let answers = self.commands.run(vec![self.lease(node, "renew", lease), inbox]).await?;
+        let renew = self.lease(node, "renew", lease).arg(settings_text(shared));
+        let answers = self.commands.run(vec![renew, inbox]).await?;
         let mut answers = answers.into_iter();
         let members = self.members(answers.next().unwrap_or(Value::Nil))?;
         // A node without an inbox is dead to the others.

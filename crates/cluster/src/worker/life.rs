@@ -1,6 +1,7 @@
 //! A life of this node: it joins, registers its names, keeps its lease, and loses it or leaves. Between, outages of the
 //! backplane.
 
+use std::collections::BTreeSet;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,7 +18,7 @@ use crate::{
     Backplane, Entity, Granted, KnownNode, Name, NodeCard, Owner, RegisterOutcome, Registration, Renewal,
     Unavailable,
 };
-use peerbroker_config::{ClusterConfig, Degraded};
+use peerbroker_config::{ClusterConfig, Degraded, SharedSettings};
 use peerbroker_core::clock::{LeaseInstant, UnixMillis};
 use peerbroker_core::vocabulary::{CloseReason, ConnId, ConnectionKind, NodeId};
 use peerbroker_events::ClusterEvent;
@@ -42,8 +43,14 @@ const LEAVE: Duration = Duration::from_secs(2);
 
 impl<B: Backplane> Worker<B> {
     fn card(&self) -> NodeCard {
-        let ClusterConfig { node_name, place, shared, .. } = &self.shared.config;
-        NodeCard { name: node_name.clone(), place: place.clone(), shared: shared.clone() }
+        let ClusterConfig { node_name, place, .. } = &self.shared.config;
+        NodeCard { name: node_name.clone(), place: place.clone(), shared: self.settings() }
+    }
+
+    /// The settings that all nodes should share. A reload changes them.
+    fn settings(&self) -> SharedSettings {
+        let node = self.node.upgrade();
+        node.map(|node| node.router().live_config().load().shared.clone()).unwrap_or_default()
     }
 
     /// Joins, and registers the present clients. `None` if the node stops before.
@@ -110,7 +117,7 @@ impl<B: Backplane> Worker<B> {
             }
             let asked = self.shared.clock.elapsed();
             let gaps = self.shared.clock.gaps_so_far();
-            let renewed = self.backplane.renew(node, self.shared.config.lease).await;
+            let renewed = self.backplane.renew(node, &self.settings(), self.shared.config.lease).await;
             let now = self.shared.clock.elapsed();
             match renewed {
                 Ok(Renewal::Renewed(members)) => {
@@ -200,25 +207,25 @@ impl<B: Backplane> Worker<B> {
         }
     }
 
-    /// Tells of nodes with other values of settings that all nodes should share. A setting that only one of two nodes knows is no
-    /// difference: the nodes have two versions.
+    /// Tells of nodes with other values of settings that all nodes should share, once for each difference.
     fn record_other_settings(&self, own: NodeId, members: &[KnownNode]) {
-        let shared = &self.shared.config.shared;
-        let others: Vec<&KnownNode> =
-            members.iter().filter(|member| member.alive && member.node != own).collect();
-        for member in self.untold.uncompared(&others) {
-            let differing = shared.iter().filter_map(|(flag, ours)| {
-                let theirs = member.shared.get(flag).filter(|theirs| *theirs != ours)?;
-                Some(format!("{flag} {} (here {})", theirs.escape_debug(), ours.escape_debug()))
+        let ours = self.settings();
+        fn shown(value: Option<&String>) -> String {
+            value.map_or_else(|| "not set".to_owned(), |value| value.escape_debug().to_string())
+        }
+        let others = members.iter().filter(|member| member.alive && member.node != own);
+        let differing = |member: &KnownNode| {
+            let flags: BTreeSet<&String> = ours.keys().chain(member.shared.keys()).collect();
+            let differing = flags.into_iter().filter(|flag| ours.get(*flag) != member.shared.get(*flag));
+            let texts = differing.map(|flag| {
+                format!("{flag} {} (here {})", shown(member.shared.get(flag)), shown(ours.get(flag)))
             });
-            let settings = differing.collect::<Vec<_>>().join(", ");
-            if !settings.is_empty() {
-                self.emit(|| ClusterEvent::OtherSettings {
-                    name: member.name.clone(),
-                    life: member.node,
-                    settings,
-                });
-            }
+            texts.collect::<Vec<_>>().join(", ")
+        };
+        let differences = others.map(|member| (member.node, differing(member))).collect();
+        for (life, settings) in self.untold.differences(differences) {
+            let name = members.iter().find(|member| member.node == life).map(|member| member.name.clone());
+            self.emit(|| ClusterEvent::OtherSettings { name: name.unwrap_or_default(), life, settings });
         }
     }
 

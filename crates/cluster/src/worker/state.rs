@@ -379,8 +379,8 @@ impl Calls {
 pub(super) struct Untold {
     /// Living nodes with the name of this one, and since when this node knows each. The time is `None` once it was told.
     namesakes: RefCell<BTreeMap<NodeId, Option<LeaseInstant>>>,
-    /// Living nodes whose settings were compared with those of this one.
-    compared: RefCell<BTreeSet<NodeId>>,
+    /// Living nodes, each with the settings that it has differently from this one.
+    differences: RefCell<BTreeMap<NodeId, String>>,
     gone: RefCell<Vec<NodeId>>,
     /// Ids that clients of this node lost after an outage.
     lost_ids: Cell<usize>,
@@ -413,11 +413,11 @@ impl Untold {
         self.lost_ids.take()
     }
 
-    /// The living nodes that were not here the last time.
-    pub(super) fn uncompared<'a>(&self, alive: &[&'a KnownNode]) -> Vec<&'a KnownNode> {
-        let now = alive.iter().map(|member| member.node).collect();
-        let before = self.compared.replace(now);
-        alive.iter().filter(|member| !before.contains(&member.node)).copied().collect()
+    /// Of these differences of the living nodes, those that were others the last time.
+    pub(super) fn differences(&self, mut now: BTreeMap<NodeId, String>) -> BTreeMap<NodeId, String> {
+        let before = self.differences.replace(now.clone());
+        now.retain(|node, settings| !settings.is_empty() && before.get(node) != Some(settings));
+        now
     }
 
     /// Of these nodes with the name of this one, the new ones that have lived for longer than a lease.

@@ -1,6 +1,6 @@
 -- The leases of all nodes: node -> a JSON object with the end of the lease, `e`, the node's name, `n`, its place, `a`, its
 -- settings, `s`, which older nodes lack, and `l` if it has left. A broken entry is dropped, and named in the answer.
--- ARGV: node, 'join' | 'renew' | 'leave', the lease in milliseconds, the name, the place, the settings.
+-- ARGV: node, 'join' | 'renew' | 'leave', the lease in milliseconds, the settings, the name, the place.
 local KNOWN = 3600000
 local node, what, lease = ARGV[1], ARGV[2], tonumber(ARGV[3])
 local time = redis.call('TIME')
@@ -32,13 +32,13 @@ local own = known[node]
 if what == 'join' then
   -- Alive: the same join, because its first answer was lost.
   if own and own.e <= now then return false end
-  own = {v = 1, e = now + lease, n = ARGV[4], a = ARGV[5], s = ARGV[6]}
+  own = {v = 1, e = now + lease, n = ARGV[5], a = ARGV[6], s = ARGV[4]}
   known[node] = own
 elseif not own or own.e <= now then
   -- A lease that has ended never goes on.
   return false
 elseif what == 'renew' then
-  own.e = now + lease
+  own.e, own.s = now + lease, ARGV[4]
 else
   own.e, own.l = now, true
 end

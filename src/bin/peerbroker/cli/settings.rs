@@ -2,14 +2,15 @@
 
 use std::collections::HashSet;
 use std::fmt::Display;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 
 use gethostname::gethostname;
 use peerbroker::{BadWebhook, Config, Listen, check_webhook, lan_address};
 use peerbroker_config::{
-    AcmeConfig, AcmeName, AdminToken, ApiTokens, BackplaneAddress, ClusterConfig, Degraded, IceConfig,
-    ListenOps, MAX_ACME_NAMES, RedisAddress, RelayConfig, SharedSettings, TlsFiles, TurnConfig, TurnSecret,
+    AcmeConfig, AcmeName, AdminToken, ApiTokens, BackplaneAddress, ClusterConfig, IceConfig, ListenOps,
+    MAX_ACME_NAMES, RedisAddress, RelayConfig, SharedSettings, TlsFiles, TurnConfig, TurnSecret,
     WebhookConfig,
 };
 use peerbroker_core::vocabulary::ApiKey;
@@ -20,7 +21,9 @@ use super::command::Cli;
 use super::draft::{ACME_DIR, Draft, SecretStamps};
 use super::given::Source;
 use super::odd::quotes;
+use super::row::{NODE, Row};
 use super::secret_file;
+use super::table::ROWS;
 use super::values::{MediaAddress, place_of};
 use crate::calls::CallSettings;
 use crate::failure::{Failure, ensure, failed, wrong};
@@ -28,6 +31,9 @@ use crate::stored_keys::{NamedPlaces, StoredKeys};
 
 /// A number of clients that stands for no limit.
 const NO_LIMIT: u64 = 1_000_000;
+
+/// Longest value of a setting that nodes tell each other whole.
+const MAX_SHARED_BYTES: usize = 200;
 
 /// The settings of the server.
 #[derive(Clone)]
@@ -114,6 +120,7 @@ impl Cli {
             ice: draft.ice()?,
             webhooks: draft.webhooks()?,
             private_files: draft.private_files(),
+            shared: self.shared(),
             ..draft.config.clone()
         };
         config.check()?;
@@ -148,6 +155,21 @@ impl Cli {
             }
         }
         Ok(Settings { config, listen, cluster, calls, stored_keys, secret_stamps })
+    }
+
+    /// The settings that all nodes of a cluster should share, but for secrets, and the kinds of relay that each has.
+    fn shared(&self) -> SharedSettings {
+        let mut draft = self.draft.clone();
+        let mut defaults = Draft::default();
+        let is_shared = |row: &&Row| row.scope != NODE && !row.is_secret && self.given.has(row.name);
+        let shared = ROWS.iter().filter(is_shared).filter_map(|row| {
+            let value = (row.texts)(&mut draft);
+            (value != (row.texts)(&mut defaults)).then(|| (row.name, value.join(" ")))
+        });
+        let draft = &self.draft;
+        let media = [("relay", !draft.relay_at.is_empty()), ("turn", !draft.turn.is_empty())];
+        let media = media.into_iter().filter(|(_, is_on)| *is_on).map(|(flag, _)| (flag, "on".to_owned()));
+        shared.chain(media).map(|(flag, value)| (format!("--{flag}"), short(value))).collect()
     }
 
     /// The place of the keys that `peerbroker keys` edits.
@@ -207,25 +229,7 @@ impl Draft {
             cluster.node_name = format!("{}-{random}", gethostname().to_string_lossy());
         }
         cluster.place = self.place();
-        cluster.shared = self.shared();
         Ok(Some(cluster))
-    }
-
-    /// The settings with which the nodes of a cluster would not be one broker if they differ.
-    fn shared(&self) -> SharedSettings {
-        let config = &self.config;
-        let degraded = match self.cluster.degraded {
-            Degraded::Allow => "allow",
-            Degraded::Refuse => "refuse",
-        };
-        let shared = [
-            ("--path", config.path.shown().to_owned()),
-            ("--key", if config.default_key { config.key.as_str().to_owned() } else { "none".to_owned() }),
-            ("--keys", self.keys.label().to_owned()),
-            ("--cluster_lease", self.cluster.lease.as_millis().to_string()),
-            ("--cluster_degraded", degraded.to_owned()),
-        ];
-        shared.into_iter().map(|(flag, value)| (flag.to_owned(), value)).collect()
     }
 
     /// The machine and the address of this server, for people. Two servers have the same only if one is the next server of the other.
@@ -418,6 +422,17 @@ impl Draft {
         let ports = self.turn_ports.clone();
         Ok(Some(TurnConfig { listen, public, only_stun, ports, private, loopback: false }))
     }
+}
+
+/// A value as nodes tell it to each other every few seconds: a long one by its beginning and a digest.
+fn short(value: String) -> String {
+    if value.len() <= MAX_SHARED_BYTES {
+        return value;
+    }
+    let mut digest = DefaultHasher::new();
+    value.hash(&mut digest);
+    let beginning: String = value.chars().take(MAX_SHARED_BYTES / 4).collect();
+    format!("{beginning}… ({} bytes, digest {:x})", value.len(), digest.finish())
 }
 
 /// The secret in a file, if there is one.

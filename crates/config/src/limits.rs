@@ -31,6 +31,9 @@ pub struct Limits {
     pub queue_total_bytes: usize,
     /// Maximum bytes of an outbox, without the message being written and those from the peer's queue.
     pub outbox_bytes: usize,
+    /// Maximum bytes in the outboxes of all clients whose sockets are full, beyond 16 KiB of each. An outbox has at most as much as is
+    /// still free.
+    pub outbox_total_bytes: usize,
     /// Rate limit of the frames per second that one member of rooms causes for the others; bursts of ten times that. 0 turns
     /// it off.
     pub room_deliveries_per_second: u32,
@@ -109,6 +112,7 @@ impl Default for Limits {
             queue_bytes: 4 << 20,
             queue_total_bytes: 64 << 20,
             outbox_bytes: 2 << 20,
+            outbox_total_bytes: 256 << 20,
             room_deliveries_per_second: 1000,
             room_key_deliveries_per_second: 300_000,
             room_codes: 10_000,

@@ -96,11 +96,15 @@ impl<'a> Guard<'a> {
         self.senders_to_notify
     }
 
-    /// Marks a client that reads slowly, so that a scrape finds it without a lock of each slot.
-    fn record_backlog(&self) {
-        if let Some(conn) = self.conn.as_ref().filter(|conn| conn.outbox.is_blocked()) {
-            self.slot.set_backlog(true);
-            self.realm.router.counters().largest_outbox.record(conn.outbox.held() as u64);
+    /// Marks a client that reads slowly, so that a scrape finds it without a lock of each slot, and counts what waits for it.
+    fn record_backlog(&mut self) {
+        let slot = self.slot;
+        let router = &self.realm.router;
+        let Some(conn) = &mut self.conn else { return };
+        conn.outbox.charge(&router.outboxes);
+        if conn.outbox.is_blocked() {
+            slot.set_backlog(true);
+            router.counters().largest_outbox.record(conn.outbox.held() as u64);
         }
     }
 
@@ -334,7 +338,7 @@ impl<'a> Guard<'a> {
         if let (Some(contacts), Some(from)) = (&mut conn.contacts, outgoing.contact()) {
             contacts.add(from);
         }
-        let shed = conn.outbox.push(outgoing);
+        let shed = conn.outbox.push(outgoing, || router.free_outbox_bytes());
         if let Some(bytes) = bytes.filter(|_| shed.as_ref().is_none_or(|shed| !shed.refused)) {
             router.counters().add(Count::Sent, bytes as u64);
             conn.record_sent(bytes, router.about_now());

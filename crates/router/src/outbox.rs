@@ -4,10 +4,11 @@ use std::cell::RefCell;
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::io::{self, IoSlice};
 use std::mem;
+use std::sync::Arc;
 use std::task::Waker;
 
 use super::outgoing::{ForwardOutcome, Outgoing};
-use super::queue::QueueRoom;
+use super::queue::{Budget, QueueRoom, Reservation};
 use super::witness;
 use peerbroker_core::vocabulary::{Frame, MessageKind, NodeId, Opcode, PeerId};
 
@@ -44,6 +45,9 @@ pub(super) struct Shed {
 
 // Charged for each frame besides its bytes, to bound many tiny frames too.
 const OVERHEAD: usize = 256;
+
+/// Bytes that every outbox may have, also if all others leave nothing free: an offer with all its candidates has about 10 KB.
+const SMALL: usize = 16 << 10;
 
 /// State may fill one of so many parts of an outbox. Nothing overtakes it, so this is little: signals come behind it.
 pub const STATE_PART: usize = 32;
@@ -104,6 +108,8 @@ struct FrameQueue {
     behind: usize,
     // Queued messages raise the bound until the outbox was empty once.
     waited: Option<QueueRoom>,
+    // The bytes that it has of all outboxes, if the socket is full.
+    charged: Option<Reservation>,
     // A message of another node was added, which may be late.
     has_foreign: bool,
     // Owners of turns that had theirs in the present round.
@@ -126,6 +132,7 @@ impl FrameQueue {
         self.opening = 0;
         self.behind = 0;
         self.waited = None;
+        self.charged = None;
         self.has_foreign = false;
         self.had_turn.clear();
     }
@@ -249,12 +256,12 @@ impl Outbox {
     }
 
     /// Adds a frame. If the bound is reached even after a flush, the senders with the most data here lose all of it
-    /// until the frame fits.
-    pub(super) fn push(&mut self, outgoing: Outgoing) -> Option<Shed> {
-        if self.overflows(&outgoing) {
+    /// until the frame fits. `free` tells how much all outboxes may still take.
+    pub(super) fn push(&mut self, outgoing: Outgoing, free: impl Fn() -> usize) -> Option<Shed> {
+        if self.overflows(&outgoing, &free) {
             self.flush();
-            if self.overflows(&outgoing) {
-                return Some(self.push_crowded(outgoing));
+            if self.overflows(&outgoing, &free) {
+                return Some(self.push_crowded(outgoing, free().max(SMALL)));
             }
         }
         self.push_unbounded(outgoing);
@@ -302,10 +309,19 @@ impl Outbox {
         self.queue.as_ref().map_or(0, |queue| queue.behind + queue.frames.front().map_or(0, cost))
     }
 
+    /// Counts what waits for a full socket among the bytes of all outboxes.
+    pub(super) fn charge(&mut self, all: &Arc<Budget>) {
+        let held = self.held();
+        if let Some(queue) = self.queue.as_mut().filter(|queue| self.blocked || queue.charged.is_some()) {
+            let charged = queue.charged.get_or_insert_with(|| all.reservation());
+            charged.set(held.saturating_sub(SMALL));
+        }
+    }
+
     /// True if this much more leaves at most one `part`th of the outbox full.
     fn has_room(&self, part: usize, bytes: usize) -> bool {
         let queue = self.queue.as_ref().filter(|queue| !queue.frames.is_empty());
-        queue.is_none_or(|queue| queue.behind + bytes <= self.bound(part))
+        queue.is_none_or(|queue| queue.behind + bytes <= self.bound(part, usize::MAX))
     }
 
     /// Adds frames of state, of so many bytes, if they leave at most one `part`th of the outbox full. Otherwise the session is woken
@@ -344,19 +360,23 @@ impl Outbox {
         self.owed_kib > 0 && self.has_room(STATE_PART, usize::from(self.owed_kib) * 1024)
     }
 
-    /// The bytes that may be behind the first frame. Only a `part`th of the limit counts.
-    fn bound(&self, part: usize) -> usize {
+    /// The bytes that may be behind the first frame: at most those that are free of all. Only a `part`th of the limit counts.
+    fn bound(&self, part: usize, free: usize) -> usize {
         // Without a writer, a flush only wakes the socket's own task. Until that task has tried to write, we cannot tell
         // whether the client is slow.
         let untried = self.writer.is_none() && !self.blocked;
         let limit = if untried { 2 * self.limit } else { self.limit };
-        limit / part
+        limit.min(free) / part
             + self.queue.as_ref().and_then(|queue| queue.waited.as_ref()).map_or(0, |waited| waited.bytes)
     }
 
-    fn overflows(&self, outgoing: &Outgoing) -> bool {
+    fn overflows(&self, outgoing: &Outgoing, free: impl Fn() -> usize) -> bool {
         let queue = self.queue.as_ref().filter(|queue| !queue.frames.is_empty());
-        queue.is_some_and(|queue| queue.behind + cost(outgoing) > self.bound(1))
+        let cost = cost(outgoing);
+        let wanted = queue.map_or(0, |queue| queue.behind) + cost;
+        // The common case asks for nothing.
+        let free = if wanted <= SMALL { usize::MAX } else { free().max(SMALL) };
+        if queue.is_some() { wanted > self.bound(1, free) } else { cost > free }
     }
 
     /// True if the socket was full at the last try. The outbox may be empty all the same, if a flood was dropped.
@@ -500,6 +520,7 @@ impl Outbox {
         let unsent = queue.frames.drain(queue.begun()..).collect();
         queue.recount();
         queue.waited = None;
+        queue.charged = None;
         unsent
     }
 
@@ -526,10 +547,10 @@ impl Outbox {
     /// a gap.
     ///
     /// Frees a quarter of the outbox each time, because finding these senders visits every frame.
-    pub(super) fn push_crowded(&mut self, outgoing: Outgoing) -> Shed {
+    fn push_crowded(&mut self, outgoing: Outgoing, free: usize) -> Shed {
         let mut refused = false;
         let mut gone = Vec::new();
-        let bound = self.bound(1);
+        let bound = self.bound(1, free);
         let mut behind = self.queue().behind;
         let mut senders = self.lightest_first(&outgoing).into_iter();
         loop {
@@ -625,12 +646,12 @@ mod tests {
         let mut outbox = Outbox::new(1 << 20, None);
         outbox.push_opening(Frame::of_text("open"));
         for text in ["a1", "a2", "a3", "a4"] {
-            outbox.push(message("a", MessageKind::Offer, text));
+            outbox.push_unbounded(message("a", MessageKind::Offer, text));
         }
-        outbox.push(Outgoing::notice(Frame::of_text("list of a room")));
-        outbox.push(message("b", MessageKind::Candidate, "b1"));
-        outbox.push(message("c", MessageKind::Room, "to the room"));
-        outbox.push(message("b", MessageKind::Leave, "b2"));
+        outbox.push_unbounded(Outgoing::notice(Frame::of_text("list of a room")));
+        outbox.push_unbounded(message("b", MessageKind::Candidate, "b1"));
+        outbox.push_unbounded(message("c", MessageKind::Room, "to the room"));
+        outbox.push_unbounded(message("b", MessageKind::Leave, "b2"));
         let mut next = || {
             outbox.give_turn();
             let text = String::from_utf8(outbox.front()?.payload().to_vec()).unwrap();

@@ -464,9 +464,26 @@ impl Budget {
         self.0.fetch_sub(bytes, Ordering::Relaxed);
     }
 
+    /// A part without any bytes yet.
+    pub(super) fn reservation(self: &Arc<Self>) -> Reservation {
+        Reservation { budget: Arc::clone(self), bytes: 0 }
+    }
+
     /// Takes bytes as [`take`](Self::take) does, for as long as the guard lives.
     pub(super) fn reserve(self: &Arc<Self>, bytes: usize, max: usize) -> Option<Reservation> {
         self.take(bytes, max).then(|| Reservation { budget: Arc::clone(self), bytes })
+    }
+}
+
+impl Reservation {
+    /// Takes more bytes, even if there are none left, or gives some back.
+    pub(super) fn set(&mut self, bytes: usize) {
+        if bytes > self.bytes {
+            self.budget.add(bytes - self.bytes);
+        } else {
+            self.budget.give_back(self.bytes - bytes);
+        }
+        self.bytes = bytes;
     }
 }
 

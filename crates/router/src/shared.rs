@@ -29,6 +29,8 @@ pub struct Router {
     pub(super) queued: Arc<Budget>,
     /// Bytes queued for peers that are sought among the nodes.
     pub(super) sought: Arc<Budget>,
+    /// Bytes in outboxes whose sockets are full.
+    pub(super) outboxes: Arc<Budget>,
     /// Ids that are remembered as absent, although nothing waits for them.
     pub(super) remembered: Arc<Budget>,
     /// Ids that change hands again and again.
@@ -57,6 +59,7 @@ impl Router {
             cluster,
             queued: Arc::default(),
             sought: Arc::default(),
+            outboxes: Arc::default(),
             remembered: Arc::default(),
             contested: Contested::default(),
             connections: AtomicU64::default(),
@@ -87,6 +90,11 @@ impl Router {
     /// Bytes of the messages that wait for absent peers, overhead included.
     pub fn queued_bytes(&self) -> usize {
         self.queued.used() + self.sought.used()
+    }
+
+    /// Bytes that outboxes may still take together.
+    pub(super) fn free_outbox_bytes(&self) -> usize {
+        self.config().limits.outbox_total_bytes.saturating_sub(self.outboxes.used())
     }
 
     pub(super) fn now(&self) -> Instant {

@@ -58,6 +58,43 @@ fn many_senders_with_little_each_lose_what_is_too_much_and_no_more_than_a_quarte
 }
 
 #[test]
+fn slow_readers_share_what_all_outboxes_may_have_and_others_get_their_messages() {
+    const TOTAL: usize = 1 << 20;
+    const SLOW: usize = 7;
+    let house = house_with(|limits| (limits.outbox_bytes, limits.outbox_total_bytes) = (TOTAL, TOTAL));
+    let a = house.connect("a", "s", &Socket::open());
+    let fast = Socket::open();
+    let _fast = house.connect("fast", "t", &fast);
+    let slow = |no| {
+        let socket = blocked(0);
+        let lease = house.connect(&format!("slow {no}"), "t", &socket);
+        (socket, lease)
+    };
+    let waiting: Vec<(Socket, IdLease)> = (0..SLOW).map(slow).collect();
+    let large = "x".repeat(4000);
+    let send_to_all = |rounds: usize| {
+        let held = (0..rounds).map(|_| {
+            (0..SLOW).for_each(|no| offer(&a, &format!("slow {no}"), &large));
+            house.realm.backlog().outboxes
+        });
+        held.max().unwrap()
+    };
+    let most = send_to_all(100);
+    // 16 KiB of each do not count, nor the frame that is being written.
+    assert!((TOTAL / 2..TOTAL + SLOW * (20 << 10)).contains(&most), "{most}");
+    offer(&a, "fast", &"y".repeat(10_000));
+    assert_eq!(messages(&fast).len(), 1);
+    drop(waiting);
+    let last = slow(0);
+    let held = (0..200).map(|_| {
+        offer(&a, "slow 0", &large);
+        house.realm.backlog().outboxes
+    });
+    assert!(held.max().unwrap() > TOTAL / 5 * 2, "what the others held is free again");
+    drop(last);
+}
+
+#[test]
 fn a_client_that_takes_nothing_of_a_full_outbox_is_closed_and_the_rest_waits() {
     let house = house_with(|limits| limits.outbox_bytes = 1200);
     let a = house.connect("a", "s", &Socket::open());

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use peerbroker::{Config, Listen};
 use peerbroker_config::{
-    AcmeConfig, AcmeName, ClusterConfig, ListenOps, PrivateFile, RedisAddress, RelayConfig,
+    AcmeConfig, AcmeName, ClusterConfig, Limits, ListenOps, PrivateFile, RedisAddress, RelayConfig,
 };
 use peerbroker_keys::Origin;
 use peerbroker_keys::sqlite::FILE_NAME;
@@ -64,8 +64,10 @@ impl Draft {
     pub(super) fn for_memory(memory: Option<u64>) -> Self {
         let mut draft = Draft::default();
         let Config { unfinished_total_bytes, limits, .. } = &mut draft.config;
-        // Strangers can fill both, and buffers are up to twice as large as what they hold.
-        for (default, part) in [(unfinished_total_bytes, 8), (&mut limits.queue_total_bytes, 16)] {
+        let Limits { queue_total_bytes, outbox_total_bytes, .. } = limits;
+        // Strangers can fill them, and buffers are up to twice as large as what they hold.
+        for (default, part) in [(unfinished_total_bytes, 8), (queue_total_bytes, 16), (outbox_total_bytes, 8)]
+        {
             let most = memory.and_then(|memory| usize::try_from(memory / part).ok());
             *default = most.unwrap_or(usize::MAX).min(*default);
         }

@@ -122,5 +122,24 @@ fn defaults_of_what_strangers_can_fill_follow_the_memory() {
         let config = Draft::for_memory(memory.map(|mib| mib << 20)).config;
         assert_eq!(config.unfinished_total_bytes, unfinished * MIB, "{memory:?}");
         assert_eq!(config.limits.queue_total_bytes, queued * MIB, "{memory:?}");
+        assert_eq!(config.limits.outbox_total_bytes, unfinished * MIB, "{memory:?}");
     }
+}
+
+#[test]
+fn what_strangers_can_fill_leaves_room_for_the_clients_of_the_machine_of_fly() {
+    /// Of an idle client, with the kernel's memory: docs/OPERATING.md has 200,000 in a GiB.
+    const CLIENT: usize = (1 << 30) / 200_000;
+    let file: toml::Table = fs::read_to_string("deploy/fly.toml").unwrap().parse().unwrap();
+    let memory = file["vm"][0]["memory"].as_str().unwrap();
+    let memory = memory.strip_suffix("mb").unwrap().parse::<usize>().unwrap() << 20;
+    let mut draft = Draft::for_memory(Some(memory as u64));
+    for (variable, value) in file["env"].as_table().unwrap() {
+        let row = ROWS.iter().find(|row| row.variables().any(|name| name == *variable)).unwrap();
+        (row.set)(&mut draft, &[value.as_str().unwrap().into()]).unwrap();
+    }
+    let Config { unfinished_total_bytes, limits, .. } = draft.config;
+    let filled = unfinished_total_bytes + limits.queue_total_bytes + limits.outbox_total_bytes;
+    let clients = file["http_service"]["concurrency"]["hard_limit"].as_integer().unwrap() as usize;
+    assert!(2 * filled + clients * CLIENT < memory, "{filled} {clients}");
 }

@@ -1,9 +1,10 @@
 //! Everything that changes the running server: keys, kicks, keys that people register, the filter of the log. Each change is an event.
 
 mod bans;
+mod known_keys;
+mod unused_keys;
 
-use std::collections::{BTreeSet, HashMap, HashSet};
-use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,27 +15,21 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use bans::{MAX_BANS, OperatorBans};
-use peerbroker_config::{Ban, CrowdedRoom, KeySignup};
-use peerbroker_core::clock::{Instant, millis};
+use known_keys::{KnownKeys, MANY, StoredKeys};
+use peerbroker_config::{Ban, CrowdedRoom};
+use peerbroker_core::clock::Instant;
 use peerbroker_core::vocabulary::{ApiKey, Limit, PeerId, printable};
-use peerbroker_events::{Actor, Event, KeyEvent, KeysEvent, PeerAddress, counted};
+use peerbroker_events::{Actor, Event, KeyEvent, KeysEvent, PeerAddress};
 use peerbroker_keys::verifier::{BadAuth, check_auth};
 use peerbroker_keys::{
-    Change, HOUR, InvalidName, Key, KeyError, KeyStore, MAX_NAME_CHARS, MAX_ORIGIN_BYTES, Origin, Settings,
-    SignupCount, TokenChange, TokenError, Webhook, check_name,
+    Change, InvalidName, Key, KeyError, KeyStore, MAX_NAME_CHARS, MAX_ORIGIN_BYTES, MAX_TOKENS, Origin,
+    Settings, SignupCount, TokenChange, TokenError, Webhook, check_name,
 };
 use peerbroker_limits::{GuessLimiter, LimitExceeded, SignupLimiter, address_text};
 use peerbroker_node::{NextKeys, Node};
 use peerbroker_system::threads::caught;
 use peerbroker_webhooks::{BadWebhook, check_webhook};
-
-const HOURS_A_DAY: u64 = 24;
-
-/// Hours before its removal in which the log names an unused key, or half of its lifetime.
-const NOTICE: u64 = HOURS_A_DAY;
-
-/// Most keys that one line of the log names.
-const MOST_NAMED: usize = 10;
+use unused_keys::UnusedKeys;
 
 /// A failed change of a key.
 #[derive(Debug, thiserror::Error)]
@@ -69,8 +64,8 @@ pub(crate) enum ControlError {
     /// There are too many.
     #[error("there are {MAX_BANS} bans already: ban a network in place of its addresses")]
     TooManyBans,
-    /// The store failed, but what protects is active.
-    #[error("{0}, but that is lost if this server stops before it can keep it: {1}")]
+    /// The store failed, but the change is active.
+    #[error("{0} on this node, but that is lost if this server stops before it can keep it: {1}")]
     NotKept(&'static str, KeyError),
     /// The store failed.
     #[error(transparent)]
@@ -171,7 +166,7 @@ pub(crate) struct Control {
     /// The keys as they were last stored. Held while keys are written or activated, so that the last written state is the
     /// active one.
     writing: Mutex<KnownKeys>,
-    counting: Mutex<CountedHours>,
+    unused: UnusedKeys,
     /// The bans that operators have set.
     pub(crate) bans: OperatorBans,
     log: Option<Arc<dyn LogControl>>,
@@ -195,7 +190,7 @@ impl Control {
             lost: ArcSwapOption::empty(),
             wrong_tokens: GuessLimiter::new(Limit::WrongAdminTokens),
             writing: Mutex::default(),
-            counting: Mutex::default(),
+            unused: UnusedKeys::default(),
             log,
             temporary_filter: Mutex::default(),
         }
@@ -245,13 +240,9 @@ impl Control {
         let check = |members| self.node.config().load().limits.check_room_members(members);
         change.room_members.map(check).transpose()?;
         let mut known = self.writing.lock();
-        // Another change does not enable it.
-        let enabled = change.enabled.or(known.disabled.contains(key).then_some(false));
-        let is_disabled = enabled == Some(false);
-        let change = Change { enabled, ..change };
-        let changed = self.store.change(key, change).map_err(|error| {
-            if is_disabled { self.disable_unkept(&mut known, by, key, error) } else { self.explain(error) }
-        })?;
+        let change = known.unkept.get(key).cloned().unwrap_or_default().then(change);
+        let changed = self.store.change(key, change.clone());
+        let changed = changed.map_err(|error| self.change_unkept(&mut known, by, key, change, error))?;
         known.record(&changed);
         self.emit(key, || KeyEvent::Changed(by, changed.described()));
         self.node.put_key(changed.clone());
@@ -269,7 +260,8 @@ impl Control {
             check_name(&token.name)?;
         }
         token.check(&self.one_key(key)?.settings.tokens)?;
-        let changed = self.change_key(by, key, Change { token: Some(token.clone()), ..Change::default() })?;
+        let changed =
+            self.change_key(by, key, Change { tokens: vec![token.clone()], ..Change::default() })?;
         Ok(token.check_done(&changed.settings.tokens)?)
     }
 
@@ -277,7 +269,8 @@ impl Control {
     pub(crate) fn remove_key(&self, by: Actor, key: &ApiKey) -> Result<(), ControlError> {
         let mut known = self.writing.lock();
         let removed = self.store.remove(key);
-        removed.map_err(|error| self.disable_unkept(&mut known, by, key, error))?;
+        let disable = Change { enabled: Some(false), ..Change::default() };
+        removed.map_err(|error| self.change_unkept(&mut known, by, key, disable, error))?;
         known.forget(key);
         self.emit(key, || KeyEvent::Removed(by));
         match self.built_in(key) {
@@ -287,32 +280,44 @@ impl Control {
         Ok(())
     }
 
-    /// Disables a key on this node until the store can keep that, if the store has failed.
-    fn disable_unkept(
+    /// Changes a key on this node until the store can keep that, if the store has failed.
+    fn change_unkept(
         &self,
         known: &mut KnownKeys,
         by: Actor,
         key: &ApiKey,
+        change: Change,
         error: KeyError,
     ) -> ControlError {
-        if !matches!(error, KeyError::Store(_)) || self.node.tenant(key.as_str()).is_none() {
+        if !matches!(error, KeyError::Store(_)) || change.tokens.len() > MAX_TOKENS {
             return self.explain(error);
         }
-        known.disabled.insert(key.clone());
-        self.node.remove_key(key.as_str());
-        if let Ok(Some(mut key)) = self.store.get(key) {
-            known.complete(&mut key);
-            self.emit(&key.key, || KeyEvent::Changed(by, key.described()));
+        let is_disabled = change.enabled == Some(false);
+        match self.store.get(key) {
+            Ok(Some(mut changed)) => {
+                changed.apply(change.clone());
+                self.emit(key, || KeyEvent::Changed(by, changed.described()));
+                self.node.put_key(changed);
+            }
+            // The store does not even say what the key is.
+            Err(_) if is_disabled && self.node.tenant(key.as_str()).is_some() => {
+                self.node.remove_key(key.as_str());
+            }
+            _ => return self.explain(error),
         }
-        ControlError::NotKept("the key is disabled on this node", error)
+        known.unkept.insert(key.clone(), change);
+        let what = if is_disabled { "the key is disabled" } else { "the change of the key is active" };
+        ControlError::NotKept(what, error)
     }
 
-    /// Stores which bans were set and keys were disabled when the store failed. If it fails again, this is tried at the next look.
+    /// Stores the bans and the changes of keys that the store could not keep. If it fails again, this is tried at the next look.
     pub(super) fn keep(&self) -> Result<(), KeyError> {
         self.bans.keep()?;
         let mut known = self.writing.lock();
-        while let Some(key) = known.disabled.iter().next().cloned() {
-            match self.store.change(&key, Change { enabled: Some(false), ..Change::default() }) {
+        while let Some((key, change)) =
+            known.unkept.iter().next().map(|(key, change)| (key.clone(), change.clone()))
+        {
+            match self.store.change(&key, change) {
                 Ok(changed) => known.record(&changed),
                 Err(KeyError::Store(why)) => return Err(KeyError::Store(why)),
                 Err(_) => known.forget(&key),
@@ -382,34 +387,10 @@ impl Control {
     pub(crate) fn keep_house(&self) -> Result<(), KeyError> {
         self.store.record_used(&self.node.take_used_keys())?;
         self.bans.remove_old()?;
-        self.remove_unused_keys()
-    }
-
-    /// Counts the hours in which this server runs, and removes registered keys that were unused for too many. No date decides: clocks
-    /// leap, backups are old, and machines are switched off. Nothing is removed on the first day, so the log names a key a day before,
-    /// and clients can come back.
-    fn remove_unused_keys(&self) -> Result<(), KeyError> {
-        let clock = self.node.clock();
-        let now = clock.now();
-        let mut counting = self.counting.lock();
-        if counting.last.is_some_and(|last| now.saturating_since(last) < Duration::from_secs(HOUR)) {
-            return Ok(());
-        }
-        self.store.count_hour(clock.unix_millis().as_millis() / 1000)?;
-        counting.last = Some(now);
-        let KeySignup { ttl_days: ttl @ 1.., .. } = self.node.config().load().registration else {
+        let ttl = self.node.config().load().registration.ttl_days;
+        let Some(hours) = self.unused.hours_to_removal(&*self.store, self.node.clock(), ttl)? else {
             return Ok(());
         };
-        let hours = u64::from(ttl) * HOURS_A_DAY;
-        let due: BTreeSet<ApiKey> = self.store.unused(hours - NOTICE.min(hours / 2))?.into_iter().collect();
-        let new: Vec<&ApiKey> = due.difference(&counting.due).collect();
-        if !new.is_empty() {
-            log::warn!("{}", notice(&new, ttl));
-        }
-        counting.due = due;
-        if now.as_millis() < millis(Duration::from_hours(HOURS_A_DAY)) {
-            return Ok(());
-        }
         let mut known = self.writing.lock();
         let removed = self.store.remove_unused(hours)?;
         if removed.len() > MANY {
@@ -578,111 +559,6 @@ impl Control {
     }
 }
 
-/// The hours that this process has counted.
-#[derive(Default)]
-struct CountedHours {
-    last: Option<Instant>,
-    /// The unused keys that the log has named.
-    due: BTreeSet<ApiKey>,
-}
-
-/// The line about keys that will be removed.
-fn notice(keys: &[&ApiKey], ttl: u32) -> String {
-    let named = keys.iter().take(MOST_NAMED).map(|key| format!("{:?}", key.as_str())).collect::<Vec<_>>();
-    let others = match keys.len() - named.len() {
-        0 => String::new(),
-        others => format!(" and {others} more"),
-    };
-    format!(
-        "no client has used these registered keys for most of --registration_ttl, {}: {}{others}. Each is removed after a day or more \
-         of this server, unless a client uses it",
-        counted(ttl.into(), "day", "days"),
-        named.join(", ")
-    )
-}
-
-/// Changes of more keys at once are one event: slow readers of events would lose others.
-const MANY: usize = 100;
-
-/// The keys of the store while they are read, and what others have changed in them.
-#[derive(Default)]
-struct StoredKeys {
-    digests: HashMap<ApiKey, u64>,
-    /// New and changed keys.
-    changes: usize,
-    /// The first [`MANY`] of them.
-    changed: Vec<(ApiKey, KeyEvent)>,
-}
-
-/// The stored keys as this process knows them, to notice changes by others: `peerbroker keys`, or another node.
-#[derive(Default)]
-struct KnownKeys {
-    /// The version of the store when they were read.
-    version: Option<u64>,
-    /// Each with a digest of its mutable parts. `None` until they are read.
-    digests: Option<HashMap<ApiKey, u64>>,
-    /// Those that are disabled, though the store could not keep that.
-    disabled: HashSet<ApiKey>,
-}
-
-impl KnownKeys {
-    /// This process has written a key.
-    fn record(&mut self, key: &Key) {
-        self.disabled.remove(&key.key);
-        if let Some(known) = &mut self.digests {
-            known.insert(key.key.clone(), digest(key));
-        }
-    }
-
-    /// This process has removed a key.
-    fn forget(&mut self, key: &ApiKey) {
-        self.disabled.remove(key);
-        if let Some(known) = &mut self.digests {
-            known.remove(key);
-        }
-    }
-
-    /// A stored key as it is in force.
-    fn complete(&self, key: &mut Key) {
-        key.settings.enabled &= !self.disabled.contains(&key.key);
-    }
-
-    fn count(&self) -> usize {
-        self.digests.as_ref().map_or(0, HashMap::len)
-    }
-}
-
-impl StoredKeys {
-    fn add(&mut self, known: &KnownKeys, key: &Key) {
-        let digest = digest(key);
-        let before = known.digests.as_ref().map(|known| known.get_key_value(&key.key));
-        let change = match before {
-            Some(None) => Some(KeyEvent::Created as fn(_, _) -> _),
-            Some(Some((_, old))) if *old != digest => Some(KeyEvent::Changed as fn(_, _) -> _),
-            _ => None,
-        };
-        if let Some(change) = change {
-            self.changes += 1;
-            if self.changes <= MANY {
-                self.changed.push((key.key.clone(), change(Actor::Elsewhere, key.described())));
-            }
-        }
-        // The text of a known key is that of its tenant.
-        let text = before.flatten().map_or(&key.key, |(text, _)| text);
-        self.digests.insert(text.clone(), digest);
-    }
-}
-
-/// A digest of the name and the settings. Copies of very many keys would take too much memory.
-fn digest(key: &Key) -> u64 {
-    let mut digest = DefaultHasher::new();
-    key.name.hash(&mut digest);
-    let settings = serde_json::to_string(&key.settings);
-    debug_assert!(settings.is_ok(), "settings can be written: {settings:?}");
-    settings.unwrap_or_default().hash(&mut digest);
-    digest.finish()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -709,12 +585,8 @@ mod tests {
     }
 
     fn control() -> Control {
-        control_with(Clock::system())
-    }
-
-    fn control_with(clock: Clock) -> Control {
         let config = LiveConfig::from(Config { default_key: false, ..Config::default() });
-        let node = Arc::new(Node::new(config, clock, Events::default(), None));
+        let node = Arc::new(Node::new(config, Clock::system(), Events::default(), None));
         Control::new(node, Arc::new(MemoryKeys::new()), None, Some(Arc::new(AnyLog)))
     }
 
@@ -779,44 +651,6 @@ mod tests {
                 assert!(is_known, "a client would be refused with InvalidKey");
             }
         });
-    }
-
-    /// An hour of a server whose clock leaps by this much meanwhile.
-    fn an_hour_passes(control: &Control, leap: Duration) {
-        control.node.clock().add_gap(leap);
-        control.node.clock().advance(Duration::from_hours(1));
-        control.keep_house().unwrap();
-    }
-
-    #[test]
-    fn an_unused_key_goes_after_days_of_the_server_and_not_of_its_clock() {
-        let control = control_with(Clock::manual());
-        let app = Key { registered: true, ..Key::new(ApiKey::parse("app").ok(), "", Settings::default()) };
-        control.add_key(Actor::Elsewhere, app).unwrap();
-        control.keep_house().unwrap();
-        // A backup of years ago is restored, or the clock was wrong for a minute.
-        control.node.clock().add_gap(Duration::from_hours(24 * 1000));
-        control.keep_house().unwrap();
-        let hours = 90 * HOURS_A_DAY - 1;
-        (0..hours).for_each(|hour| an_hour_passes(&control, Duration::from_hours(hour % 7 * 100)));
-        assert_eq!(control.store.all().unwrap().len(), 1, "it was removed too early");
-        assert_eq!(control.counting.lock().due.len(), 1, "nobody was told");
-        an_hour_passes(&control, Duration::ZERO);
-        assert_eq!(control.store.all().unwrap(), []);
-    }
-
-    #[test]
-    fn a_server_removes_no_unused_key_on_its_first_day_and_names_it() {
-        let control = control_with(Clock::manual());
-        let app = Key { registered: true, ..Key::new(ApiKey::parse("app").ok(), "", Settings::default()) };
-        control.store.register(app, 0).unwrap();
-        (1..=91 * 24).for_each(|hour| control.store.count_hour(hour * 3600).unwrap());
-        control.keep_house().unwrap();
-        assert_eq!(control.counting.lock().due.len(), 1);
-        (0..23).for_each(|_| an_hour_passes(&control, Duration::from_hours(24 * 100)));
-        assert_eq!(control.store.all().unwrap().len(), 1);
-        an_hour_passes(&control, Duration::ZERO);
-        assert_eq!(control.store.all().unwrap(), []);
     }
 
     #[test]

@@ -202,7 +202,7 @@ fn everything_of_a_key_can_be_changed(store: &dyn KeyStore) {
     let wanted = odd_key();
     let change = Change {
         name: Some(wanted.name.clone()),
-        token: wanted.settings.tokens.first().cloned().map(TokenChange::Add),
+        tokens: wanted.settings.tokens.iter().cloned().map(TokenChange::Add).collect(),
         ..wanted.settings.clone().into()
     };
     let changed = store.change(&key("k"), change).unwrap();

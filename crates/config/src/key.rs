@@ -127,7 +127,7 @@ macro_rules! settings {
                 pub $own: Option<Option<$own_type>>,
             )*
             #[serde(skip)]
-            pub token: Option<TokenChange>,
+            pub tokens: Vec<TokenChange>,
         }
 
         impl Settings {
@@ -138,7 +138,20 @@ macro_rules! settings {
                 $(if let Some(value) = change.$rich { self.$rich = value; })*
                 $(if let Some(value) = change.$name { self.$name = value; })*
                 $(if let Some(value) = change.$own { self.$own = value; })*
-                if let Some(token) = change.token { token.apply(&mut self.tokens); }
+                for token in change.tokens { token.apply(&mut self.tokens); }
+            }
+        }
+
+        impl Change {
+            /// This change and then a later one.
+            pub fn then(self, later: Change) -> Self {
+                Change {
+                    name: later.name.or(self.name),
+                    $($rich: later.$rich.or(self.$rich),)*
+                    $($name: later.$name.or(self.$name),)*
+                    $($own: later.$own.or(self.$own),)*
+                    tokens: [self.tokens, later.tokens].concat(),
+                }
             }
         }
 

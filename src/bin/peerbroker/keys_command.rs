@@ -91,7 +91,7 @@ fn token(cli: &Cli, command: &TokenCommand, audit: &Audit<'_>) -> Result<String,
     let tokens = store_of(cli, key)?.get(key)?.ok_or_else(|| unknown(cli, key))?.settings.tokens;
     let change = |change: TokenChange| -> Result<(), Failure> {
         change.check(&tokens)?;
-        let whole = Change { token: Some(change.clone()), ..Change::default() };
+        let whole = Change { tokens: vec![change.clone()], ..Change::default() };
         Ok(change.check_done(&changed(cli, audit, key, whole)?.settings.tokens)?)
     };
     match command {

@@ -60,7 +60,7 @@ impl OperatorBans {
         self.node.events().emit(|| Event::Ban { ban: ban.to_string(), by, is_over: false });
         kept.map_err(|why| {
             known.unkept.push(ban);
-            ControlError::NotKept("the ban is active on this node", why)
+            ControlError::NotKept("the ban is active", why)
         })
     }
 

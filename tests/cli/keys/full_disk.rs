@@ -5,6 +5,7 @@ use std::process::Command;
 
 use crate::directory::Directory;
 use crate::program::{self, Program};
+use peerbroker_core::vocabulary::ApiKey;
 use peerbroker_keys::KeyStore as _;
 use peerbroker_keys::sqlite::{FILE_NAME, SqliteKeys};
 use serde_json::json;
@@ -15,6 +16,7 @@ use testkit::wait::wait_until;
 const SCRIPT: &str = r#"
 mount -t tmpfs -o size=512k none "$1" || exit 9
 "$0" keys add --key kept --data_dir "$1/data" >&2
+"$0" keys token add kept ci --scope kick --data_dir "$1/data" >&2
 dd if=/dev/zero of="$1/fill" bs=4k 2>/dev/null
 said() { echo "$1:"; shift; "$@"; echo "code $?"; }
 {
@@ -49,18 +51,29 @@ fn keys_can_be_read_and_every_change_says_that_the_disk_is_full_until_it_is_not(
     assert!(connect().contains("OPEN"));
     let answer = api.post("/api/keys", &json!({"key": "new"}));
     assert!(answer.problem(507).contains(&full), "{answer:?}");
-    // Bans and disabled keys are active at once.
+    // Bans and changes of keys are active at once, and none takes back another.
     let answers = [
         api.post("/api/bans", &json!({"network": "192.0.2.7"})),
+        api.delete("/api/keys/kept/tokens/ci"),
+        api.patch("/api/keys/kept", &json!({"concurrent_limit": 0})),
+        api.patch("/api/keys/kept", &json!({"room_members": 7})),
         api.patch("/api/keys/kept", &json!({"enabled": false})),
     ];
-    for (answer, what) in answers.iter().zip(["the ban is active", "the key is disabled"]) {
+    let change = "the change of the key is active on this node";
+    let words =
+        ["the ban is active on this node", change, change, change, "the key is disabled on this node"];
+    for (answer, what) in answers.iter().zip(words) {
         let detail = answer.problem(507);
         assert!(detail.contains(what) && detail.contains(&full), "{detail}");
     }
     assert!(connect().contains("ERROR"));
     assert_eq!(api.get("/api/bans").json["bans"][0]["network"], "192.0.2.7");
-    assert_eq!(api.get("/api/keys/kept").json["enabled"], false);
+    let shown = api.get("/api/keys/kept").json;
+    assert_eq!((&shown["enabled"], &shown["concurrent_limit"]), (&json!(false), &json!(0)));
+    // It counts as long as the disk is full: a change of another setting does not end it.
+    api.patch("/api/keys/kept", &json!({"enabled": true})).problem(507);
+    assert!(connect().contains("user limit"), "{}", connect());
+    api.patch("/api/keys/kept", &json!({"enabled": false})).problem(507);
     // There is space again: nobody has to restart the server.
     fs::remove_file(format!("/proc/{}/root{disk}/fill", program.id())).unwrap();
     program.expect_log("there is space on the disk of ");
@@ -71,8 +84,10 @@ fn keys_can_be_read_and_every_change_says_that_the_disk_is_full_until_it_is_not(
     wait_until("both to be kept", || {
         fs::copy(&file, directory.at("seen").join(FILE_NAME)).unwrap();
         let seen = SqliteKeys::open(&directory.at("seen")).unwrap();
-        let is_disabled = seen.all().unwrap().iter().any(|key| !key.settings.enabled);
-        is_disabled && seen.bans().unwrap().is_some_and(|bans| bans.len() == 1)
+        let kept = seen.get(&ApiKey::parse("kept").unwrap()).unwrap().unwrap().settings;
+        let is_kept =
+            !kept.enabled && kept.concurrent_limit == 0 && kept.room_members == 7 && kept.tokens.is_empty();
+        is_kept && seen.bans().unwrap().is_some_and(|bans| bans.len() == 1)
     });
 
     let log = program.stop().stderr;

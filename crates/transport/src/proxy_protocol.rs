@@ -1,5 +1,7 @@
 //! The PROXY protocol, versions 1 and 2: a TCP proxy sends a header with its client's address in front of the client's data
 //! (<https://www.haproxy.org/download/3.2/doc/proxy-protocol.txt>).
+//!
+//! The crate `ppp` parses whole headers only. That is the smaller part: most of this reads a header and nothing behind it.
 
 use std::io::{self, ErrorKind};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};

@@ -25,16 +25,16 @@ const CRATES: &[Crate] = &[
     row("system", &["core"], 515, 120),
     row("media-api", &["core", "system"], 283, 0),
     row("events", &["core", "system", "media-api"], 1421, 325),
-    row("config", &["core", "media-api", "events"], 1701, 423),
+    row("config", &["core", "media-api", "events"], 1701, 438),
     row("limits", &["core", "config"], 578, 420),
-    row("router", &["core", "events", "config"], 3402, 61),
+    row("router", &["core", "events", "config"], 3439, 61),
     row("rooms", &["core", "events", "config", "limits", "router"], 3297, 68),
     row("protocols", &["core", "events", "config", "limits", "router", "rooms"], 6724, 584),
     row("transport", &["core", "system", "limits", "router"], 1925, 1384),
     row("tls", &["core", "system", "events", "config"], 1758, 572),
     row("keys", &["core", "system", "events", "config", "limits", "tls"], 1961, 1414),
-    row("cluster", &["core", "events", "config", "router", "rooms", "protocols"], 3532, 264),
-    row("redis", &["core", "system", "config", "tls", "keys", "cluster"], 1619, 96),
+    row("cluster", &["core", "events", "config", "router", "rooms", "protocols"], 3543, 264),
+    row("redis", &["core", "system", "config", "tls", "keys", "cluster"], 1627, 96),
     row("webhooks", &["core", "system", "events", "config", "tls", "keys"], 935, 318),
     row("relay", &["core", "system", "media-api"], 4619, 3609),
     row(
@@ -62,11 +62,11 @@ const CRATES: &[Crate] = &[
 ];
 
 /// The program's own part, in lines of program and of tests.
-const SRC: Crate = row("src", &[], 15_285, 2376);
+const SRC: Crate = row("src", &[], 15_337, 2412);
 
 /// Everything else: folders, the ends of the names of their files, and their lines.
 const OTHERS: &[(&str, &[&str], usize)] = &[
-    ("tests", &["rs"], 56_508),
+    ("tests", &["rs"], 56_591),
     ("examples", &["rs", "js", "mjs", "py"], 170),
     ("client", &["js", "mjs", "ts"], 3436),
     ("static", &["js", "css", "html"], 10_154),

@@ -25,7 +25,7 @@ const CRATES: &[Crate] = &[
     row("system", &["core"], 515, 120),
     row("media-api", &["core", "system"], 283, 0),
     row("events", &["core", "system", "media-api"], 1421, 325),
-    row("config", &["core", "media-api", "events"], 1701, 438),
+    row("config", &["core", "media-api", "events"], 1700, 438),
     row("limits", &["core", "config"], 578, 420),
     row("router", &["core", "events", "config"], 3439, 61),
     row("rooms", &["core", "events", "config", "limits", "router"], 3297, 68),
@@ -36,7 +36,7 @@ const CRATES: &[Crate] = &[
     row("cluster", &["core", "events", "config", "router", "rooms", "protocols"], 3543, 264),
     row("redis", &["core", "system", "config", "tls", "keys", "cluster"], 1627, 96),
     row("webhooks", &["core", "system", "events", "config", "tls", "keys"], 935, 318),
-    row("relay", &["core", "system", "media-api"], 4619, 3609),
+    row("relay", &["core", "system", "media-api"], 4622, 3609),
     row(
         "node",
         &[
@@ -62,7 +62,7 @@ const CRATES: &[Crate] = &[
 ];
 
 /// The program's own part, in lines of program and of tests.
-const SRC: Crate = row("src", &[], 15_337, 2412);
+const SRC: Crate = row("src", &[], 15_339, 2412);
 
 /// Everything else: folders, the ends of the names of their files, and their lines.
 const OTHERS: &[(&str, &[&str], usize)] = &[

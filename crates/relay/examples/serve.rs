@@ -23,9 +23,12 @@ impl MediaHost for Secret {
 /// Serves until the drop.
 pub fn serve(listen: SocketAddr, secret: &str) -> Result<Turn, Box<dyn std::error::Error>> {
     let host = Arc::new(Secret(Key::new(HMAC_SHA1_FOR_LEGACY_USE_ONLY, secret.as_bytes())));
-    let (limits, clock, threads) = (LiveLimits::default(), Clock::system(), Threads::default());
+    let limits = LiveLimits::default();
+    let threads = Threads::default();
     let bound = BoundTurn::bind(TurnConfig { listen: vec![listen], ..TurnConfig::default() })?;
-    bound.start(MediaContext { host, limits, clock, threads }).ok_or_else(|| "no thread".into())
+    bound
+        .start(MediaContext { host, limits, clock: Clock::system(), threads })
+        .ok_or_else(|| "no thread".into())
 }
 
 #[allow(dead_code, reason = "its test calls the rest")]

@@ -12,12 +12,12 @@ use actix_web::{HttpRequest, HttpResponse, http::StatusCode, web};
 use brotli::enc::BrotliEncoderParams;
 use flate2::Compression;
 use flate2::write::GzEncoder;
+use mime::Mime;
 use parking_lot::Mutex;
 use ring::digest::{SHA256, digest};
 use tokio::sync::Semaphore;
 use web::Bytes;
 
-use super::files;
 use super::handler::{bare, vary};
 
 /// Sizes of texts that are compressed: a smaller one is one packet anyway, a larger one takes a core for too long.
@@ -40,7 +40,7 @@ pub(crate) async fn cached(request: &HttpRequest, name: &str, content: Cow<'stat
     let hash = digest(&SHA256, &content);
     let tag = hash.as_ref().iter().take(16).map(|byte| format!("{byte:02x}")).collect();
     let mut response = HttpResponse::Ok();
-    response.content_type(files::content_type(Path::new(name)));
+    response.content_type(content_type(Path::new(name)));
     response.insert_header(header::ETag(EntityTag::new_strong(tag)));
     compressed(request, name, response.body(content)).await
 }
@@ -141,4 +141,30 @@ fn gzip(content: &[u8]) -> io::Result<Vec<u8>> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
     encoder.write_all(content)?;
     encoder.finish()
+}
+
+/// The media type of a file by its extension. Text is UTF-8.
+pub(super) fn content_type(name: &Path) -> Mime {
+    let extension = name.extension().and_then(|extension| extension.to_str()).unwrap_or_default();
+    // mime_guess does not know these, or knows an unregistered name.
+    let known = match extension.to_ascii_lowercase().as_str() {
+        "mjs" | "cjs" => "text/javascript",
+        "map" | "importmap" => "application/json",
+        // The file of Apple's links to apps.
+        "" if name.ends_with("apple-app-site-association") => "application/json",
+        // Types of TypeScript. Other `.ts` files are video.
+        "ts" if name.to_str().is_some_and(|name| name.ends_with(".d.ts")) => "text/plain",
+        "m4a" => "audio/mp4",
+        "otf" => "font/otf",
+        "woff" => "font/woff",
+        "ktx2" => "image/ktx2",
+        "obj" => "model/obj",
+        "usdz" => "model/vnd.usdz+zip",
+        _ => "",
+    };
+    let kind = known.parse().unwrap_or_else(|_| mime_guess::from_path(name).first_or_octet_stream());
+    match kind.type_() {
+        mime::TEXT => format!("{kind}; charset=utf-8").parse().unwrap_or(kind),
+        _ => kind,
+    }
 }

@@ -14,7 +14,7 @@ use actix_web::{Error, HttpMessage as _, HttpRequest, HttpResponse, http::Method
 use futures_util::stream;
 use mime::Mime;
 
-use super::cached::compressed;
+use super::cached::{compressed, content_type};
 use super::handler::{NO_CACHE, NOSNIFF, with};
 use crate::http::path::decode;
 use peerbroker_config::{Config, PrivateFile};
@@ -145,32 +145,6 @@ fn redirect(request: &HttpRequest) -> Option<HttpResponse> {
     let query = request.uri().query().map(|query| format!("?{query}")).unwrap_or_default();
     let location = HeaderValue::from_str(&format!("./{last}/{query}")).ok()?;
     Some(HttpResponse::TemporaryRedirect().insert_header((header::LOCATION, location)).finish())
-}
-
-/// The media type of a file by its extension. Text is UTF-8.
-pub(super) fn content_type(name: &Path) -> Mime {
-    let extension = name.extension().and_then(|extension| extension.to_str()).unwrap_or_default();
-    // mime_guess does not know these, or knows an unregistered name.
-    let known = match extension.to_ascii_lowercase().as_str() {
-        "mjs" | "cjs" => "text/javascript",
-        "map" | "importmap" => "application/json",
-        // The file of Apple's links to apps.
-        "" if name.ends_with("apple-app-site-association") => "application/json",
-        // Types of TypeScript. Other `.ts` files are video.
-        "ts" if name.to_str().is_some_and(|name| name.ends_with(".d.ts")) => "text/plain",
-        "m4a" => "audio/mp4",
-        "otf" => "font/otf",
-        "woff" => "font/woff",
-        "ktx2" => "image/ktx2",
-        "obj" => "model/obj",
-        "usdz" => "model/vnd.usdz+zip",
-        _ => "",
-    };
-    let kind = known.parse().unwrap_or_else(|_| mime_guess::from_path(name).first_or_octet_stream());
-    match kind.type_() {
-        mime::TEXT => format!("{kind}; charset=utf-8").parse().unwrap_or(kind),
-        _ => kind,
-    }
 }
 
 #[cfg(test)]

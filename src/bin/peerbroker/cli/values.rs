@@ -362,7 +362,9 @@ pub(super) fn silences_all(filter: &str) -> bool {
         // The library compares the beginning.
         LEVELS.iter().any(|level| word.eq_ignore_ascii_case(level))
             || CRATES.starts_with(module)
-            || module.starts_with(CRATES)
+            || module
+                .strip_prefix(CRATES)
+                .is_some_and(|rest| rest.is_empty() || rest.starts_with("::") || rest.starts_with('_'))
     };
     let words = filter.split('/').next().unwrap_or_default().split(',');
     let mut words = words.map(str::trim).filter(|word| !word.is_empty()).peekable();

@@ -1,4 +1,4 @@
-// What a page asks for in `createDataChannel`, and how much it keeps.
+// The options of `createDataChannel`, and how much a channel keeps.
 
 import { fromUtf8, toUtf8 } from './bytes.js';
 
@@ -10,7 +10,7 @@ export const COST = 512;
 export const NUMBERS = 65_535;
 
 /**
- * What a page asks for in `createDataChannel`, as W3C's "create a data channel" checks it.
+ * The options of `createDataChannel`, as W3C's "create a data channel" checks it.
  * @param {any} options
  */
 export function readOptions(label, options = {}) {

@@ -1,4 +1,4 @@
-// What connections over a pipe need, and most pages never.
+// The parts that a connection over a pipe needs, and most pages never load.
 
 import { DataChannel, adopt, descendFrom } from './data-channel.js';
 import { IceCandidate, SessionDescription } from './descriptions.js';

@@ -76,7 +76,7 @@ pub(super) const PIPES_MODULE: &str = client!("dist/webrtc.mjs");
 /// A script that sets `usePipes`, which loads `webrtc.js` when a connection needs it.
 pub(super) const LAZY_PIPES: &str = client!("dist/pipes.js");
 
-/// Presets PeerJS to its broker, as a script that sets `presetPeer`. That of call reports sets `callReports`.
+/// Presets PeerJS to its broker, as a script that sets `presetPeer`. The script of call reports sets `callReports`.
 pub(super) const PRESET: &str = client!("dist/peer.js");
 pub(super) const REPORTS: &str = client!("dist/reports.js");
 

@@ -19,7 +19,7 @@ export function installPackage({ express = 'express' } = {}) {
   mkdirSync(program, { recursive: true });
   symlinkSync(binary, join(program, 'peerbroker'));
   cpSync(source, join(modules, 'peerbroker'), { recursive: true });
-  cpSync(join(source, '../vendor/dist/webrtc.mjs'), join(modules, 'peerbroker/lib/webrtc.mjs'));
+  cpSync(join(source, '../../client/dist/webrtc.mjs'), join(modules, 'peerbroker/client/webrtc.mjs'));
   for (const [name, from] of [['express', express], ['cors', 'cors'], ['ws', 'ws']]) symlinkSync(join(libraries, from), join(modules, name));
   return folder;
 }

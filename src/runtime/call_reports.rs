@@ -11,7 +11,7 @@ use peerbroker_core::clock::Instant;
 use peerbroker_core::rate_limit::RateLimit;
 use peerbroker_core::vocabulary::{AddressPrefix, ApiKey, Limit};
 use peerbroker_events::{ConnectionReport, Reported};
-use peerbroker_limits::LimitExceeded;
+use peerbroker_limits::{LimitExceeded, giving_way};
 
 /// Reports per second of one address. Behind one address may be a class, each of its pages with connections to all others.
 const PER_SECOND: u32 = 20;
@@ -155,10 +155,7 @@ impl Book {
     /// Makes room for one report.
     fn forget_one(&mut self) {
         let Some(of_key) = self.keys.values_mut().max_by_key(|of| of.newest.len()) else { return };
-        let mut counts = HashMap::<_, usize>::new();
-        of_key.newest.iter().for_each(|kept| *counts.entry(kept.from).or_default() += 1);
-        let most = counts.into_iter().max_by_key(|(_, count)| *count).map(|(from, _)| from);
-        of_key.forget_oldest(|kept| Some(kept.from) == most);
+        giving_way(of_key.newest.iter().map(|kept| kept.from)).and_then(|at| of_key.newest.remove(at));
         self.kept -= 1;
     }
 }

@@ -11,7 +11,9 @@ use parking_lot::Mutex;
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use peerbroker_core::vocabulary::AddressPrefix;
 use peerbroker_events::{Notice, counted};
+use peerbroker_limits::giving_way;
 use table::MistakeText;
 
 pub(crate) use table::mistake_words;
@@ -20,7 +22,8 @@ pub(super) use table::{KnownKeys, may_be_mistake};
 /// Interval at which the same mistake is logged, in milliseconds.
 const INTERVAL: u64 = 60_000;
 
-/// Different mistakes that are logged in an interval. The others are only counted, so memory and the log have a bound.
+/// Different mistakes that are logged in an interval: of one address, as many as it leaves to others. The others are only counted, so memory
+/// and the log have a bound.
 const MAX_MISTAKES: usize = 32;
 
 /// Repetitions in a minute from which they are a warning: they concern more than a client, and `--quiet` hides what is less.
@@ -29,7 +32,7 @@ const MANY: u64 = 100;
 /// Time for which a mistake is remembered after it was last made, in milliseconds.
 const KEPT: u64 = 60 * 60 * 1000;
 
-/// Most different mistakes that are remembered. Beyond that, the least recent one is forgotten.
+/// Most different mistakes that are remembered. Beyond that, the least recent one is forgotten of the address that made the most of them.
 const MAX_KEPT: usize = 64;
 
 /// The mistakes of the last hour.
@@ -52,6 +55,8 @@ struct Known {
     /// The count since it was logged; `None` if it counts as new when it happens next.
     unlogged: Option<u64>,
     is_flood: bool,
+    /// The address that made it first. `None` for loopback.
+    by: Option<AddressPrefix>,
 }
 
 /// A mistake that clients made within the last hour.
@@ -88,15 +93,16 @@ impl Mistakes {
 
     /// Counts a mistake. Returns its text for the log, if that is due now.
     fn record(&self, mistake: MistakeText<'_>, now: Instant) -> Option<(Level, String)> {
-        let MistakeText { what, who, is_flood, hint } = mistake;
-        if !self.0.lock().count(&what, &who, now) {
+        let MistakeText { what, who, address, is_flood, hint } = mistake;
+        let by = AddressPrefix::of_remote(address);
+        if !self.0.lock().count(&what, &who, by, now) {
             return None;
         }
         // Without the lock, because it may take a while.
         let hint = hint();
-        let by = if who.is_empty() { String::new() } else { format!(" ({who})") };
-        let text = format!("a client {what}{by}: {hint}");
-        self.0.lock().add(RecentMistake { what, hint, latest: who, times: 1, ago: 0 }, is_flood, now);
+        let client = if who.is_empty() { String::new() } else { format!(" ({who})") };
+        let text = format!("a client {what}{client}: {hint}");
+        self.0.lock().add(RecentMistake { what, hint, latest: who, times: 1, ago: 0 }, by, is_flood, now);
         Some((level(is_flood), text))
     }
 
@@ -123,8 +129,10 @@ fn level(is_warning: bool) -> Level {
 
 impl Book {
     /// Counts a mistake. Returns true if it is new, and there is room for it in the log.
-    fn count(&mut self, what: &str, who: &str, now: Instant) -> bool {
-        let logged = self.known.iter().filter(|known| known.unlogged.is_some()).count();
+    fn count(&mut self, what: &str, who: &str, by: Option<AddressPrefix>, now: Instant) -> bool {
+        let logged = self.known.iter().filter(|known| known.unlogged.is_some());
+        let of_address = logged.clone().filter(|known| by.is_some() && known.by == by).count();
+        let logged = logged.count();
         if logged == 0 {
             self.since = now;
         }
@@ -135,7 +143,7 @@ impl Book {
             who.clone_into(&mut known.mistake.latest);
             known.unlogged.as_mut()
         });
-        let is_due = unlogged.is_none() && logged < MAX_MISTAKES;
+        let is_due = unlogged.is_none() && MAX_MISTAKES.saturating_sub(logged) > of_address;
         if !is_due {
             *unlogged.unwrap_or(&mut self.others) += 1;
         }
@@ -143,15 +151,17 @@ impl Book {
     }
 
     /// Adds a mistake that is logged now, or replaces its hint.
-    fn add(&mut self, mistake: RecentMistake, is_flood: bool, now: Instant) {
+    fn add(&mut self, mistake: RecentMistake, by: Option<AddressPrefix>, is_flood: bool, now: Instant) {
         if let Some(known) = self.known.iter_mut().find(|known| known.mistake.what == mistake.what) {
             known.mistake.hint = mistake.hint;
             known.unlogged = Some(0);
             return;
         }
-        self.known.push(Known { mistake, last: now, unlogged: Some(0), is_flood });
-        self.known.sort_by_key(|known| Reverse(known.last));
-        self.known.truncate(MAX_KEPT);
+        self.known.sort_by_key(|known| known.last);
+        if self.known.len() >= MAX_KEPT {
+            giving_way(self.known.iter().map(|known| known.by)).map(|at| self.known.remove(at));
+        }
+        self.known.push(Known { mistake, last: now, unlogged: Some(0), is_flood, by });
     }
 
     fn sweep(&mut self, now: Instant) -> Vec<(Level, String)> {
@@ -186,7 +196,13 @@ mod tests {
 
     fn line(what: &str) -> MistakeText<'static> {
         let hint = Box::new(|| "do better".to_owned());
-        MistakeText { what: what.to_owned(), who: "from here".to_owned(), is_flood: false, hint }
+        MistakeText {
+            what: what.to_owned(),
+            who: "from here".to_owned(),
+            address: None,
+            is_flood: false,
+            hint,
+        }
     }
 
     #[test]
@@ -226,6 +242,28 @@ mod tests {
         }
         let all = mistakes.recent(Instant::default());
         assert_eq!((all.len(), all[0].what.as_str()), (MAX_KEPT, "made mistake 999"));
+    }
+
+    #[test]
+    fn an_address_leaves_lines_and_places_to_the_mistakes_of_others() {
+        let mistakes = Mistakes::default();
+        let note = |what: &str, last: u8, at| {
+            let address = Some([192, 0, 2, last].into());
+            mistakes.record(MistakeText { address, ..line(what) }, Instant::from_millis(at)).is_some()
+        };
+        assert!(note("danced", 1, 0));
+        let logged = (0..1000).filter(|n| note(&format!("sang {n}"), 2, 0)).count();
+        assert_eq!(logged, MAX_MISTAKES / 2);
+        assert!(note("jumped", 1, 0));
+        for minute in 1..20 {
+            mistakes.sweep(Instant::from_millis(minute * INTERVAL));
+            (0..1000).for_each(|n| {
+                let _ = note(&format!("sang {minute} {n}"), 2, minute * INTERVAL);
+            });
+        }
+        let all = mistakes.recent(Instant::default());
+        assert_eq!(all.len(), MAX_KEPT);
+        assert!(["danced", "jumped"].iter().all(|what| all.iter().any(|one| one.what == *what)));
     }
 
     #[test]

@@ -21,19 +21,19 @@ const fn row(name: &'static str, uses: &'static [&'static str], program: usize, 
 
 /// From low to high. `src` may use all.
 const CRATES: &[Crate] = &[
-    row("core", &[], 1495, 461),
+    row("core", &[], 1502, 461),
     row("system", &["core"], 515, 120),
     row("media-api", &["core", "system"], 283, 0),
     row("events", &["core", "system", "media-api"], 1421, 325),
     row("config", &["core", "media-api", "events"], 1700, 438),
-    row("limits", &["core", "config"], 578, 420),
-    row("router", &["core", "events", "config"], 3439, 61),
-    row("rooms", &["core", "events", "config", "limits", "router"], 3297, 68),
-    row("protocols", &["core", "events", "config", "limits", "router", "rooms"], 6724, 584),
+    row("limits", &["core", "config"], 605, 425),
+    row("router", &["core", "events", "config", "limits"], 3576, 61),
+    row("rooms", &["core", "events", "config", "limits", "router"], 3322, 67),
+    row("protocols", &["core", "events", "config", "limits", "router", "rooms"], 6726, 584),
     row("transport", &["core", "system", "limits", "router"], 1925, 1384),
     row("tls", &["core", "system", "events", "config"], 1758, 572),
     row("keys", &["core", "system", "events", "config", "limits", "tls"], 1961, 1414),
-    row("cluster", &["core", "events", "config", "router", "rooms", "protocols"], 3543, 264),
+    row("cluster", &["core", "events", "config", "router", "rooms", "protocols"], 3552, 264),
     row("redis", &["core", "system", "config", "tls", "keys", "cluster"], 1627, 96),
     row("webhooks", &["core", "system", "events", "config", "tls", "keys"], 935, 318),
     row("relay", &["core", "system", "media-api"], 4622, 3609),
@@ -55,18 +55,18 @@ const CRATES: &[Crate] = &[
             "webhooks",
             "relay",
         ],
-        3391,
+        3392,
         2329,
     ),
     row("doctor", &["core", "system"], 2067, 256),
 ];
 
 /// The program's own part, in lines of program and of tests.
-const SRC: Crate = row("src", &[], 15_339, 2412);
+const SRC: Crate = row("src", &[], 15_361, 2454);
 
 /// Everything else: folders, the ends of the names of their files, and their lines.
 const OTHERS: &[(&str, &[&str], usize)] = &[
-    ("tests", &["rs"], 56_591),
+    ("tests", &["rs"], 56_763),
     ("examples", &["rs", "js", "mjs", "py"], 170),
     ("client", &["js", "mjs", "ts"], 3436),
     ("static", &["js", "css", "html"], 10_154),

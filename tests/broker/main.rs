@@ -4,6 +4,7 @@ mod interleavings;
 mod model;
 mod pipes;
 mod rooms;
+mod shares;
 mod socket;
 mod stories;
 mod stress;
@@ -117,14 +118,15 @@ fn register_from(
         keeps_contacts: false,
         hears_room: &|_, _| true,
         claim: None,
+        last_place: None,
     };
     IdLease::register(realm, newcomer, outbox)
 }
 
-/// Clients that ask for the id `a` or `c` are in one network; others are each in their own.
+/// Clients that ask for the id `a` or `c` are in one network; others are each in their own. Loopback, which has no shares.
 fn address(id: &str, token: &str) -> IpAddr {
     let host = if ["a", "c"].contains(&id) { 0 } else { token.bytes().fold(1, u8::wrapping_add) };
-    IpAddr::from([192, 0, 2, host])
+    IpAddr::from([127, 0, 2, host])
 }
 
 fn peer(id: &str) -> PeerId {

@@ -27,7 +27,7 @@ use peerbroker_core::vocabulary::{
 use peerbroker_events::PeerAddress;
 use peerbroker_protocols::names::SeatState;
 use peerbroker_rooms::{News, OtherNodes, RealmName};
-use peerbroker_router::{ClaimedId, ForwardOutcome, Outgoing, PeerHandle, Realm, RemotePeers};
+use peerbroker_router::{ClaimedId, ForwardOutcome, LastPlace, Outgoing, PeerHandle, Realm, RemotePeers};
 
 /// Longest time that a node that stops takes to leave.
 const LEAVING: Duration = Duration::from_secs(3);
@@ -628,6 +628,8 @@ pub struct ClaimedName {
     pub(super) pending: Option<PendingName>,
     /// For the registration.
     pub claim: Option<ClaimedId>,
+    /// The same.
+    pub last_place: Option<LastPlace>,
     pub(super) node: Option<NodeId>,
     pub(super) epoch: u64,
     pub(super) waiting: Vec<NodeId>,

@@ -27,5 +27,5 @@ pub use addresses::{
 };
 pub use bans::Bans;
 pub use pipes::{EndPermit, PipeTotals};
-pub use quota::{Quota, QuotaShare};
-pub use shares::{Accounts, OwnShare, Place, Places, SharedRate};
+pub use quota::{Quota, QuotaExceeded, QuotaShare};
+pub use shares::{Accounts, OwnShare, Place, Places, SharedRate, giving_way};

@@ -33,11 +33,13 @@ pub struct Quota {
     by_address: Mutex<HashMap<AddressPrefix, usize>>,
 }
 
-/// The bytes of a quota.
+/// The size of a quota.
 enum Most {
     /// The [`unfinished_total_bytes`](peerbroker_config::Config::unfinished_total_bytes) that are set now.
     Unfinished(LiveConfig),
     Fixed(usize),
+    /// Things that are all equally small.
+    Things(usize),
 }
 
 /// The bytes that one connection uses of a quota. The drop returns them.
@@ -63,6 +65,11 @@ impl Quota {
         Quota::of(Most::Fixed(most), free)
     }
 
+    /// A quota of so many things instead of bytes.
+    pub fn of_things(most: usize, free: usize) -> Arc<Self> {
+        Quota::of(Most::Things(most), free)
+    }
+
     fn of(most: Most, free: usize) -> Arc<Self> {
         Arc::new(Quota { most, free, used: AtomicUsize::new(0), by_address: Mutex::default() })
     }
@@ -86,9 +93,9 @@ impl Quota {
     fn take(&self, more: usize, already: usize, address: Option<AddressPrefix>) -> Result<(), QuotaExceeded> {
         let max = match &self.most {
             Most::Unfinished(config) => config.load().unfinished_total_bytes,
-            Most::Fixed(most) => *most,
+            Most::Fixed(most) | Most::Things(most) => *most,
         };
-        let is_small = already.saturating_add(more) <= max / SMALL;
+        let is_small = matches!(self.most, Most::Things(_)) || already.saturating_add(more) <= max / SMALL;
         let mut by_address = address.map(|address| (address, self.by_address.lock()));
         let of_address =
             by_address.as_ref().and_then(|(address, all)| all.get(address)).copied().unwrap_or(0);

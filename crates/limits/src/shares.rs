@@ -1,5 +1,6 @@
 //! Limits that many share: of a key, or of all. Each of them has an even share, whatever the others do.
 
+use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::hash::Hash;
 use std::net::IpAddr;
@@ -126,10 +127,10 @@ impl<K: Eq + Hash> SharedRate<K> {
     }
 }
 
-impl SharedRate<AddressPrefix> {
+impl<K: Eq + Hash + From<AddressPrefix>> SharedRate<K> {
     /// The share of the address of a client. `None` for loopback.
     pub fn of_address(&self, address: Option<IpAddr>) -> OwnShare {
-        AddressPrefix::of_remote(address).and_then(|address| self.share(address))
+        AddressPrefix::of_remote(address).and_then(|address| self.share(address.into()))
     }
 }
 
@@ -161,9 +162,24 @@ impl<K: Eq + Hash> Places<K> {
     where
         K: Clone,
     {
+        self.take_if(whose, |all, has| most.saturating_sub(all) > has)
+    }
+
+    /// A place, if one has fewer than `few`.
+    pub fn take_one_of_few(self: &Arc<Self>, whose: Option<K>, few: usize) -> Option<Place<K>>
+    where
+        K: Clone,
+    {
+        self.take_if(whose, |_, has| has < few)
+    }
+
+    fn take_if(self: &Arc<Self>, whose: Option<K>, may: impl Fn(usize, usize) -> bool) -> Option<Place<K>>
+    where
+        K: Clone,
+    {
         let taken = &mut *self.0.lock();
         let has = whose.as_ref().and_then(|whose| taken.of.get(whose)).copied().unwrap_or(0);
-        if most.saturating_sub(taken.all) <= has {
+        if !may(taken.all, has) {
             return None;
         }
         taken.all += 1;
@@ -192,6 +208,18 @@ impl<K: Eq + Hash> Drop for Place<K> {
             }
         }
     }
+}
+
+/// The place of the entry that gives way in a full ring, whose sources are given oldest first: the oldest of the source with the most.
+pub fn giving_way<K: Eq + Hash>(sources: impl IntoIterator<Item = K>) -> Option<usize> {
+    let mut of_sources = HashMap::new();
+    for (at, source) in sources.into_iter().enumerate() {
+        of_sources.entry(source).or_insert((0, at)).0 += 1;
+    }
+    of_sources
+        .into_values()
+        .max_by_key(|(count, oldest)| (*count, Reverse(*oldest)))
+        .map(|(_, oldest)| oldest)
 }
 
 #[cfg(test)]
@@ -255,6 +283,12 @@ mod tests {
             assert_eq!(rate.shares.0.lock().len(), known, "{millis}");
         }
         assert!(rate.is_rested(at(60_000)));
+    }
+
+    #[test]
+    fn the_source_with_the_most_gives_its_oldest_entry() {
+        assert_eq!(giving_way(["a", "b", "c", "b"]), Some(1));
+        assert_eq!((giving_way(["a", "b"]), giving_way([""; 0])), (Some(0), None));
     }
 
     #[test]

@@ -141,7 +141,7 @@ impl Delivery<'_, '_> {
 
     /// A message that waits. `None` if too much does.
     fn held(&self, waiting: Waiting, to: Option<PeerId>) -> Option<HeldMessage> {
-        let room = self.rooms.peers.reserve(&waiting.message)?;
+        let room = self.rooms.peers.reserve(&waiting.from, &waiting.message)?;
         Some(HeldMessage::new(waiting, to, self.rooms.late_until(), room))
     }
 

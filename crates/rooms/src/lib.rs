@@ -39,12 +39,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use delivery::Delivery;
-use limits::{FREE_ROOMS, RoomLimits};
+use limits::RoomLimits;
 use member::{Member, Own, RemotePart, deliveries};
 use neighbours::Neighbours;
 use peerbroker_core::clock::Instant;
 use peerbroker_core::vocabulary::{
-    ConnId, Frame, Limit, NodeId, PeerId, RoomName, RoomRefusal, RoomRights, Token,
+    AddressPrefix, ConnId, Frame, Limit, NodeId, PeerId, RoomName, RoomRefusal, RoomRights, Token,
 };
 use peerbroker_events::{Event, PeerAddress};
 use peerbroker_router::{Flush, PeerHandle, Realm, Router, STATE_PART};
@@ -254,16 +254,15 @@ impl Rooms {
             if known.is_none() && state.rooms.len() >= max_rooms {
                 return Err(RoomRefusal::TooManyRooms);
             }
-            let counts = known.is_none() && state.rooms.len() >= FREE_ROOMS;
-            if counts && self.store.counted_rooms() >= MAX_ROOMS_OF_KEY {
-                return Err(RoomRefusal::KeyTooManyRooms);
+            if known.is_none() {
+                guard.state.count_rooms(1)?;
             }
             self.store.with_room(known, name, |members| {
                 if !members.contains(peer.id()) && !members.has_place_for(guard.state.account.as_ref(), most)
                 {
                     return Err(RoomRefusal::Full);
                 }
-                self.limits.check_list(members, peer.id(), data)?;
+                self.limits.check_list(members, guard, data)?;
                 let is_told = members.get(peer.id().as_str()).is_none_or(|member| member.data() != data);
                 // Its answer is the list, to which the others have added.
                 let list = members.parts_of_list();
@@ -331,7 +330,7 @@ impl Rooms {
         self.as_member(requester, name, |guard, room| {
             guard.state.check_speaker(room.name())?;
             let mut members = room.lock();
-            self.limits.check_list(&members, guard.id, data)?;
+            self.limits.check_list(&members, guard, data)?;
             self.limits.charge(guard, self.hearers(&members))?;
             if members.set_data(guard.id, data, guard.flushes) {
                 self.neighbours.announce_member(&mut members, guard.id);
@@ -554,7 +553,11 @@ impl Rooms {
         state.has_left = false;
         state.announced = self.neighbours.next_number();
         state.rights = rights;
-        state.account = self.limits.deliveries.of_address(peer.address());
+        let address = peer.address();
+        let prefix = AddressPrefix::of_remote(address);
+        state.account = self.limits.deliveries.of_address(address);
+        state.share_of_rooms = Some(self.limits.rooms.share(prefix));
+        state.share_of_watched = Some(self.limits.watched.share(prefix));
         let mut known = std::mem::take(&mut state.rooms);
         let elsewhere = self.neighbours.rooms_of(peer.id(), state.digest);
         known.extend(elsewhere.iter().filter_map(|name| self.store.room(name.as_str())));

@@ -6,15 +6,16 @@ use std::time::Duration;
 use super::frames::MAX_ROOMS;
 use super::presence::PresenceGuard;
 use super::room::RoomGuard;
+use super::watches::MAX_WATCHED_OF_KEY;
 use peerbroker_core::vocabulary::{AddressPrefix, Limit, PeerId, RoomRefusal};
-use peerbroker_limits::SharedRate;
+use peerbroker_limits::{OwnShare, Quota, SharedRate};
 use peerbroker_router::Router;
 
 /// Most bytes of the data of a member, as JSON text.
 pub const MAX_DATA_BYTES: usize = 1024;
 
 /// Rooms of one client that do not count for the limit of its key, so that this grows with the limit of clients.
-pub(super) const FREE_ROOMS: usize = 4;
+const FREE_ROOMS: usize = 4;
 
 /// Most rooms of all clients of a key on one node, without the free ones of each.
 pub const MAX_ROOMS_OF_KEY: usize = 100_000;
@@ -22,30 +23,55 @@ pub const MAX_ROOMS_OF_KEY: usize = 100_000;
 /// A list of fewer bytes is never too long.
 const SMALL_LIST: usize = 4096;
 
+/// The owner of a share of the deliveries of a key.
+#[derive(PartialEq, Eq, Hash)]
+pub(super) enum Payer {
+    /// An address of clients of this node.
+    Address(AddressPrefix),
+    /// A client of another node.
+    Sender(PeerId),
+}
+
+impl From<AddressPrefix> for Payer {
+    fn from(address: AddressPrefix) -> Self {
+        Payer::Address(address)
+    }
+}
+
 /// The limits of one key that change with the configuration.
 pub(super) struct RoomLimits {
     router: Arc<Router>,
-    pub(super) deliveries: SharedRate<AddressPrefix>,
+    pub(super) deliveries: SharedRate<Payer>,
+    /// The rooms of all members, without the free ones of each.
+    pub(super) rooms: Arc<Quota>,
+    /// The ids that all watch.
+    pub(super) watched: Arc<Quota>,
     /// Requests that come too fast are refused. Otherwise they are on credit.
     refuses: bool,
 }
 
 impl RoomLimits {
     pub(super) fn new(router: Arc<Router>, refuses: bool) -> Self {
-        RoomLimits { router, deliveries: SharedRate::default(), refuses }
+        let rooms = Quota::of_things(MAX_ROOMS_OF_KEY, FREE_ROOMS);
+        let watched = Quota::of_things(MAX_WATCHED_OF_KEY, 0);
+        RoomLimits { router, deliveries: SharedRate::default(), rooms, watched, refuses }
     }
 
-    /// Refuses data with which the list of a room would be too long.
+    /// Refuses data with which the list of a room would be too long. The last tenth is for addresses with one member on this node.
     pub(super) fn check_list(
         &self,
         members: &RoomGuard<'_>,
-        id: &PeerId,
+        guard: &PresenceGuard<'_>,
         data: Option<&str>,
     ) -> Result<(), RoomRefusal> {
         let outbox = self.router.live_config().load().limits.outbox_bytes;
         // A client that comes back gets the lists of all its rooms at once: they fill three quarters of its outbox.
         let most = (outbox / 4 * 3 / MAX_ROOMS).max(SMALL_LIST);
-        if members.bytes_with(id, data) > most { Err(RoomRefusal::ListFull) } else { Ok(()) }
+        let bytes = members.bytes_with(guard.id, data);
+        let few = || 1 + usize::from(members.contains(guard.id));
+        let fits = bytes <= most - most / 10
+            || bytes <= most && members.has_fewer_of(guard.state.account.as_ref(), few());
+        if fits { Ok(()) } else { Err(RoomRefusal::ListFull) }
     }
 
     /// The rates of deliveries per second, of one member and of all.
@@ -82,11 +108,21 @@ impl RoomLimits {
         self.deliveries.charge(&guard.state.account, count, all, now);
     }
 
-    /// Charges deliveries that a message of another node causes, beyond those for which its sender pays there.
-    pub(super) fn charge_of_node(&self, deliveries: usize) {
-        if deliveries > 0 {
+    /// True unless a sender of another node has used its share of the deliveries of this one: the sender cannot be told to wait.
+    pub(super) fn may_receive(&self, from: &PeerId) -> bool {
+        self.refuses || {
+            let all = self.rates().1;
             let now = self.router.clock().now();
-            self.deliveries.charge(&None, cost(deliveries), self.rates().1, now);
+            let is_free = |share: &OwnShare| self.deliveries.owed(share, all, now).is_zero();
+            is_free(&None) || is_free(&self.deliveries.share(Payer::Sender(from.clone())))
+        }
+    }
+
+    /// Charges deliveries that a message of another node causes, beyond those for which its sender pays there.
+    pub(super) fn charge_sender(&self, from: &PeerId, deliveries: usize) {
+        if deliveries > 0 {
+            let share = self.deliveries.share(Payer::Sender(from.clone()));
+            self.deliveries.charge(&share, cost(deliveries), self.rates().1, self.router.clock().now());
         }
     }
 

@@ -13,7 +13,7 @@ use super::watched_ids::WatchedIds;
 use peerbroker_core::clock::Instant;
 use peerbroker_core::rate_limit::RateLimit;
 use peerbroker_core::vocabulary::{Frame, PeerId, RoomName, RoomRefusal, RoomRight, RoomRights, Token};
-use peerbroker_limits::OwnShare;
+use peerbroker_limits::{OwnShare, QuotaExceeded, QuotaShare};
 use peerbroker_router::{Flush, PeerHandle, STATE_PART};
 
 /// Everything that one peer does in rooms happens under its lock.
@@ -49,11 +49,12 @@ pub(super) struct State {
     /// The rooms that it may enter. `None` if they are not private.
     pub(super) rights: Option<RoomRights>,
     pub(super) rooms: Vec<Arc<Room>>,
-    /// Those of them that count for the limit of the key.
-    pub(super) counted_rooms: usize,
     /// The account of that connection's address.
     pub(super) account: OwnShare,
     pub(super) watched: WatchedIds,
+    /// Its parts of the limits of the key. `None` before it is that of a connection.
+    pub(super) share_of_rooms: Option<QuotaShare>,
+    pub(super) share_of_watched: Option<QuotaShare>,
     /// Those that watch its id know that it is online on this node.
     pub(super) is_shown: bool,
     /// The number that its news of watched ids have: new with each connection, so that other nodes know where it was last.
@@ -121,6 +122,10 @@ impl Presence {
     }
 }
 
+fn set(share: &mut Option<QuotaShare>, count: usize) -> Result<(), QuotaExceeded> {
+    share.as_mut().map_or(Ok(()), |share| share.set(count))
+}
+
 impl State {
     /// True if it is the presence of this connection.
     pub(super) fn is_of(&self, peer: &PeerHandle) -> bool {
@@ -130,6 +135,16 @@ impl State {
     /// True if it has to be remembered.
     pub(super) fn is_used(&self) -> bool {
         !self.rooms.is_empty() || !self.watched.is_empty() || self.is_shown
+    }
+
+    /// Counts its rooms, and `more`, for the limit of the key.
+    pub(super) fn count_rooms(&mut self, more: usize) -> Result<(), RoomRefusal> {
+        set(&mut self.share_of_rooms, self.rooms.len() + more).map_err(|_| RoomRefusal::KeyTooManyRooms)
+    }
+
+    /// The same for the ids that it watches.
+    pub(super) fn count_watched(&mut self, more: usize) -> Result<(), RoomRefusal> {
+        set(&mut self.share_of_watched, self.watched.len() + more).map_err(|_| RoomRefusal::KeyTooManyWatched)
     }
 
     /// The right of the client in a room. A proof that does not list it is refused.

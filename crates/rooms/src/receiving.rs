@@ -32,10 +32,12 @@ impl Receiving<'_> {
                 }
             }
             News::Message(MessageNews { room, from, heard, ref except, text }) => {
-                if let (Some(room), Ok(from)) = (self.rooms.store.room(room), PeerId::of_sender(from)) {
+                if let (Some(room), Ok(from)) = (self.rooms.store.room(room), PeerId::of_sender(from))
+                    && self.rooms.limits.may_receive(&from)
+                {
                     let message = Frame::of_text(text);
                     let unpaid = room.lock().deliver_here(&from, message, heard, except, self.flushes);
-                    self.rooms.limits.charge_of_node(unpaid);
+                    self.rooms.limits.charge_sender(&from, unpaid);
                 }
             }
             News::Private(PrivateNews { room, from, heard, to, text }) => {

@@ -179,15 +179,16 @@ impl RoomGuard<'_> {
     /// True if the room has a place for one more of `most` members. The last tenth is for addresses of which it has few on this node.
     pub(super) fn has_place_for(&self, newcomer: Option<&Arc<RateLimit>>, most: usize) -> bool {
         let free = most.saturating_sub(self.len());
-        if free > most / 10 {
-            return true;
-        }
+        free > most / 10 || free > 0 && self.has_fewer_of(newcomer, (most / 100).max(1))
+    }
+
+    /// True if it has fewer than `few` members of an address on this node.
+    pub(super) fn has_fewer_of(&self, newcomer: Option<&Arc<RateLimit>>, few: usize) -> bool {
         let is_from_there = |(_, member): &(&PeerId, &Member)| {
             let account = member.own.as_ref().and_then(|own| own.account.as_ref());
             account.zip(newcomer).is_some_and(|(account, newcomer)| Arc::ptr_eq(account, newcomer))
         };
-        let few = (most / 100).max(1);
-        free > 0 && self.iter().filter(is_from_there).count() < few
+        self.iter().filter(is_from_there).count() < few
     }
 
     // Changes. All other members of this node hear of each.

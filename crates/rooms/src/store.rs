@@ -6,12 +6,10 @@ use std::collections::BinaryHeap;
 use std::collections::binary_heap::PeekMut;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use dashmap::DashMap;
 use parking_lot::Mutex;
 
-use super::limits::FREE_ROOMS;
 use super::presence::{Presence, PresenceGuard};
 use super::room::{Room, RoomGuard, Shared};
 use peerbroker_core::clock::Instant;
@@ -26,8 +24,6 @@ pub(super) struct Store {
     pub(super) shared: Arc<Shared>,
     rooms: DashMap<ByName, ()>,
     presences: DashMap<PeerId, Arc<Presence>>,
-    /// Memberships of this node's clients that count for the limit of the key.
-    counted_rooms: AtomicUsize,
     /// Presences that the sweeper has to visit, and when; the earliest first. The reclaim timeout may have become shorter.
     due: Mutex<BinaryHeap<Reverse<(Instant, PeerId)>>>,
 }
@@ -57,8 +53,8 @@ impl Eq for ByName {}
 
 impl Store {
     pub(super) fn new(shared: Arc<Shared>) -> Self {
-        let (rooms, presences, counted_rooms, due) = Default::default();
-        Store { shared, rooms, presences, counted_rooms, due }
+        let (rooms, presences, due) = Default::default();
+        Store { shared, rooms, presences, due }
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -129,19 +125,11 @@ impl Store {
         }
     }
 
-    /// Memberships of this node's clients that count for the limit of the key.
-    pub(super) fn counted_rooms(&self) -> usize {
-        self.counted_rooms.load(Ordering::Relaxed)
-    }
-
-    /// Notes in how many rooms a presence is after work on it. Forgets one without rooms, once its rate limit is rested: joining and leaving must give no new burst.
+    /// Counts the rooms of a presence after work on it. Forgets one without rooms, once its rate limit is rested: joining and leaving must give no new burst.
     /// One whose connection has left a room stays until that ends: other nodes' lists of its rooms may be older.
     pub(super) fn retire_if_unused(&self, guard: &mut PresenceGuard<'_>) {
-        let counted = guard.state.rooms.len().saturating_sub(FREE_ROOMS);
-        let before = std::mem::replace(&mut guard.state.counted_rooms, counted);
-        if counted != before {
-            self.counted_rooms.fetch_add(counted.wrapping_sub(before), Ordering::Relaxed);
-        }
+        // Rooms that come with its client from another node stay, even if they do not fit.
+        let _ = guard.state.count_rooms(0);
         if guard.state.is_used() {
             return;
         }

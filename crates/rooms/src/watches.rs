@@ -14,7 +14,7 @@ use parking_lot::{Mutex, MutexGuard};
 
 use super::frames::RoomFrames;
 use super::presence::Presence;
-use peerbroker_core::vocabulary::{Frame, NodeId, PeerId, RoomRefusal};
+use peerbroker_core::vocabulary::{Frame, NodeId, PeerId};
 use peerbroker_router::Flush;
 
 /// Most of all clients of a key on one node.
@@ -39,8 +39,6 @@ struct Table {
     /// The other nodes on which the client of an id is online, each with the number of that news, the latest last.
     places: HashMap<u64, Vec<(NodeId, u64)>>,
     digests: RandomState,
-    /// Ids that clients of this node watch, each as often as it is watched.
-    total: usize,
 }
 
 /// A watched id.
@@ -108,28 +106,17 @@ impl WatchesGuard<'_> {
         entry.map_or(0, |entry| entry.watchers.as_slice().len() + entry.elsewhere as usize)
     }
 
-    /// Refuses a client of this node that would be one too many.
-    pub(super) fn check_room(&self, id: &PeerId, most: usize) -> Result<(), RoomRefusal> {
-        if self.watchers(id) >= most {
-            return Err(RoomRefusal::Full);
-        }
-        if self.table.total >= MAX_WATCHED_OF_KEY { Err(RoomRefusal::KeyTooManyWatched) } else { Ok(()) }
-    }
-
     /// A client of this node watches an id from now on.
     pub(super) fn add(&mut self, id: &str, watcher: &Arc<Presence>) {
         let digest = self.table.digest(id);
         self.table.entries.entry(digest).or_default().watchers.push(watcher);
-        self.table.total += 1;
     }
 
     /// A client of this node does not watch an id any more. True if nobody does.
     pub(super) fn remove(&mut self, id: &str, watcher: &Arc<Presence>) -> bool {
         let digest = self.table.digest(id);
         let Some(entry) = self.table.entries.get_mut(&digest) else { return true };
-        if entry.watchers.remove(watcher) {
-            self.table.total -= 1;
-        }
+        entry.watchers.remove(watcher);
         self.table.retire_if_unused(digest)
     }
 
@@ -230,9 +217,8 @@ impl Watchers {
         };
     }
 
-    /// False if it is not there.
-    fn remove(&mut self, watcher: &Arc<Presence>) -> bool {
-        let Some(at) = self.as_slice().iter().position(|one| Arc::ptr_eq(one, watcher)) else { return false };
+    fn remove(&mut self, watcher: &Arc<Presence>) {
+        let Some(at) = self.as_slice().iter().position(|one| Arc::ptr_eq(one, watcher)) else { return };
         match self {
             Watchers::Nobody | Watchers::One(_) => *self = Watchers::Nobody,
             Watchers::Many(many) => {
@@ -242,7 +228,6 @@ impl Watchers {
                 }
             }
         }
-        true
     }
 }
 
@@ -272,14 +257,13 @@ mod tests {
         let mut table = watches.lock();
         watchers.iter().for_each(|watcher| table.add("b", watcher));
         assert!(!table.add_elsewhere(&id, 1) && table.watchers(&id) == 4);
-        assert_eq!(table.check_room(&id, 4), Err(RoomRefusal::Full));
         for watcher in &watchers {
             assert!(!table.remove("b", watcher));
         }
         table.set_here(&id, true, &mut Vec::new());
         assert!(table.add_elsewhere(&id, -1) && table.is_online("b"));
         table.set_here(&id, false, &mut Vec::new());
-        assert!(!table.is_online("b") && table.table.entries.is_empty() && table.table.total == 0);
+        assert!(!table.is_online("b") && table.table.entries.is_empty());
     }
 
     #[test]

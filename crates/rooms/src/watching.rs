@@ -22,9 +22,15 @@ impl Watching<'_, '_> {
         }
         let mut watches = rooms.watches.lock();
         if is_new {
-            watches.check_room(id, most)?;
+            if watches.watchers(id) >= most {
+                return Err(RoomRefusal::Full);
+            }
+            self.guard.state.count_watched(1)?;
         }
-        rooms.limits.charge(self.guard, 1)?;
+        if let Err(refusal) = rooms.limits.charge(self.guard, 1) {
+            self.count_watched();
+            return Err(refusal);
+        }
         let PresenceGuard { id: own, presence, state, flushes } = &mut *self.guard;
         if is_new {
             if state.watched.is_empty() {
@@ -44,6 +50,7 @@ impl Watching<'_, '_> {
         if !self.guard.state.watched.remove(id) {
             return;
         }
+        self.count_watched();
         let is_unwatched = self.rooms.watches.lock().remove(id, self.guard.presence);
         // Where it was before does not count for those that watch.
         let _ = self.rooms.neighbours.announce_unwatched(id, self.guard.id, for_good, Vec::new());
@@ -52,6 +59,11 @@ impl Watching<'_, '_> {
         {
             self.rooms.store.visit_soon(&id);
         }
+    }
+
+    fn count_watched(&mut self) {
+        // Ids that its client watches on another node too stay, even if they do not fit.
+        let _ = self.guard.state.count_watched(0);
     }
 
     /// Watches nothing any more.
@@ -68,6 +80,7 @@ impl Watching<'_, '_> {
                 self.rooms.watches.lock().add(id.as_str(), self.guard.presence);
             }
         }
+        self.count_watched();
         for id in self.guard.state.watched.iter() {
             self.rooms.neighbours.announce_watched(id, self.guard.id, &self.guard.state);
         }

@@ -189,7 +189,7 @@ impl<'a> Guard<'a> {
 
     /// Makes `conn` the holder, and writes the start of its outbox. A former holder must have been dismissed.
     pub(super) fn install(&mut self, conn: Conn, now: Instant) {
-        self.slot.set_holder(conn.id, conn.contacts.is_some(), now);
+        self.slot.set_holder(conn.id, conn.info.address, conn.contacts.is_some(), now);
         self.end_reservation(Instant::MAX);
         let last_token = self.rare.as_mut().and_then(|rare| rare.last_token.take());
         if last_token.is_some_and(|last| last != conn.token) {
@@ -411,8 +411,12 @@ impl<'a> Guard<'a> {
         let kind = outgoing.counted_kind();
         let expires = outgoing.expires_for().is_some();
         let is_sought = self.is_sought();
+        let own = self.slot.source();
+        // Of a sender that has gone nobody knows the address. What comes back was for a client of this id.
+        let source = |from: &PeerId| realm.source(from).unwrap_or(own);
         let queue = self.queue.get_or_insert_default();
-        let kept = queue.enqueue(outgoing, end, now, &router.config().limits, &realm.budget, is_sought);
+        let kept =
+            queue.enqueue(outgoing, end, now, &router.config().limits, &realm.budget, is_sought, source);
         self.record_queue();
         match kept {
             Ok(wanted) => {
@@ -610,14 +614,14 @@ impl<'a> Guard<'a> {
     /// of events hear of the client before its greeting is written, and so before the client itself does.
     pub(super) fn register(
         &mut self,
-        request: RegisterRequest<'_>,
+        mut request: RegisterRequest<'_>,
         outbox: &mut Outbox,
     ) -> Result<ConnId, RegisterRefusal> {
         let router = &self.realm.router;
         let now = router.now();
         let id = request.claim.map_or_else(|| router.next_connection(), |claim| claim.connection);
         let token = request.token;
-        self.admit(&request, id, now)?;
+        self.admit(&mut request, id, now)?;
         let former = self.take_over();
         let waited = self.collect_waiting(|frame| (request.hears_room)(frame, former.is_some()));
         let holder = Conn::granted(request, id, former, waited, std::mem::take(outbox), now);
@@ -630,7 +634,12 @@ impl<'a> Guard<'a> {
     /// Refuses a connection that may not have the id. A first connection takes its place in the quota: last, because a refusal behind
     /// that would have to give it back.
     #[inline]
-    fn admit(&self, request: &RegisterRequest<'_>, id: ConnId, now: Instant) -> Result<(), RegisterRefusal> {
+    fn admit(
+        &self,
+        request: &mut RegisterRequest<'_>,
+        id: ConnId,
+        now: Instant,
+    ) -> Result<(), RegisterRefusal> {
         let realm = self.realm;
         match &self.conn {
             _ if realm.router.is_closing() => Err(RegisterRefusal::Closing),
@@ -648,7 +657,9 @@ impl<'a> Guard<'a> {
             None if self.is_reserved_from(request.token, request.info.address, now) => {
                 Err(RegisterRefusal::Reserved)
             }
-            None if !realm.acquire() => Err(RegisterRefusal::Full),
+            None if !realm.acquire(request.info.address, &mut request.last_place) => {
+                Err(RegisterRefusal::Full)
+            }
             None => Ok(()),
         }
     }
@@ -657,7 +668,12 @@ impl<'a> Guard<'a> {
     #[inline]
     fn take_over(&mut self) -> Option<Former> {
         let holder = self.conn.as_mut()?;
-        let former = Former { rank: holder.rank, kind: holder.kind, contacts: holder.contacts.take() };
+        let former = Former {
+            rank: holder.rank,
+            kind: holder.kind,
+            contacts: holder.contacts.take(),
+            last_place: holder.last_place.take(),
+        };
         let unsent = self.displace(CloseReason::Replaced);
         // Pings and pongs were for the old connection.
         let texts = unsent.into_iter().filter(|unsent| unsent.frame.opcode() == Some(Opcode::Text));

@@ -47,5 +47,5 @@ pub use remote::Located;
 pub use remote_peers::RemotePeers;
 pub use routed::{Flush, Routed};
 pub use shared::{ExpireNotice, Router};
-pub use state::{ClaimedId, ConnectionInfo, RegisterRefusal, RegisterRequest};
+pub use state::{ClaimedId, ConnectionInfo, LastPlace, RegisterRefusal, RegisterRequest};
 pub use witness::MESSAGES;

@@ -71,8 +71,9 @@ impl Realm {
     }
 
     /// Takes a part of the bytes of all waiting messages for one that waits outside the queues. `None` if too much waits.
-    pub fn reserve(&self, message: &Frame) -> Option<QueueRoom> {
-        self.budget.reserve(message, self.router.config().limits.queue_total_bytes)
+    pub fn reserve(&self, from: &PeerId, message: &Frame) -> Option<QueueRoom> {
+        let total = self.router.config().limits.queue_total_bytes;
+        self.budget.reserve(message, self.source(from).unwrap_or(0), total)
     }
 
     /// True if no message for an id waits here, or is on its way to another node.

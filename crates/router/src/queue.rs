@@ -32,6 +32,10 @@ pub(super) struct Queue {
 struct PendingBatch {
     since: Instant,
     messages: usize,
+    /// Of these messages, without the overhead.
+    bytes: usize,
+    /// The number of the sender's address. 0 is no source, but loopback, which may be a proxy of all, or the app.
+    source: u64,
     /// Somebody may call the recipient: an event has told that its sender wants it.
     is_told: bool,
 }
@@ -57,6 +61,7 @@ pub(super) struct Overflow {
 impl Queue {
     /// Keeps a message that arrives at `now`. The first one decides whether the recipient is sought. Returns its sender if that is the first
     /// to tell of: an offer waits for a recipient that is known to be absent.
+    #[expect(clippy::too_many_arguments, reason = "the bounds of all that waits")]
     pub(super) fn enqueue(
         &mut self,
         outgoing: Outgoing,
@@ -65,16 +70,24 @@ impl Queue {
         limits: &Limits,
         budget: &QueueBudget,
         is_sought: bool,
+        source: impl FnOnce(&PeerId) -> u64,
     ) -> Result<Option<(PeerId, ReportedKind)>, Overflow> {
         let len = outgoing.frame.len();
+        let known = outgoing.from().and_then(|from| self.batches.get(from)).map(|batch| batch.source);
+        let source = known.or_else(|| outgoing.from().map(source)).unwrap_or(0);
         if self.is_empty() {
             self.is_sought = is_sought;
         }
-        let refused = if self.messages.len() >= limits.queue_messages {
+        let messages = self.messages.len();
+        let bytes = self.bytes + len;
+        // A source leaves as much as it has.
+        let is_half_full = 2 * messages >= limits.queue_messages || 2 * bytes > limits.queue_bytes;
+        let of_source = if source != 0 && is_half_full { self.of_source(source) } else { (0, 0) };
+        let refused = if messages + of_source.0 >= limits.queue_messages {
             Some(DropReason::QueueMessages)
-        } else if self.bytes + len > limits.queue_bytes {
+        } else if bytes + of_source.1 > limits.queue_bytes {
             Some(DropReason::QueueBytes)
-        } else if !self.take(&outgoing, limits.queue_total_bytes, budget) {
+        } else if !self.take(&outgoing, source, limits.queue_total_bytes, budget) {
             Some(DropReason::QueueTotalBytes)
         } else {
             None
@@ -90,9 +103,10 @@ impl Queue {
         self.bytes += len;
         let mut wanted = None;
         if let Some(from) = outgoing.from() {
-            let new = PendingBatch { since: now, messages: 0, is_told: false };
+            let new = PendingBatch { since: now, messages: 0, bytes: 0, source, is_told: false };
             let batch = self.batches.entry(from.clone()).or_insert(new);
             batch.messages += 1;
+            batch.bytes += len;
             if !is_sought && is_offer(&outgoing) && !std::mem::replace(&mut batch.is_told, true) {
                 wanted = Some((from.clone(), ReportedKind::of_offer(outgoing.frame.payload())));
             }
@@ -144,8 +158,8 @@ impl Queue {
     pub(super) fn pop(&mut self, budget: &QueueBudget) -> Option<Outgoing> {
         let outgoing = self.messages.pop_front()?;
         self.bytes -= outgoing.frame.len();
-        give_back(&outgoing, self.is_sought, budget);
-        leave(&mut self.batches, &outgoing);
+        let source = leave(&mut self.batches, &outgoing);
+        give_back(&outgoing, source, self.is_sought, budget);
         Some(outgoing)
     }
 
@@ -182,18 +196,30 @@ impl Queue {
         self.messages = messages.into();
         for outgoing in &gone {
             self.bytes -= outgoing.frame.len();
-            give_back(outgoing, self.is_sought, budget);
-            leave(&mut self.batches, outgoing);
+            let source = leave(&mut self.batches, outgoing);
+            give_back(outgoing, source, self.is_sought, budget);
         }
         gone
     }
 
-    fn take(&mut self, outgoing: &Outgoing, total: usize, budget: &QueueBudget) -> bool {
+    fn take(&mut self, outgoing: &Outgoing, source: u64, total: usize, budget: &QueueBudget) -> bool {
         let cost = cost(outgoing);
         match outgoing.from() {
             Some(from) if self.is_sought && budget.take_for_sought(from, cost, total) => true,
-            _ => (!self.is_sought || self.end_search(total, budget)) && budget.take([outgoing], total),
+            _ => self.end_search(total, budget) && budget.take([outgoing], &[(source, cost)], total),
         }
+    }
+
+    /// The bytes of its messages, by their source.
+    fn sources(&self) -> Vec<(u64, usize)> {
+        let limited = self.batches.values().filter(|batch| batch.source != 0);
+        limited.map(|batch| (batch.source, batch.bytes + batch.messages * OVERHEAD)).collect()
+    }
+
+    /// The messages of a source, and their bytes.
+    fn of_source(&self, source: u64) -> (usize, usize) {
+        let of_source = self.batches.values().filter(|batch| batch.source == source);
+        of_source.fold((0, 0), |(messages, bytes), batch| (messages + batch.messages, bytes + batch.bytes))
     }
 
     /// From now on its messages use the bytes for absent peers. False if that has too little.
@@ -201,7 +227,7 @@ impl Queue {
         if !self.is_sought {
             return true;
         }
-        let has_room = budget.take(&self.messages, total);
+        let has_room = budget.take(&self.messages, &self.sources(), total);
         if has_room {
             let of_sought = self.messages.iter().filter_map(|outgoing| Some((outgoing.from()?, outgoing)));
             of_sought.for_each(|(from, outgoing)| budget.give_back_sought(from, cost(outgoing)));
@@ -253,14 +279,18 @@ impl Queue {
         self.end_search(usize::MAX, budget);
         let charged = self.messages.iter().map(|outgoing| outgoing.frame.leave_queue() + OVERHEAD).sum();
         let bytes = self.bytes + self.messages.len() * OVERHEAD;
-        (self.messages, QueueRoom { account: Arc::clone(&budget.waiting), charged, bytes })
+        let sources = self.sources();
+        (self.messages, QueueRoom { account: Arc::clone(&budget.waiting), charged, sources, bytes })
     }
 }
 
-fn give_back(outgoing: &Outgoing, is_sought: bool, budget: &QueueBudget) {
+fn give_back(outgoing: &Outgoing, source: u64, is_sought: bool, budget: &QueueBudget) {
     match outgoing.from() {
         Some(from) if is_sought => budget.give_back_sought(from, cost(outgoing)),
-        _ => budget.waiting.give_back(outgoing.frame.leave_queue() + OVERHEAD),
+        _ => {
+            budget.waiting.give_back(outgoing.frame.leave_queue() + OVERHEAD);
+            budget.waiting.all.give_back_of(&[(source, cost(outgoing))]);
+        }
     }
 }
 
@@ -276,16 +306,17 @@ fn cost(outgoing: &Outgoing) -> usize {
     outgoing.frame.len() + OVERHEAD
 }
 
-/// Takes a message out of the batch of its sender.
-fn leave(batches: &mut HashMap<PeerId, PendingBatch>, outgoing: &Outgoing) {
-    if let Some(from) = outgoing.from()
-        && let Some(batch) = batches.get_mut(from)
-    {
-        batch.messages -= 1;
-        if batch.messages == 0 {
-            batches.remove(from);
-        }
+/// Takes a message out of the batch of its sender. Returns its source.
+fn leave(batches: &mut HashMap<PeerId, PendingBatch>, outgoing: &Outgoing) -> u64 {
+    let Some(from) = outgoing.from() else { return 0 };
+    let Some(batch) = batches.get_mut(from) else { return 0 };
+    batch.messages -= 1;
+    batch.bytes -= outgoing.frame.len();
+    let source = batch.source;
+    if batch.messages == 0 {
+        batches.remove(from);
     }
+    source
 }
 
 /// Counts the bytes in use.
@@ -299,11 +330,19 @@ pub(super) struct Reservation {
     bytes: usize,
 }
 
+/// The bytes that wait of all realms.
+#[derive(Debug, Default)]
+pub(super) struct Waiting {
+    pub(super) bytes: Budget,
+    /// The messages of each source. Each counts in full, also one that shares its bytes with others that wait.
+    of_sources: Mutex<HashMap<u64, usize>>,
+}
+
 /// The bytes that wait of one realm, and of all.
 #[derive(Debug)]
 pub(super) struct Account {
     own: Budget,
-    all: Arc<Budget>,
+    all: Arc<Waiting>,
 }
 
 /// The bytes that messages took of an account when they waited. Dropping it gives them back.
@@ -312,6 +351,7 @@ pub struct QueueRoom {
     account: Arc<Account>,
     /// Less than all their bytes, if others share them that still wait.
     charged: usize,
+    sources: Vec<(u64, usize)>,
     /// All their bytes.
     pub(super) bytes: usize,
 }
@@ -341,7 +381,7 @@ struct Shares {
 }
 
 impl QueueBudget {
-    pub(super) fn new(waiting: &Arc<Budget>, sought: &Arc<Budget>, is_cluster: bool) -> Self {
+    pub(super) fn new(waiting: &Arc<Waiting>, sought: &Arc<Budget>, is_cluster: bool) -> Self {
         let waiting = Arc::new(Account { own: Budget::default(), all: Arc::clone(waiting) });
         QueueBudget { waiting, sought: Arc::clone(sought), shares: Mutex::default(), is_cluster }
     }
@@ -351,13 +391,18 @@ impl QueueBudget {
         if self.is_cluster { total / 4 } else { 0 }
     }
 
-    /// Takes bytes of `total` for messages to absent peers. Bytes that they share with others that wait cost nothing.
-    fn take<'a>(&self, messages: impl IntoIterator<Item = &'a Outgoing> + Clone, total: usize) -> bool {
+    /// Takes bytes of `total` for messages of these sources to absent peers. Bytes that they share with others that wait cost nothing.
+    fn take<'a>(
+        &self,
+        messages: impl IntoIterator<Item = &'a Outgoing> + Clone,
+        sources: &[(u64, usize)],
+        total: usize,
+    ) -> bool {
         let mut charged = 0;
         for outgoing in messages.clone() {
             charged += outgoing.frame.enter_queue() + OVERHEAD;
         }
-        if self.waiting.take(charged, total - self.for_sought(total)) {
+        if self.waiting.take(charged, sources, total - self.for_sought(total)) {
             return true;
         }
         let mut free = 0;
@@ -371,10 +416,11 @@ impl QueueBudget {
     }
 
     /// Takes bytes of `total` for a message that waits outside the queues.
-    pub(super) fn reserve(&self, message: &Frame, total: usize) -> Option<QueueRoom> {
+    pub(super) fn reserve(&self, message: &Frame, source: u64, total: usize) -> Option<QueueRoom> {
         let bytes = message.len() + OVERHEAD;
-        let has_room = self.waiting.take(bytes, total - self.for_sought(total));
-        has_room.then(|| QueueRoom { account: Arc::clone(&self.waiting), charged: bytes, bytes })
+        let sources = vec![(source, bytes)];
+        let has_room = self.waiting.take(bytes, &sources, total - self.for_sought(total));
+        has_room.then(|| QueueRoom { account: Arc::clone(&self.waiting), charged: bytes, sources, bytes })
     }
 
     /// Takes bytes of `total` for a message whose recipient is sought.
@@ -415,31 +461,70 @@ impl QueueBudget {
 }
 
 impl Account {
-    /// Takes bytes, unless more than `max` would be in use of all, or this realm would have too much of it.
-    fn take(&self, bytes: usize, max: usize) -> bool {
+    /// Takes bytes, unless more than `max` would be in use of all, or this realm or a source would have too much of it.
+    fn take(&self, bytes: usize, sources: &[(u64, usize)], max: usize) -> bool {
         let own = self.own.add(bytes) + bytes;
-        let has_room = self.all.take(bytes, max.saturating_sub(own.div_ceil(MOST_OF_FREE)));
-        if !has_room {
-            self.own.give_back(bytes);
+        if self.all.bytes.take(bytes, max.saturating_sub(own.div_ceil(MOST_OF_FREE))) {
+            if self.all.take_of(sources, max) {
+                return true;
+            }
+            self.all.bytes.give_back(bytes);
         }
-        has_room
+        self.own.give_back(bytes);
+        false
     }
 
     /// Takes bytes, even if there are none left.
     fn add(&self, bytes: usize) {
         self.own.add(bytes);
-        self.all.add(bytes);
+        self.all.bytes.add(bytes);
     }
 
     fn give_back(&self, bytes: usize) {
         self.own.give_back(bytes);
-        self.all.give_back(bytes);
+        self.all.bytes.give_back(bytes);
+    }
+}
+
+impl Waiting {
+    /// Takes bytes for sources, each of which leaves as much free as it has.
+    fn take_of(&self, sources: &[(u64, usize)], max: usize) -> bool {
+        let mut limited = sources.iter().filter(|(source, _)| *source != 0).peekable();
+        if limited.peek().is_none() {
+            return true;
+        }
+        let free = max.saturating_sub(self.bytes.used());
+        let mut all = self.of_sources.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut has_room = true;
+        for (source, bytes) in limited {
+            let has = all.entry(*source).or_default();
+            *has += bytes;
+            has_room &= *has <= free;
+        }
+        drop(all);
+        if !has_room {
+            self.give_back_of(sources);
+        }
+        has_room
+    }
+
+    fn give_back_of(&self, sources: &[(u64, usize)]) {
+        for (source, bytes) in sources.iter().filter(|(source, _)| *source != 0) {
+            let mut all = self.of_sources.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Some(has) = all.get_mut(source) {
+                *has -= bytes;
+                if *has == 0 {
+                    all.remove(source);
+                }
+            }
+        }
     }
 }
 
 impl Drop for QueueRoom {
     fn drop(&mut self) {
         self.account.give_back(self.charged);
+        self.account.all.give_back_of(&self.sources);
     }
 }
 

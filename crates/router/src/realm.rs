@@ -1,5 +1,6 @@
 //! A realm: the slots of its peers, and what they share, such as the limit of clients of the key.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -7,10 +8,12 @@ use std::time::Duration;
 use super::queue::QueueBudget;
 use super::shared::Router;
 use super::slot::Slot;
+use super::state::LastPlace;
 use crate::sync::{AtomicBool, AtomicU64, AtomicUsize, DashMap};
 use peerbroker_core::clock::millis;
-use peerbroker_core::vocabulary::{ApiKey, ConnId, PeerId, RealmKind};
+use peerbroker_core::vocabulary::{AddressPrefix, ApiKey, ConnId, PeerId, RealmKind};
 use peerbroker_events::{Event, KeyEvent, PeerAddress};
+use peerbroker_limits::Places;
 
 /// Peers that can reach each other, and no others.
 pub struct Realm {
@@ -100,8 +103,24 @@ impl Realm {
         self.slots.is_empty()
     }
 
-    /// Counts one client more, if the key's limit allows.
-    pub(super) fn acquire(&self) -> bool {
+    /// The most clients of the key before the last tenth of their places.
+    pub fn limit_before_last(&self) -> usize {
+        self.quota.limit_before_last()
+    }
+
+    /// One of the last tenth of places, for a client with this address.
+    pub fn last_place(&self, address: Option<IpAddr>) -> Option<LastPlace> {
+        self.quota.last_place(address)
+    }
+
+    /// Counts one client more, if the key's limit allows. `last` is the place that it takes of the last tenth, if it has to.
+    pub(super) fn acquire(&self, address: Option<IpAddr>, last: &mut Option<LastPlace>) -> bool {
+        if last.is_none() && self.quota.taken() >= self.quota.limit_before_last() {
+            *last = self.quota.last_place(address);
+            if last.is_none() {
+                return false;
+            }
+        }
         let Some((taken, limit)) = self.quota.acquire() else { return false };
         self.registered.fetch_add(1, Ordering::SeqCst);
         if taken == limit {
@@ -126,6 +145,14 @@ impl Realm {
             let new = || Arc::new(Slot::new(id.clone()));
             Arc::clone(&self.slots.entry(id.clone()).or_insert_with(new))
         })
+    }
+
+    /// The source to which messages of a sender are charged while they wait. `None` if the sender has gone, or is on another node.
+    pub(super) fn source(&self, from: &PeerId) -> Option<u64> {
+        match from.of_client() {
+            "" => Some(0),
+            id => self.find(id).map(|slot| slot.source()),
+        }
     }
 
     /// Takes a slot that is retired out of the map.
@@ -161,18 +188,20 @@ impl Patience {
     }
 }
 
-/// The clients of a key, and their limit, in all its realms.
-#[derive(Debug)]
+/// The clients of a key, and their limit, in all its realms. An address may take all places but the last tenth, of which it gets a tenth.
 pub struct ClientQuota {
     taken: AtomicUsize,
     limit: AtomicUsize,
     revoked: AtomicBool,
+    /// The places of the last tenth on this node.
+    last: Arc<Places<AddressPrefix>>,
 }
 
 impl ClientQuota {
     /// No clients yet.
     pub fn new(limit: usize) -> Self {
-        ClientQuota { limit: limit.into(), taken: AtomicUsize::default(), revoked: AtomicBool::default() }
+        let (taken, revoked, last) = Default::default();
+        ClientQuota { limit: limit.into(), taken, revoked, last }
     }
 
     /// Changes the limit. Clients that are here stay.
@@ -188,6 +217,16 @@ impl ClientQuota {
     /// The most clients.
     pub(super) fn limit(&self) -> usize {
         self.limit.load(Ordering::SeqCst)
+    }
+
+    fn limit_before_last(&self) -> usize {
+        let limit = self.limit();
+        limit - limit / 10
+    }
+
+    fn last_place(&self, address: Option<IpAddr>) -> Option<LastPlace> {
+        let few = (self.limit() / 100).max(1);
+        self.last.take_one_of_few(AddressPrefix::of_remote(address), few).map(Box::new)
     }
 
     /// The number of clients that have an id.

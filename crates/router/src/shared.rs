@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 
 use super::atomic_instant::AtomicInstant;
 use super::contested::Contested;
-use super::queue::Budget;
+use super::queue::{Budget, Waiting};
 use super::remote_peers::RemotePeers;
 use crate::sync::{AtomicBool, AtomicU64};
 use peerbroker_config::{Config, LiveConfig};
@@ -26,7 +26,7 @@ pub struct Router {
     pub(super) cluster: Option<Arc<dyn RemotePeers>>,
     pub(super) expire_notice: ExpireNotice,
     /// Bytes queued for absent peers.
-    pub(super) queued: Arc<Budget>,
+    pub(super) queued: Arc<Waiting>,
     /// Bytes queued for peers that are sought among the nodes.
     pub(super) sought: Arc<Budget>,
     /// Bytes in outboxes whose sockets are full.
@@ -89,7 +89,7 @@ impl Router {
 
     /// Bytes of the messages that wait for absent peers, overhead included.
     pub fn queued_bytes(&self) -> usize {
-        self.queued.used() + self.sought.used()
+        self.queued.bytes.used() + self.sought.used()
     }
 
     /// Bytes that outboxes may still take together.

@@ -1,5 +1,6 @@
 //! An id: the lock over its state, and the numbers beside it that are read without the lock.
 
+use std::net::IpAddr;
 use std::sync::PoisonError;
 use std::sync::atomic::Ordering::{self, Relaxed};
 
@@ -9,7 +10,7 @@ use crate::sync::{AtomicBool, AtomicU64, Mutex, MutexGuard};
 use peerbroker_config::Limits;
 use peerbroker_core::clock::{Instant, millis};
 use peerbroker_core::rate_limit::RateLimit;
-use peerbroker_core::vocabulary::{ConnId, PeerId};
+use peerbroker_core::vocabulary::{AddressPrefix, ConnId, PeerId};
 
 /// One id: the connection that holds it, or the queue of messages for it.
 ///
@@ -19,6 +20,8 @@ pub(super) struct Slot {
     pub(super) id: PeerId,
     /// The number of the connection that holds the id; 0 for none.
     holder: AtomicU64,
+    /// The source of what the holder sends, or the last one sent.
+    source: AtomicU64,
     /// The time at which the holder was last heard.
     pub(super) heard: AtomicInstant,
     /// Messages that the holder has sent, and the bytes of their text.
@@ -45,6 +48,7 @@ impl Slot {
         Slot {
             id,
             holder: AtomicU64::new(0),
+            source: AtomicU64::new(0),
             heard: AtomicInstant::new(Instant::default()),
             messages: AtomicU64::new(0),
             bytes: AtomicU64::new(0),
@@ -72,8 +76,20 @@ impl Slot {
         self.holder.load(Ordering::Acquire) == conn.get()
     }
 
+    /// The source to which messages of this client are charged while they wait.
+    pub(super) fn source(&self) -> u64 {
+        self.source.load(Relaxed)
+    }
+
     /// Sets the holder of the id, from `now` on.
-    pub(super) fn set_holder(&self, conn: ConnId, keeps_contacts: bool, now: Instant) {
+    pub(super) fn set_holder(
+        &self,
+        conn: ConnId,
+        address: Option<IpAddr>,
+        keeps_contacts: bool,
+        now: Instant,
+    ) {
+        self.source.store(AddressPrefix::of_remote(address).map_or(0, AddressPrefix::number), Relaxed);
         self.keeps_contacts.store(keeps_contacts, Relaxed);
         self.heard.store(now);
         self.messages.store(0, Relaxed);

@@ -16,6 +16,7 @@ use peerbroker_core::vocabulary::{
     AddressPrefix, ClientVersion, ConnId, ConnectionKind, Frame, PeerId, RoomRights, Token,
 };
 use peerbroker_events::Disconnected;
+use peerbroker_limits::Place;
 
 /// The reason why a client gets no id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,7 +54,12 @@ pub struct RegisterRequest<'a> {
     pub hears_room: &'a dyn Fn(&Frame, bool) -> bool,
     /// Its claim to the id, which all nodes know. `None` outside of a cluster, or while the others cannot be reached.
     pub claim: Option<ClaimedId>,
+    /// Its place, if it had to take one of the last tenth for that.
+    pub last_place: Option<LastPlace>,
 }
+
+/// A place of the last tenth of those of a key. Boxed: most clients have another one.
+pub type LastPlace = Box<Place<AddressPrefix>>;
 
 /// A connection that owns its id in the whole cluster.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -125,6 +131,7 @@ pub(super) struct Conn {
     pub(super) info: ConnectionInfo,
     /// The peers with which it has exchanged messages, if they are remembered.
     pub(super) contacts: Option<Box<Contacts>>,
+    pub(super) last_place: Option<LastPlace>,
     /// The time at which it got the id.
     pub(super) opened: Instant,
     pub(super) pinged: Instant,
@@ -141,6 +148,7 @@ pub(super) struct Former {
     pub(super) rank: u64,
     pub(super) kind: ConnectionKind,
     pub(super) contacts: Option<Box<Contacts>>,
+    pub(super) last_place: Option<LastPlace>,
 }
 
 /// A connection that lost its id. It stays here until its session ends, so that a successor can get the message that
@@ -207,9 +215,9 @@ impl Conn {
         mut outbox: Outbox,
         now: Instant,
     ) -> Self {
-        let (rank, former_kind, contacts) = match former {
-            Some(former) => (former.rank, Some(former.kind), former.contacts),
-            None => (id.get(), None, None),
+        let (rank, former_kind, contacts, last_place) = match former {
+            Some(former) => (former.rank, Some(former.kind), former.contacts, former.last_place),
+            None => (id.get(), None, None, request.last_place),
         };
         // The client of a stream was greeted there.
         if let Some(greeting) = request.greeting.filter(|_| former_kind != Some(ConnectionKind::Stream)) {
@@ -231,6 +239,7 @@ impl Conn {
             kind: request.kind,
             info: request.info,
             contacts,
+            last_place,
             opened: now,
             pinged: Instant::default(),
             pings: 0,

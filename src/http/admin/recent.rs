@@ -10,7 +10,9 @@ use utoipa::ToSchema;
 
 use crate::runtime::mistake_words;
 use peerbroker_core::clock::{Clock, Instant};
+use peerbroker_core::vocabulary::AddressPrefix;
 use peerbroker_events::{CallFailure, CallPeers, Event, Events, Notice};
+use peerbroker_limits::giving_way;
 
 /// The newest events, which are kept. A message has no others.
 const MAX_EVENTS: usize = 100;
@@ -101,9 +103,10 @@ pub(super) struct Recent {
 struct Ring {
     /// The oldest first, each with the time at which it happened.
     events: VecDeque<(Instant, Arc<Event>)>,
-    /// Calls that have failed, in the same way.
+    /// Calls that have failed, in the same way. The oldest goes of the caller with the most.
     failed_calls: VecDeque<(Instant, CallPeers, CallFailure)>,
-    /// Clients that were refused and had named an id, or whose address was refused, in the same way.
+    /// Clients that were refused and had named an id, or whose address was refused, in the same way. The oldest
+    /// goes of the address with the most.
     refusals: VecDeque<(Instant, Arc<Event>)>,
     /// The number of events since the start, including those that were lost or have left the ring.
     total: u64,
@@ -146,10 +149,21 @@ impl Recent {
                 Notice::Event(event) if event.row(|row| row.live.is_empty()) => {}
                 Notice::Event(event) => {
                     if let Event::CallFailed { call, why } = &**event {
-                        push(&mut ring.failed_calls, (now, call.clone(), *why), MAX_FAILED_CALLS);
+                        let calls = &mut ring.failed_calls;
+                        if calls.len() >= MAX_FAILED_CALLS {
+                            let at = giving_way(calls.iter().map(|(_, call, _)| (&call.key, &call.caller)));
+                            at.and_then(|at| calls.remove(at));
+                        }
+                        calls.push_back((now, call.clone(), *why));
                     }
                     if ring.is_refusal_to_keep(event) {
-                        push(&mut ring.refusals, (now, Arc::clone(event)), MAX_REFUSALS);
+                        let refusals = &mut ring.refusals;
+                        if refusals.len() >= MAX_REFUSALS {
+                            let of = |(_, event): &(_, Arc<Event>)| event.row(|row| row.address);
+                            let at = giving_way(refusals.iter().map(|one| AddressPrefix::of_remote(of(one))));
+                            at.and_then(|at| refusals.remove(at));
+                        }
+                        refusals.push_back((now, Arc::clone(event)));
                     }
                     ring.total += 1;
                     push(&mut ring.events, (now, Arc::clone(event)), MAX_EVENTS);
@@ -207,7 +221,8 @@ impl Recent {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use peerbroker_core::vocabulary::{ApiKey, Limit, PeerId, RealmKind};
+    use peerbroker_core::vocabulary::{ApiKey, HandshakeRefusal, Limit, PeerId, RealmKind};
+    use peerbroker_events::TurnedAway;
 
     pub(in super::super) fn happen(recent: &Recent, times: usize) {
         let event = Arc::new(Event::LimitHit { limit: Limit::RoomCodes, key: None, address: None });
@@ -226,6 +241,21 @@ pub(super) mod tests {
         assert_eq!((happened.len(), skipped), (0, 0));
         happen(&recent, 2);
         assert_eq!(recent.since(&mut seen).0.len(), 2);
+    }
+
+    #[test]
+    fn an_address_pushes_out_its_own_refusals_only() {
+        let recent = Recent::new(Clock::manual());
+        let refuse = |last: u8| {
+            let id = PeerId::parse("a").ok();
+            let address = Some([192, 0, 2, last].into());
+            let away = TurnedAway { why: HandshakeRefusal::NotFound, key: None, id, address };
+            recent.add(&[Notice::Event(Arc::new(Event::TurnedAway(Box::new(away))))]);
+        };
+        [1, 2].into_iter().chain([3; 2 * MAX_REFUSALS]).for_each(refuse);
+        let kept =
+            |last: u8| recent.refusals(|_, address| address == Some([192, 0, 2, last].into()), 1000).len();
+        assert_eq!([1, 2, 3].map(kept), [1, 1, MAX_REFUSALS - 2]);
     }
 
     #[test]

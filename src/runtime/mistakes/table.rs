@@ -1,6 +1,8 @@
 //! The table of mistakes. A row has the event that shows a mistake, the words after "a client" in the log and on the dashboard, and
 //! a hint. A client that is told too gets the text of `vocabulary/endings.rs`, or of `src/http/public/not_found.rs`.
 
+use std::net::IpAddr;
+
 use crate::runtime::KEYS_UNREAD;
 use peerbroker_core::vocabulary::{Dialect, Foreign, Limit, RealmKind, Refusal};
 use peerbroker_events::{Event, Mistake, PeerAddress};
@@ -25,6 +27,7 @@ pub(super) struct MistakeText<'a> {
     pub(super) what: String,
     /// Text that identifies the client in the log.
     pub(super) who: String,
+    pub(super) address: Option<IpAddr>,
     /// The address does more than it may. `what` begins with it, for programs that ban addresses.
     pub(super) is_flood: bool,
     /// The probable cause, and a hint. It may take a while, so it is computed only if the mistake is logged.
@@ -54,10 +57,13 @@ enum Seen<'a> {
 
 /// The rows of what is no mistake, and of each mistake: how it is seen, its words, and its hint, both as `format!` takes them.
 macro_rules! table {
-    ($seen:ident by $who:ident, $is_flood:ident: $none:pat => None; $($row:pat $(if $condition:expr)? => $what:tt $hint:tt;)*) => {
+    ($seen:ident by $who:ident, $address:ident, $is_flood:ident: $none:pat => None; $($row:pat $(if $condition:expr)? => $what:tt $hint:tt;)*) => {
         match $seen {
             $($row $(if $condition)? => {
-                Some(MistakeText { what: format! $what, who: $who, is_flood: $is_flood, hint: Box::new(move || format! $hint) })
+                Some(MistakeText {
+                    what: format! $what, who: $who, address: $address, is_flood: $is_flood,
+                    hint: Box::new(move || format! $hint),
+                })
             })*
             $none => None,
         }
@@ -115,10 +121,9 @@ pub(super) fn line<'a>(
     // The clients of an address are one.
     let size = if address.is_some_and(|address| address.to_canonical().is_ipv6()) { "/64" } else { "" };
     let counted = address_text(address) + size;
-    let address = address.filter(|_| !matches!(seen, Hit(_)));
+    let from = address.filter(|_| !matches!(seen, Hit(_))).map(|address| format!("from {address}"));
     let id = id.map(|id| format!("{id:?}")).unwrap_or_default();
     let page = origin.as_deref().map(|page| Foreign::new(page).to_string()).unwrap_or_default();
-    let address = address.map(|address| format!("from {address}"));
     // Crawlers ask for anything, so their requests are one mistake, and the client's text has the latest one. That of `CorsRefused`
     // lacks the page, which its words have.
     let (latest, of_page) = match seen {
@@ -128,11 +133,11 @@ pub(super) fn line<'a>(
         Sent(CorsRefused) => (String::new(), ""),
         _ => (String::new(), &*page),
     };
-    let parts = [("id ", &*id), ("", &address.unwrap_or_default()), ("a page of ", of_page), ("", &latest)];
+    let parts = [("id ", &*id), ("", &from.unwrap_or_default()), ("a page of ", of_page), ("", &latest)];
     let parts = parts.into_iter().filter(|(_, text)| !text.is_empty());
     let who = parts.map(|(name, text)| format!("{name}{text}")).collect::<Vec<_>>().join(", ");
     let is_flood = matches!(seen, Hit(_));
-    table! { seen by who, is_flood:
+    table! { seen by who, address, is_flood:
         // The path, and what is wrong with a token, are in other events. The other refusals are not mistakes.
         Hit(_) | Refused(Refusal::TokenRefused | TokenExpired | WrongPath | Elsewhere | Gone | Banned | Closing | TooManyPipes) => None;
 

@@ -1,5 +1,6 @@
 //! Subscribers to events of Nostr that are on different nodes.
 
+use peerbroker_config::Degraded;
 use peerbroker_core::vocabulary::RealmKind;
 
 use super::Nodes;
@@ -29,4 +30,27 @@ fn subscribers_of_all_nodes_hear_an_event_with_their_own_ids() {
     publish(&mut c, &event);
     hear(&mut a, "of a", &event);
     b.expect_quiet();
+}
+
+#[test]
+fn a_sender_on_another_node_uses_up_its_own_share_of_the_deliveries_here() {
+    const SUBSCRIPTIONS: usize = 20;
+    const EVENTS: usize = 20;
+    let nodes = Nodes::start_with(2, Degraded::Allow, |config| {
+        config.limits.room_deliveries_per_second = 0;
+        config.limits.room_key_deliveries_per_second = 5;
+    });
+    let mut subscriber = nodes[1].guest("subscriber");
+    (0..SUBSCRIPTIONS).for_each(|n| subscribe(&mut subscriber, &n.to_string(), &[topics(&["t"])]));
+    let rooms = || nodes[0].tenant("peerjs").rooms(RealmKind::Guests);
+    wait_until("the subscriber", || rooms().members("nostr #x t").len() == 1);
+    let [mut busy, mut quiet] = [0, 1].map(|_| nodes[0].guest("publisher"));
+    (0..EVENTS).for_each(|n| publish(&mut busy, &about("t", &n.to_string())));
+    publish(&mut quiet, &about("t", "quiet"));
+    let mut heard = 0;
+    while !subscriber.expect_text().contains("quiet") {
+        heard += 1;
+    }
+    // The burst is 50, and an event costs 19 here: the sender has paid for one on its node.
+    assert!((1..6 * SUBSCRIPTIONS).contains(&heard), "{heard} of {}", EVENTS * SUBSCRIPTIONS);
 }

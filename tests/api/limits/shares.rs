@@ -6,8 +6,8 @@ use peerbroker_core::vocabulary::{Limit, RealmKind};
 use peerbroker_events::Count;
 use serde_json::json;
 
-use crate::harness::wire::opcode;
-use crate::harness::{RawClient, TestServer, on_own_with, token_of, wait_until};
+use crate::harness::wire::{self, opcode};
+use crate::harness::{RawClient, TestServer, Transport, on_own_with, token_of, wait_until};
 use crate::tracker::{announce, counted, offers, refused};
 
 /// The address of the crowd.
@@ -173,67 +173,161 @@ fn of_matchbox() {
     });
 }
 
-/// The part of a limit that another address has once one address has filled it.
-enum Left {
-    /// All: the limit is of one client, id, room or address.
-    All,
-    /// A share, as this test shows.
-    Share(&'static str),
+/// A request of an address, which keeps what it gets, and a client that has answered since.
+type Ask = fn(&TestServer, &str, usize) -> RawClient;
+
+/// The way of a test to fill a limit from one address, and to ask from another one.
+enum Filled {
+    /// The limit is of one client, id, connection or address.
+    Own,
+    /// One address asks until the limit refuses it, and another one asks the same then.
+    Here(fn(&mut Config), Ask),
+    /// A test that does both.
+    By(&'static str),
     /// As docs/LIMITS.md says.
     Said(&'static str),
 }
 
+/// A client of PeerJS, which sends this. Returns once that was handled.
+fn sender(server: &TestServer, address: &str, number: usize, text: &str) -> RawClient {
+    let id = format!("{address}-{number}");
+    let mut client = client_at(server, address, &server.target(&id, &token_of(&id)));
+    client.expect_open();
+    client.send(text);
+    settle(client)
+}
+
+/// Waits until the server has handled all that a client has sent, or has closed it.
+fn settle(mut client: RawClient) -> RawClient {
+    client.ping(b"");
+    while let Some(frame) = client.next_frame("a pong, or the end")
+        && ![opcode::PONG, opcode::CLOSE].contains(&frame.opcode())
+    {}
+    client
+}
+
+fn offer_to(server: &TestServer, address: &str, number: usize, dst: &str) -> RawClient {
+    let payload = "x".repeat(10_000);
+    sender(server, address, number, &format!(r#"{{"type":"OFFER","dst":"{dst}","payload":"{payload}"}}"#))
+}
+
 /// Each limit has a row.
-fn left(limit: Limit) -> Left {
-    use Left::*;
+fn filled(limit: Limit) -> Filled {
+    use Filled::*;
     match limit {
-        Limit::ConnectionsPerAddress | Limit::OpensPerSecond | Limit::PipesPerAddress => All,
-        Limit::CallReports | Limit::SignupsPerDay | Limit::WrongAdminTokens | Limit::WrongRoomCodes => All,
-        Limit::MessagesPerSecond | Limit::MaxMessageBytes | Limit::OutboxBytes | Limit::RoomDeliveries => All,
-        Limit::RoomsPerClient | Limit::WatchedIds | Limit::NamesPerClient | Limit::SwarmsPerClient => All,
-        Limit::WaitingForId | Limit::WaitingPosts | Limit::PostsPerClient | Limit::PipeBytes => All,
-        Limit::QueueMessages | Limit::QueueBytes | Limit::RoomListBytes | Limit::RoomCodePlayers => All,
-        Limit::UnfinishedTotalBytes => {
-            Share("crates/limits/src/quota.rs an_address_with_many_shares_leaves_as_much_as_it_has")
+        Limit::ConnectionsPerAddress | Limit::OpensPerSecond | Limit::PipesPerAddress => Own,
+        Limit::CallReports | Limit::SignupsPerDay | Limit::WrongAdminTokens | Limit::WrongRoomCodes => Own,
+        Limit::MessagesPerSecond | Limit::MaxMessageBytes | Limit::OutboxBytes | Limit::RoomDeliveries => Own,
+        Limit::RoomsPerClient | Limit::WatchedIds | Limit::NamesPerClient | Limit::SwarmsPerClient => Own,
+        Limit::WaitingForId | Limit::WaitingPosts | Limit::PostsPerClient | Limit::PipeBytes => Own,
+        Limit::RoomCodePlayers => Own,
+        Limit::ConcurrentLimit => Here(
+            |config| config.key_settings.concurrent_limit = 100,
+            |server, address, number| {
+                let id = format!("{address}-{number}");
+                let mut client = client_at(server, address, &server.target(&id, &token_of(&id)));
+                client.expect_text();
+                client
+            },
+        ),
+        Limit::UnfinishedTotalBytes => Here(
+            |config| config.unfinished_total_bytes = 500_000,
+            |server, address, number| {
+                let mut client = sender(server, address, number, r#"{"type":"HEARTBEAT"}"#);
+                client.send_raw(wire::frame(opcode::TEXT, &[b'x'; 50_000]));
+                settle(client)
+            },
+        ),
+        Limit::QueueTotalBytes => Here(
+            |config| config.limits.queue_total_bytes = 200_000,
+            |server, address, number| {
+                offer_to(server, address, number, &format!("absent-{address}-{number}"))
+            },
+        ),
+        Limit::QueueMessages => Here(
+            |config| config.limits.queue_messages = 10,
+            |server, address, number| offer_to(server, address, number, "absent"),
+        ),
+        Limit::QueueBytes => Here(
+            |config| config.limits.queue_bytes = 100_000,
+            |server, address, number| offer_to(server, address, number, "absent"),
+        ),
+        Limit::RoomMembers => Here(
+            |config| config.key_settings.room_members = 30,
+            |server, address, number| sender(server, address, number, r#"{"type":"ROOM-JOIN","room":"r"}"#),
+        ),
+        Limit::RoomListBytes => Here(
+            |config| config.limits.outbox_bytes = 100_000,
+            |server, address, number| {
+                let data = "x".repeat(100);
+                let join = format!(r#"{{"type":"ROOM-JOIN","room":"r","data":"{data}"}}"#);
+                sender(server, address, number, &join)
+            },
+        ),
+        Limit::RoomCodes => Here(
+            |config| config.limits.room_codes = 10,
+            |server, address, _| {
+                let mut host = guest_at(server, address, "");
+                host.send(r#"{"action":"createRoom"}"#);
+                settle(host)
+            },
+        ),
+        Limit::RoomKeyDeliveries => By("tests/api/limits/shares.rs of_rooms_and_presence"),
+        Limit::KeyRooms => By("tests/broker/shares.rs an_address_leaves_half_of_the_rooms_of_a_key"),
+        Limit::KeyWatchedIds => {
+            By("tests/broker/shares.rs an_address_leaves_half_of_the_watched_ids_of_a_key")
         }
-        Limit::RoomKeyDeliveries => Share("tests/api/limits/shares.rs of_rooms_and_presence"),
+        Limit::KeyFilterBytes => {
+            By("crates/limits/src/quota.rs an_address_with_many_shares_leaves_as_much_as_it_has")
+        }
         Limit::Pipes | Limit::PipesPerKey => {
-            Share("tests/broker/pipes.rs an_address_leaves_pipes_of_a_key_and_of_all_to_others")
+            By("tests/broker/pipes.rs an_address_leaves_pipes_of_a_key_and_of_all_to_others")
         }
         Limit::PipeKeyBytes | Limit::PipeTotalBytes => {
-            Share("tests/broker/pipes.rs above_a_rate_of_a_key_or_of_all_others_do_not_wait")
+            By("tests/broker/pipes.rs above_a_rate_of_a_key_or_of_all_others_do_not_wait")
         }
         Limit::WebhookRequests => {
-            Share("crates/keys/src/verifier/webhook.rs an_address_whose_questions_hang_leaves_others_some")
+            By("crates/keys/src/verifier/webhook.rs an_address_whose_questions_hang_leaves_others_some")
         }
-        Limit::AppMessages => Said("32 of an address except loopback"),
-        Limit::KeyRooms => Said("without four of each"),
-        Limit::KeyFilterBytes => {
-            Said("without 4 KiB of each. An address with several leaves as much as it has")
+        Limit::AppMessages => {
+            By("tests/api/app_messages.rs an_address_leaves_half_of_the_places_of_a_key_to_others")
         }
-        Limit::RoomMembers => Said("The last tenth is for loopback and addresses with under a hundredth"),
-        Limit::LinkBytes => Said("One room, or sender to peers, has an eighth of what is free"),
+        Limit::LinkBytes => {
+            By("crates/cluster/src/link.rs a_source_that_floods_leaves_most_of_the_link_to_others")
+        }
         Limit::SignupLimit => Said("keys registered per address within 24 hours"),
         Limit::KeySwarmMemberships => Said("[swarms](PROTOCOL.md#tracker) of one client"),
-        Limit::ConcurrentLimit => Said("with `--connections_per_address`, clients"),
-        Limit::QueueTotalBytes => Said("what waits for absent peers of a key"),
-        Limit::KeyWatchedIds => Said("watched ids,"),
-        Limit::RoomCodes => Said("room codes,"),
     }
 }
 
 #[test]
-fn each_limit_has_shares_or_the_document_says_what_others_get() {
+fn what_one_address_fills_another_one_gets_as_well() {
     let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
     let read = |file: &str| std::fs::read_to_string(root.join(file)).unwrap_or_default();
     let document = read("docs/LIMITS.md");
     for limit in Limit::ALL {
-        match left(limit) {
-            Left::All => {}
-            Left::Said(words) => assert!(document.contains(words), "{limit:?}: {words}"),
-            Left::Share(place) => {
+        match filled(limit) {
+            Filled::Own => {}
+            Filled::Said(words) => assert!(document.contains(words), "{limit:?}: {words}"),
+            Filled::By(place) => {
                 let (file, test) = place.split_once(' ').expect("a file and a test");
                 assert!(read(file).contains(&format!("fn {test}()")), "{limit:?}: {place}");
+            }
+            Filled::Here(configure, ask) => {
+                let server = TestServer::start(Transport::Own, |config| {
+                    config.proxied = true;
+                    config.dialects = Dialects::from_iter(Dialect::ALL);
+                    configure(config);
+                });
+                let hits = || server.node().counters().total(Count::LimitHits(limit));
+                let mut crowd = Vec::new();
+                while hits() == 0 {
+                    assert!(crowd.len() < 200, "{limit:?} has no end");
+                    crowd.push(ask(&server, CROWD, crowd.len()));
+                }
+                assert!(crowd.len() > 2, "{limit:?}: {}", crowd.len());
+                let _other = ask(&server, OTHER, 0);
+                assert_eq!(hits(), 1, "{limit:?}: another address is refused too");
             }
         }
     }

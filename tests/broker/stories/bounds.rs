@@ -34,7 +34,7 @@ fn a_key_that_fills_the_queues_leaves_room_for_others_and_they_share_equally_in_
         let sent = (0..).take_while(|number| {
             let frame = text(&payload);
             let to = format!("absent-{at}-{}", number % 100);
-            let routed = realm.route(&peer("a").in_rooms(), &to, MessageKind::Room, frame);
+            let routed = realm.route(&PeerId::server(), &to, MessageKind::Server, frame);
             matches!(routed, Routed::Queued)
         });
         sent.count() * bytes
@@ -80,6 +80,7 @@ fn a_message_for_many_absent_peers_takes_its_bytes_once() {
 fn messages_of_rooms_and_of_the_app_are_refused_one_by_one() {
     for kind in [MessageKind::Room, MessageKind::Server] {
         let house = house_with(|limits| limits.queue_messages = 10);
+        let _a = house.connect("a", "s", &Socket::open());
         let from = if kind == MessageKind::Room { peer("a").in_rooms() } else { PeerId::server() };
         let fates: Vec<bool> = (0..12)
             .map(|number| house.realm.route(&from, "b", kind, text(&number.to_string())))

@@ -27,6 +27,7 @@ fn connect(house: &House, kind: ConnectionKind, token: &str, socket: &Socket) ->
         keeps_contacts: false,
         hears_room: &|_, _| true,
         claim: None,
+        last_place: None,
     };
     match IdLease::register(
         &house.realm,
@@ -182,6 +183,7 @@ fn a_stream_takes_nothing_from_a_websocket_of_its_client() {
         keeps_contacts: false,
         hears_room: &|_, _| true,
         claim: None,
+        last_place: None,
     };
     let refused = IdLease::register(&house.realm, newcomer, &mut stream.outbox(1000));
     assert!(matches!(refused, Err(RegisterRefusal::Elsewhere)));

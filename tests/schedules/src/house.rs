@@ -93,6 +93,7 @@ impl House {
             keeps_contacts: false,
             hears_room: &|_, _| true,
             claim: None,
+            last_place: None,
         };
         IdLease::register(&self.realm, request, &mut outbox)
     }

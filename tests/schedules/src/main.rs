@@ -42,5 +42,5 @@ mod router {
     pub use remote_peers::RemotePeers;
     pub use routed::{Flush, Routed};
     pub use shared::{ExpireNotice, Router};
-    pub use state::{ClaimedId, ConnectionInfo, RegisterRefusal, RegisterRequest};
+    pub use state::{ClaimedId, ConnectionInfo, LastPlace, RegisterRefusal, RegisterRequest};
 }

@@ -478,7 +478,7 @@ async fn open(
         };
         let outcome = match membership.open(request).await {
             Ok(None) => Err(RegisterRefusal::Taken),
-            Ok(Some(claimed)) => {
+            Ok(Some(mut claimed)) => {
                 let mut outbox = socket.outbox();
                 let rooms = rooms::of_client(node, &id, &token);
                 let request = RegisterRequest {
@@ -492,6 +492,7 @@ async fn open(
                         PeerJsRooms.may_hear(None, (!takes_over).then_some(&rooms[..]), message)
                     },
                     claim: claimed.claim,
+                    last_place: claimed.last_place.take(),
                 };
                 let outcome = IdLease::register(realm, request, &mut outbox);
                 if outcome.is_ok() {

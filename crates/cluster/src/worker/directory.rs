@@ -64,6 +64,7 @@ impl<B: Backplane> Worker<B> {
         let mut known_dead = None;
         let mut probed = None;
         let mut counted = false;
+        let mut last_place = None;
         loop {
             if !self.wait_until_up().await {
                 return self.shared.by_itself();
@@ -77,13 +78,14 @@ impl<B: Backplane> Worker<B> {
                 token: digest(token.as_str()),
                 kind: *kind,
                 known_dead,
-                limit: Some(realm.limit()),
+                limit: Some(if last_place.is_some() { realm.limit() } else { realm.limit_before_last() }),
             };
             match self.claim(claim).await {
                 // One answer was lost: that is no outage yet.
                 None => sleep(RETRY_DELAY).await,
                 Some(ClaimOutcome::Granted(Granted { fence, replaced, former, waiting })) => {
                     claimed.claim = Some(ClaimedId { connection, fence });
+                    claimed.last_place = last_place;
                     claimed.node = Some(node);
                     claimed.waiting = waiting;
                     claimed.epoch = epoch;
@@ -94,6 +96,12 @@ impl<B: Backplane> Worker<B> {
                     return Ok(Some(claimed));
                 }
                 Some(ClaimOutcome::Full(nodes)) => {
+                    if last_place.is_none() {
+                        last_place = realm.last_place(*address);
+                        if last_place.is_some() {
+                            continue;
+                        }
+                    }
                     if std::mem::replace(&mut counted, true) || !self.discount_dead(&name, &nodes).await {
                         return Err(Refusal::LimitReached);
                     }

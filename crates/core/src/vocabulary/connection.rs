@@ -37,6 +37,12 @@ impl AddressPrefix {
         AddressPrefix::new(address, 48)
     }
 
+    /// A number that no other one has: an IPv4 address is in one half of the bytes, and the /64 of an IPv6 address in the other.
+    pub fn number(self) -> u64 {
+        let bits = u128::from_be_bytes(self.0);
+        (bits >> 64) as u64 | bits as u64
+    }
+
     fn new(address: IpAddr, bits: u32) -> Self {
         match of_client(address) {
             IpAddr::V4(address) => AddressPrefix(address.to_ipv6_mapped().octets()),

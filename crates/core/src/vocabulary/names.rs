@@ -101,6 +101,11 @@ impl PeerId {
         self.0.strip_prefix(MARK).map_or_else(|| self.clone(), |id| PeerId(id.into()))
     }
 
+    /// The id of the client, without the mark of its messages to rooms. Empty for the app's server.
+    pub fn of_client(&self) -> &str {
+        self.0.strip_prefix(MARK).unwrap_or(&self.0)
+    }
+
     /// False for [`server`](Self::server) and [`in_rooms`](Self::in_rooms).
     pub fn is_client(&self) -> bool {
         !self.0.is_empty() && !self.0.starts_with(MARK)

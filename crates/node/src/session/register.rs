@@ -93,7 +93,7 @@ impl<'a, S: Socket> Waiting<'a, S> {
             }
             let outcome = match self.claim(admitted).await? {
                 None => Err(RegisterRefusal::Taken),
-                Some(claimed) => {
+                Some(mut claimed) => {
                     let kind = S::KIND;
                     let claim = claimed.claim;
                     let greeting = C::greeting(id).filter(|_| *begins_anew || !claimed.continues_stream);
@@ -110,6 +110,7 @@ impl<'a, S: Socket> Waiting<'a, S> {
                             C::may_hear(info.rooms.as_ref(), rooms, message)
                         },
                         claim,
+                        last_place: claimed.last_place.take(),
                     };
                     let outcome = IdLease::register(realm, request, self.outbox);
                     if outcome.is_ok() {

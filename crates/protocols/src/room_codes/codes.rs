@@ -137,7 +137,10 @@ impl RoomCodes {
         host: &PeerId,
         address: Option<IpAddr>,
     ) -> Result<HostedRoom, RoomCodeError> {
-        if self.rooms.len() >= self.config.load().limits.room_codes {
+        // The rule of `Places`: an address leaves more than it has.
+        let free = self.config.load().limits.room_codes.saturating_sub(self.rooms.len());
+        let codes_of = |address| self.of_address.get(&address).map_or(0, |codes| codes.len());
+        if free <= AddressPrefix::of_remote(address).map_or(0, codes_of) {
             return Err(RoomCodeError::TooMany);
         }
         let number = self.next_number();

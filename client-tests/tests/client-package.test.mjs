@@ -11,6 +11,7 @@ import { promisify } from 'node:util';
 import { checkPackage, createPackageFromTarballData } from '@arethetypeswrong/core';
 import { publint } from 'publint';
 import { build } from 'vite';
+import webpack from 'webpack';
 import { buildPackage } from '../../client/build.mjs';
 import { newPage } from '../lib/browser.mjs';
 import { source } from '../lib/npm-package.mjs';
@@ -82,38 +83,58 @@ test('a page in TypeScript compiles as strictly as it gets', async () => {
   }
 });
 
-/** A page of the app as Vite builds it: the text of its script. */
-async function built(code) {
-  writeFileSync(join(app, 'entry.ts'), code);
-  const output = /** @type {any} */ (await build({
-    root: app, configFile: false, logLevel: 'silent', build: { write: false, target: 'es2022', lib: { entry: join(app, 'entry.ts'), formats: ['es'] } },
-  }));
-  return output[0].output[0].code;
+/** Bundlers: the text of a page's script. */
+const BUNDLERS = {
+  async Vite(code) {
+    const entry = join(app, 'entry.ts');
+    writeFileSync(entry, code);
+    const output = /** @type {any} */ (await build({
+      root: app, configFile: false, logLevel: 'silent', build: { write: false, target: 'es2022', lib: { entry, formats: ['es'] } },
+    }));
+    return output[0].output[0].code;
+  },
+  async webpack(code) {
+    writeFileSync(join(app, 'entry.js'), code);
+    const output = { path: app, filename: 'webpack.js', library: { type: 'module' } };
+    const bundle = /** @type {(options: import('webpack').Configuration) => Promise<import('webpack').Stats>} */ (promisify(webpack));
+    const stats = await bundle({ context: app, entry: './entry.js', mode: 'production', experiments: { outputModule: true }, output });
+    assert.deepEqual(stats.toJson({ all: false, errors: true }).errors, []);
+    return readFileSync(join(app, 'webpack.js'), 'utf8');
+  },
+};
+
+for (const [bundler, built] of Object.entries(BUNDLERS)) {
+  test(`${bundler} leaves out what a page does not import`, async () => {
+    assert.equal((await built(entries.map((entry) => `import '${entry}';`).join('\n'))).trim(), '');
+    const imports = "import * as rooms from 'peerbroker/rooms'; import * as webrtc from 'peerbroker/webrtc';";
+    const share = await built(`${imports} export { shareLink } from 'peerbroker/share';`);
+    assert.ok(share.includes('URL') && !share.includes('ROOM-JOIN') && !share.includes('RTCPeerConnection'), share);
+    const rooms = await built(`${imports} export { joinRoom } from 'peerbroker/rooms';`);
+    assert.ok(rooms.includes('ROOM-JOIN') && !rooms.includes('x25519'), rooms);
+  });
 }
 
-test('a bundler leaves out what a page does not import', async () => {
-  assert.equal((await built(entries.map((entry) => `import '${entry}';`).join('\n'))).trim(), '');
-  const rooms = await built("export { joinRoom } from 'peerbroker/rooms';");
-  assert.ok(rooms.length > 1_000 && !rooms.includes('x25519'));
-});
-
-test('the page of the README, bundled by Vite, joins a room', { timeout: LIMIT }, async (t) => {
-  const server = await startServer();
+test('the page of the README joins a room: bundled by Vite, by webpack, and as it stands with an import map', { timeout: LIMIT }, async (t) => {
+  const site = join(app, 'site');
+  mkdirSync(site);
+  const server = await startServer(['--static_dir', site]);
   t.after(() => server.stop());
-  const script = await built(listing.replace('port: 9000', `port: ${server.port}`));
+  const code = listing.replace('port: 9000', `port: ${server.port}`);
+  cpSync(join(folder, 'client/rooms.mjs'), join(site, 'rooms.mjs'));
+  cpSync(join(app, 'node_modules/peerjs/dist/peerjs.min.js'), join(site, 'peerjs.min.js'));
+  const plain = `<script src="peerjs.min.js"></script><script type="importmap">{ "imports": { "peerbroker/rooms": "./rooms.mjs" } }</script>`;
+  const scripts = await Promise.all(Object.values(BUNDLERS).map((built) => built(code)));
   const pages = [];
-  while (pages.length < 2) {
+  for (const [index, script] of [...scripts, code.replace(/^import .* from 'peerjs';/m, '')].entries()) {
+    writeFileSync(join(site, `${index}.html`), `<!doctype html>${index < scripts.length ? '' : plain}<script type="module">${script}</script>`);
     const page = await newPage('chromium');
     t.after(() => page.close());
     const heard = [];
     page.on('console', (message) => heard.push(message.text()));
-    // A page of HTTP without a policy.
-    await page.goto(`http://127.0.0.1:${server.port}/peerjs/id`);
-    await page.evaluate((text) => {
-      const url = URL.createObjectURL(new Blob([text], { type: 'text/javascript' }));
-      return import(url);
-    }, script);
+    await page.goto(`http://127.0.0.1:${server.port}/${index}.html`);
+    await until(`${index} others to see the page come, and to hear it`, () => pages.every((texts) => {
+      return [/ Anna$/, /^hello$/].every((text) => texts.filter((line) => text.test(line)).length === index - pages.indexOf(texts));
+    }));
     pages.push(heard);
   }
-  await until('the first page to see the second come, and to hear it', () => pages[0].some((text) => text.endsWith(' Anna')) && pages[0].includes('hello'));
 });

@@ -21,13 +21,13 @@ const fn row(name: &'static str, uses: &'static [&'static str], program: usize, 
 
 /// From low to high. `src` may use all.
 const CRATES: &[Crate] = &[
-    row("core", &[], 1502, 461),
+    row("core", &[], 1518, 461),
     row("system", &["core"], 515, 120),
     row("media-api", &["core", "system"], 283, 0),
-    row("events", &["core", "system", "media-api"], 1421, 325),
+    row("events", &["core", "system", "media-api"], 1428, 325),
     row("config", &["core", "media-api", "events"], 1700, 438),
     row("limits", &["core", "config"], 605, 425),
-    row("router", &["core", "events", "config", "limits"], 3576, 61),
+    row("router", &["core", "events", "config", "limits"], 3578, 61),
     row("rooms", &["core", "events", "config", "limits", "router"], 3322, 67),
     row("protocols", &["core", "events", "config", "limits", "router", "rooms"], 6726, 584),
     row("transport", &["core", "system", "limits", "router"], 1925, 1384),
@@ -55,7 +55,7 @@ const CRATES: &[Crate] = &[
             "webhooks",
             "relay",
         ],
-        3392,
+        3394,
         2329,
     ),
     row("doctor", &["core", "system"], 2067, 256),
@@ -71,7 +71,7 @@ const OTHERS: &[(&str, &[&str], usize)] = &[
     ("client", &["js", "mjs", "ts"], 3436),
     ("static", &["js", "css", "html"], 10_154),
     ("npm", &["js", "mjs", "ts"], 1265),
-    ("client-tests", &["js", "mjs", "ts", "html"], 18_145),
+    ("client-tests", &["js", "mjs", "ts", "html"], 18_167),
     ("scripts", &["sh", "mjs", "py"], 1221),
 ];
 

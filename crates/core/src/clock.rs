@@ -66,6 +66,7 @@ impl Clock {
     }
 
     /// The time since the clock was created, without gaps. Never goes back.
+    #[inline]
     pub fn now(&self) -> Instant {
         match &self.0 {
             Source::System(system) => Instant::from_millis(system.running.now(|| system.elapsed())),
@@ -151,6 +152,7 @@ impl Clock {
 }
 
 impl System {
+    #[inline]
     fn elapsed(&self) -> u64 {
         self.started.millis_since()
     }
@@ -184,6 +186,7 @@ struct Running {
 }
 
 impl Running {
+    #[inline]
     fn now(&self, elapsed: impl Fn() -> u64) -> u64 {
         let ticked = self.ticked.load(Ordering::Acquire);
         let lost = self.lost.load(Ordering::Relaxed);
@@ -260,6 +263,7 @@ impl Uptime {
         Uptime(Duration::try_from(time).unwrap_or_default())
     }
 
+    #[inline]
     fn millis_since(self) -> u64 {
         millis(Uptime::now().0.saturating_sub(self.0))
     }
@@ -277,6 +281,7 @@ impl Uptime {
 }
 
 /// A duration in milliseconds.
+#[inline]
 pub fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

@@ -25,6 +25,7 @@ pub struct RateLimit {
 
 impl RateLimit {
     /// Charges `count` events at `now`, on credit if necessary. Returns how long to wait before the next.
+    #[inline]
     pub fn charge(&self, count: u32, per_second: u32, now: Instant) -> Duration {
         if per_second == 0 {
             return Duration::ZERO;
@@ -37,6 +38,7 @@ impl RateLimit {
     }
 
     /// Charges `count` events at `now`, or none of them: then it returns how much too early they are.
+    #[inline]
     pub fn try_charge(&self, count: u32, per_second: u32, now: Instant) -> Result<(), Duration> {
         if per_second == 0 {
             return Ok(());
@@ -78,10 +80,12 @@ impl RateLimit {
 }
 
 /// The microseconds that events cost, at a rate that is not 0.
+#[inline]
 fn cost(count: u32, per_second: u32) -> u64 {
     u64::from(count) * 1_000_000 / u64::from(per_second)
 }
 
+#[inline]
 fn micros(at: Instant) -> u64 {
     at.as_millis().saturating_mul(1000)
 }

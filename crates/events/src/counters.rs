@@ -138,6 +138,7 @@ pub enum Count {
 }
 
 impl Cells {
+    #[inline]
     fn cell(&self, count: Count) -> Option<&AtomicU64> {
         match count {
             Count::Messages(kind, outcome) => self.messages.get(kind as usize)?.get(outcome.index()),
@@ -203,24 +204,32 @@ impl Outcome {
 
 impl Counters {
     /// Counts that many of something. The end of a connection or a refusal by a limit counts for that limit too.
+    #[inline]
     pub fn add(&self, count: Count, times: u64) {
-        static THREADS: AtomicUsize = AtomicUsize::new(0);
-        thread_local!(static NUMBER: usize = THREADS.fetch_add(1, Ordering::Relaxed));
-        let own = NUMBER.with(|number| number & (self.cells.len().saturating_sub(1)));
-        if let Some(cell) = self.cells.get(own).and_then(|cells| cells.cell(count)) {
-            cell.fetch_add(times, Ordering::Relaxed);
-        }
+        self.add_to_own(count, times);
         let limit = match count {
             Count::Closed(reason) => reason.limit(),
             Count::Refused(reason) => reason.limit(),
             _ => None,
         };
         if let Some(limit) = limit {
-            self.add(Count::LimitHits(limit), times);
+            self.add_to_own(Count::LimitHits(limit), times);
+        }
+    }
+
+    /// Adds to the numbers of this thread.
+    #[inline]
+    fn add_to_own(&self, count: Count, times: u64) {
+        static THREADS: AtomicUsize = AtomicUsize::new(0);
+        thread_local!(static NUMBER: usize = THREADS.fetch_add(1, Ordering::Relaxed));
+        let own = NUMBER.with(|number| number & (self.cells.len().saturating_sub(1)));
+        if let Some(cell) = self.cells.get(own).and_then(|cells| cells.cell(count)) {
+            cell.fetch_add(times, Ordering::Relaxed);
         }
     }
 
     /// The time, if this read is one of the sample of [`latency`](Self#structfield.latency).
+    #[inline]
     pub fn sample(&self) -> Option<Instant> {
         thread_local!(static READS: Cell<u32> = const { Cell::new(0) });
         let reads = READS.get().wrapping_add(1);

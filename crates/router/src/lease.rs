@@ -170,6 +170,7 @@ impl PeerHandle {
 
     /// Charges frames of any kind that the client has sent to its rate limit of `per_second`, with bursts of ten times
     /// that. Returns the pause before more frames should be read from it. 0 is no limit.
+    #[inline]
     pub fn charge(&self, frames: u32, per_second: u32) -> Duration {
         // The clock is read only if there is a limit: every message takes this path.
         if per_second == 0 {

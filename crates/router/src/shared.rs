@@ -97,6 +97,7 @@ impl Router {
         self.config().limits.outbox_total_bytes.saturating_sub(self.outboxes.used())
     }
 
+    #[inline]
     pub(super) fn now(&self) -> Instant {
         self.clock.now()
     }

@@ -45,6 +45,7 @@ struct Shared {
 impl Deref for Buffer {
     type Target = Vec<u8>;
 
+    #[inline]
     fn deref(&self) -> &Vec<u8> {
         match self {
             Buffer::Own(bytes) => bytes,
@@ -189,6 +190,7 @@ impl Frame {
     }
 
     /// The same frame for another client. All of them share the bytes.
+    #[inline]
     pub fn share(&mut self) -> Self {
         let shared = match mem::replace(&mut self.buf, Buffer::Own(Vec::new())) {
             Buffer::Own(bytes) => Arc::new(Shared { bytes, queues: AtomicUsize::new(0) }),
@@ -271,11 +273,13 @@ impl Frame {
     }
 
     /// Header and payload, as they go over the wire.
+    #[inline]
     pub fn as_bytes(&self) -> &[u8] {
         &self.buf[usize::from(self.start)..]
     }
 
     /// The payload, for a transport that writes headers itself. Empty for raw bytes.
+    #[inline]
     pub fn payload(&self) -> &[u8] {
         debug_assert!(
             self.opcode.is_none() || self.buf.len() >= HEADROOM,
@@ -286,11 +290,13 @@ impl Frame {
     }
 
     /// The opcode. Raw bytes have none.
+    #[inline]
     pub fn opcode(&self) -> Option<Opcode> {
         self.opcode
     }
 
     /// Bytes on the wire.
+    #[inline]
     pub fn len(&self) -> usize {
         self.buf.len() - usize::from(self.start)
     }

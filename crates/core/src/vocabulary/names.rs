@@ -53,6 +53,7 @@ macro_rules! name {
             }
 
             /// The text.
+            #[inline]
             pub fn as_str(&self) -> &str {
                 &self.0
             }

@@ -26,11 +26,13 @@ thread_local! {
 
 impl Unflushed {
     /// Takes those of this worker, to add some.
+    #[inline]
     pub(super) fn take() -> Self {
         UNFLUSHED.take()
     }
 
     /// Leaves them to the session that flushes.
+    #[inline]
     pub(super) fn leave(self) {
         UNFLUSHED.set(self);
     }

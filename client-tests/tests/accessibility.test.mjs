@@ -120,7 +120,7 @@ for (const device of appearances) {
     await says(anna, 'ready', 'Nobody else is here');
     await usable(anna, device, 'alone');
     await anna.locator('#call')[device.press]();
-    await anna.locator('#problem').waitFor();
+    await anna.locator('#prompt').waitFor();
     await usable(anna, device, 'without a camera');
     const ben = await visit.open(device, new URL(new URL(anna.url()).hash, urlOf(server, '/broker/lobby/')).href);
     await ben.locator('#name').fill('Ben');

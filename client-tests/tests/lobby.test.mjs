@@ -216,17 +216,17 @@ visit('without a camera one can watch, and an insecure page says why', async (vi
   await anna.locator('#call').click();
 
   await ben.locator('#call').tap();
-  await ben.locator('#problem', { hasText: 'Camera and microphone are not allowed' }).waitFor();
+  await ben.locator('#prompt', { hasText: 'Camera and microphone are not allowed' }).waitFor();
   await fits(ben, phone);
   await ben.getByRole('button', { name: 'Only watch and listen' }).tap();
 
   await sees(ben, 'Anna');
   await tile(anna, 'Ben').getByText('muted').waitFor();
-  assert.deepEqual([await ben.locator('#mute').isVisible(), await ben.locator('#problem').isVisible()], [false, false]);
+  assert.deepEqual([await ben.locator('#mute').isVisible(), await ben.locator('#prompt').isVisible()], [false, false]);
 
   const clara = await enter(visit, phone, `${urlOf(server, LOBBY, 'lan.test')}#here`, 'Clara');
   await clara.locator('#call').tap();
-  await clara.locator('#problem', { hasText: 'Camera and microphone need HTTPS' }).waitFor();
+  await clara.locator('#prompt', { hasText: 'Camera and microphone need HTTPS' }).waitFor();
 });
 
 visitAtNight('a lobby that is full, or not allowed, says so', async (visit) => {
@@ -235,13 +235,13 @@ visitAtNight('a lobby that is full, or not allowed, says so', async (visit) => {
   const ben = await visit.open(phone, `${urlOf(server, LOBBY)}#here`);
   await ben.getByLabel('Your name').fill('Ben');
   await ben.getByRole('button', { name: 'Enter the lobby' }).tap();
-  await ben.locator('#problem', { hasText: 'The room is full.' }).waitFor();
+  await ben.locator('#prompt', { hasText: 'The room is full.' }).waitFor();
   await says(ben, 'failed', 'Not in the lobby');
 
   await anna.close();
   await ben.getByRole('button', { name: 'Try again' }).tap();
   await says(ben, 'ready', 'Nobody else is here');
-  assert.equal(await ben.locator('#problem').isVisible(), false);
+  assert.equal(await ben.locator('#prompt').isVisible(), false);
 
   await server.stop();
   visit.tolerate(UNREACHABLE);

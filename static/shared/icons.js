@@ -21,9 +21,3 @@ export function icon(name) {
   picture.append(path);
   return picture;
 }
-
-/** The picture and the colour of a button show the state; its label says what a press does. */
-export function showSwitch(button, name, isOn, label) {
-  button.classList.toggle('is-off', !isOn);
-  button.replaceChildren(icon(isOn ? name : `${name}-off`), label);
-}

@@ -1,3 +1,5 @@
+import { httpsAdvice } from './https.js';
+
 const LARGE = { facingMode: 'user', width: { ideal: 1280 }, height: { ideal: 720 } };
 const SMALL = { ...LARGE, width: { ideal: 640 }, height: { ideal: 360 } };
 
@@ -26,20 +28,25 @@ export function stopMedia(stream) {
   for (const track of stream?.getTracks() ?? []) track.stop();
 }
 
-/** `reason` is one of the names below. */
-export class MediaProblem extends Error {
+/** `reason` is one of the names below, which give it a `title` and an `advice`. */
+class MediaProblem extends Error {
   constructor(reason) {
     super(PROBLEMS[reason].title);
-    this.reason = reason;
+    Object.assign(this, { reason, ...PROBLEMS[reason] });
   }
+}
 
-  get title() {
-    return PROBLEMS[this.reason].title;
-  }
-
-  get advice() {
-    return PROBLEMS[this.reason].advice;
-  }
+/** A prompt after an error of a call, whose buttons call `choose` with the media to go on with. */
+export function mediaPrompt({ title = 'You are not in the call', advice, reason, message }, choose) {
+  const choice = (name, label, audio, video) => ({ name, label, action: () => choose({ audio, video }) });
+  const watch = choice('receive', 'Only watch and listen', false, false);
+  const isInsecure = reason === 'insecure';
+  return {
+    title,
+    text: isInsecure ? [advice, ' ', httpsAdvice()] : advice ?? `${message}.`,
+    // Insecure pages never get a camera, so trying again is useless.
+    buttons: isInsecure ? [watch] : [choice('again', 'Try again', true, true), choice('sound', 'Sound only', true, false), watch],
+  };
 }
 
 const REASONS = {

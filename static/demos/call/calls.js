@@ -2,12 +2,12 @@ import { randomHex } from '../../client/random.js';
 import { keepAwake } from '../../shared/awake.js';
 import { enableCopy } from '../../shared/copy.js';
 import { httpsAdvice } from '../../shared/https.js';
-import { openMedia, stopMedia } from '../../shared/media.js';
+import { mediaPrompt, openMedia, stopMedia } from '../../shared/media.js';
+import { hidePrompt, showPrompt } from '../../shared/prompt.js';
 import { pageUrl } from '../../shared/settings.js';
 import { setStatus } from '../../shared/status.js';
 import { enableCopyLink, showWay } from '../../shared/join-link.js';
 import { Line } from './line.js';
-import { hidePrompt, showPrompt } from './prompt.js';
 import { Ring } from './ring.js';
 import { Stage } from './stage.js';
 import { Talk } from './talk.js';
@@ -235,20 +235,10 @@ class Calls {
     return false;
   }
 
-  #askWhatToUse({ title, advice, reason }) {
+  #askWhatToUse(problem) {
     return new Promise((resolve) => {
-      const choice = (name, label, wanted) => ({ name, label, action: () => resolve(wanted) });
-      const buttons = [
-        choice('again', 'Try again', { audio: true, video: true }),
-        choice('sound', 'Sound only', { audio: true, video: false }),
-        choice('receive', 'Only watch and listen', { audio: false, video: false }),
-      ];
-      showPrompt({
-        title,
-        text: reason === 'insecure' ? [advice, ' ', httpsAdvice()] : advice,
-        // Insecure pages never get a camera, so trying again is useless.
-        buttons: [...(reason === 'insecure' ? buttons.slice(2) : buttons), this.#cancelButton()],
-      });
+      const { buttons, ...words } = mediaPrompt(problem, resolve);
+      showPrompt({ ...words, buttons: [...buttons, this.#cancelButton()] });
     });
   }
 

@@ -1,5 +1,6 @@
 import { enableFullscreen } from '../../shared/fullscreen.js';
-import { icon, showSwitch } from '../../shared/icons.js';
+import { icon } from '../../shared/icons.js';
+import { enableMediaButtons, mediaOf, showMediaButtons } from '../../shared/media-buttons.js';
 
 const element = (id) => document.getElementById(id);
 
@@ -9,12 +10,12 @@ const element = (id) => document.getElementById(id);
  */
 export class Stage {
   #local = new MediaStream();
-  #onMedia;
 
   constructor({ onHangUp, onMedia }) {
-    this.#onMedia = onMedia;
-    element('mute').addEventListener('click', () => this.#toggle('audio'));
-    element('camera').addEventListener('click', () => this.#toggle('video'));
+    enableMediaButtons(() => this.#local, () => {
+      this.#showOurs();
+      onMedia(this.media);
+    });
     element('hang-up').addEventListener('click', onHangUp);
     element('sound').addEventListener('click', () => {
       element('remote').muted = false;
@@ -32,8 +33,7 @@ export class Stage {
   }
 
   get media() {
-    const isOn = (tracks) => tracks.some(({ enabled }) => enabled);
-    return { camera: isOn(this.#local.getVideoTracks()), microphone: isOn(this.#local.getAudioTracks()) };
+    return mediaOf(this.#local);
   }
 
   /** Shows the other side's stream, or clears the stage. */
@@ -75,23 +75,12 @@ export class Stage {
     }
   }
 
-  #toggle(kind) {
-    for (const track of this.#local.getTracks()) if (track.kind === kind) track.enabled = !track.enabled;
-    this.#showOurs();
-    this.#onMedia(this.media);
-  }
-
   #showOurs() {
     const { camera, microphone } = this.media;
     showDark(element('local-dark'), !camera);
-    const hasMicrophone = this.#local.getAudioTracks().length > 0;
-    const note = hasMicrophone ? 'Muted' : 'No sound';
+    const note = this.#local.getAudioTracks().length > 0 ? 'Muted' : 'No sound';
     element('local-note').replaceChildren(...(microphone ? [] : [icon('microphone-off'), note]));
-
-    element('mute').hidden = !hasMicrophone;
-    element('camera').hidden = this.#local.getVideoTracks().length === 0;
-    showSwitch(element('mute'), 'microphone', microphone, microphone ? 'Mute' : 'Unmute');
-    showSwitch(element('camera'), 'camera', camera, camera ? 'Turn camera off' : 'Turn camera on');
+    showMediaButtons(this.#local);
   }
 }
 

@@ -1,8 +1,7 @@
 import { keepAwake } from '../../shared/awake.js';
-import { httpsAdvice } from '../../shared/https.js';
-import { showSwitch } from '../../shared/icons.js';
-import { openMedia, resizePicture, stopMedia } from '../../shared/media.js';
-import { hideProblem, showProblem } from './problem.js';
+import { mediaPrompt, openMedia, resizePicture, stopMedia } from '../../shared/media.js';
+import { enableMediaButtons, mediaOf, showMediaButtons } from '../../shared/media-buttons.js';
+import { hidePrompt, showPrompt } from '../../shared/prompt.js';
 
 // A camera sends its picture to each of the others by itself: to so many, a small one.
 const MANY = 2;
@@ -23,8 +22,7 @@ export class GroupCall {
     this.#people = people;
     element('call').addEventListener('click', () => this.#join({ audio: true, video: true }));
     element('hang-up').addEventListener('click', () => this.#call?.leave());
-    element('mute').addEventListener('click', () => this.#toggle('audio'));
-    element('camera').addEventListener('click', () => this.#toggle('video'));
+    enableMediaButtons(() => this.#stream, () => this.#switched());
   }
 
   /** The room that was joined last. A call ends with its room. One that was asked for before begins now. */
@@ -43,7 +41,7 @@ export class GroupCall {
       return;
     }
     button.setAttribute('aria-disabled', 'true');
-    hideProblem();
+    hidePrompt();
     try {
       this.#stream = await openMedia(wanted);
       await this.#begin();
@@ -51,14 +49,14 @@ export class GroupCall {
     } catch (problem) {
       stopMedia(this.#stream);
       this.#stream = undefined;
-      this.#explain(problem);
+      showPrompt(mediaPrompt(problem, (media) => this.#join(media)));
     }
     button.setAttribute('aria-disabled', 'false');
     this.#showButtons(true);
   }
 
   async #begin() {
-    const call = (this.#call = await this.#room.callEverybody(this.#stream, this.#media));
+    const call = (this.#call = await this.#room.callEverybody(this.#stream, mediaOf(this.#stream)));
     for (const change of ['joined', 'updated']) call.on(change, ({ id }) => this.#show(id));
     for (const change of ['joined', 'left']) call.on(change, () => this.#fitPicture());
     call.on('stream', ({ id, stream }) => {
@@ -96,28 +94,10 @@ export class GroupCall {
     this.#people.picture(id, this.#streams.get(id), { camera, microphone });
   }
 
-  #explain({ title = 'You are not in the call', advice, reason, message }) {
-    const choice = (label, audio, video) => ({ label, action: () => this.#join({ audio, video }) });
-    const again = choice('Try again', true, true);
-    const watch = choice('Only watch and listen', false, false);
-    showProblem({
-      title,
-      text: reason === 'insecure' ? [advice, ' ', httpsAdvice()] : advice ?? `${message}.`,
-      // Insecure pages never get a camera, so trying again is useless.
-      buttons: reason === 'insecure' ? [watch] : [again, choice('Sound only', true, false), watch],
-    });
-  }
-
-  get #media() {
-    const isOn = (tracks) => tracks.some(({ enabled }) => enabled);
-    return { camera: isOn(this.#stream.getVideoTracks()), microphone: isOn(this.#stream.getAudioTracks()) };
-  }
-
-  async #toggle(kind) {
-    for (const track of this.#stream.getTracks()) if (track.kind === kind) track.enabled = !track.enabled;
+  async #switched() {
     this.#showButtons(false);
     // The others are told with the next change if this one is lost: tracks are silent at once.
-    await this.#call.update(this.#media).catch(() => {});
+    await this.#call.update(mediaOf(this.#stream)).catch(() => {});
     if (this.#call) this.#show(this.#people.ownId);
   }
 
@@ -127,13 +107,7 @@ export class GroupCall {
     const hadFocus = Boolean(document.activeElement?.closest('.controls'));
     element('call').hidden = isIn;
     element('hang-up').hidden = !isIn;
-    element('mute').hidden = !isIn || this.#stream.getAudioTracks().length === 0;
-    element('camera').hidden = !isIn || this.#stream.getVideoTracks().length === 0;
-    if (isIn) {
-      const { camera, microphone } = this.#media;
-      showSwitch(element('mute'), 'microphone', microphone, microphone ? 'Mute' : 'Unmute');
-      showSwitch(element('camera'), 'camera', camera, camera ? 'Turn camera off' : 'Turn camera on');
-    }
+    showMediaButtons(this.#stream ?? new MediaStream());
     if (isOther && hadFocus) [...document.querySelectorAll('.controls .button')].find((button) => !button.hidden)?.focus();
   }
 }

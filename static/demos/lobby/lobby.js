@@ -1,11 +1,11 @@
 import { BrokerLink } from '../../shared/broker-link.js';
 import { joinRoom } from '../../client/rooms/rooms.js';
+import { hidePrompt, showPrompt } from '../../shared/prompt.js';
 import { setStatus } from '../../shared/status.js';
 import { Chat } from './chat.js';
 import { GroupCall } from './group-call.js';
 import { Near } from './near.js';
 import { People, nameOf } from './people.js';
-import { hideProblem, showProblem } from './problem.js';
 
 /** Shows who is in a room of the broker, and lets them chat and call each other. */
 export class Lobby {
@@ -78,7 +78,7 @@ export class Lobby {
       });
       room.on('closed', ({ error }) => this.#closed(peer, error));
       this.#call.room = room;
-      hideProblem();
+      hidePrompt();
       this.#show();
     } catch (error) {
       this.#closed(peer, error);
@@ -92,8 +92,8 @@ export class Lobby {
     // Its link makes another peer.
     if (peer.destroyed) return;
     setStatus('failed', 'Not in the lobby');
-    const again = { label: 'Try again', action: () => this.#join() };
-    showProblem({ title: 'You are not in this lobby', text: `${error.message}.`, buttons: [again] });
+    const again = { name: 'again', label: 'Try again', action: () => this.#join() };
+    showPrompt({ title: 'You are not in this lobby', text: `${error.message}.`, buttons: [again] });
   }
 
   #changed(note) {

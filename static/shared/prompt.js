@@ -1,7 +1,7 @@
 const prompt = document.querySelector('#prompt');
 
 /**
- * Shows the state of the call, advice and buttons. The first button is highlighted, unless its name is `cancel`.
+ * Shows what is going on, advice and buttons. The first button is highlighted, unless its name is `cancel`.
  * @param {{ title: string, text?: string | (string | Node)[], buttons?: { name: string, label: string, action: () => void }[] }} content
  */
 export function showPrompt({ title, text = '', buttons = [] }) {
@@ -15,7 +15,7 @@ export function showPrompt({ title, text = '', buttons = [] }) {
 }
 
 /** A focus in the prompt moves to the first of `buttons` that is shown. */
-export function hidePrompt(buttons) {
+export function hidePrompt(buttons = []) {
   const hadFocus = prompt.contains(document.activeElement);
   prompt.hidden = true;
   if (hadFocus) buttons.find((button) => button.checkVisibility())?.focus();

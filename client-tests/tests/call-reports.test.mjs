@@ -6,7 +6,7 @@ import { writeFileSync } from 'node:fs';
 import http from 'node:http';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { bytesIn, guessWhy } from '../../client/src/way.js';
+import { bytesIn, guessWhy } from '../../client/src/connection-stats.js';
 import { Client } from '../lib/client.mjs';
 import { TOKEN, dashboardOf } from '../lib/dashboard.mjs';
 import { indented, listing } from '../lib/listings.mjs';

@@ -2,7 +2,7 @@
 // page, it says so before it tries anything.
 
 import { api, keyPath } from './api.js';
-import { testBroker } from './shared/broker-test.js';
+import { testBroker } from './shared/connection-test.js';
 import { h } from './dom.js';
 import { setText } from './shared/set-text.js';
 import { authWords } from './key-form.js';

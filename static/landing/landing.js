@@ -1,4 +1,4 @@
-import { testBroker } from '../shared/broker-test.js';
+import { testBroker } from '../shared/connection-test.js';
 import { WAYS } from '../shared/connection-words.js';
 import { enableCopy } from '../shared/copy.js';
 import { broker, brokerUrl, hasKey, hasRelay, lanHost } from '../shared/settings.js';

@@ -9,7 +9,7 @@ const element = (id) => document.getElementById(id);
  * cannot reach it, with instructions. The pages have the elements; `label` describes the code for screen
  * readers. Returns the address for other devices, if there is one.
  */
-export function showWay(here, label) {
+export function showJoinLink(here, label) {
   const isLocal = isLoopback(location.hostname);
   const reachable = !isLocal || Boolean(lanHost);
 

@@ -22,8 +22,10 @@ export async function loadLibrary(name, title) {
 }
 
 /** With the broker's webrtc.js, every browser has it. Data that goes over the broker is of the key. */
-export function requireWebRtc(key = broker.key) {
-  window[Symbol.for('peerbroker.pipes')]?.use({ key: decodeURIComponent(String(key)) });
+export async function requireWebRtc(key = broker.key) {
+  const pipes = window[Symbol.for('peerbroker.pipes')];
+  pipes?.use({ key: decodeURIComponent(String(key)) });
+  await pipes?.coming?.catch(() => {});
   if (window.RTCPeerConnection) return;
   throw new Error(
     'WebRTC is not available in this browser. It may be turned off in the settings ' +

@@ -1,4 +1,4 @@
-import { checkKey, fetchIceServers } from './broker.js';
+import { checkKey, fetchIceServers } from './ask-broker.js';
 import { chosenKey, hasKey, peerOptions } from './settings.js';
 import { setStatus } from './status.js';
 

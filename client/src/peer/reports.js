@@ -1,6 +1,6 @@
 // Reports to the broker how each connection went, if its key wants that: one small text, without addresses.
 
-import { bytesIn, candidatesIn, guessWhy, pairIn, placesOfServer, wayIn } from '../way.js';
+import { bytesIn, candidatesIn, guessWhy, pairIn, placesOfServer, wayIn } from '../connection-stats.js';
 
 export default function callReports() {
   // In milliseconds: until the second look at an open connection; between later ones; for the last one; a page that ends one sooner has not waited for it.

@@ -246,7 +246,7 @@ impl Values {
             .with("lan_host", &lan_host)
             .with("default_key", &config.default_key.to_string())
             .with("version", env!("CARGO_PKG_VERSION"))
-            .with_html("peerjs", PEERJS.script())
+            .with_html("peerjs", format!(r#"<script src="{}peerjs.min.js"></script>"#, escape(&path)))
             .with_html("qrcode", QRCODE.script())
             .with_html("simplepeer", SIMPLE_PEER.script())
             .with_html("yjs", YJS.script())

@@ -2,7 +2,7 @@ import { randomHex } from '../../client/random.js';
 import { loadLibrary, requireWebRtc } from '../../shared/library.js';
 import { show, startPage } from '../../shared/page.js';
 import { pageUrl } from '../../shared/settings.js';
-import { enableCopyLink, showWay } from '../../shared/join-link.js';
+import { enableCopyLink, showJoinLink } from '../../shared/join-link.js';
 import { startBoard } from './board.js';
 
 // In letters: a topic of the broker has at most 256 bytes.
@@ -11,12 +11,12 @@ const LONGEST = 60;
 startPage(async () => {
   await loadLibrary('SimplePeer', 'simple-peer');
   await loadLibrary('Yjs', 'Yjs');
-  requireWebRtc();
+  await requireWebRtc();
   // Hard to guess, so that strangers do not come in.
   const code = [...decodeURIComponent(location.hash.slice(1))].slice(0, LONGEST).join('') || randomHex(8);
   const here = pageUrl({}, code);
   history.replaceState(null, '', here);
-  showWay(here, 'QR code with the link to this board');
+  showJoinLink(here, 'QR code with the link to this board');
   enableCopyLink();
   show('board');
   startBoard(code);

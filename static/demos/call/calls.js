@@ -6,7 +6,7 @@ import { mediaPrompt, openMedia, stopMedia } from '../../shared/media.js';
 import { hidePrompt, showPrompt } from '../../shared/prompt.js';
 import { pageUrl } from '../../shared/settings.js';
 import { setStatus } from '../../shared/status.js';
-import { enableCopyLink, showWay } from '../../shared/join-link.js';
+import { enableCopyLink, showJoinLink } from '../../shared/join-link.js';
 import { Line } from './line.js';
 import { Ring } from './ring.js';
 import { Stage } from './stage.js';
@@ -69,7 +69,7 @@ class Calls {
   #lineOpened() {
     this.#brokerProblem = undefined;
     const own = pageUrl({}, this.#line.id);
-    const link = showWay(own, 'QR code with the link for the other person');
+    const link = showJoinLink(own, 'QR code with the link for the other person');
     element('local-link').textContent = own.href;
     element('link-changed').hidden = !this.#hadId;
     element('https-note').hidden = (link?.protocol ?? 'https:') === 'https:';

@@ -5,7 +5,7 @@ import { startCalls } from './calls.js';
 const target = new URLSearchParams(location.search).get('call') ?? decodeURIComponent(location.hash.slice(1));
 
 startPage(async () => {
-  requireWebRtc();
+  await requireWebRtc();
   show('call');
   startCalls(target || undefined);
 });

@@ -1,5 +1,5 @@
-import { BrokerLink } from '../../shared/broker-link.js';
 import { joinRoom } from '../../client/rooms/rooms.js';
+import { openPeer } from '../../shared/peer.js';
 import { hidePrompt, showPrompt } from '../../shared/prompt.js';
 import { setStatus } from '../../shared/status.js';
 import { Chat } from './chat.js';
@@ -11,10 +11,8 @@ import { People, nameOf } from './people.js';
 export class Lobby {
   #name;
   #me;
-  #link;
   #peer;
   #room;
-  #isLost = false;
   #people = new People();
   #chat = new Chat((text) => this.#say(text));
   #call = new GroupCall(this.#people);
@@ -33,23 +31,22 @@ export class Lobby {
       this.#near.leave();
       this.#room?.leave();
     });
-    this.#link = new BrokerLink('lobby');
-    this.#link.addEventListener('open', () => this.#opened());
-    this.#link.addEventListener('lost', () => this.#lost());
   }
 
-  start() {
+  async start() {
     setStatus('connecting', 'Connecting to the broker…');
-    this.#link.start();
-  }
-
-  #opened() {
-    this.#isLost = false;
-    // A room survives a reconnect of its peer.
-    if (this.#peer !== this.#link.peer) {
-      this.#join();
-      this.#near.look(this.#peer);
-    } else if (this.#room) this.#show();
+    hidePrompt();
+    try {
+      this.#peer = await openPeer('lobby');
+    } catch (error) {
+      this.#explain(error.message, () => this.start());
+      return;
+    }
+    // The room survives a reconnect of its peer.
+    this.#peer.on('open', () => this.#room && this.#show());
+    this.#peer.on('disconnected', () => setStatus('retrying', 'Reconnecting…'));
+    this.#join();
+    this.#near.look(this.#peer);
   }
 
   /** Goes to another lobby. */
@@ -61,39 +58,34 @@ export class Lobby {
     await this.#join();
   }
 
-  #lost() {
-    this.#isLost = true;
-    setStatus('retrying', 'Reconnecting…');
-  }
-
   async #join() {
-    const peer = (this.#peer = this.#link.peer);
     try {
-      const room = (this.#room = await joinRoom(peer, this.#name, this.#me));
+      const room = (this.#room = await joinRoom(this.#peer, this.#name, this.#me));
       room.on('joined', ({ data }) => this.#changed(`${nameOf(data)} has come in.`));
       room.on('left', ({ data }) => this.#changed(`${nameOf(data)} has left.`));
       room.on('updated', () => this.#show());
       room.on('message', ({ from, payload }) => {
         this.#chat.add(from ? nameOf(room.members.get(from)) : 'The server', payload?.text);
       });
-      room.on('closed', ({ error }) => this.#closed(peer, error));
+      room.on('closed', ({ error }) => this.#closed(error));
       this.#call.room = room;
       hidePrompt();
       this.#show();
     } catch (error) {
-      this.#closed(peer, error);
+      this.#closed(error);
     }
   }
 
-  #closed(peer, error) {
+  #closed(error) {
     // It has left, for another lobby.
     if (!error) return;
     this.#room = undefined;
-    // Its link makes another peer.
-    if (peer.destroyed) return;
+    this.#explain(`${error.message}.`, () => this.#join());
+  }
+
+  #explain(text, again) {
     setStatus('failed', 'Not in the lobby');
-    const again = { name: 'again', label: 'Try again', action: () => this.#join() };
-    showPrompt({ title: 'You are not in this lobby', text: `${error.message}.`, buttons: [again] });
+    showPrompt({ title: 'You are not in this lobby', text, buttons: [{ name: 'again', label: 'Try again', action: again }] });
   }
 
   #changed(note) {
@@ -102,9 +94,9 @@ export class Lobby {
   }
 
   #show() {
+    if (!this.#peer.open) return;
     const { members } = this.#room;
     this.#people.show(members, this.#peer.id);
-    if (this.#isLost) return;
     const others = members.size - 1;
     if (others === 0) setStatus('ready', 'Nobody else is here');
     else setStatus('connected', `${others} ${others === 1 ? 'other is' : 'others are'} here`);

@@ -1,10 +1,10 @@
 import { randomHex } from '../../client/random.js';
-import { loadPeer } from '../../shared/broker.js';
+import { loadPeer } from '../../shared/peer.js';
 import { show, startPage } from '../../shared/page.js';
 import { pageUrl } from '../../shared/settings.js';
 import { setStatus } from '../../shared/status.js';
 import { recall, remember } from '../../shared/storage.js';
-import { enableCopyLink, showWay } from '../../shared/join-link.js';
+import { enableCopyLink, showJoinLink } from '../../shared/join-link.js';
 import { Lobby } from './lobby.js';
 
 const element = (id) => document.getElementById(id);
@@ -36,5 +36,5 @@ startPage(async () => {
 function showLink(code) {
   const here = pageUrl({}, code);
   history.replaceState(null, '', here);
-  showWay(here, 'QR code with the link to this lobby');
+  showJoinLink(here, 'QR code with the link to this lobby');
 }

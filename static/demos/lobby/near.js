@@ -32,7 +32,6 @@ export class Near {
   /** Looks for others as this peer. */
   look(peer) {
     this.#peer = peer;
-    this.#room = undefined;
     if (hasNear && (this.#pin || !needsPin)) this.#join();
   }
 
@@ -46,24 +45,22 @@ export class Near {
   }
 
   async #join() {
-    const peer = this.#peer;
     const former = this.#room;
     this.#room = undefined;
     try {
       await former?.leave();
-      const room = await joinRoom(peer, this.#pin ? `~near:${this.#pin}` : '~near', this.#data);
+      const room = await joinRoom(this.#peer, this.#pin ? `~near:${this.#pin}` : '~near', this.#data);
       this.#room = room;
       for (const change of /** @type {const} */ (['joined', 'updated', 'left'])) room.on(change, () => this.#list());
-      room.on('closed', ({ error }) => error && this.#fail(peer, error));
+      room.on('closed', ({ error }) => error && this.#fail(error));
       element('near-open').hidden = false;
       this.#list();
     } catch (error) {
-      this.#fail(peer, error);
+      this.#fail(error);
     }
   }
 
-  #fail(peer, error) {
-    if (peer !== this.#peer || peer.destroyed) return;
+  #fail(error) {
     element('near-open').hidden = false;
     element('near-show').hidden = true;
     element('near-lobbies').replaceChildren();
@@ -98,7 +95,7 @@ export class Near {
     this.#isShown = isShown;
     element('near-show').setAttribute('aria-pressed', String(isShown));
     this.#list();
-    await this.#room?.update(this.#data).catch((error) => this.#fail(this.#peer, error));
+    await this.#room?.update(this.#data).catch((error) => this.#fail(error));
   }
 }
 

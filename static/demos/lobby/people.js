@@ -36,11 +36,6 @@ export class People {
   #ownId;
 
   show(members, ownId) {
-    // Only its id has changed.
-    if (this.#ownId !== ownId && this.#tiles.has(this.#ownId)) {
-      this.#tiles.set(ownId, this.#tiles.get(this.#ownId));
-      this.#tiles.delete(this.#ownId);
-    }
     this.#ownId = ownId;
     for (const [id, tile] of this.#tiles) {
       if (members.has(id)) continue;

@@ -3,7 +3,7 @@ import { keepAwake } from '../../shared/awake.js';
 import { enableFullscreen } from '../../shared/fullscreen.js';
 import { pageUrl } from '../../shared/settings.js';
 import { setStatus } from '../../shared/status.js';
-import { enableCopyLink, showWay } from '../../shared/join-link.js';
+import { enableCopyLink, showJoinLink } from '../../shared/join-link.js';
 import { Game } from './game.js';
 import { Picture } from './picture.js';
 import { Players } from './players.js';
@@ -79,7 +79,7 @@ class Host {
     element('problem').hidden = true;
     element('room-code').textContent = room.code;
     element('room-reminder').textContent = `Room ${room.code}`;
-    showWay(pageUrl({ room: room.code }), 'QR code with the link to this game');
+    showJoinLink(pageUrl({ room: room.code }), 'QR code with the link to this game');
     this.#players.tell(() => ({ type: 'room', room: room.code }));
     this.#showRoom();
   }

@@ -1,4 +1,4 @@
-import { wayOfEnd } from '../../client/way.js';
+import { wayOfEnd } from '../../client/connection-stats.js';
 import { peerOptions } from '../../shared/settings.js';
 
 /**

@@ -8,7 +8,7 @@ const room = new URLSearchParams(location.search).get('room');
 startPage(async () => {
   document.body.dataset.mode = room === null ? 'host' : 'player';
   await loadLibrary('SimplePeer', 'simple-peer');
-  requireWebRtc();
+  await requireWebRtc();
   if (room === null) {
     show('host');
     startHost();

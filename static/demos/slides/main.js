@@ -1,4 +1,4 @@
-import { loadPeer } from '../../shared/broker.js';
+import { loadPeer, openPeer } from '../../shared/peer.js';
 import { show, startPage } from '../../shared/page.js';
 import { startPresenter } from './presenter.js';
 import { startRemote } from './remote.js';
@@ -8,11 +8,9 @@ const presenterId = new URLSearchParams(location.hash.slice(1)).get('remote');
 startPage(async () => {
   document.body.dataset.mode = presenterId === null ? 'presenter' : 'remote';
   await loadPeer();
-  if (presenterId === null) {
-    show('presenter');
-    startPresenter();
-  } else {
-    show('remote');
-    startRemote(presenterId);
-  }
+  const { mode } = document.body.dataset;
+  const peer = await openPeer(mode);
+  show(mode);
+  if (presenterId === null) startPresenter(peer);
+  else startRemote(peer, presenterId);
 });

@@ -1,4 +1,4 @@
-import { wayOfEnd } from '../../client/way.js';
+import { wayOfEnd } from '../../client/connection-stats.js';
 
 /**
  * The phones that are connected to the presentation. Calls `onChange()` when one

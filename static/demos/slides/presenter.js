@@ -1,16 +1,18 @@
-import { BrokerLink } from '../../shared/broker-link.js';
 import { enableFullscreen, toggleFullscreen } from '../../shared/fullscreen.js';
+import { explain } from '../../shared/peer.js';
 import { pageUrl } from '../../shared/settings.js';
 import { setStatus } from '../../shared/status.js';
 import { recall, remember } from '../../shared/storage.js';
-import { enableCopyLink, showWay } from '../../shared/join-link.js';
+import { enableCopyLink, showJoinLink } from '../../shared/join-link.js';
 import { Deck } from './deck.js';
 import { Phones } from './phones.js';
 
 const element = (id) => document.getElementById(id);
 
-export function startPresenter() {
-  const link = new BrokerLink('presenter');
+/** `peer` is open. */
+export function startPresenter(peer) {
+  // A peer that is not connected has none.
+  const { id } = peer;
   const deck = new Deck(() => {
     remember('slide', deck.position.index);
     phones.sendPosition();
@@ -21,20 +23,22 @@ export function startPresenter() {
     onCommand: (name) => deck[name](),
     onChange: showConnections,
   });
+  /** The last error, and that of a peer that is not connected to the broker. */
+  let why;
   let lostBecause;
   let joinShown = true;
   let hadPhone = false;
 
-  link.addEventListener('open', () => {
+  peer.on('open', () => {
     lostBecause = undefined;
-    showWay(remoteUrl(link.id), 'QR code with the link to the remote');
     showConnections();
   });
-  link.addEventListener('lost', ({ detail }) => {
-    lostBecause = detail.reason;
+  peer.on('error', (error) => (why = explain(error)));
+  peer.on('disconnected', () => {
+    lostBecause = why;
     showConnections();
   });
-  link.addEventListener('connection', ({ detail }) => phones.add(detail));
+  peer.on('connection', (connection) => phones.add(connection));
 
   element('dots').append(...deck.slides.map(() => document.createElement('li')));
   element('slide-count').textContent = deck.slides.length;
@@ -47,7 +51,8 @@ export function startPresenter() {
 
   deck.goTo(recall('slide'));
   showSlide();
-  link.start();
+  showJoinLink(remoteUrl(id), 'QR code with the link to the remote');
+  showConnections();
 
   function showSlide() {
     const { index, count } = deck.position;
@@ -91,7 +96,7 @@ export function startPresenter() {
       hadPhone = true;
       showJoin(false);
     }
-    element('stage-own-id').textContent = shortId(link.id);
+    element('stage-own-id').textContent = shortId(id);
     element('stage-phone-id').textContent = shortId(phones.someId);
     showFacts();
   }

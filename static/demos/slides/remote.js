@@ -1,7 +1,7 @@
 import { keepAwake } from '../../shared/awake.js';
-import { BrokerLink } from '../../shared/broker-link.js';
-import { VALID_ID } from '../../shared/broker.js';
-import { wayOfEnd } from '../../client/way.js';
+import { VALID_ID } from '../../shared/ask-broker.js';
+import { wayOfEnd } from '../../client/connection-stats.js';
+import { explain } from '../../shared/peer.js';
 import { setStatus } from '../../shared/status.js';
 
 const DIAL_WAIT = 15_000;
@@ -36,7 +36,8 @@ const PROBLEMS = {
 
 const element = (id) => document.getElementById(id);
 
-export function startRemote(presenterId) {
+/** `peer` is open. */
+export function startRemote(peer, presenterId) {
   document.title = 'Remote – peerbroker';
   showPosition();
   if (!VALID_ID.test(presenterId)) {
@@ -45,12 +46,14 @@ export function startRemote(presenterId) {
     element('retry').hidden = true;
     return;
   }
-  new Remote(presenterId).start();
+  new Remote(peer, presenterId);
 }
 
 class Remote {
+  #peer;
   #presenterId;
-  #link = new BrokerLink('remote');
+  /** The last error of the peer. */
+  #why;
   #connection;
   /** True if the data of the connection goes over the broker. */
   #isOverBroker = false;
@@ -60,12 +63,16 @@ class Remote {
   #lastPing = 0;
   #roundTrip;
 
-  constructor(presenterId) {
+  constructor(peer, presenterId) {
+    this.#peer = peer;
     this.#presenterId = presenterId;
 
-    this.#link.addEventListener('open', () => this.#brokerFound());
-    this.#link.addEventListener('lost', ({ detail }) => this.#brokerLost(detail));
-    this.#link.addEventListener('unavailable', () => this.#dialFailed('absent'));
+    peer.on('open', () => this.#brokerFound());
+    peer.on('disconnected', () => this.#brokerLost());
+    peer.on('error', (error) => {
+      if (error.type === 'peer-unavailable') this.#dialFailed('absent');
+      else this.#why = explain(error);
+    });
 
     for (const command of ['next', 'previous']) {
       element(`remote-${command}`).addEventListener('click', () => this.#send(command));
@@ -73,11 +80,8 @@ class Remote {
     element('retry').addEventListener('click', () => this.#retry());
     document.addEventListener('visibilitychange', () => this.#visibilityChanged());
     setInterval(() => this.#watch(), 1_000);
-  }
-
-  start() {
     setStatus('connecting', 'Connecting…');
-    this.#link.start();
+    this.#dial();
   }
 
   get #isConnected() {
@@ -86,10 +90,14 @@ class Remote {
 
   #dial() {
     clearTimeout(this.#redialTimer);
-    if (this.#isConnected || !this.#link.isOpen) return;
+    if (this.#isConnected) return;
     this.#hangUp();
+    if (!this.#peer.open) {
+      showProblem('broker', this.#why);
+      return;
+    }
 
-    const connection = this.#link.connect(this.#presenterId);
+    const connection = this.#peer.connect(this.#presenterId, { reliable: true, serialization: 'json' });
     // Events of an abandoned connection must not affect the new one.
     const ifCurrent = (action) => (argument) => connection === this.#connection && action(argument);
 
@@ -125,9 +133,9 @@ class Remote {
   }
 
   #tellConnected() {
-    if (this.#isOverBroker && !this.#link.isOpen) setStatus('retrying', 'Reconnecting…');
+    if (this.#isOverBroker && !this.#peer.open) setStatus('retrying', 'Reconnecting…');
     else if (this.#isOverBroker) setStatus('connected', 'Connected over the broker, encrypted');
-    else setStatus('connected', this.#link.isOpen ? 'Connected' : 'Connected; the broker is not reachable');
+    else setStatus('connected', this.#peer.open ? 'Connected' : 'Connected; the broker is not reachable');
   }
 
   #connectionLost() {
@@ -142,7 +150,7 @@ class Remote {
     this.#hangUp();
     showProblem(problem);
     // The socket may be dead although it looks open, for example after a locked screen.
-    if (problem === 'silent') this.#link.renew();
+    if (problem === 'silent') this.#renew();
     this.#redialLater();
   }
 
@@ -151,17 +159,17 @@ class Remote {
     else this.#dial();
   }
 
-  #brokerLost({ reason, attempts }) {
-    // The remote works without the broker while its connection is open.
-    if (this.#isConnected) {
-      this.#tellConnected();
-      return;
-    }
-    this.#hangUp();
-    enablePads(false);
-    // A socket that broke while the phone slept usually reconnects at once, so say nothing yet.
-    if (attempts > 0) showProblem('broker', reason);
-    else if (element('problem').hidden) setStatus('retrying', 'Reconnecting…');
+  #brokerLost() {
+    // The remote works without the broker while its connection is open. A socket that broke while the phone slept usually
+    // reconnects at once.
+    if (this.#isConnected) this.#tellConnected();
+    else this.#connectionLost();
+  }
+
+  /** Replaces the socket, which may be dead although it looks open. */
+  #renew() {
+    if (this.#peer.open) this.#peer.disconnect();
+    this.#peer.reconnect();
   }
 
   #redialLater() {
@@ -173,7 +181,8 @@ class Remote {
     setStatus('connecting', 'Connecting…');
     hideProblem();
     this.#hangUp();
-    this.#link.renew();
+    this.#renew();
+    this.#redialLater();
   }
 
   #send(type) {
@@ -197,7 +206,7 @@ class Remote {
     const now = Date.now();
     if (now - this.#lastHeard > SILENCE_ALLOWED) {
       this.#connectionLost();
-      this.#link.renew();
+      this.#renew();
     } else if (now - this.#lastPing >= PING_EVERY) {
       this.#ping();
     }
@@ -208,8 +217,10 @@ class Remote {
     if (this.#isConnected) {
       this.#lastHeard = Date.now() - SILENCE_ALLOWED + SILENCE_ALLOWED_AFTER_WAKING;
       this.#ping();
-    } else {
+    } else if (this.#peer.open) {
       this.#dial();
+    } else {
+      this.#redialLater();
     }
   }
 }

@@ -1,17 +1,11 @@
-import { loadLibrary, requireWebRtc } from './library.js';
+// What pages ask the broker over HTTP.
+
 import { broker, brokerUrl, hasIceServers } from './settings.js';
 
 const ID_WAIT = 8_000;
 
 // The ids that PeerJS accepts.
 export const VALID_ID = /^[A-Za-z0-9]+(?:[ _-][A-Za-z0-9]+)*$/;
-
-/** Resolves to the `Peer` class once its script has loaded; rejects if this browser has no WebRTC. */
-export async function loadPeer(key = broker.key) {
-  const Peer = await loadLibrary('Peer', 'PeerJS');
-  requireWebRtc(key);
-  return Peer;
-}
 
 /** Returns the reason why the broker refuses this key, read from its answer to a request for an id. Undefined if it accepts the key. */
 function keyProblem(response, key) {
@@ -70,28 +64,5 @@ export async function fetchIceServers(key = broker.key) {
     return (await response.json()).iceServers ?? [];
   } catch {
     return [];
-  }
-}
-
-/** Explains an error of a Peer, and says what to do about it. */
-export function explain(error) {
-  switch (error.type) {
-    case 'network':
-    case 'socket-error':
-    case 'socket-closed':
-      return (
-        `The WebSocket to ${broker.host} could not be opened, or was closed. Check that peerbroker is ` +
-        'running. A proxy in front of it must forward WebSocket upgrades.'
-      );
-    case 'unavailable-id':
-      return 'Another client uses this id.';
-    case 'invalid-key':
-      return 'The broker does not accept this key.';
-    case 'server-error':
-      return `The broker refused: “${error.message}”.`;
-    case 'peer-unavailable':
-      return 'The broker could not deliver the message: the other peer is not connected.';
-    default:
-      return error.message;
   }
 }

@@ -1,6 +1,7 @@
-import { explain, fetchIceServers, fetchId, loadPeer } from './broker.js';
-import { candidatesIn, guessWhy, wayIn } from '../client/way.js';
+import { candidatesIn, guessWhy, wayIn } from '../client/connection-stats.js';
+import { fetchIceServers, fetchId } from './ask-broker.js';
 import { REASONS, WAYS } from './connection-words.js';
+import { explain, loadPeer } from './peer.js';
 import { peerOptions } from './settings.js';
 import { within } from './within.js';
 

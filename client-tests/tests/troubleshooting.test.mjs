@@ -269,6 +269,16 @@ mistake('a handler of the page that uses a name of a module', 'room is not defin
   await page.locator('button').click();
 });
 mistake('an element that is not there yet', 'Cannot read properties of null (reading \'append\')', (page) => page.evaluate('void setTimeout(() => document.querySelector("#start").append("a code"))'));
+mistake('a policy of the page that forbids a script of the broker', 'webrtc.js did not load, so no data goes over the broker', async (page) => {
+  const { port } = await server();
+  const src = `http://127.0.0.1:${port}/peerjs.js`;
+  await page.evaluate((allowed) => {
+    Reflect.deleteProperty(window, 'RTCPeerConnection');
+    const policy = Object.assign(document.createElement('meta'), { httpEquiv: 'Content-Security-Policy', content: `script-src ${allowed}` });
+    const script = Object.assign(document.createElement('script'), { src: allowed });
+    document.head.append(policy, script);
+  }, src);
+});
 mistake('a type that is imported as a value', 'does not provide an export named \'DataConnection\'', async (page) => {
   const { port } = await server();
   await page.addScriptTag({ type: 'module', content: `import { Peer, DataConnection } from 'http://127.0.0.1:${port}/peerjs.mjs';` });

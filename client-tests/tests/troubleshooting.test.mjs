@@ -274,6 +274,7 @@ mistake('a policy of the page that forbids a script of the broker', 'webrtc.js d
   const src = `http://127.0.0.1:${port}/peerjs.js`;
   await page.evaluate((allowed) => {
     Reflect.deleteProperty(window, 'RTCPeerConnection');
+    const { document } = window;
     const policy = Object.assign(document.createElement('meta'), { httpEquiv: 'Content-Security-Policy', content: `script-src ${allowed}` });
     const script = Object.assign(document.createElement('script'), { src: allowed });
     document.head.append(policy, script);

@@ -22,6 +22,7 @@ const fn row(name: &'static str, uses: &'static [&'static str], program: usize, 
 /// From low to high. `src` may use all.
 const CRATES: &[Crate] = &[
     row("core", &[], 1518, 461),
+    row("json", &[], 748, 195),
     row("system", &["core"], 515, 120),
     row("media-api", &["core", "system"], 283, 0),
     row("events", &["core", "system", "media-api"], 1428, 325),
@@ -29,7 +30,7 @@ const CRATES: &[Crate] = &[
     row("limits", &["core", "config"], 605, 425),
     row("router", &["core", "events", "config", "limits"], 3578, 61),
     row("rooms", &["core", "events", "config", "limits", "router"], 3322, 67),
-    row("protocols", &["core", "events", "config", "limits", "router", "rooms"], 6726, 584),
+    row("protocols", &["core", "json", "events", "config", "limits", "router", "rooms"], 5992, 393),
     row("transport", &["core", "system", "limits", "router"], 1925, 1384),
     row("tls", &["core", "system", "events", "config"], 1758, 572),
     row("keys", &["core", "system", "events", "config", "limits", "tls"], 1961, 1414),
@@ -41,6 +42,7 @@ const CRATES: &[Crate] = &[
         "node",
         &[
             "core",
+            "json",
             "media-api",
             "events",
             "config",
@@ -66,12 +68,12 @@ const SRC: Crate = row("src", &[], 15_361, 2454);
 
 /// Everything else: folders, the ends of the names of their files, and their lines.
 const OTHERS: &[(&str, &[&str], usize)] = &[
-    ("tests", &["rs"], 56_763),
+    ("tests", &["rs"], 56_765),
     ("examples", &["rs", "js", "mjs", "py"], 170),
     ("client", &["js", "mjs", "ts"], 3436),
     ("static", &["js", "css", "html"], 10_036),
     ("npm", &["js", "mjs", "ts"], 1265),
-    ("client-tests", &["js", "mjs", "ts", "html"], 18_167),
+    ("client-tests", &["js", "mjs", "ts", "html"], 18_179),
     ("scripts", &["sh", "mjs", "py"], 1221),
 ];
 

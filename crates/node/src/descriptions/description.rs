@@ -3,7 +3,7 @@
 use memchr::memmem;
 
 use peerbroker_core::vocabulary::IceCredentials;
-use peerbroker_protocols::json;
+use peerbroker_json as json;
 
 /// Longest username fragment and password (RFC 8839, section 5.4).
 const MAX_CREDENTIAL: usize = 256;

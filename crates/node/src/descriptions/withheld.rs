@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use serde_json::value::RawValue;
 
-use peerbroker_protocols::json;
+use peerbroker_json as json;
 
 /// Levels of JSON texts inside of each other, as of pages that write a description as JSON themselves.
 const MAX_DEPTH: u8 = 3;

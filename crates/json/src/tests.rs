@@ -53,25 +53,6 @@ fn an_object_has_a_limited_number_of_members() {
 }
 
 #[test]
-fn a_message_of_peerjs_or_matchbox_has_a_limited_number_of_members() {
-    use crate::{matchbox, peerjs};
-    let is_leave = |more: &str| {
-        matches!(peerjs::decode(&format!(r#"{{"type":"LEAVE"{more}}}"#)), peerjs::Command::Leave)
-    };
-    let is_signal = |more: &str| {
-        matchbox::decode(&format!(r#"{{"Signal":{{"receiver":"x","data":1{more}}}}}"#)).is_some()
-    };
-    for name in ["data", r"\u0064ata", "other"] {
-        let more = |count: usize| format!(r#","{name}":1"#).repeat(count);
-        assert!(is_leave(&more(MAX_MEMBERS - 1)) && !is_leave(&more(MAX_MEMBERS)), "{name}");
-        assert!(is_signal(&more(MAX_MEMBERS - 2)) && !is_signal(&more(MAX_MEMBERS - 1)), "{name}");
-    }
-    // They cost little, and no protocol knows them.
-    let short = r#","":1"#.repeat(1_000);
-    assert!(is_leave(&short) && is_signal(&short));
-}
-
-#[test]
 fn a_short_string_may_consist_of_escapes() {
     let escapes = |count: usize| format!("\"{}\"", r"\u00e9".repeat(count));
     assert_eq!(short_string(&escapes(20), 20).as_deref(), Some(&*"é".repeat(20)));

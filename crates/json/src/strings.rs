@@ -2,7 +2,7 @@
 
 use memchr::memchr;
 
-use super::name::{Meant, short_name};
+use crate::name::{Meant, short_name};
 
 /// Bytes behind an escaped quote in which more quotes are expected, as in JSON within a string.
 const NEAR: usize = 64;

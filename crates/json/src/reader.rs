@@ -1,14 +1,14 @@
 //! Reads a JSON text from its beginning to its end, each byte once.
 
-use super::name::{Meant, Name};
-use super::steps::{self, is_space};
-use super::strings::{escapes_only, len_of_name, len_of_text};
+use crate::name::{Meant, Name};
+use crate::steps::{self, is_space};
+use crate::strings::{escapes_only, len_of_name, len_of_text};
 
 /// Most elements of a list that are kept: more than any limit of its elements.
-pub(crate) const MAX_ELEMENTS: usize = 256;
+pub const MAX_ELEMENTS: usize = 256;
 
 /// Reads JSON text from its beginning to its end.
-pub(crate) struct Reader<'a> {
+pub struct Reader<'a> {
     text: &'a str,
     at: usize,
     /// Where the last name begins, in its quotes.
@@ -26,7 +26,7 @@ impl<'a> Reader<'a> {
 
     /// The first byte of the next token, at which it stays.
     #[inline]
-    pub(crate) fn peek(&mut self) -> Option<u8> {
+    pub fn peek(&mut self) -> Option<u8> {
         loop {
             let &byte = self.text.as_bytes().get(self.at)?;
             if !is_space(byte) {
@@ -48,7 +48,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Reads a value of any kind, up to the comma or bracket behind it, and returns it.
-    pub(crate) fn value(&mut self) -> Option<&'a str> {
+    pub fn value(&mut self) -> Option<&'a str> {
         self.peek()?;
         let start = self.at;
         self.walk(steps::BEGIN, usize::MAX)?;
@@ -116,13 +116,13 @@ impl<'a> Reader<'a> {
     }
 
     /// Where it reads.
-    pub(crate) fn at(&self) -> usize {
+    pub fn at(&self) -> usize {
         self.at
     }
 
     /// The text that begins at `start` and ends here.
     #[inline]
-    pub(crate) fn text_from(&self, start: usize) -> Option<&'a str> {
+    pub fn text_from(&self, start: usize) -> Option<&'a str> {
         let text = self.text.get(start..self.at)?;
         // White space between a value and what follows it.
         Some(if text.as_bytes().last().is_some_and(|&last| is_space(last)) {
@@ -135,7 +135,7 @@ impl<'a> Reader<'a> {
     /// Reads an object. `each` hears the names of its first members, up to `most`, and may read their values. False if there are more.
     /// Names that have surely fewer bytes than `shortest` do not count.
     #[inline]
-    pub(crate) fn object(
+    pub fn object(
         &mut self,
         most: usize,
         shortest: usize,
@@ -167,7 +167,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Reads a list, and returns its first elements. Any other value has none.
-    pub(crate) fn list(&mut self) -> Option<Vec<&'a str>> {
+    pub fn list(&mut self) -> Option<Vec<&'a str>> {
         let mut elements = Vec::new();
         if self.peek()? != b'[' {
             self.value()?;

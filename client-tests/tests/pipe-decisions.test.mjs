@@ -209,7 +209,8 @@ test('native WebRTC has five seconds before a page asks over a pipe', options, a
   t.mock.timers.enable({ apis: ['setTimeout'] });
   await meet();
   t.mock.timers.tick(4_999);
-  await turn();
+  // A question of the page would be here before this one.
+  await fetch(server.url);
   assert.equal(server.requests.length, 0);
   t.mock.timers.tick(1);
   while (server.requests.length < 2) await turn();
@@ -310,9 +311,7 @@ test('a page of native WebRTC whose other has none goes over the pipe at once', 
   await connection.setRemoteDescription({ type, sdp: sdp.replace(/^(a=pipe:1 \S+ \S+)\r$/m, '$1 only\r') });
   assert.deepEqual([connection.given.length, connection.isClosed, connection.signalingState], [before, true, 'stable']);
   await until('its pipe', () => server.requests.length === 1);
-  const closed = within('the states', once(connection, 'connectionstatechange'));
-  await closed.catch(() => {});
-  assert.deepEqual(story.slice(0, 1), ['connecting']);
+  assert.deepEqual(story, ['connecting']);
 });
 
 /** The native way between two pages: what one sends, the other hears once its channel is open, unless it has closed its connection. */

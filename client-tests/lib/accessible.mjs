@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
+import { fits } from './layout.mjs';
 
 const axe = await readFile(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 
@@ -19,7 +20,7 @@ export async function accessible(page, what) {
 }
 
 /** Checks that Tab leads to everything that can be pressed or filled in, and that each of them shows the focus. */
-export async function reachableByKeyboard(page, what) {
+async function reachableByKeyboard(page, what) {
   const wanted = await page.evaluate(() => {
     const all = [...document.querySelectorAll('a[href], button:enabled, input, summary, [tabindex="0"]')]
       // Arrow keys lead to the other tabs of a list.
@@ -47,4 +48,12 @@ export async function reachableByKeyboard(page, what) {
     return window.wanted.filter((_, i) => !seen.includes(i)).map(({ outerHTML }) => outerHTML.slice(0, 120));
   }, [...seen]);
   assert.deepEqual(missed, [], what);
+}
+
+/** Checks that everybody can use the page as it is now. */
+export async function usable(page, device, what) {
+  await accessible(page, what);
+  // The order is that of the document, which is the same on phones.
+  if (!device.isMobile) await reachableByKeyboard(page, what);
+  await fits(page, device);
 }

@@ -2,7 +2,7 @@
 // On a computer in light colours; with THOROUGH=1, on a phone and in dark colours, and the demos, too.
 
 import { hasten, recordPhases, reaches } from '../lib/arena.mjs';
-import { accessible, reachableByKeyboard } from '../lib/accessible.mjs';
+import { accessible, usable } from '../lib/accessible.mjs';
 import { localLink, says } from '../lib/demos.mjs';
 import { fits } from '../lib/layout.mjs';
 import { isThorough } from '../lib/thorough.mjs';
@@ -155,11 +155,4 @@ for (const device of appearances) {
     await page.locator('#key-problem').waitFor();
     await usable(page, device, 'key');
   });
-}
-
-async function usable(page, device, what) {
-  await accessible(page, what);
-  // The order is that of the document, which is the same on phones.
-  if (!device.isMobile) await reachableByKeyboard(page, what);
-  await fits(page, device);
 }

@@ -62,8 +62,13 @@ test('a page in TypeScript compiles as strictly as it gets', async () => {
     import * as peerjs from 'peerjs';
     import { presetPeer } from 'peerbroker/peer';
     import { qrCode, shareLink } from 'peerbroker/share';
-    import { install } from 'peerbroker/webrtc';
-    install({ broker: 'https://broker.example/' });
+    import { install, type PipeOptions } from 'peerbroker/webrtc';
+    const options: PipeOptions = { broker: 'https://broker.example/', key: 'k', token: async () => 'token' };
+    install(options);
+    install({ broker: location.href, token: 'token' });
+    new RTCPeerConnection().addEventListener('pipe', ({ type }) => console.log(type));
+    // @ts-expect-error: where is the broker?
+    install({ key: 'k' });
     const mine = new (presetPeer(peerjs, 'https://broker.example/', { key: 'k' }))('id', { autoReconnect: false });
     const number: Promise<string> = mine.connect('other').safetyNumber();
     document.body.append(qrCode(shareLink()), await number);

@@ -6,7 +6,7 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { WebSocket } from 'ws';
-import { accessible, reachableByKeyboard } from '../lib/accessible.mjs';
+import { accessible, usable } from '../lib/accessible.mjs';
 import { newPage } from '../lib/browser.mjs';
 import { TOKEN, dashboardOf, goTo, isLive, logIn, shows, startWithDashboard } from '../lib/dashboard.mjs';
 import { fits } from '../lib/layout.mjs';
@@ -631,13 +631,6 @@ async function member(server, id, room, data) {
   client.send({ type: 'ROOM-JOIN', room, data });
   await client.frame('ROOM-MEMBERS');
   return client;
-}
-
-async function usable(page, device, what) {
-  await accessible(page, what);
-  // The order is that of the document, which is the same on phones.
-  if (!device.isMobile) await reachableByKeyboard(page, what);
-  await fits(page, device);
 }
 
 if (isThorough) {

@@ -5,32 +5,20 @@ import { EventEmitter, once } from 'node:events';
 import http from 'node:http';
 import { createRequire } from 'node:module';
 import net from 'node:net';
-import { afterEach, test } from 'node:test';
+import { test } from 'node:test';
 import express5 from 'express';
 import { Server as SocketIo } from 'socket.io';
 import { io } from 'socket.io-client';
-import { WebSocket, WebSocketServer } from 'ws';
-import { baseOf, endServer, text } from '../lib/node-api.mjs';
+import { WebSocketServer } from 'ws';
+import { baseOf, text } from '../lib/node-api.mjs';
+import { handshake, listen, reaches, servers } from '../lib/node-app.mjs';
 import { loadPackage, source } from '../lib/npm-package.mjs';
-import { endSockets, PeerSocket } from '../lib/peer-socket.mjs';
+import { PeerSocket } from '../lib/peer-socket.mjs';
 import { LIMIT, until, within } from '../lib/within.mjs';
 
 const { ExpressPeerServer, PeerServer } = loadPackage();
 const require = createRequire(import.meta.url);
-const servers = [];
 const it = (behaviour, run) => test(behaviour, { timeout: LIMIT }, run);
-
-afterEach(() => {
-  endSockets();
-  return Promise.all(servers.splice(0).map(endServer));
-});
-
-async function listen(app) {
-  const server = app instanceof http.Server ? app : http.createServer(app);
-  servers.push(server.listen(0, '127.0.0.1'));
-  await once(server, 'listening');
-  return server;
-}
 
 /** A server that has only the broker. */
 async function alone(options = {}) {
@@ -38,20 +26,6 @@ async function alone(options = {}) {
   const peers = ExpressPeerServer(server, options);
   server.on('request', peers);
   return { server: await listen(server), peers };
-}
-
-async function reaches(base, from = 'alice', to = 'bob') {
-  const [one, other] = await Promise.all([from, to].map((id) => PeerSocket.open(base, { id })));
-  one.send({ type: 'OFFER', dst: to, payload: 'hello' });
-  assert.deepEqual(await other.frame('OFFER'), { type: 'OFFER', src: from, dst: to, payload: 'hello' });
-}
-
-/** The end of a handshake: a status, or open. */
-async function handshake(url) {
-  const socket = new WebSocket(url);
-  const [what] = await within(url, Promise.race([once(socket, 'open').then(() => ['open']), once(socket, 'error')]));
-  socket.terminate();
-  return what.message ?? what;
 }
 
 for (const order of ['before', 'after']) {
@@ -74,7 +48,7 @@ for (const order of ['before', 'after']) {
 
     const guest = io(base, { transports: ['websocket'], reconnection: false });
     await within('socket.io', new Promise((resolve) => guest.once('connect', () => resolve(null))));
-    assert.equal(await handshake(`${base.replace('http', 'ws')}chat`), 'open');
+    assert.equal(await handshake(`${base}chat`), 'open');
     await reaches(`${base}peerjs/`);
     // engine.io ends strangers after a second.
     const alice = await PeerSocket.open(`${base}peerjs/`, { id: 'long' });
@@ -96,14 +70,14 @@ for (const order of ['before', 'after']) {
     await listen(server);
     const base = baseOf(server);
 
-    assert.equal(await handshake(`${base.replace('http', 'ws')}chat`), 'open');
+    assert.equal(await handshake(`${base}chat`), 'open');
     const one = await PeerSocket.open(`${base}one/`, { id: 'same', key: 'one' });
     const two = await PeerSocket.open(`${base}two/deep/`, { id: 'same', key: 'two' });
     for (const socket of [one, two]) {
       socket.send({ type: 'OFFER', dst: 'same' });
       await socket.frame('OFFER');
     }
-    assert.match(await handshake(`${base.replace('http', 'ws')}nothing`), /400/);
+    assert.match(await handshake(`${base}nothing`), /400/);
   });
 }
 

@@ -8,39 +8,20 @@ import http from 'node:http';
 import net from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, test } from 'node:test';
+import { test } from 'node:test';
 import connect from 'connect';
 import express5 from 'express';
 import express4 from 'express4';
 import { WebSocket, WebSocketServer } from 'ws';
 import ws7 from 'ws7';
-import { baseOf, endServer, text } from '../lib/node-api.mjs';
+import { baseOf, text } from '../lib/node-api.mjs';
+import { handshake, listen, reaches, servers } from '../lib/node-app.mjs';
 import { loadPackage } from '../lib/npm-package.mjs';
-import { endSockets, PeerSocket } from '../lib/peer-socket.mjs';
+import { PeerSocket } from '../lib/peer-socket.mjs';
 import { within } from '../lib/within.mjs';
 
 const { ExpressPeerServer, PeerServer } = loadPackage();
-const servers = [];
 const it = (behaviour, run) => test(behaviour, { timeout: 60_000 }, run);
-
-afterEach(() => {
-  endSockets();
-  return Promise.all(servers.splice(0).map(endServer));
-});
-
-async function listen(server, at = [0, '127.0.0.1']) {
-  servers.push(server.listen(...at));
-  await once(server, 'listening');
-  return server;
-}
-
-async function reaches(base, prefix = '', options = {}) {
-  const [from, to] = [`${prefix}alice`, `${prefix}bob`];
-  const [one, other] = await Promise.all([from, to].map((id) => PeerSocket.open(base, { id, ...options })));
-  one.send({ type: 'OFFER', dst: to, payload: 'hello' });
-  assert.equal((await other.frame('OFFER')).payload, 'hello');
-  return [one, other];
-}
 
 /** Data that WebRTC cannot carry goes from one end to the other. */
 async function carries(base) {
@@ -56,14 +37,6 @@ async function carries(base) {
   const closed = once(other, 'close');
   one.close(1000);
   assert.equal((await within('the end', closed))[0], 4011);
-}
-
-/** The end of a handshake: its error, or open. */
-async function handshake(url) {
-  const socket = new WebSocket(url.replace(/^http/, 'ws'));
-  const [what] = await within(url, Promise.race([once(socket, 'open').then(() => ['open']), once(socket, 'error')]));
-  socket.terminate();
-  return what.message ?? what;
 }
 
 /** What a server answers to these bytes, until it closes the connection. */

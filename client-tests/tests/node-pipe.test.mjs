@@ -4,22 +4,17 @@ import assert from 'node:assert/strict';
 import { EventEmitter, once } from 'node:events';
 import http from 'node:http';
 import { createRequire } from 'node:module';
-import { afterEach, test } from 'node:test';
+import { test } from 'node:test';
 import express from 'express';
-import { baseOf, endServer, text } from '../lib/node-api.mjs';
+import { baseOf, text } from '../lib/node-api.mjs';
+import { listen } from '../lib/node-app.mjs';
 import { loadPackage, source } from '../lib/npm-package.mjs';
-import { endSockets, PeerSocket } from '../lib/peer-socket.mjs';
+import { PeerSocket } from '../lib/peer-socket.mjs';
 import { isThorough } from '../lib/thorough.mjs';
 import { within } from '../lib/within.mjs';
 
 const { ExpressPeerServer } = loadPackage();
-const servers = [];
 const it = (behaviour, run) => test(behaviour, { timeout: 120_000 }, run);
-
-afterEach(() => {
-  endSockets();
-  return Promise.all(servers.splice(0).map(endServer));
-});
 
 /** An app with the broker, and with a route that lists the clients that it has heard of. */
 async function start() {
@@ -31,8 +26,7 @@ async function start() {
   peers.on('disconnect', (client) => members.delete(client.getId()));
   app.use('/peerjs', peers);
   app.get('/members', (_, res) => res.json([...members]));
-  servers.push(server.listen(0, '127.0.0.1'));
-  await once(server, 'listening');
+  await listen(server);
   return { server, peers, members, base: baseOf(server, '/peerjs'), members_url: `${baseOf(server)}members` };
 }
 

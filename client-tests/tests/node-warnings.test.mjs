@@ -3,29 +3,26 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import http from 'node:http';
-import { afterEach, test } from 'node:test';
+import { test } from 'node:test';
 import { gzipSync } from 'node:zlib';
 import connect from 'connect';
 import express from 'express';
 import { WebSocket } from 'ws';
 import { baseOf, endServer } from '../lib/node-api.mjs';
+import { listen, servers } from '../lib/node-app.mjs';
 import { loadPackage } from '../lib/npm-package.mjs';
 import { LIMIT, until } from '../lib/within.mjs';
 
 const { ExpressPeerServer, PeerServer } = loadPackage();
-const servers = [];
 const warnings = [];
 process.on('warning', ({ message }) => warnings.push(message));
 const it = (behaviour, run) => test(behaviour, { timeout: LIMIT }, run);
-
-afterEach(() => Promise.all(servers.splice(0).map(endServer)));
 
 /** An app with the broker at /peerjs. */
 async function start(options) {
   const app = express();
   const server = http.createServer(app);
-  servers.push(server.listen(0, '127.0.0.1'));
-  await once(server, 'listening');
+  await listen(server);
   app.use('/peerjs', ExpressPeerServer(server, options));
   return baseOf(server);
 }
@@ -70,8 +67,7 @@ it('a message in vain is a warning, unless the app listens to messages', async (
   const told = (type) => new RegExp(`^a client sent the type "${type}" at …/peerjs, which does nothing \\(id "a", from 127\\.0\\.0\\.1\\): `);
   const listening = express();
   const server = http.createServer(listening);
-  servers.push(server.listen(0, '127.0.0.1'));
-  await once(server, 'listening');
+  await listen(server);
   const peers = ExpressPeerServer(server);
   const messages = [];
   peers.on('message', (_, { type }) => messages.push(type));
@@ -99,8 +95,7 @@ it('a client at another path is told where the broker is', async () => {
 it('a client at a path where a router has no broker is told that the path of the router counts', async () => {
   const app = express();
   const server = http.createServer(app);
-  servers.push(server.listen(0, '127.0.0.1'));
-  await once(server, 'listening');
+  await listen(server);
   app.use('/api', express.Router().use('/peers', ExpressPeerServer(server)));
   assert.equal((await askForId(baseOf(server), 'peers/peerjs')).status, 404);
   await heard(/^a client asked for "\/peers\/peerjs\/id", which is not here .*Below a router, the path of that counts too, as in \/api\/peerjs$/);
@@ -127,8 +122,7 @@ it('an error of generateClientId is a warning, and the client gets a text that n
 it('a listener for errors hears of generateClientId instead', async () => {
   const app = express();
   const server = http.createServer(app);
-  servers.push(server.listen(0, '127.0.0.1'));
-  await once(server, 'listening');
+  await listen(server);
   const peers = ExpressPeerServer(server, { generateClientId: () => { throw new Error('for the listener'); } });
   const failed = once(peers, 'error');
   app.use('/peerjs', peers);
@@ -145,8 +139,7 @@ it('a time in seconds is told to be in milliseconds', async () => {
 
 it('a misspelt event is told with the right one, and other events are those of the app', async () => {
   const server = http.createServer();
-  servers.push(server.listen(0, '127.0.0.1'));
-  await once(server, 'listening');
+  await listen(server);
   const peers = ExpressPeerServer(server);
   for (const name of ['connect', 'disconnected', 'connection', 'error', 'mount', 'ready', Symbol('own')]) peers.on(name, () => {});
   await heard(/^ExpressPeerServer has no event "connect": did you mean "connection"\?$/);
@@ -174,8 +167,7 @@ it('a function that is mounted without a call answers, and tells how to call it'
     app.use((error, _, res, next) => (res.headersSent ? next(error) : res.status(500).send(error.message)));
     for (const listener of [app, handler]) {
       const server = http.createServer(listener);
-      servers.push(server.listen(0, '127.0.0.1'));
-      await once(server, 'listening');
+      await listen(server);
       const answer = await askForId(baseOf(server), 'peerjs/peerjs');
       assert.deepEqual([answer.status, await answer.text()], [500, told]);
     }
@@ -204,8 +196,7 @@ it('a handler before the mount that answers PeerJS is told, and one that refuses
   for (const [number, [told, handler]] of handlers.entries()) {
     const app = express();
     const server = http.createServer(app);
-    servers.push(server.listen(0, '127.0.0.1'));
-    await once(server, 'listening');
+    await listen(server);
     app.use(handler);
     app.use(`/mount${number}`, ExpressPeerServer(server));
     await (await askForPage(baseOf(server), `mount${number}/peerjs`)).text();
@@ -218,8 +209,7 @@ it('a handler before the mount that answers PeerJS is told, and one that refuses
 it('a page that answers at a wrong path is told, and so is a WebSocket that nobody answers', async () => {
   const app = express();
   const server = http.createServer(app);
-  servers.push(server.listen(0, '127.0.0.1'));
-  await once(server, 'listening');
+  await listen(server);
   app.use('/mine', ExpressPeerServer(server));
   app.use((_, res) => res.send('<!doctype html>'));
   const upgraded = new Promise((resolve) => {

@@ -7,8 +7,6 @@ import { join, resolve } from 'node:path';
 import { after, afterEach, before, test } from 'node:test';
 import { build } from 'rolldown';
 import { connectTwoPages } from '../lib/demos.mjs';
-import { Page } from '../lib/page.mjs';
-import { startPipePages } from '../lib/pipe-pages.mjs';
 import { startRegistry } from '../lib/registry.mjs';
 import { killAll, Run } from '../lib/run.mjs';
 import { binary, plainEnvironment, runCommand } from '../lib/server.mjs';
@@ -329,60 +327,6 @@ for (const [name, endings, compilerOptions] of /** @type {[string, string[], any
     }
   });
 }
-
-const TYPED_PAGE = `
-  import { install, type PipeOptions } from 'peerbroker/webrtc';
-  const options: PipeOptions = { broker: 'https://broker.example/', key: 'k', token: async () => 'token' };
-  install(options);
-  install({ broker: location.href, token: 'token' });
-  new RTCPeerConnection().addEventListener('pipe', ({ type }) => console.log(type));
-  // @ts-expect-error: where is the broker?
-  install({ key: 'k' });
-`;
-
-test('pages in TypeScript compile with data channels over the broker', async () => {
-  for (const [name, compilerOptions] of Object.entries({ bundler: { module: 'esnext', moduleResolution: 'bundler' }, node16: NODE16 })) {
-    const file = `page-${name}.mts`;
-    writeFileSync(join(installed, file), TYPED_PAGE);
-    const config = { strict: true, noEmit: true, target: 'es2022', lib: ['es2022', 'dom'], types: [], exactOptionalPropertyTypes: true, ...compilerOptions };
-    writeFileSync(join(installed, 'tsconfig.json'), JSON.stringify({ compilerOptions: config, files: [file] }));
-    const { code, output } = await ended(process.execPath, [join(root, 'client-tests/node_modules/typescript/bin/tsc'), '-p', installed]);
-    assert.deepEqual([code, output], [0, []], name);
-  }
-});
-
-test('a page that is bundled with the package has data channels over the broker', async () => {
-  writeFileSync(join(installed, 'page.mjs'), "import { install } from 'peerbroker/webrtc'; install({ broker: '/app', key: 'mine', token: () => 'proof' });");
-  const script = join(stage, 'page.js');
-  await build({ input: join(installed, 'page.mjs'), output: { file: script, format: 'iife' }, logLevel: 'silent' });
-  const server = await startPipePages();
-  const page = await Page.load('chromium', server.page({ browser: 'none', script: false }));
-  try {
-    await page.run((text) => { (0, eval)(text); }, readFileSync(script, 'utf8'));
-    const heard = await page.run(async () => {
-      const [one, other] = [new RTCPeerConnection(), new RTCPeerConnection()];
-      const channel = one.createDataChannel('x');
-      channel.onopen = () => channel.send('hello');
-      const heard = new Promise((done) => {
-        other.ondatachannel = (event) => { event.channel.onmessage = ({ data }) => done(data); };
-      });
-      await one.setLocalDescription();
-      await other.setRemoteDescription(one.localDescription);
-      await other.setLocalDescription();
-      await one.setRemoteDescription(other.localDescription);
-      return heard;
-    });
-    assert.equal(heard, 'hello');
-    for (const { pathname, searchParams } of server.requests) {
-      assert.match(pathname, /^\/app\/pipe\//);
-      assert.deepEqual([searchParams.get('key'), searchParams.get('token')], ['mine', 'proof']);
-    }
-    assert.equal(server.requests.length, 2);
-  } finally {
-    await page.stop();
-    await server.stop();
-  }
-});
 
 test('the launcher needs no library', async () => {
   const alone = join(stage, 'alone');

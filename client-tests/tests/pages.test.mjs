@@ -478,17 +478,6 @@ visit('no other site may frame the page or learn its address', async (visit) => 
   assert.equal(headers.get('referrer-policy'), 'same-origin');
 });
 
-visit('a file that the browser has is not sent again', async (visit) => {
-  const server = await visit.server();
-  const url = urlOf(server, '/broker/shared/style.css');
-
-  const first = await fetch(url);
-  const again = await fetch(url, { headers: { 'if-none-match': first.headers.get('etag') } });
-
-  assert.equal(first.headers.get('content-type'), 'text/css; charset=utf-8');
-  assert.equal(again.status, 304);
-});
-
 const RELAY = ['--relay', '127.0.0.1:0', '--relay_private'];
 
 for (const device of screens) {

@@ -1,53 +1,71 @@
-// Measures how long a native data channel takes to open, in pages with webrtc.js and without: `npm run open-times`. Each of the ROUNDS has
-// a new page of each kind. In it, one pair of connections opens its channel, then twenty do, one pair after the other.
+// Measures the time until PeerJS's `open`, of the served scripts beside the published PeerJS: `npm run open-times`. Each of the ROUNDS
+// has a new page of each. In it, a Peer opens, then another one, and a connection between them.
 
 import { test } from 'node:test';
 import { newPage } from './lib/browser.mjs';
 import { Page } from './lib/page.mjs';
 import { startPipePages } from './lib/pipe-pages.mjs';
+import { startServer } from './lib/server.mjs';
 
-const ROUNDS = Number(process.env.ROUNDS ?? 15);
+const ROUNDS = Number(process.env.ROUNDS ?? 20);
 
-const IN_A_ROW = 20;
+/** The last kind shows what chance makes of no difference. @type {Record<string, import('./lib/pipe-pages.mjs').Kind>} */
+const KINDS = {
+  published: { library: 'released', script: false },
+  'peerjs.min.js': { library: 'peerjs.min.js', script: false },
+  'published, webrtc.js': { library: 'released' },
+  'published, again': { library: 'released', script: false },
+};
 
-/** The last kind shows what chance makes of no difference. */
-const KINDS = { without: { script: false }, with: { script: true }, 'without, again': { script: false } };
-
-console.log('| Browser | Pairs | webrtc.js | median ms | least–most | to without, by rounds |');
+console.log('| Browser | `open` of | Script | median ms | least–most | to published, by rounds |');
 for (const browser of ['chromium', 'firefox']) {
   test(browser, async (t) => {
-    const server = await startPipePages();
-    t.after(() => server.stop());
-    const times = { 'one in a new page': noTimes(), [`each of ${IN_A_ROW} in a row`]: noTimes() };
-    const [one, row] = Object.values(times);
+    const broker = await startServer();
+    t.after(() => broker.stop());
+    const pages = await startPipePages({ broker });
+    t.after(() => pages.stop());
+    /** @type {Record<string, Record<string, number[]>>} */
+    const times = {};
     // In turn, so that a busy machine slows all. The first round only warms the browser up.
     for (let round = 0; round <= ROUNDS; round += 1) {
       const all = Object.entries(KINDS);
       for (const [name, kind] of [...all.slice(round % all.length), ...all.slice(0, round % all.length)]) {
         // Not one that was used before: Chromium counts connections of its process for some time after their end.
         const tab = await newPage(browser);
-        const page = await Page.open(tab, server.page(kind), () => tab.close());
-        const single = await page.ask('timeToOpen', 1);
-        const several = await page.ask('timeToOpen', IN_A_ROW);
+        const page = await Page.open(tab, pages.page(kind), () => tab.close());
+        const took = await page.run(open, pages.port);
         await page.stop();
-        if (round === 0) continue;
-        one[name].push(...single);
-        row[name].push(quantile(several, 0.5));
+        for (const [what, time] of round ? Object.entries(took) : []) ((times[what] ??= {})[name] ??= []).push(time);
       }
     }
-    for (const [pairs, kinds] of Object.entries(times)) {
-      for (const [kind, all] of Object.entries(kinds)) {
-        const [least, median, most] = [0, 0.5, 1].map((share) => quantile(all, share).toFixed(1));
-        const ratio = quantile(all.map((time, round) => time / kinds.without[round]), 0.5).toFixed(2);
-        console.log(`| ${browser} | ${pairs} | ${kind} | ${median} | ${least}–${most} | ${ratio} |`);
+    for (const [what, kinds] of Object.entries(times)) {
+      for (const name of Object.keys(KINDS)) {
+        const [least, median, most] = [0, 0.5, 1].map((share) => quantile(kinds[name], share).toFixed(1));
+        const ratio = quantile(kinds[name].map((time, round) => time / kinds.published[round]), 0.5).toFixed(2);
+        console.log(`| ${browser} | ${what} | ${name} | ${median} | ${least}–${most} | ${ratio} |`);
       }
     }
   });
 }
 
-/** @returns {Record<string, number[]>} */
-function noTimes() {
-  return Object.fromEntries(Object.keys(KINDS).map((kind) => [kind, []]));
+/** Runs in the page. */
+async function open(port) {
+  const options = { host: location.hostname, port, path: '/', config: { iceServers: [] } };
+  const time = async (start) => {
+    const began = performance.now();
+    const started = start();
+    await new Promise((opened) => { started.on('open', opened); });
+    return performance.now() - began;
+  };
+  const [one, other] = [crypto.randomUUID(), crypto.randomUUID()];
+  const peers = [];
+  const peer = (id) => time(() => {
+    peers.push(new Peer(id, options));
+    return peers.at(-1);
+  });
+  const took = { 'a Peer': await peer(one) };
+  await peer(other);
+  return { ...took, 'a connection': await time(() => peers[0].connect(other)) };
 }
 
 function quantile(all, share) {

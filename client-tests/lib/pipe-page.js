@@ -139,27 +139,6 @@ window.harness = (() => {
     return hashOf(all);
   }
 
-  /** The milliseconds in which each of so many pairs of connections of this page opens its channel. */
-  async function timeToOpen(pairs) {
-    const times = [];
-    for (let pair = 0; pair < pairs; pair += 1) {
-      const began = performance.now();
-      const [one, other] = [new RTCPeerConnection(), new RTCPeerConnection()];
-      for (const [from, to] of [[one, other], [other, one]]) from.onicecandidate = ({ candidate }) => candidate && to.addIceCandidate(candidate);
-      const channel = one.createDataChannel('x');
-      const opened = new Promise((open) => { channel.onopen = open; });
-      await one.setLocalDescription();
-      await other.setRemoteDescription(one.localDescription);
-      await other.setLocalDescription();
-      await one.setRemoteDescription(other.localDescription);
-      await opened;
-      times.push(performance.now() - began);
-      one.close();
-      other.close();
-    }
-    return times;
-  }
-
   /** The page does nothing until the test's server answers. */
   function hang() {
     const request = new XMLHttpRequest();
@@ -199,6 +178,6 @@ window.harness = (() => {
   const leave = () => peer.destroy();
 
   return {
-    next, must, count, story, order, closeWhenFailed, make, addSound, offer, accept, send, startStream, sentNumbers, stopStream, act, startFile, sent, more, fileHash, states, list, kinds, heard, closeChannel, close, timeToOpen, hang, meet, signal, say, leave,
+    next, must, count, story, order, closeWhenFailed, make, addSound, offer, accept, send, startStream, sentNumbers, stopStream, act, startFile, sent, more, fileHash, states, list, kinds, heard, closeChannel, close, hang, meet, signal, say, leave,
   };
 })();

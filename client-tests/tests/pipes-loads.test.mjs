@@ -201,21 +201,3 @@ onStage('an end that sends without pause to one that does not read fills no memo
   const grown = peakOf(stage.broker.pid) - before;
   assert.ok(grown < 8, `the broker grew by ${grown} MiB`);
 });
-
-onStage('native WebRTC with a path: how long a channel takes to open, with webrtc.js and without', async (stage, t) => {
-  const PAIRS = 20;
-  for (const engine of ['chromium', 'firefox']) {
-    const [plain, piped] = await stage.pages(engine, [{ script: false }, {}]);
-    const times = { plain: [], piped: [] };
-    // Side by side, because machines change their speed.
-    for (let turn = 0; turn < 3; turn += 1) {
-      times.plain.push(...await plain.ask('timeToOpen', PAIRS));
-      times.piped.push(...await piped.ask('timeToOpen', PAIRS));
-    }
-    const median = (values) => values.sort((a, b) => a - b)[Math.floor(values.length / 2)];
-    const [without, withIt] = [median(times.plain), median(times.piped)];
-    t.diagnostic(`${engine}: ${withIt.toFixed(1)} ms with webrtc.js, ${without.toFixed(1)} ms without: ${(withIt / without).toFixed(2)}`);
-    assert.deepEqual([times.plain.length, times.piped.length], [3 * PAIRS, 3 * PAIRS]);
-  }
-  assert.equal(stage.server.requests.length, 0, 'no page has opened a pipe');
-});

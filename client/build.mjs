@@ -8,7 +8,7 @@ import { fileURLToPath } from 'node:url';
 import { bundle } from './bundle.mjs';
 
 /** @type {Record<string, [string, { name?: string, format?: 'iife' | 'es' }]>} */
-const scripts = {
+export const scripts = {
   'peer.js': ['peer/peer.js', { name: 'presetPeer' }],
   'pipes.js': ['pipe/lazy.js', { name: 'usePipes' }],
   'reports.js': ['peer/reports.js', { name: 'callReports' }],

@@ -12,12 +12,12 @@ const inject = { 'Object.hasOwn': [own, 'hasOwn'], 'AbortSignal.timeout': [own, 
 
 /**
  * @param {string} input
- * @param {{ name?: string, format?: 'iife' | 'es' | 'cjs', globals?: Record<string, string> }} options `name` is the global that a script sets for its
+ * @param {{ name?: string, format?: 'iife' | 'es' | 'cjs', globals?: Record<string, string>, sourcemap?: 'inline' }} options `name` is the global that a script sets for its
  * exports. A module in `globals` is a script of its own in pages, which sets that global.
  */
-export async function bundle(input, { name = undefined, format = 'iife', globals = {} } = {}) {
+export async function bundle(input, { name = undefined, format = 'iife', globals = {}, sourcemap = undefined } = {}) {
   const built = await rolldown({ input, platform: 'browser', external: Object.keys(globals), transform: { target, inject } });
   const minify = { compress: { target, keepNames }, mangle: { keepNames } };
-  const { output } = await built.generate({ format, name, globals, minify });
+  const { output } = await built.generate({ format, name, globals, minify, sourcemap });
   return output[0].code;
 }

@@ -1,5 +1,8 @@
 // The browsers, each started when a file first asks for it and closed when the file is done.
 
+import { randomUUID } from 'node:crypto';
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { after } from 'node:test';
 import { CHROMIUM, launchChromium } from './chromium.mjs';
 import { START, launchFirefox } from './firefox.mjs';
@@ -32,6 +35,7 @@ export async function borrowPage(name) {
 /** Ends everything in the page like closing it; a new page would cost three times as much. */
 export async function returnPage(name, page) {
   try {
+    await page.tellCalls?.();
     await within('a page to be blank', page.goto('about:blank'));
     idle[name].push(page);
   } catch {
@@ -57,9 +61,24 @@ async function startChromium(options = {}) {
   const shared = await newContext();
   return {
     // Not `browser.newPage`, whose pages end with their context: without windows, Chromium does not tell them before.
-    newPage: async (context) => (context ? await newContext(context) : shared).newPage(),
+    newPage: async (context) => covered(await (context ? await newContext(context) : shared).newPage()),
     close: () => browser.close(),
   };
+}
+
+/** For coverage.mjs: tells what the page has called when it is closed or blank, after which the browser forgets it. */
+async function covered(page) {
+  const folder = process.env.NODE_V8_COVERAGE;
+  if (!folder) return page;
+  await page.coverage.startJSCoverage({ resetOnNavigation: false });
+  const close = page.close.bind(page);
+  page.tellCalls = async () => {
+    const result = await page.coverage.stopJSCoverage();
+    writeFileSync(join(folder, `${randomUUID()}.json`), JSON.stringify({ result }));
+    await page.coverage.startJSCoverage({ resetOnNavigation: false });
+  };
+  page.close = () => page.tellCalls().catch(() => {}).then(close);
+  return page;
 }
 
 function startFirefox() {

@@ -1,0 +1,144 @@
+//! What one member may use of a room and of its key, and which news of a member count.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use peerbroker_config::{Config, Limits};
+use peerbroker_core::clock::Clock;
+use peerbroker_core::vocabulary::{
+    ApiKey, ConnectionKind, Frame, NodeId, PeerId, RealmKind, RoomName, RoomRefusal, Token,
+};
+use peerbroker_events::Events;
+use peerbroker_rooms::{MAX_DATA_BYTES, MemberNews, News, Requester, RoomFrames, Rooms, Said};
+use peerbroker_router::{ClientQuota, ConnectionInfo, IdLease, Outbox, Realm, RegisterRequest, Router};
+
+struct Plain;
+
+impl RoomFrames for Plain {
+    fn said(&self, said: Said<'_>) -> Frame {
+        Frame::of_text(said.payload.unwrap_or_default())
+    }
+
+    fn room_of(&self, _: &Frame) -> Option<String> {
+        None
+    }
+}
+
+struct House {
+    realm: Arc<Realm>,
+    rooms: Rooms,
+}
+
+impl House {
+    fn new(limits: Limits) -> Self {
+        let config = Config { limits, ..Config::default() };
+        let expired = |_: &str, _: &str| Frame::of_text("EXPIRE");
+        let router = Router::new(config.into(), Clock::manual(), Events::default(), None, expired);
+        let router = Arc::new(router);
+        let key = ApiKey::parse("peerjs").unwrap();
+        let quota = Arc::new(ClientQuota::new(10_000));
+        let realm = Realm::new(key, RealmKind::PeerJs, router.clone(), quota, Arc::default());
+        let realm = Arc::new(realm);
+        House { rooms: Rooms::new(&Plain, realm.clone(), router, None), realm }
+    }
+
+    fn open(&self, id: &str, address: Option<IpAddr>) -> IdLease {
+        let request = RegisterRequest {
+            id: &PeerId::parse(id).unwrap(),
+            token: &Token::parse(id).unwrap(),
+            kind: ConnectionKind::Socket,
+            greeting: None,
+            info: ConnectionInfo { address, ..ConnectionInfo::default() },
+            keeps_contacts: false,
+            hears_room: &|_, _| true,
+            claim: None,
+            last_place: None,
+        };
+        IdLease::register(&self.realm, request, &mut Outbox::new(1 << 20, None)).unwrap()
+    }
+
+    fn join(&self, peer: &IdLease, data: Option<&str>, members: usize) -> Result<(), RoomRefusal> {
+        let requester = &mut Requester { peer, request: None, flushes: &mut Vec::new() };
+        self.rooms.join(requester, RoomName::parse("r").unwrap(), data, members)
+    }
+
+    fn send(&self, peer: &IdLease) -> Result<(), RoomRefusal> {
+        let requester = &mut Requester { peer, request: None, flushes: &mut Vec::new() };
+        self.rooms.send(requester, "r", None, Some("1"))
+    }
+}
+
+/// The address of the house, or of a guest.
+fn address(last: u8) -> Option<IpAddr> {
+    Some([192, 0, 2, last].into())
+}
+
+#[test]
+fn what_the_key_refuses_costs_a_member_nothing() {
+    // Bursts of 100 and 10.
+    let limits =
+        Limits { room_deliveries_per_second: 10, room_key_deliveries_per_second: 1, ..Limits::default() };
+    let house = House::new(limits);
+    let [alice, bob] = ["alice", "bob"].map(|id| house.open(id, None));
+    [&alice, &bob].map(|peer| house.join(peer, None, 10).unwrap());
+    let refused: Vec<_> = (0..300).filter_map(|_| house.send(&alice).err()).collect();
+    assert!(refused.len() > 280, "{}", refused.len());
+    assert_eq!(refused.iter().find(|why| **why != RoomRefusal::KeyTooFast), None);
+}
+
+#[test]
+fn the_last_tenth_of_a_room_is_for_addresses_with_few_members() {
+    const MOST: usize = 200;
+    let house = House::new(Limits::default());
+    let mut members = Vec::new();
+    let mut fill = |host: u8| {
+        let before = members.len();
+        loop {
+            let peer = house.open(&format!("{host}-{}", members.len()), address(host));
+            let joined = house.join(&peer, None, MOST);
+            members.push(peer);
+            if let Err(why) = joined {
+                assert_eq!(why, RoomRefusal::Full);
+                return members.len() - before - 1;
+            }
+        }
+    };
+    assert_eq!(fill(1), MOST * 9 / 10);
+    assert_eq!([2, 3].map(&mut fill), [MOST / 100; 2]);
+}
+
+#[test]
+fn the_list_of_a_room_fits_into_the_outboxes_of_its_members() {
+    let house = House::new(Limits::default());
+    let data = format!("\"{}\"", "x".repeat(MAX_DATA_BYTES - 2));
+    let mut members = Vec::new();
+    let refused = loop {
+        let peer = house.open(&format!("member-{:03}", members.len()), None);
+        if let Err(why) = house.join(&peer, Some(&data), 1_000) {
+            break why;
+        }
+        members.push(peer);
+    };
+    assert_eq!(refused, RoomRefusal::ListFull);
+    // A client may be in 16 rooms, whose lists take three quarters of its outbox.
+    let most = Limits::default().outbox_bytes / 4 * 3 / 16;
+    let listed = members.len() * (MAX_DATA_BYTES + "member-000".len());
+    assert!(listed <= most && listed > most - 4 * MAX_DATA_BYTES, "{listed} of {most}");
+}
+
+#[test]
+fn a_node_that_repeats_what_it_told_is_not_where_a_member_is_now() {
+    let house = House::new(Limits::default());
+    let hear = |node: u64, number: u64, data: &str| {
+        let news = MemberNews { room: "r", id: "x", token: [0; 16], number, data: Some(data) };
+        house.rooms.receive(NodeId::new(node), &News::Member(news), &mut Vec::new());
+    };
+    let own = house.open("own", None);
+    house.join(&own, None, 10).unwrap();
+    hear(1, 5, "\"there\"");
+    hear(2, 7, "\"here\"");
+    hear(1, 5, "\"there\"");
+    let listed = house.rooms.members_behind("r", None);
+    let of_x = listed.iter().find(|(id, _)| id == "x").and_then(|(_, data)| data.as_deref());
+    assert_eq!(of_x, Some("\"here\""), "{listed:?}");
+}

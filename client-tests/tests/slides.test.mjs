@@ -297,7 +297,7 @@ for (const device of screens) {
 visitAtNight('without the QR library the link is still there to be sent', async (visit) => {
   const server = await visit.server();
   const presenter = await visit.page(desktop);
-  await presenter.route('**/qrcode.js', (route) => route.abort());
+  await presenter.route('**/qrcode.min.js', (route) => route.abort());
   visit.tolerate(UNREACHABLE);
   await presenter.goto(urlOf(server, SLIDES, 'lan.test'));
 

@@ -1,4 +1,4 @@
-// Copies what the pages load from node_modules to dist/, bundles Yjs, and prints each script's SRI value, which
+// Copies what the pages load from node_modules to dist/, bundles Yjs and the library for QR codes, and prints each script's SRI value, which
 // src/http/public/html.rs has.
 import { createHash } from 'node:crypto';
 import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
@@ -8,7 +8,6 @@ import { bundle } from '../../client/bundle.mjs';
 const scripts = {
   'peerjs.js': 'node_modules/peerjs/dist/peerjs.js',
   'peerjs.min.js': 'node_modules/peerjs/dist/peerjs.min.js',
-  'qrcode.js': 'node_modules/qrcode-generator/dist/qrcode.js',
   'simplepeer.min.js': 'node_modules/simple-peer/simplepeer.min.js',
 };
 
@@ -61,6 +60,7 @@ for (const [target, source] of Object.entries(scripts)) {
 }
 // Pages have simple-peer as a script of its own.
 const globals = { 'simple-peer/simplepeer.min.js': 'SimplePeer' };
+await save('qrcode.min.js', await bundle(fileURLToPath(here('qrcode.js')), { name: 'qrcode' }));
 await save('yjs.min.js', await bundle(fileURLToPath(here('yjs.js')), { name: 'Yjs', globals }));
 
 const texts = await Promise.all(

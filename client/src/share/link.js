@@ -21,7 +21,7 @@ export function drawCode(qrcode, text, label) {
   svg.setAttribute('aria-label', label);
 
   // Cameras read UTF-8. The library alone writes one byte of each letter.
-  qrcode.stringToBytes = qrcode.stringToBytesFuncs['UTF-8'];
+  qrcode.stringToBytes = (letters) => [...new TextEncoder().encode(letters)];
   const { length } = qrcode.stringToBytes(text);
   if (length > MOST_BYTES) throw new RangeError(`a QR code has at most ${MOST_BYTES} bytes, and this text has ${length}`);
   const code = qrcode(0, 'M');

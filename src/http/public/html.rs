@@ -55,7 +55,7 @@ pub(super) const PEERJS_READABLE: Library =
     vendored!("peerjs.js", "sha384-wBK0FNOkLGym0CCY2ePxqPX20marLejkiCBjz8AZ2VYiAi8cJUS7qrZ2QRAzpNoU");
 
 pub(super) const QRCODE: Library =
-    vendored!("qrcode.js", "sha384-e9EFD6BGC90bkW9aDV5xbbBfzwN7G8YImHao2lfLVKV/hPB0E0go+H3I64h7oHtA");
+    vendored!("qrcode.min.js", "sha384-tbnZZAZ0+/BEzuOQ0uu2XEl82QxMZhMdWk5CFvMD1AKiZAkcKtrXPdJnWtARZsXp");
 
 pub(super) const SIMPLE_PEER: Library =
     vendored!("simplepeer.min.js", "sha384-MZ3ciGjiWCKKLGxi6Gf7uIU8N5/QSyhpZHhvn2TdHP0ofkCkbCGW1j3ZMzYhocpu");

@@ -88,6 +88,17 @@ fn messages_that_leave_a_queue_give_back_their_bytes() {
 }
 
 #[test]
+fn messages_that_wait_too_long_give_back_their_bytes() {
+    let house = House::new(Limits::default());
+    for _ in 0..2 {
+        assert!(matches!(house.offer("bob", "alice", 100), Routed::Queued));
+    }
+    house.router.clock().advance(Limits::default().expire_timeout);
+    house.realm.sweep();
+    assert_eq!((house.router.queued_bytes(), house.count(Outcome::Expired)), (0, 2));
+}
+
+#[test]
 fn a_message_to_all_counts_those_who_get_it() {
     let house = House::new(Limits::default());
     let [reads, _never_reads] = ["a", "b"].map(|id| house.open(id));

@@ -1,4 +1,5 @@
-//! The stores through which the nodes of a cluster find each other: all that differs between them, by [`BackplaneAddress`].
+//! The stores through which the nodes of a cluster find each other: all that differs between them, by
+//! [`BackplaneAddress`].
 
 use std::error::Error;
 use std::sync::{Arc, Weak};
@@ -24,7 +25,8 @@ pub fn check_backplane(address: &BackplaneAddress) -> Result<(), BadBackplane> {
     }
 }
 
-/// Starts the thread through which a node takes part in a cluster. It ends when the membership is closed, or the node is gone.
+/// Starts the thread through which a node takes part in a cluster. It ends when the membership is closed, or
+/// the node is gone.
 pub(crate) fn join_cluster(
     membership: &Arc<Membership>,
     node: Weak<dyn LocalNode>,
@@ -35,7 +37,8 @@ pub(crate) fn join_cluster(
     }
 }
 
-/// A store of keys that all nodes of a cluster share. `None` for a wrong address, which is an error of the cluster.
+/// A store of keys that all nodes of a cluster share. `None` for a wrong address, which is an error of the
+/// cluster.
 pub(crate) fn shared_keys(address: &BackplaneAddress) -> Option<Arc<dyn KeyStore>> {
     match address {
         BackplaneAddress::Redis(address) => redis::shared_keys(address),

@@ -95,33 +95,34 @@ impl PeerBroker {
         &self.runtime.events
     }
 
-    /// Closes every client with 1001 and admits no more. For an app that stops: [`Server::run`](crate::Server::run)
-    /// does it itself.
+    /// Closes every client with 1001 and admits no more. For an app that stops:
+    /// [`Server::run`](crate::Server::run) does it itself.
     pub fn close(&self) {
         self.runtime.close();
     }
 
-    /// Leaves the cluster after [`close`](Self::close), so that the ids of this node are free at once, and sends the last
-    /// events to webhooks. For an app that stops: [`Server::run`](crate::Server::run) does it itself. Takes 3 s at most, and
-    /// 10 s more if a webhook does not answer.
+    /// Leaves the cluster after [`close`](Self::close), so that the ids of this node are free at once, and
+    /// sends the last events to webhooks. For an app that stops: [`Server::run`](crate::Server::run) does it
+    /// itself. Takes 3 s at most, and 10 s more if a webhook does not answer.
     pub async fn leave(&self) {
         self.runtime.leave().await;
     }
 
-    /// Ready with the reason when a background thread has ended by a panic and cannot be restarted, so the broker no longer does
-    /// all of its work. An app should end then, so that it is started again: [`Server::run`](crate::Server::run) does.
+    /// Ready with the reason when a background thread has ended by a panic and cannot be restarted, so the
+    /// broker no longer does all of its work. An app should end then, so that it is started again:
+    /// [`Server::run`](crate::Server::run) does.
     pub async fn failed(&self) -> String {
         self.events().threads().failed().await
     }
 
-    /// Starts a thread of the program beside those of the broker: it is restarted after a panic, and after many
-    /// [`failed`](Self::failed) is ready.
+    /// Starts a thread of the program beside those of the broker: it is restarted after a panic, and after
+    /// many [`failed`](Self::failed) is ready.
     pub fn keep_thread(&self, name: &str, work: impl FnMut() + Send + 'static) -> io::Result<()> {
         self.events().threads().keep(name, work)
     }
 
-    /// Activates changes of the [store of keys](Builder::keys) at once. It reads the whole store and blocks, so do not
-    /// call it on a worker's thread.
+    /// Activates changes of the [store of keys](Builder::keys) at once. It reads the whole store and blocks,
+    /// so do not call it on a worker's thread.
     pub fn read_keys(&self) -> Result<(), KeyError> {
         self.runtime.control.read_keys()
     }
@@ -131,10 +132,10 @@ impl PeerBroker {
         self.runtime.config.load_full()
     }
 
-    /// Replaces the configuration while clients are connected: limits, timeouts, origins, pages, dialects and the
-    /// built-in keys change at once. A connection keeps the rate limit, the largest message and the outbox that it began
-    /// with, and a mounted broker stays where it is, whatever [`Config::path`] says. It reads the store of keys and blocks,
-    /// so do not call it on a worker's thread.
+    /// Replaces the configuration while clients are connected: limits, timeouts, origins, pages, dialects and
+    /// the built-in keys change at once. A connection keeps the rate limit, the largest message and the
+    /// outbox that it began with, and a mounted broker stays where it is, whatever [`Config::path`] says. It
+    /// reads the store of keys and blocks, so do not call it on a worker's thread.
     pub fn reconfigure(&self, config: Config) -> Result<(), KeyError> {
         self.runtime.config.update(|old| {
             let mut config = config.clone();
@@ -145,8 +146,8 @@ impl PeerBroker {
         self.read_keys()
     }
 
-    /// Relays calls from now on, if the broker has not begun with [a relay](Builder::relay). For a port that was not free at the
-    /// start. It reads files and blocks, so do not call it on a worker's thread.
+    /// Relays calls from now on, if the broker has not begun with [a relay](Builder::relay). For a port that
+    /// was not free at the start. It reads files and blocks, so do not call it on a worker's thread.
     pub fn begin_relaying(&self, relay: BoundRelay) {
         self.runtime.begin_relaying(relay);
         self.runtime.control.try_unusable_keys();
@@ -158,14 +159,15 @@ impl PeerBroker {
         self.runtime.begin_turn(turn);
     }
 
-    /// Says that a relay [begins](Self::begin_relaying) later, for `peerbroker doctor`: another program has its port.
+    /// Says that a relay [begins](Self::begin_relaying) later, for `peerbroker doctor`: another program has
+    /// its port.
     pub fn expect_relay(&self) {
         self.runtime.expects_relay.store(true, Ordering::Relaxed);
     }
 
-    /// Tells clients other addresses of the relay and of the TURN server from now on, each in place of that of its family: see
-    /// [`RelayConfig::public`](peerbroker_config::RelayConfig::public). `private` is [`RelayConfig::private`](peerbroker_config::RelayConfig::private)
-    /// from now on.
+    /// Tells clients other addresses of the relay and of the TURN server from now on, each in place of that
+    /// of its family: see [`RelayConfig::public`](peerbroker_config::RelayConfig::public). `private` is
+    /// [`RelayConfig::private`](peerbroker_config::RelayConfig::private) from now on.
     pub fn set_media_addresses(&self, public: &[IpAddr], private: bool) {
         self.runtime.set_media_addresses(public, private);
     }
@@ -185,8 +187,8 @@ impl PeerBroker {
         self.runtime.api_tokens.store(Arc::new(tokens));
     }
 
-    /// Reads the certificate of the [`Server`](crate::Server) again and shows it to new connections. The server does this
-    /// itself when the files change.
+    /// Reads the certificate of the [`Server`](crate::Server) again and shows it to new connections. The
+    /// server does this itself when the files change.
     pub fn reread_certificate(&self, files: &TlsFiles) -> Result<(), TlsError> {
         let Some(certificates) = self.runtime.certificates.get() else { return Ok(()) };
         if tls::reread(files, certificates)? {
@@ -196,8 +198,8 @@ impl PeerBroker {
         Ok(())
     }
 
-    /// Tells the log, the statistics and all followers of events that the program has read its configuration again.
-    /// `changed` lists the differences, and `pending` those that are not active.
+    /// Tells the log, the statistics and all followers of events that the program has read its configuration
+    /// again. `changed` lists the differences, and `pending` those that are not active.
     pub fn reloaded(&self, changed: Vec<String>, pending: Vec<String>) {
         let mut reloads = self.runtime.reloads.lock();
         reloads.reloaded = Some(unix_time());
@@ -241,8 +243,9 @@ impl Builder {
         self
     }
 
-    /// Adds a hook that is called for each event, in order, on its own thread. A hook never delays clients. If it lags by
-    /// thousands of events, it loses the oldest ones and gets [`Notice::Missed`]. You may add any number of hooks.
+    /// Adds a hook that is called for each event, in order, on its own thread. A hook never delays clients.
+    /// If it lags by thousands of events, it loses the oldest ones and gets [`Notice::Missed`]. You may add
+    /// any number of hooks.
     pub fn on_event(self, mut hook: impl FnMut(&Notice) + Send + 'static) -> Self {
         let followed = self.0.events.follow("hook", move |notices| {
             for notice in notices {
@@ -257,8 +260,8 @@ impl Builder {
         self
     }
 
-    /// Adds a hook that is called when a peer has registered, and again when it registers on a new connection. A shorthand
-    /// for [`on_event`](Self::on_event).
+    /// Adds a hook that is called when a peer has registered, and again when it registers on a new
+    /// connection. A shorthand for [`on_event`](Self::on_event).
     pub fn on_connect(self, hook: impl Fn(Client<'_>) + Send + 'static) -> Self {
         self.on_event(move |notice| {
             if let Some(Event::PeerConnected(connected)) = notice.event() {
@@ -267,8 +270,9 @@ impl Builder {
         })
     }
 
-    /// Adds a hook that is called once for each registered connection that ends. After [`CloseReason::Replaced`], the peer
-    /// is still connected, on a newer connection. A shorthand for [`on_event`](Self::on_event).
+    /// Adds a hook that is called once for each registered connection that ends. After
+    /// [`CloseReason::Replaced`], the peer is still connected, on a newer connection. A shorthand for
+    /// [`on_event`](Self::on_event).
     pub fn on_disconnect(self, hook: impl Fn(Client<'_>, CloseReason) + Send + 'static) -> Self {
         self.on_event(move |notice| {
             if let Some(Event::PeerDisconnected(disconnected)) = notice.event() {
@@ -278,8 +282,8 @@ impl Builder {
         })
     }
 
-    /// Adds a hook that is called when a peer joins a room; it gets the name of the room. A client that comes back within the
-    /// reclaim timeout has never left. A shorthand for [`on_event`](Self::on_event).
+    /// Adds a hook that is called when a peer joins a room; it gets the name of the room. A client that comes
+    /// back within the reclaim timeout has never left. A shorthand for [`on_event`](Self::on_event).
     pub fn on_room_joined(self, hook: impl Fn(Client<'_>, &str) + Send + 'static) -> Self {
         self.on_event(move |notice| {
             if let Some(Event::RoomJoined { peer, room }) = notice.event() {
@@ -288,8 +292,8 @@ impl Builder {
         })
     }
 
-    /// Adds a hook that is called when a peer is not in a room any more; it gets the name of the room. A shorthand for
-    /// [`on_event`](Self::on_event).
+    /// Adds a hook that is called when a peer is not in a room any more; it gets the name of the room. A
+    /// shorthand for [`on_event`](Self::on_event).
     pub fn on_room_left(self, hook: impl Fn(Client<'_>, &str) + Send + 'static) -> Self {
         self.on_event(move |notice| {
             if let Some(Event::RoomLeft { peer, room }) = notice.event() {
@@ -298,8 +302,9 @@ impl Builder {
         })
     }
 
-    /// Adds a hook that is called for each message from a peer to another, before its delivery. It runs in the session of
-    /// the sender: if the hook blocks, all clients of that worker wait. You may add any number of hooks.
+    /// Adds a hook that is called for each message from a peer to another, before its delivery. It runs in
+    /// the session of the sender: if the hook blocks, all clients of that worker wait. You may add any number
+    /// of hooks.
     pub fn on_message(mut self, hook: impl Fn(Client<'_>, Message<'_>) + Send + Sync + 'static) -> Self {
         self.0.on_message.push(Box::new(move |client, message| {
             if let Err(panic) = caught(|| hook(client, message)) {
@@ -309,8 +314,9 @@ impl Builder {
         self
     }
 
-    /// Adds a hook that is called for each text that a PeerJS client sends on its connection, before it is read: heartbeats, and
-    /// texts that the broker ignores, are among them. As for [`on_message`](Self::on_message), it must not block.
+    /// Adds a hook that is called for each text that a PeerJS client sends on its connection, before it is
+    /// read: heartbeats, and texts that the broker ignores, are among them. As for
+    /// [`on_message`](Self::on_message), it must not block.
     pub fn on_text(mut self, hook: impl Fn(Client<'_>, ConnId, &str) + Send + Sync + 'static) -> Self {
         self.0.on_text.push(Box::new(move |client, connection, text| {
             if let Err(panic) = caught(|| hook(client, connection, text)) {
@@ -320,9 +326,9 @@ impl Builder {
         self
     }
 
-    /// Sets the hook that gets the messages of clients to the app, and may answer with JSON text. It replaces the webhooks for
-    /// them. The messages of one client come one after another. It runs on a thread of its own: if it blocks, other messages
-    /// wait.
+    /// Sets the hook that gets the messages of clients to the app, and may answer with JSON text. It replaces
+    /// the webhooks for them. The messages of one client come one after another. It runs on a thread of its
+    /// own: if it blocks, other messages wait.
     pub fn on_app_message<F>(mut self, hook: impl Fn(AppMessage) -> F + Send + Sync + 'static) -> Self
     where
         F: Future<Output = Option<String>> + Send + 'static,
@@ -335,9 +341,10 @@ impl Builder {
         self
     }
 
-    /// Makes the ids that the server gives to clients without one, instead of [`Settings::id_style`](peerbroker_keys::Settings::id_style); it gets the key. It
-    /// is called again if a peer has the id, or if the text is not a valid id, and must not block. After a hundred calls
-    /// the client gets a UUID.
+    /// Makes the ids that the server gives to clients without one, instead of
+    /// [`Settings::id_style`](peerbroker_keys::Settings::id_style); it gets the key. It is called again if a
+    /// peer has the id, or if the text is not a valid id, and must not block. After a hundred calls the
+    /// client gets a UUID.
     pub fn generate_id(mut self, generate: impl Fn(&str) -> String + Send + Sync + 'static) -> Self {
         self.0.generate_id = Some(Box::new(generate));
         self
@@ -368,8 +375,8 @@ impl Builder {
         self
     }
 
-    /// Relays for clients that ask for a TURN server, or answers STUN. If [`IceConfig::turn_secret`](peerbroker_config::IceConfig)
-    /// is not set, the broker makes one.
+    /// Relays for clients that ask for a TURN server, or answers STUN. If
+    /// [`IceConfig::turn_secret`](peerbroker_config::IceConfig) is not set, the broker makes one.
     pub fn turn(mut self, turn: BoundTurn) -> Self {
         self.0.turn = Some(turn);
         self
@@ -381,14 +388,15 @@ impl Builder {
         self
     }
 
-    /// Replaces the clock. A [manual](Clock::manual) clock moves only when the program moves it: call [`Node::sweep`] after
-    /// each step.
+    /// Replaces the clock. A [manual](Clock::manual) clock moves only when the program moves it: call
+    /// [`Node::sweep`] after each step.
     pub fn clock(mut self, clock: Clock) -> Self {
         self.0.clock = Some(clock);
         self
     }
 
-    /// Starts the broker, unless no connection to the store of its [cluster](Self::cluster) can be made from its address.
+    /// Starts the broker, unless no connection to the store of its [cluster](Self::cluster) can be made from
+    /// its address.
     pub fn try_build(self) -> Result<PeerBroker, BadBackplane> {
         if let Some(cluster) = &self.0.cluster {
             check_backplane(&cluster.backplane)?;
@@ -396,7 +404,8 @@ impl Builder {
         Ok(self.build())
     }
 
-    /// Starts the broker. Errors of the [cluster](Self::cluster) are logged: its node is not ready, and serves local clients only.
+    /// Starts the broker. Errors of the [cluster](Self::cluster) are logged: its node is not ready, and
+    /// serves local clients only.
     pub fn build(self) -> PeerBroker {
         PeerBroker { runtime: Runtime::start(self.0) }
     }

@@ -292,8 +292,8 @@ impl Runtime {
         reasons
     }
 
-    /// Leaves the cluster, so that its nodes notice at once, and sends the last events to webhooks. Ready when that is done, or
-    /// takes too long.
+    /// Leaves the cluster, so that its nodes notice at once, and sends the last events to webhooks. Ready
+    /// when that is done, or takes too long.
     pub(crate) async fn leave(&self) {
         if let Some(membership) = self.node.membership() {
             membership.close();
@@ -387,8 +387,8 @@ impl Runtime {
         }
     }
 
-    /// A server at this address gives the relay its connections, also a relay that begins later. Clients are told the address,
-    /// unless they go through a proxy of HTTP, which passes on nothing else.
+    /// A server at this address gives the relay its connections, also a relay that begins later. Clients are
+    /// told the address, unless they go through a proxy of HTTP, which passes on nothing else.
     pub(crate) fn relay_at(&self, server: SocketAddr) {
         if !self.config().proxied {
             // A second server has another broker.
@@ -419,8 +419,8 @@ impl Runtime {
         }
     }
 
-    /// Dismisses all clients that are here now, spread evenly over `window` and in random order. Ends early when nobody is
-    /// connected. Clients that come meanwhile are left for [`Runtime::close`].
+    /// Dismisses all clients that are here now, spread evenly over `window` and in random order. Ends early
+    /// when nobody is connected. Clients that come meanwhile are left for [`Runtime::close`].
     pub(crate) async fn spread(&self, window: Duration) {
         let mut clients = self.node.clients();
         clients.shuffle(&mut rand::rng());

@@ -63,8 +63,8 @@ const PLAIN_PER_TURN: usize = 4;
 const TLS_PER_TURN: usize = 1;
 const _: () = assert!(PLAIN_PER_TURN < ACCEPTS_PER_TURN && TLS_PER_TURN < ACCEPTS_PER_TURN);
 
-/// Time between two measurements of a worker. A block that is longer is never missed. Each wakes an idle worker, which costs some
-/// 70 µs.
+/// Time between two measurements of a worker. A block that is longer is never missed. Each wakes an idle
+/// worker, which costs some 70 µs.
 const LAG_INTERVAL: Duration = Duration::from_millis(500);
 
 // A macro, because no common type can be written for the services over TCP and over TLS.
@@ -212,16 +212,17 @@ impl Server {
         self.ops.as_ref().and_then(|(listener, _)| listener.socket.local_addr().ok())
     }
 
-    /// With [`Listen::reuse_port`] or an [inherited socket](InheritedSockets), leaves all clients to the server before this one until
-    /// `ready`, or until that one accepts no more. For a server whose relay waits for the ports of that one: none of its clients is
-    /// without a relay then.
+    /// With [`Listen::reuse_port`] or an [inherited socket](InheritedSockets), leaves all clients to the
+    /// server before this one until `ready`, or until that one accepts no more. For a server whose relay
+    /// waits for the ports of that one: none of its clients is without a relay then.
     pub fn begin_when(self, ready: impl Future<Output = ()> + Send + 'static) -> Self {
         Server { may_begin: Some(Box::pin(ready)), ..self }
     }
 
-    /// Serves until `stop` is ready. Then it closes every client with 1001, and returns when relayed calls are over:
-    /// [`Listen::drain_timeout`] and [`Listen::relay_drain_timeout`] say how long both take. It does so too if the broker [has
-    /// failed](PeerBroker::failed), but then ends calls at once, and returns that as an error.
+    /// Serves until `stop` is ready. Then it closes every client with 1001, and returns when relayed calls
+    /// are over: [`Listen::drain_timeout`] and [`Listen::relay_drain_timeout`] say how long both take. It
+    /// does so too if the broker [has failed](PeerBroker::failed), but then ends calls at once, and returns
+    /// that as an error.
     pub async fn run(mut self, stop: impl Future<Output = ()>) -> io::Result<()> {
         let mounted = Arc::clone(&self.mounted);
         let runtime = &mounted.runtime;
@@ -379,8 +380,8 @@ impl Server {
 /// Keeps the certificate valid until the drop.
 type Renewal = Box<dyn Any>;
 
-/// Measures how late the timers of the worker that calls this fire, until it ends. A worker that is busy or blocked is late with
-/// everything else too.
+/// Measures how late the timers of the worker that calls this fire, until it ends. A worker that is busy or
+/// blocked is late with everything else too.
 fn watch_lag(runtime: &Arc<Runtime>, stops: Stops) {
     let runtime = Arc::clone(runtime);
     actix_web::rt::spawn(async move {

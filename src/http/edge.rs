@@ -38,8 +38,8 @@ where
     async move {
         let mut response = answered.await?;
         if asked == ConnectionType::Upgrade {
-            // Nothing was upgraded: actix-http hands those requests to another service. It would answer `Connection: upgrade`, and
-            // end the connection.
+            // Nothing was upgraded: actix-http hands those requests to another service. It would answer
+            // `Connection: upgrade`, and end the connection.
             response.head_mut().set_connection_type(ConnectionType::Close);
         }
         let stays = response.head().connection_type() != ConnectionType::Close;

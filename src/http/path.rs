@@ -4,8 +4,8 @@ use std::borrow::Cow;
 
 use actix_http::{RequestHead, Uri};
 
-/// Makes repeated slashes in the path of a request one, before anybody reads it. Proxies double slashes, such as nginx with
-/// `location /app { proxy_pass http://127.0.0.1:9000/; }`, and so do clients that join paths.
+/// Makes repeated slashes in the path of a request one, before anybody reads it. Proxies double slashes, such
+/// as nginx with `location /app { proxy_pass http://127.0.0.1:9000/; }`, and so do clients that join paths.
 pub(super) fn merge_slashes(head: &mut RequestHead) {
     if head.uri.path().contains("//") {
         let mut path = String::with_capacity(head.uri.path().len());

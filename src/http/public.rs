@@ -73,7 +73,8 @@ async fn answer(mounted: &Mounted, request: &HttpRequest, payload: Payload) -> H
     }
     let route = routes::find(&mounted.path, request.path());
     let mut response = match *request.method() {
-        // Refuses the preflight: otherwise a page could send the form with an `X-Forwarded-Host` of its choice.
+        // Refuses the preflight: otherwise a page could send the form with an `X-Forwarded-Host` of its
+        // choice.
         Method::OPTIONS if route == Route::Register => HttpResponse::NoContent().finish(),
         // The asterisk means the server itself (RFC 9110, section 9.3.7).
         Method::OPTIONS if route != Route::Outside || request.path() == "*" => handler::preflight(request),
@@ -148,7 +149,8 @@ fn wants_information(request: &HttpRequest) -> bool {
     media_types.any(|media_type| media_type.trim().eq_ignore_ascii_case(nostr::MEDIA_TYPE))
 }
 
-/// Answers a path without content: with the icon that browsers ask for, an id for a client with a wrong path, or a 404.
+/// Answers a path without content: with the icon that browsers ask for, an id for a client with a wrong path,
+/// or a 404.
 async fn nothing(mounted: &Mounted, request: &HttpRequest) -> HttpResponse {
     let config = mounted.runtime.config();
     let is_cut = routes::is_cut_id_request(&mounted.path, request.path());

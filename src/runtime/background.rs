@@ -1,4 +1,5 @@
-//! Threads that work for a broker in the background. One follows the store of keys, which other processes write to.
+//! Threads that work for a broker in the background. One follows the store of keys, which other processes
+//! write to.
 
 use std::sync::Arc;
 use std::thread;
@@ -9,8 +10,8 @@ use crate::runtime::control::Control;
 use peerbroker_keys::KeyError;
 use peerbroker_system::threads::{Threads, caught};
 
-/// Calls `work` after each interval, until the owner is gone. A thread rather than a task: it belongs to no worker, and
-/// needs no runtime of an embedding program.
+/// Calls `work` after each interval, until the owner is gone. A thread rather than a task: it belongs to no
+/// worker, and needs no runtime of an embedding program.
 pub(crate) fn repeat<T: Send + Sync + 'static>(
     threads: &Threads,
     name: &str,
@@ -29,8 +30,8 @@ pub(crate) fn repeat<T: Send + Sync + 'static>(
     });
 }
 
-/// Follows the store of keys until the owner is gone. Clients whose keys are unknown wait for its next look, if other processes
-/// may add keys.
+/// Follows the store of keys until the owner is gone. Clients whose keys are unknown wait for its next look,
+/// if other processes may add keys.
 pub(super) fn watch_keys(runtime: &Arc<Runtime>) {
     let owner = Arc::downgrade(runtime);
     let mut watch = KeyWatch::default();

@@ -1,4 +1,5 @@
-//! The end of calls when the server stops: they go on for a while at sockets of their own, and the next server has the ports.
+//! The end of calls when the server stops: they go on for a while at sockets of their own, and the next
+//! server has the ports.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -10,12 +11,13 @@ use peerbroker_events::counted;
 /// Interval at which open calls are counted.
 const STEP: Duration = Duration::from_millis(100);
 
-/// Time in which clients check their path, so that they hear that a call ends: Chromium checks every 2.5 s, Firefox every 4 to 6 s.
+/// Time in which clients check their path, so that they hear that a call ends: Chromium checks every 2.5 s,
+/// Firefox every 4 to 6 s.
 const CHECKED_WITHIN: Duration = Duration::from_millis(6500);
 
 impl Runtime {
-    /// Lets open calls go on for up to `window`, and ends those that are left. The next server at the address of this one gets to know
-    /// those of clients that are not here.
+    /// Lets open calls go on for up to `window`, and ends those that are left. The next server at the address
+    /// of this one gets to know those of clients that are not here.
     pub(crate) async fn drain_calls(&self, window: Duration, server: SocketAddr) {
         if !window.is_zero() {
             self.let_calls_go_on(window).await;

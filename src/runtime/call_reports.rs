@@ -1,4 +1,5 @@
-//! The reports of clients about their connections: counts of each key over the last day, and the newest reports. In memory only.
+//! The reports of clients about their connections: counts of each key over the last day, and the newest
+//! reports. In memory only.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::net::IpAddr;
@@ -13,11 +14,12 @@ use peerbroker_core::vocabulary::{AddressPrefix, ApiKey, Limit};
 use peerbroker_events::{ConnectionReport, Reported};
 use peerbroker_limits::{LimitExceeded, giving_way};
 
-/// Reports per second of one address. Behind one address may be a class, each of its pages with connections to all others.
+/// Reports per second of one address. Behind one address may be a class, each of its pages with connections
+/// to all others.
 const PER_SECOND: u32 = 20;
 
-/// Most reports that are kept of all clients, and of one. Beyond the first, the oldest goes of the address with the most, among those of the
-/// key with the most.
+/// Most reports that are kept of all clients, and of one. Beyond the first, the oldest goes of the address
+/// with the most, among those of the key with the most.
 const MAX_REPORTS: usize = 1000;
 const MAX_OF_CLIENT: usize = 20;
 
@@ -75,14 +77,16 @@ impl Step {
 }
 
 impl CallReports {
-    /// Counts a report towards the rate limit of its address. Loopback has none: it is a local proxy, or the operator.
+    /// Counts a report towards the rate limit of its address. Loopback has none: it is a local proxy, or the
+    /// operator.
     pub(crate) fn charge(&self, address: Option<IpAddr>, now: Instant) -> Result<(), LimitExceeded> {
         let Some(prefix) = AddressPrefix::of_remote(address) else { return Ok(()) };
         let charged = self.addresses.entry(prefix).or_default().try_charge(1, PER_SECOND, now);
         charged.map_err(|retry_after| LimitExceeded { limit: Limit::CallReports, retry_after })
     }
 
-    /// Adds a report from an address. False if the other end of its connection has reported before: a connection counts once.
+    /// Adds a report from an address. False if the other end of its connection has reported before: a
+    /// connection counts once.
     pub(crate) fn add(
         &self,
         key: &ApiKey,

@@ -1,4 +1,5 @@
-//! Everything that changes the running server: keys, kicks, keys that people register, the filter of the log. Each change is an event.
+//! Everything that changes the running server: keys, kicks, keys that people register, the filter of the log.
+//! Each change is an event.
 
 mod bans;
 mod known_keys;
@@ -72,8 +73,8 @@ pub(crate) enum ControlError {
     Keys(#[from] KeyError),
 }
 
-/// The log of the program that the broker is part of. It lets operators change the filter through the API: give it to
-/// [`Builder::log`](crate::Builder::log).
+/// The log of the program that the broker is part of. It lets operators change the filter through the API:
+/// give it to [`Builder::log`](crate::Builder::log).
 pub trait LogControl: Send + Sync {
     /// The filter that the program was started or configured with.
     fn configured(&self) -> String;
@@ -163,14 +164,15 @@ pub(crate) struct Control {
     signups: SignupLimiter,
     /// Wrong guesses at the admin token.
     pub(crate) wrong_tokens: GuessLimiter,
-    /// The keys as they were last stored. Held while keys are written or activated, so that the last written state is the
-    /// active one.
+    /// The keys as they were last stored. Held while keys are written or activated, so that the last written
+    /// state is the active one.
     writing: Mutex<KnownKeys>,
     unused: UnusedKeys,
     /// The bans that operators have set.
     pub(crate) bans: OperatorBans,
     log: Option<Arc<dyn LogControl>>,
-    /// The filter that the API has set, and the time at which it ends. Held while the log gets another filter, so that both agree.
+    /// The filter that the API has set, and the time at which it ends. Held while the log gets another
+    /// filter, so that both agree.
     temporary_filter: Mutex<Option<(String, Option<Instant>)>>,
 }
 
@@ -310,7 +312,8 @@ impl Control {
         ControlError::NotKept(what, error)
     }
 
-    /// Stores the bans and the changes of keys that the store could not keep. If it fails again, this is tried at the next look.
+    /// Stores the bans and the changes of keys that the store could not keep. If it fails again, this is
+    /// tried at the next look.
     pub(super) fn keep(&self) -> Result<(), KeyError> {
         self.bans.keep()?;
         let mut known = self.writing.lock();
@@ -339,7 +342,8 @@ impl Control {
     /// Activates the keys of the flags and of the store, and the bans.
     pub(crate) fn read_keys(&self) -> Result<(), KeyError> {
         self.bans.activate();
-        // A node that cannot ask the others may serve its clients, so it does not wait for what only the others know.
+        // A node that cannot ask the others may serve its clients, so it does not wait for what only the
+        // others know.
         if !self.bans.are_shared() || self.store.is_of_all_nodes() {
             self.bans.read()?;
         }
@@ -406,7 +410,8 @@ impl Control {
         Ok(())
     }
 
-    /// Forgets addresses whose full burst is available again, and ends a filter of the log whose time is over.
+    /// Forgets addresses whose full burst is available again, and ends a filter of the log whose time is
+    /// over.
     pub(crate) fn sweep(&self, now: Instant) {
         self.signups.sweep(now);
         self.wrong_tokens.sweep(now);
@@ -436,7 +441,8 @@ impl Control {
         Ok(LogFilter { filter, configured, seconds })
     }
 
-    /// Changes the filter of the log, for some seconds or until that is done again. `None` is the configured filter.
+    /// Changes the filter of the log, for some seconds or until that is done again. `None` is the configured
+    /// filter.
     pub(crate) fn set_log(
         &self,
         by: Actor,
@@ -470,7 +476,8 @@ impl Control {
         self.node.events().emit(|| Event::Keys { what: what() });
     }
 
-    /// Emits the changes by others since this process read or wrote the keys: one event for each, or one for many. None the first time.
+    /// Emits the changes by others since this process read or wrote the keys: one event for each, or one for
+    /// many. None the first time.
     fn emit_changes(&self, known: &KnownKeys, stored: &StoredKeys) {
         let by = Actor::Elsewhere;
         if stored.changes > MANY {
@@ -537,7 +544,8 @@ impl Control {
         Ok(key)
     }
 
-    /// Counts the registration in the store if nodes share it. Otherwise only checks whether it may be counted here.
+    /// Counts the registration in the store if nodes share it. Otherwise only checks whether it may be
+    /// counted here.
     fn count_signup(
         &self,
         address: Option<IpAddr>,

@@ -1,7 +1,8 @@
-//! An old server whose relayed calls end tells the next server at its address, which has their clients by then.
+//! An old server whose relayed calls end tells the next server at its address, which has their clients by
+//! then.
 //!
-//! Nothing on the path of a call does it: Chromium reports a path that is refused as `disconnected` (crbug.com/957487), and PeerJS
-//! waits for `failed`.
+//! Nothing on the path of a call does it: Chromium reports a path that is refused as `disconnected`
+//! (crbug.com/957487), and PeerJS waits for `failed`.
 
 use std::convert::Infallible;
 use std::future::pending;
@@ -82,7 +83,8 @@ impl<F: FnMut(&UnixStream) -> io::Result<bool>> Reports<F> {
         Reports { listener, is_own, readers: JoinSet::new() }
     }
 
-    /// The next report. Connections of other users cost no more than the look at them: every user of the machine can connect.
+    /// The next report. Connections of other users cost no more than the look at them: every user of the
+    /// machine can connect.
     async fn next(&mut self) -> Vec<Pair> {
         loop {
             let has_room = self.readers.len() < MAX_READERS;
@@ -144,7 +146,8 @@ fn is_of_own_user(stream: &UnixStream) -> io::Result<bool> {
     Ok(stream.peer_cred()?.uid() == own.peer_cred()?.uid())
 }
 
-/// The socket of the server that has an address now. Linux keeps such names beside the ports: no file is left behind.
+/// The socket of the server that has an address now. Linux keeps such names beside the ports: no file is left
+/// behind.
 fn name(server: SocketAddr) -> String {
     format!("\0peerbroker-calls-{server}")
 }

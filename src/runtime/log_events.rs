@@ -1,4 +1,5 @@
-//! The log as a subscriber of events: actions of operators, and the facts that they need when something goes wrong.
+//! The log as a subscriber of events: actions of operators, and the facts that they need when something goes
+//! wrong.
 
 use std::io;
 
@@ -32,7 +33,8 @@ fn write(notice: &Notice) {
 
 fn write_row(row: Row<'_>) {
     let Some((level, text)) = row.line.filter(|(level, _)| *level <= log::max_level()) else { return };
-    // The lines for developers name a key and an id in their text. Operators look for those of clients that cannot connect.
+    // The lines for developers name a key and an id in their text. Operators look for those of clients that
+    // cannot connect.
     let is_refusal = matches!(row.live, "refused" | "limit");
     let is_for_operators = level <= Level::Info || is_refusal;
     let of_client = row.address.as_ref().filter(|_| is_refusal);

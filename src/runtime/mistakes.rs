@@ -1,5 +1,5 @@
-//! The mistakes of clients, with hints. A mistake is logged when it first happens, and then at most once a minute; floods and frequent
-//! mistakes as warnings. Operators can read those of the last hour later.
+//! The mistakes of clients, with hints. A mistake is logged when it first happens, and then at most once a
+//! minute; floods and frequent mistakes as warnings. Operators can read those of the last hour later.
 
 mod table;
 
@@ -22,17 +22,19 @@ pub(super) use table::{KnownKeys, may_be_mistake};
 /// Interval at which the same mistake is logged, in milliseconds.
 const INTERVAL: u64 = 60_000;
 
-/// Different mistakes that are logged in an interval: of one address, as many as it leaves to others. The others are only counted, so memory
-/// and the log have a bound.
+/// Different mistakes that are logged in an interval: of one address, as many as it leaves to others. The
+/// others are only counted, so memory and the log have a bound.
 const MAX_MISTAKES: usize = 32;
 
-/// Repetitions in a minute from which they are a warning: they concern more than a client, and `--quiet` hides what is less.
+/// Repetitions in a minute from which they are a warning: they concern more than a client, and `--quiet`
+/// hides what is less.
 const MANY: u64 = 100;
 
 /// Time for which a mistake is remembered after it was last made, in milliseconds.
 const KEPT: u64 = 60 * 60 * 1000;
 
-/// Most different mistakes that are remembered. Beyond that, the least recent one is forgotten of the address that made the most of them.
+/// Most different mistakes that are remembered. Beyond that, the least recent one is forgotten of the address
+/// that made the most of them.
 const MAX_KEPT: usize = 64;
 
 /// The mistakes of the last hour.

@@ -1,4 +1,5 @@
-//! New connections: counted towards the limits of their address, or refused; then their first bytes, and their TLS handshake.
+//! New connections: counted towards the limits of their address, or refused; then their first bytes, and
+//! their TLS handshake.
 
 use std::io;
 use std::net::SocketAddr;
@@ -28,7 +29,8 @@ use peerbroker_transport::tls_stream::{TlsStream, is_http};
 /// The answer of actix-http to a head that is late, for clients that send nothing.
 const TOO_LATE: &[u8] = b"HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
 
-/// The answer to a proxy that sends the PROXY protocol, and may not. Also its client reads it, and so does the doctor.
+/// The answer to a proxy that sends the PROXY protocol, and may not. Also its client reads it, and so does
+/// the doctor.
 const NO_PROXY_PROTOCOL: &[u8] = b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\n\
     Access-Control-Allow-Origin: *\r\nCache-Control: no-store\r\nConnection: close\r\nContent-Length: 137\r\n\r\n\
     400: the proxy in front sends the PROXY protocol, and this broker does not take it\n\
@@ -38,7 +40,8 @@ const NO_PROXY_PROTOCOL: &[u8] = b"HTTP/1.1 400 Bad Request\r\nContent-Type: tex
 const NO_DESCRIPTOR: &[u8] =
     b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
 
-/// The errors of a process and of a system that have too many files open, on all Unix systems: EMFILE and ENFILE.
+/// The errors of a process and of a system that have too many files open, on all Unix systems: EMFILE and
+/// ENFILE.
 const TOO_MANY_FILES: [i32; 2] = [24, 23];
 
 /// Time between two lines about connections that cannot be accepted.
@@ -47,8 +50,8 @@ const TOLD_EVERY: Duration = Duration::from_secs(60);
 /// Time for the header of a TCP proxy, for the first bytes of a client, and then for its TLS handshake.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// Counts a plain connection, or refuses it. Returns its client's address, too. `is_of_clients` is false at the port of the
-/// API: no ban keeps an operator out, and no connection there is one of the relay.
+/// Counts a plain connection, or refuses it. Returns its client's address, too. `is_of_clients` is false at
+/// the port of the API: no ban keeps an operator out, and no connection there is one of the relay.
 pub(super) async fn accept_plain(
     mut io: ClientStream,
     runtime: Arc<Runtime>,
@@ -168,9 +171,10 @@ async fn refuse(io: &mut (impl AsyncWrite + Unpin), answer: &[u8]) {
     }
 }
 
-/// Reports the `mistake` of a client that speaks a protocol which the port does not: `is_wrong` tells how it begins. Ends the
-/// connections of proxies that send the PROXY protocol, and may not. With `has_calls`, gives the relay the connections that are its own, and is true for them. On these, each datagram has its length in
-/// front (RFC 4571).
+/// Reports the `mistake` of a client that speaks a protocol which the port does not: `is_wrong` tells how it
+/// begins. Ends the connections of proxies that send the PROXY protocol, and may not. With `has_calls`, gives
+/// the relay the connections that are its own, and is true for them. On these, each datagram has its length
+/// in front (RFC 4571).
 fn on_first_bytes(
     runtime: &Arc<Runtime>,
     client: Option<SocketAddr>,
@@ -199,8 +203,9 @@ fn on_first_bytes(
     }
 }
 
-/// Refuses a connection of a proxy, and waits until the proxy closes it, because a close with unread input is a reset. With
-/// `is_ahead`, the client has said nothing yet: an answer in front of its request is none to an HTTP client.
+/// Refuses a connection of a proxy, and waits until the proxy closes it, because a close with unread input is
+/// a reset. With `is_ahead`, the client has said nothing yet: an answer in front of its request is none to an
+/// HTTP client.
 fn refuse_proxy(io: &TcpStream, is_ahead: bool) {
     let Ok(mut io) = second_handle(io) else { return };
     actix_web::rt::spawn(async move {
@@ -216,8 +221,8 @@ fn refuse_proxy(io: &TcpStream, is_ahead: bool) {
     });
 }
 
-/// Another handle of a connection. HTTP and TLS own theirs, and close it. A task with this one begins after that, so the connection is
-/// counted once.
+/// Another handle of a connection. HTTP and TLS own theirs, and close it. A task with this one begins after
+/// that, so the connection is counted once.
 fn second_handle(io: &TcpStream) -> io::Result<TcpStream> {
     TcpStream::from_std(SockRef::from(io).try_clone()?.into())
 }

@@ -6,8 +6,8 @@ use std::net::TcpListener;
 
 use peerbroker_system as system;
 
-/// Listening sockets that a service manager has opened: the socket activation of systemd. They stay open between two servers, so
-/// clients that connect in between wait.
+/// Listening sockets that a service manager has opened: the socket activation of systemd. They stay open
+/// between two servers, so clients that connect in between wait.
 #[derive(Debug, Default)]
 pub struct InheritedSockets {
     /// For clients, instead of [`Listen::port`](crate::Listen).
@@ -55,8 +55,9 @@ pub enum BadSocket {
 }
 
 impl InheritedSockets {
-    /// Takes the sockets that `LISTEN_FDS` and `LISTEN_FDNAMES` describe (`sd_listen_fds(3)`), if `LISTEN_PID` is this process.
-    /// Call it once, before other threads run: it removes variables. A single socket is that for clients, whatever its name.
+    /// Takes the sockets that `LISTEN_FDS` and `LISTEN_FDNAMES` describe (`sd_listen_fds(3)`), if
+    /// `LISTEN_PID` is this process. Call it once, before other threads run: it removes variables. A single
+    /// socket is that for clients, whatever its name.
     pub fn from_environment() -> Result<Self, BadSocket> {
         let given = system::inherited_sockets().ok_or(BadSocket::Unsupported)?;
         let count = given.len();

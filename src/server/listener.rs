@@ -17,15 +17,15 @@ use peerbroker_config::DEFAULT_HOST;
 use peerbroker_events::counted;
 use peerbroker_system as system;
 
-/// Time limit for a TCP handshake that has begun when the server leaves its port. Less than the second after which clients try
-/// again (RFC 6298, section 2).
+/// Time limit for a TCP handshake that has begun when the server leaves its port. Less than the second after
+/// which clients try again (RFC 6298, section 2).
 const HANDSHAKE: Duration = Duration::from_millis(800);
 
 /// Interval at which a server that waits looks for the one before it.
 const LOOK: Duration = Duration::from_millis(100);
 
-/// Looks in a row that find a connection in the socket of a service manager, after which nobody else is said to take it: far more
-/// than a busy server needs.
+/// Looks in a row that find a connection in the socket of a service manager, after which nobody else is said
+/// to take it: far more than a busy server needs.
 const VAIN_LOOKS: u32 = 20;
 
 /// Time limit for the next server at the port to accept a connection of this machine.
@@ -37,11 +37,12 @@ const ANSWERED_WITHIN: Duration = Duration::from_secs(8);
 /// Time over which clients are closed that can go to another server at once.
 const DEFAULT_SPREAD: Duration = Duration::from_secs(10);
 
-/// The same for clients that wait until the next server starts: as long as accepted connections may take to open.
+/// The same for clients that wait until the next server starts: as long as accepted connections may take to
+/// open.
 const INHERITED_SPREAD: Duration = Duration::from_secs(1);
 
-/// Size of the kernel's send buffer of each connection. The kernel reports progress when a third of it is free. With a buffer of
-/// megabytes, a download over a slow network would look stuck for minutes.
+/// Size of the kernel's send buffer of each connection. The kernel reports progress when a third of it is
+/// free. With a buffer of megabytes, a download over a slow network would look stuck for minutes.
 const SEND_BUFFER: usize = 256 << 10;
 
 /// Maximum unsent bytes in the kernel's send buffer (tcp(7), `TCP_NOTSENT_LOWAT`). Nothing can overtake them.
@@ -77,8 +78,8 @@ pub(super) const ACME_HTTP: Flags = Flags { host: "host", port: "acme_http_port"
 pub(super) const OPS: Flags = Flags { host: "ops_host", port: "ops_port" };
 
 impl Listener {
-    /// Binds an address. Programs of the same user can bind it too if all of them say `reuse_port`. Without a `backlog`, it waits
-    /// for [`listen`](Self::listen).
+    /// Binds an address. Programs of the same user can bind it too if all of them say `reuse_port`. Without a
+    /// `backlog`, it waits for [`listen`](Self::listen).
     pub(super) fn bind(
         host: &str,
         port: u16,
@@ -156,20 +157,22 @@ impl Listener {
         }
     }
 
-    /// True if another server accepts connections at this port, or if nothing tells. Call it before [`listen`](Self::listen).
+    /// True if another server accepts connections at this port, or if nothing tells. Call it before
+    /// [`listen`](Self::listen).
     pub(super) fn may_have_predecessor(&self) -> bool {
         self.origin == Origin::Inherited || self.has_predecessor()
     }
 
-    /// True if another server surely accepts connections at this port. Call it before [`listen`](Self::listen).
+    /// True if another server surely accepts connections at this port. Call it before
+    /// [`listen`](Self::listen).
     pub(super) fn has_predecessor(&self) -> bool {
         // Without SO_REUSEPORT, the kernel refuses the port only while a socket listens at it.
         self.origin == Origin::Shared
             && self.socket.local_addr().is_ok_and(|address| bind(address, false).is_err())
     }
 
-    /// Lets clients that connect from now on wait for the next server. True if they do: then the connections that the kernel has
-    /// begun for this one need [`HANDSHAKE`].
+    /// Lets clients that connect from now on wait for the next server. True if they do: then the connections
+    /// that the kernel has begun for this one need [`HANDSHAKE`].
     fn postpone_clients(&self) -> bool {
         self.origin == Origin::Shared
             && ignore_new_connections(&self.socket)
@@ -177,8 +180,8 @@ impl Listener {
                 .is_ok()
     }
 
-    /// Takes no more connections. The kernel would continue to accept them. Clients that reconnect at once find another server if
-    /// they are refused. Only Linux can do that.
+    /// Takes no more connections. The kernel would continue to accept them. Clients that reconnect at once
+    /// find another server if they are refused. Only Linux can do that.
     fn close(&self) {
         if self.origin != Origin::Inherited {
             let _ = SockRef::from(&self.socket).shutdown(Shutdown::Both);
@@ -195,11 +198,12 @@ impl Listener {
     }
 }
 
-/// Has the kernel drop the first packet of each new connection, so that its queue empties: closing the socket resets the
-/// connections in it. The client sends that packet again after a second, and the next server at the port gets it.
+/// Has the kernel drop the first packet of each new connection, so that its queue empties: closing the socket
+/// resets the connections in it. The client sends that packet again after a second, and the next server at
+/// the port gets it.
 ///
-/// `net.ipv4.tcp_migrate_req` does the same without the delay, but is off by default and belongs to the machine. A program that
-/// steers the kernel's choice (`SO_ATTACH_REUSEPORT_CBPF`) would need unsafe code.
+/// `net.ipv4.tcp_migrate_req` does the same without the delay, but is off by default and belongs to the
+/// machine. A program that steers the kernel's choice (`SO_ATTACH_REUSEPORT_CBPF`) would need unsafe code.
 #[cfg(target_os = "linux")]
 fn ignore_new_connections(socket: &TcpListener) -> io::Result<()> {
     use socket2::SockFilter;
@@ -207,7 +211,8 @@ fn ignore_new_connections(socket: &TcpListener) -> io::Result<()> {
     const FLAGS: u32 = 13;
     const SYN: u32 = 2;
     const ACK: u32 = 16;
-    // Opcodes of BPF (linux/bpf_common.h): load a byte, and, jump if equal, return how much of the packet stays.
+    // Opcodes of BPF (linux/bpf_common.h): load a byte, and, jump if equal, return how much of the packet
+    // stays.
     SockRef::from(socket).attach_filter(&[
         SockFilter::new(0x30, 0, 0, FLAGS),
         SockFilter::new(0x54, 0, 0, SYN | ACK),
@@ -254,7 +259,8 @@ pub(super) struct Serving {
 }
 
 impl Serving {
-    /// Takes no more connections. The server still gets those that the kernel has accepted for it, or the next server gets them.
+    /// Takes no more connections. The server still gets those that the kernel has accepted for it, or the
+    /// next server gets them.
     async fn leave(&self) {
         // `any` would leave the others out.
         let postponed = self.listeners.iter().filter(|listener| listener.postpone_clients()).count();
@@ -281,8 +287,8 @@ impl Serving {
     }
 }
 
-/// Stops accepting, closes all clients within `given` or the default for the port, and waits up to [`ANSWERED_WITHIN`] for their
-/// close frames.
+/// Stops accepting, closes all clients within `given` or the default for the port, and waits up to
+/// [`ANSWERED_WITHIN`] for their close frames.
 pub(super) async fn drain(runtime: &Runtime, main: &Serving, ops: Option<&Serving>, given: Option<Duration>) {
     // The next server answers for the API. Without one, this one answers until its end that it is not ready.
     let leave_api = async {
@@ -314,8 +320,8 @@ pub(super) async fn drain(runtime: &Runtime, main: &Serving, ops: Option<&Servin
     }
 }
 
-/// Time over which clients of a listener are closed. A client that is closed early gains something only if it finds another
-/// server. Without one, all are closed at once, so that the next server can start sooner.
+/// Time over which clients of a listener are closed. A client that is closed early gains something only if it
+/// finds another server. Without one, all are closed at once, so that the next server can start sooner.
 async fn suitable(runtime: &Runtime, listener: &Listener) -> Duration {
     match listener.origin {
         Origin::Inherited => INHERITED_SPREAD,

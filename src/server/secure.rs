@@ -122,8 +122,8 @@ pub(super) fn counted(
 
 type Io = Box<TlsStream<ClientStream>>;
 
-/// Serves a client that speaks TURN inside TLS, on this worker, and keeps its `connection` until it ends. Gives back all
-/// others.
+/// Serves a client that speaks TURN inside TLS, on this worker, and keeps its `connection` until it ends.
+/// Gives back all others.
 pub(super) async fn take_turn<T: 'static>(
     mut io: Io,
     address: Option<SocketAddr>,

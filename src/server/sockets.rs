@@ -1,4 +1,5 @@
-//! Listening sockets of each kind, and their connections on the way from the thread that accepts them to the one that serves them.
+//! Listening sockets of each kind, and their connections on the way from the thread that accepts them to the
+//! one that serves them.
 
 #[cfg(not(unix))]
 use std::convert::Infallible;

@@ -12,7 +12,8 @@ use tokio::time::{Instant, timeout};
 use super::*;
 use peerbroker_config::{Config, Limits, ProxySecret, TlsFiles};
 
-/// A client of a server that answers every request with `ok`. Its address is one of a trusted proxy, if there are any.
+/// A client of a server that answers every request with `ok`. Its address is one of a trusted proxy, if there
+/// are any.
 async fn client(broker: &PeerBroker) -> DuplexStream {
     let app = App::new().default_service(actix_web::web::to(|| async { "ok" }));
     let runtime = Arc::clone(&broker.mounted(false, None).runtime);
@@ -118,8 +119,8 @@ async fn a_head_that_is_not_whole_after_five_seconds_is_answered_with_408() {
         .await;
 }
 
-/// Sends back what clients at `/peerjs?key=peerjs&id=…&token=…&echo` send, over plain TCP and TLS, until the end of its input. Prints
-/// the two ports.
+/// Sends back what clients at `/peerjs?key=peerjs&id=…&token=…&echo` send, over plain TCP and TLS, until the
+/// end of its input. Prints the two ports.
 #[actix_web::test]
 #[ignore = "a server for tests/conformance/"]
 async fn echo_for_conformance() {

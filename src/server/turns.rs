@@ -1,4 +1,5 @@
-//! Handshakes in turns. While everybody comes at once, the clients that are there are served between two handshakes.
+//! Handshakes in turns. While everybody comes at once, the clients that are there are served between two
+//! handshakes.
 
 use std::future::poll_fn;
 use std::mem;
@@ -13,8 +14,8 @@ use tokio::time::timeout;
 
 /// The turns in which the new connections of a worker are served: a few, and then the others.
 ///
-/// Clients send their first bytes whenever the network lets them, so hundreds may have come when the worker looks. It would make
-/// all their handshakes before it looks again.
+/// Clients send their first bytes whenever the network lets them, so hundreds may have come when the worker
+/// looks. It would make all their handshakes before it looks again.
 #[derive(Clone)]
 pub(super) struct HandshakeTurns(Rc<Semaphore>);
 

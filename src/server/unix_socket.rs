@@ -51,7 +51,8 @@ impl UnixSocket {
         }
     }
 
-    /// Binds it under a name of its own, so that a server that still has `path` keeps it until this one serves.
+    /// Binds it under a name of its own, so that a server that still has `path` keeps it until this one
+    /// serves.
     pub(super) fn bind(path: &Path, is_shared: bool) -> Result<Self, StartError> {
         Self::check(path, is_shared)?;
         let unpublished = unpublished(path);
@@ -77,7 +78,8 @@ impl UnixSocket {
     }
 }
 
-/// The name of a socket that is not published: behind a long path there is no room for more (`sockaddr_un`), so its last letter differs.
+/// The name of a socket that is not published: behind a long path there is no room for more (`sockaddr_un`),
+/// so its last letter differs.
 fn unpublished(path: &Path) -> PathBuf {
     let mut name = path.as_os_str().as_bytes().to_owned();
     if name.len() + SUFFIX.len() <= MAX_BYTES {

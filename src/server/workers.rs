@@ -1,7 +1,8 @@
 //! The threads that serve connections.
 //!
-//! The first of them accepts all connections, in turns with its other work, and gives each worker its share. A thread that only
-//! accepts would interrupt a worker for each connection, which takes a fifth of the time of an open.
+//! The first of them accepts all connections, in turns with its other work, and gives each worker its share.
+//! A thread that only accepts would interrupt a worker for each connection, which takes a fifth of the time
+//! of an open.
 
 use std::convert::Infallible;
 use std::future::poll_fn;
@@ -25,8 +26,9 @@ use peerbroker_transport::client_stream::ClientStream;
 /// Most HTTP connections for each worker. WebSockets do not count.
 const MAX_HTTP_CONNECTIONS: usize = 25_000;
 
-/// Connections that are accepted before others get their turn: some 80 µs of work. They are more than the handshakes of a turn, because
-/// the system drops connections beyond its queue, 4,096 of them, and their clients try again after one second, and then two.
+/// Connections that are accepted before others get their turn: some 80 µs of work. They are more than the
+/// handshakes of a turn, because the system drops connections beyond its queue, 4,096 of them, and their
+/// clients try again after one second, and then two.
 pub(super) const ACCEPTS_PER_TURN: usize = 16;
 
 /// Time for workers to hear what they shall do. One that is blocked does not hold the server up.
@@ -63,9 +65,9 @@ impl Stops {
 type Passed = (PassedStream, OwnedSemaphorePermit);
 
 impl Workers {
-    /// Starts this many threads, which make a service each, and serve the connections of all `sockets`. Each calls `on_wake` before it
-    /// works again after a wait. Where `make` is called, a thread may begin more: an endpoint whose connections come in another way
-    /// than from `sockets`.
+    /// Starts this many threads, which make a service each, and serve the connections of all `sockets`. Each
+    /// calls `on_wake` before it works again after a wait. Where `make` is called, a thread may begin more:
+    /// an endpoint whose connections come in another way than from `sockets`.
     pub(super) fn start<F>(
         threads: &Threads,
         name: &str,
@@ -209,7 +211,8 @@ impl<S: Service<ClientStream> + 'static> Worker<S> {
     }
 }
 
-/// Accepts a connection at any of these. Each is looked at first in its turn, so a busy one keeps no other waiting.
+/// Accepts a connection at any of these. Each is looked at first in its turn, so a busy one keeps no other
+/// waiting.
 async fn accept_at(acceptors: &[Acceptor], turn: usize) -> io::Result<ClientStream> {
     let first = turn % acceptors.len().max(1);
     poll_fn(|cx| {

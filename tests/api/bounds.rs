@@ -246,7 +246,8 @@ fn messages_in_the_outbox_of_a_dead_socket_wait_for_the_next_one() {
     );
 }
 
-// Not on actix's transport: with a full socket, actix-http sometimes reads no more, and then only `alive_timeout` ends such a client.
+// Not on actix's transport: with a full socket, actix-http sometimes reads no more, and then only
+// `alive_timeout` ends such a client.
 #[test]
 fn a_client_that_pings_and_does_not_read_the_pongs_is_cut_off() {
     on_own_with(

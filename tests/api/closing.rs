@@ -1,5 +1,5 @@
-//! Close frames of clients, through a real socket (RFC 6455, sections 5.5.1 and 7.4). The rules for their codes and reasons are
-//! tested at the decoder, `crates/transport/src/decoder/tests/violations.rs`.
+//! Close frames of clients, through a real socket (RFC 6455, sections 5.5.1 and 7.4). The rules for their
+//! codes and reasons are tested at the decoder, `crates/transport/src/decoder/tests/violations.rs`.
 
 use crate::harness::http_client::TIMEOUT;
 use crate::harness::messages::{forwarded_offer, offer};
@@ -68,8 +68,8 @@ fn messages_right_before_a_close_are_answered_before_it() {
     });
 }
 
-/// What the socket does not take waits for the next connection when the client closes, and actix-ws may answer the close before
-/// the messages.
+/// What the socket does not take waits for the next connection when the client closes, and actix-ws may
+/// answer the close before the messages.
 #[test]
 fn messages_right_before_a_close_are_answered_now_or_on_the_next_connection() {
     let large = format!("\"{}\"", "*".repeat(256 << 10));

@@ -263,7 +263,8 @@ fn serve(broker: &PeerBroker) -> (SocketAddr, impl FnOnce() + use<>) {
     (address, || end().unwrap())
 }
 
-/// Serves a broker until the last value is called, which gives how it ended. The second one is the address of the API.
+/// Serves a broker until the last value is called, which gives how it ended. The second one is the address of
+/// the API.
 fn serve_on(
     broker: &PeerBroker,
     listen: &Listen,

@@ -73,8 +73,8 @@ struct Threads {
     main: ThreadId,
 }
 
-/// Runs a test on both transports: what they can spoil, which is frames, close codes, backpressure, limits and ends. The rest
-/// is the same code behind them, and runs on the server's own.
+/// Runs a test on both transports: what they can spoil, which is frames, close codes, backpressure, limits
+/// and ends. The rest is the same code behind them, and runs on the server's own.
 pub fn on_both(test: impl Fn(&TestServer)) {
     on_both_with(|_| {}, test);
 }
@@ -264,7 +264,8 @@ impl TestServer {
         drop(self.stop.take());
     }
 
-    /// Waits until the server has ended, and moves the clock meanwhile: relayed calls that nobody hangs up take some seconds.
+    /// Waits until the server has ended, and moves the clock meanwhile: relayed calls that nobody hangs up
+    /// take some seconds.
     pub fn join_while_time_passes(&mut self) {
         while self.thread.as_ref().is_some_and(|thread| !thread.is_finished()) {
             self.clock.advance(Duration::from_millis(100));

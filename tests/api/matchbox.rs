@@ -13,7 +13,8 @@ pub fn with_matchbox(config: &mut Config) {
     config.dialects = Dialects::from_iter(Dialect::ALL);
 }
 
-/// A peer that has heard its id, and the id. `room` is the path below `matchbox`, with its slash, and the query.
+/// A peer that has heard its id, and the id. `room` is the path below `matchbox`, with its slash, and the
+/// query.
 pub fn peer(server: &TestServer, room: &str) -> (RawClient, String) {
     let (mut peer, id) = newcomer(server, room);
     // It is in the room when it has its answer.

@@ -1,4 +1,5 @@
-//! Calls through the relay: what clients are told about it, and datagrams on real sockets. `crates/relay/src/relay/tests` has its rules.
+//! Calls through the relay: what clients are told about it, and datagrams on real sockets.
+//! `crates/relay/src/relay/tests` has its rules.
 
 mod protocols;
 

@@ -304,7 +304,8 @@ fn a_client_has_256_topics_and_64_subscriptions_and_a_topic_as_many_subscribers_
             closed(&mut a, "t", &topics(&["a", "b", "c", "d", "e", "f", "g"]));
             subscribe(&mut a, "t", &[topics(&["a", "b", "c", "d", "e", "f"])]);
             subscribe(&mut b, "s", &[of(0..1)]);
-            // One that is full is left out, and the others are heard. Trystero never uses a relay again that has sent CLOSED.
+            // One that is full is left out, and the others are heard. Trystero never uses a relay again that
+            // has sent CLOSED.
             c.send(json!(["REQ", "s", of(0..2)]).to_string());
             expect(&mut c, &json!(["NOTICE", "error: The room is full"]));
             expect(&mut c, &json!(["EOSE", "s"]));
@@ -410,7 +411,8 @@ fn each_frame_of_an_event_is_a_delivery_and_so_are_many_comparisons() {
             server.advance(Duration::from_secs(2));
             hear(&mut a, &events[2]);
 
-            // 20 filters with 11 conditions, of which the last but one fails: three deliveries, and one to the room.
+            // 20 filters with 11 conditions, of which the last but one fails: three deliveries, and one to
+            // the room.
             let [mut c, mut d] = ["c", "d"].map(|name| server.guest(name));
             let filters = vec![narrow("u", b'a'..=b'k'); 10];
             for id in ["1", "2"] {

@@ -1,5 +1,6 @@
-//! RFC 6455 after the handshake, through a real socket. Each rule is tested at the decoder, `crates/transport/src/decoder/tests/`, which
-//! both transports use; the cases of the Autobahn test suite are in `tests/conformance/`.
+//! RFC 6455 after the handshake, through a real socket. Each rule is tested at the decoder,
+//! `crates/transport/src/decoder/tests/`, which both transports use; the cases of the Autobahn test suite are
+//! in `tests/conformance/`.
 //!
 //! Some run on both transports: each reads and writes frames.
 

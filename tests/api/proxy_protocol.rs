@@ -22,7 +22,8 @@ fn behind_proxy(config: &mut Config) {
     config.bans = vec![Ban::parse("192.0.2.7").unwrap()];
 }
 
-/// The status of a handshake behind these bytes, or over TLS the first byte of the answer; `None` if the connection ends.
+/// The status of a handshake behind these bytes, or over TLS the first byte of the answer; `None` if the
+/// connection ends.
 fn opened(address: SocketAddr, target: &str, header: &[u8], over_tls: bool) -> Option<u16> {
     let mut tcp = connect(address);
     tcp.write_all(header).unwrap();

@@ -187,7 +187,8 @@ fn a_signal_does_not_wait_behind_lists() {
             }
             slow.expect_text();
             let realm = server.tenant("peerjs").rooms(RealmKind::RxDb).realm().clone();
-            // More waits than the 4 MiB that a kernel takes for a connection, some of it late: the outbox is empty once all is read.
+            // More waits than the 4 MiB that a kernel takes for a connection, some of it late: the outbox is
+            // empty once all is read.
             let long = signal(&other_id, &slow_id, &format!(r#""x":"{}""#, "x".repeat(100 << 10)));
             let is_waiting = || {
                 let peer = PeerHandle::find_with(&realm, &PeerId::parse(&slow_id).unwrap(), |_| true);

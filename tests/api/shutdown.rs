@@ -140,7 +140,8 @@ fn clients_are_closed_evenly_over_the_time_that_is_given() {
         wait_until("a tenth to be closed", || {
             let closed = CLIENTS - server.realm().len();
             assert!(closed <= CLIENTS * passed / 10_000 + 1, "{closed} are closed after {passed} ms");
-            // The drain may have begun, or looked at the clock, only after it was advanced. Then it waits for some more time.
+            // The drain may have begun, or looked at the clock, only after it was advanced. Then it waits for
+            // some more time.
             polls += 1;
             if closed < goal && polls % 100 == 0 {
                 passed = advance(50);

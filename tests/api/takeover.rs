@@ -173,8 +173,8 @@ fn across_takeovers_nothing_is_lost_doubled_or_out_of_order() {
                 while got < COUNT {
                     let next = server.client("b");
                     let mut old = std::mem::replace(&mut b, next);
-                    // The old socket has got all its messages before the close frame. In the middle of a message
-                    // it is cut off, and the new one gets that message complete.
+                    // The old socket has got all its messages before the close frame. In the middle of a
+                    // message it is cut off, and the new one gets that message complete.
                     while let Some(n) = next_number(&mut old) {
                         assert_eq!(n, got);
                         got += 1;

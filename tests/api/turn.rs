@@ -1,4 +1,5 @@
-//! TURN over real sockets: at its own port, at the relay's, and at the broker's HTTPS port. `crates/relay/src/turn/tests` has its rules.
+//! TURN over real sockets: at its own port, at the relay's, and at the broker's HTTPS port.
+//! `crates/relay/src/turn/tests` has its rules.
 
 use std::io::{Read, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream, UdpSocket};

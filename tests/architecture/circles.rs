@@ -1,5 +1,6 @@
-//! Which modules of one folder import each other in a circle: a reader of one has to know them all. A name that a folder's own
-//! file re-exports leads to the file that defines it. Methods are not followed, nor is a folder's own file part of a circle.
+//! Which modules of one folder import each other in a circle: a reader of one has to know them all. A name
+//! that a folder's own file re-exports leads to the file that defines it. Methods are not followed, nor is a
+//! folder's own file part of a circle.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,4 +1,5 @@
-//! Ways to write that save lines and cost readers. The rules look at tokens, so line breaks and comments change nothing.
+//! Ways to write that save lines and cost readers. The rules look at tokens, so line breaks and comments
+//! change nothing.
 
 use proc_macro2::{Delimiter, TokenStream, TokenTree};
 
@@ -24,7 +25,8 @@ pub fn habits(code: &TokenStream) -> Vec<(usize, &'static str)> {
     found
 }
 
-/// `let (…) = (…);`, or `(…) = (…)` as a statement, where both sides are tuples, and the right one is no swap of the names on the left.
+/// `let (…) = (…);`, or `(…) = (…)` as a statement, where both sides are tuples, and the right one is no swap
+/// of the names on the left.
 fn is_tuple(tokens: &[TokenTree], is_first: bool) -> bool {
     let (is_let, tokens) = match tokens {
         [TokenTree::Ident(word), rest @ ..] if word == "let" => (true, rest),

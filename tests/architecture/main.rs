@@ -1,5 +1,5 @@
-//! Design rules that the compiler cannot check. The lower layers are crates; these are about the modules of this one, and about names
-//! that only some files may use.
+//! Design rules that the compiler cannot check. The lower layers are crates; these are about the modules of
+//! this one, and about names that only some files may use.
 
 mod circles;
 mod habits;
@@ -51,7 +51,8 @@ const CONFINED: &[(&str, &[&str])] = &[
     // A thread that is started elsewhere has no name, or nobody sees its panic.
     ("thread::spawn", &["crates/system/src/threads.rs"]),
     ("thread::Builder", &["crates/system/src/threads.rs"]),
-    // actix-web decodes a path twice, so a guard that decodes it once would allow another name than a handler gets.
+    // actix-web decodes a path twice, so a guard that decodes it once would allow another name than a handler
+    // gets.
     ("web::Path", &["src/http/admin/target.rs"]),
 ];
 
@@ -117,7 +118,8 @@ impl Source {
         Source { path, lines: lines.enumerate().map(|(at, line)| (at + 1, line)).collect(), tokens }
     }
 
-    /// The layers of its crate, and the one that it is in. `None` for the fronts of the libraries, the program and other crates.
+    /// The layers of its crate, and the one that it is in. `None` for the fronts of the libraries, the
+    /// program and other crates.
     fn layer(&self) -> Option<(&'static [&'static str], &str)> {
         let (layers, path) = LAYERS
             .iter()
@@ -276,8 +278,21 @@ fn habits_that_cost_readers_are_not_taken_up_again() {
     }
 }
 
-/// Parts of what all protocols share that any protocol may need, though only one does today: rooms in an address, messages that are no
-/// text, ids of a form, seats that end. They may outlive it.
+/// The width of rustfmt.toml, which leaves comments as they are.
+const WIDTH: usize = 110;
+
+#[test]
+fn comments_are_no_wider_than_code() {
+    for (path, text) in all_code() {
+        for (at, line) in text.lines().enumerate() {
+            let is_comment = line.trim_start().starts_with("//");
+            assert!(!is_comment || line.chars().count() <= WIDTH, "{path}:{}: {line}", at + 1);
+        }
+    }
+}
+
+/// Parts of what all protocols share that any protocol may need, though only one does today: rooms in an
+/// address, messages that are no text, ids of a form, seats that end. They may outlive it.
 const GENERAL: &[&str] = &[
     "Address::Room",
     "Ask::SeatEnd",

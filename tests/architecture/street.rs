@@ -1,7 +1,7 @@
 //! The street of crates: what each may use, and how many lines each part of the repository may have.
 //!
-//! A line counts if it is neither blank nor a comment. A row goes up only in a commit that says what leaves elsewhere for it, or why the
-//! house has to be larger; it goes down with what leaves.
+//! A line counts if it is neither blank nor a comment. A row goes up only in a commit that says what leaves
+//! elsewhere for it, or why the house has to be larger; it goes down with what leaves.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -68,7 +68,7 @@ const SRC: Crate = row("src", &[], 15_361, 2454);
 
 /// Everything else: folders, the ends of the names of their files, and their lines.
 const OTHERS: &[(&str, &[&str], usize)] = &[
-    ("tests", &["rs"], 56_765),
+    ("tests", &["rs"], 56_775),
     ("examples", &["rs", "js", "mjs", "py"], 170),
     ("client", &["js", "mjs", "ts"], 3436),
     ("static", &["js", "css", "html"], 10_036),

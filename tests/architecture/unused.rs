@@ -1,5 +1,5 @@
-//! Words that nothing says any more, and questions that nobody answers: no compiler tells what a protocol that was removed has left in
-//! what all protocols share.
+//! Words that nothing says any more, and questions that nobody answers: no compiler tells what a protocol
+//! that was removed has left in what all protocols share.
 
 use std::collections::BTreeSet;
 use std::fmt::Debug;

@@ -123,7 +123,8 @@ fn register_from(
     IdLease::register(realm, newcomer, outbox)
 }
 
-/// Clients that ask for the id `a` or `c` are in one network; others are each in their own. Loopback, which has no shares.
+/// Clients that ask for the id `a` or `c` are in one network; others are each in their own. Loopback, which
+/// has no shares.
 fn address(id: &str, token: &str) -> IpAddr {
     let host = if ["a", "c"].contains(&id) { 0 } else { token.bytes().fold(1, u8::wrapping_add) };
     IpAddr::from([127, 0, 2, host])

@@ -85,7 +85,8 @@ pub struct Model {
     holders: BTreeMap<String, ConnNo>,
     queues: BTreeMap<String, Queue>,
     probes: BTreeMap<String, Vec<Probe>>,
-    /// Ids that are reserved for a token until a time; the flag says whether clients of its address need not wait.
+    /// Ids that are reserved for a token until a time; the flag says whether clients of its address need not
+    /// wait.
     reserved: BTreeMap<String, (String, Instant, bool)>,
     /// The time of the last sweep.
     swept: Instant,

@@ -326,7 +326,8 @@ impl World {
     }
 }
 
-/// A client, and another node that may have been away when the client left a room. What it sends meanwhile comes late.
+/// A client, and another node that may have been away when the client left a room. What it sends meanwhile
+/// comes late.
 struct LateNews {
     house: House,
     rooms: Arc<Rooms>,

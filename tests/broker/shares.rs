@@ -1,4 +1,5 @@
-//! Limits of a key that one address fills, and what another address gets then. Those with a flag are in `tests/api/limits/shares.rs`.
+//! Limits of a key that one address fills, and what another address gets then. Those with a flag are in
+//! `tests/api/limits/shares.rs`.
 
 use peerbroker_config::Limits;
 use peerbroker_core::vocabulary::{RealmKind, RoomName, RoomRefusal};
@@ -8,8 +9,8 @@ use peerbroker_router::IdLease;
 use crate::socket::Socket;
 use crate::{House, peer, register_from};
 
-/// Does as much as it can with new clients of an address, each of which does this up to `most` times. Returns the number, and the last
-/// refusal.
+/// Does as much as it can with new clients of an address, each of which does this up to `most` times. Returns
+/// the number, and the last refusal.
 fn fill(
     house: &House,
     host: u8,

@@ -1,4 +1,5 @@
-//! Topics as a second dialect of rooms: publish and subscribe, with a count and without data. No frames of clients are needed.
+//! Topics as a second dialect of rooms: publish and subscribe, with a count and without data. No frames of
+//! clients are needed.
 
 use std::sync::Arc;
 

@@ -141,8 +141,8 @@ fn an_address_that_no_machine_has_is_refused() {
     }
 }
 
-/// Runs the program in a network of its own, which `begin` makes, and which `later` changes at the first byte on its stdin. `None` if
-/// this machine makes no networks.
+/// Runs the program in a network of its own, which `begin` makes, and which `later` changes at the first byte
+/// on its stdin. `None` if this machine makes no networks.
 fn start_in_network(begin: &str, later: &str, flags: &[&str]) -> Option<(Program, ChildStdin)> {
     let may = Command::new("unshare").args(["--net", "ip", "link", "add", "probe", "type", "veth"]).output();
     if !may.is_ok_and(|ended| ended.status.success()) {

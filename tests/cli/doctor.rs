@@ -32,7 +32,8 @@ pub struct Examined {
 }
 
 impl Examined {
-    /// The state of a check and everything that it says. The first that is not fine, if there are several of that name.
+    /// The state of a check and everything that it says. The first that is not fine, if there are several of
+    /// that name.
     pub fn of(&self, check: &str) -> (&str, String) {
         let checks = self.json["checks"].as_array().unwrap();
         let named = || checks.iter().filter(|found| found["check"] == check);

@@ -7,8 +7,8 @@ use crate::program::{Program, run};
 
 /// The start of a forged line.
 const FORGED: &str = "[2020-01-01T00:00:00Z INFO  peerbroker::audit] forged";
-/// Characters that some programs treat as the end of a line, as invisible, or as a change of direction. Rust does
-/// not call them control characters.
+/// Characters that some programs treat as the end of a line, as invisible, or as a change of direction. Rust
+/// does not call them control characters.
 const ODD: [char; 5] = ['\u{2028}', '\u{2029}', '\u{202e}', '\u{feff}', '\u{e0001}'];
 
 /// Forged texts: the line after every kind of line break.
@@ -24,8 +24,8 @@ fn encoded(text: &str) -> String {
     text.bytes().map(|byte| format!("%{byte:02x}")).collect()
 }
 
-/// Sends every forged text in every place to a program with its most detailed log. Returns all lines of the log
-/// and of stdout.
+/// Sends every forged text in every place to a program with its most detailed log. Returns all lines of the
+/// log and of stdout.
 fn heard(more: &[&str]) -> (Vec<String>, Vec<String>) {
     let directory = Directory::new();
     let data_dir = directory.arg("data");

@@ -227,7 +227,8 @@ fn a_second_signal_ends_a_long_drain() {
 #[test]
 fn a_port_that_another_program_keeps_is_named_and_no_call_is_said_to_be_relayed() {
     let socket = TcpListener::bind(("127.0.0.1", 0)).unwrap();
-    // None of those that the system gives out: the end of a connection could have it for a minute, and the relay needs it for TCP too.
+    // None of those that the system gives out: the end of a connection could have it for a minute, and the
+    // relay needs it for TCP too.
     let other = std::net::UdpSocket::bind(("127.0.0.1", free_port())).unwrap();
     let relay = other.local_addr().unwrap();
     let mut server = start_with_socket(&socket, &["--relay", &relay.to_string()]);

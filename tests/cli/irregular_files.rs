@@ -1,4 +1,5 @@
-//! Paths that lead to no regular file. A command that opens a pipe waits for its writer, which may never come.
+//! Paths that lead to no regular file. A command that opens a pipe waits for its writer, which may never
+//! come.
 
 use std::fs;
 use std::process::Command;

@@ -90,7 +90,8 @@ fn a_registered_key_outlives_the_server_and_its_making_is_in_the_log() {
     assert!(listed.iter().any(|line| line.contains(key.as_str())), "{listed:?}");
 }
 
-/// Waits until the server has looked for unused keys, which it does before it reads other changes. Then it has counted this hour.
+/// Waits until the server has looked for unused keys, which it does before it reads other changes. Then it
+/// has counted this hour.
 fn wait_for_a_look(program: &Program, store: &SqliteKeys, hour: u64) {
     wait_until("an hour to be counted", || !store.unused(hour).unwrap().is_empty());
     store.add(Key::new(ApiKey::parse("new").ok(), "", Settings::default())).unwrap();

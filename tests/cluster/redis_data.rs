@@ -22,7 +22,8 @@ fn keys(client: &mut Connection) -> Vec<String> {
     keys
 }
 
-/// Runs claims at the same time, each of a list in a thread of its own. The outcomes, in the order of the lists.
+/// Runs claims at the same time, each of a list in a thread of its own. The outcomes, in the order of the
+/// lists.
 fn at_the_same_time(settings: &RedisSettings, lists: Vec<Vec<Claim>>) -> Vec<Vec<ClaimOutcome>> {
     let start = Barrier::new(lists.len());
     let run = |claims: Vec<Claim>| {

@@ -1,9 +1,10 @@
-//! The candidates that browsers find, with all leniency of their parsers: libwebrtc of Chromium; sipcc, webrtc-sdp and nICEr of
-//! Firefox. For tests: no browser accepts more than this.
+//! The candidates that browsers find, with all leniency of their parsers: libwebrtc of Chromium; sipcc,
+//! webrtc-sdp and nICEr of Firefox. For tests: no browser accepts more than this.
 
 use serde_json::Value;
 
-/// True if some browser finds a candidate in a message, if its page uses any text of it as a description or as a candidate.
+/// True if some browser finds a candidate in a message, if its page uses any text of it as a description or
+/// as a candidate.
 pub(crate) fn find_a_candidate(message: &Value) -> bool {
     match message {
         Value::String(text) => {
@@ -23,7 +24,8 @@ pub(crate) fn find_a_candidate(message: &Value) -> bool {
     }
 }
 
-/// sipcc skips colons and blanks in front of the name and needs no colon behind it, and webrtc-sdp trims both sides of the `=`.
+/// sipcc skips colons and blanks in front of the name and needs no colon behind it, and webrtc-sdp trims both
+/// sides of the `=`.
 fn in_description(text: &str) -> bool {
     let is_candidate = |line: &str| {
         let (kind, attribute) = line.split_once('=')?;
@@ -44,8 +46,8 @@ fn as_candidate(text: &str) -> bool {
     text.split_once(':').is_some_and(|(_, value)| is_value(value))
 }
 
-/// As nICEr reads it: it compares only the letters that it knows, whatever follows them, and allows line ends in a word. Its words end
-/// at a blank; those of webrtc-sdp at any white space.
+/// As nICEr reads it: it compares only the letters that it knows, whatever follows them, and allows line ends
+/// in a word. Its words end at a blank; those of webrtc-sdp at any white space.
 fn is_value(value: &str) -> bool {
     let spaced: String = value.chars().map(|c| if c.is_whitespace() { ' ' } else { c }).collect();
     nicer(value).is_some() || nicer(&spaced).is_some()

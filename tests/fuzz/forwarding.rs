@@ -1,5 +1,6 @@
-//! The demands of the target `dialects` on topics, the tracker, RxDB and Matchbox: a command has what its frame has, and recipients get
-//! the text of the sender. `sent` is the frame as JavaScript reads it, unless [`Value`] cannot represent it.
+//! The demands of the target `dialects` on topics, the tracker, RxDB and Matchbox: a command has what its
+//! frame has, and recipients get the text of the sender. `sent` is the frame as JavaScript reads it, unless
+//! [`Value`] cannot represent it.
 
 use std::collections::BTreeMap;
 

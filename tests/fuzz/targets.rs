@@ -1,5 +1,5 @@
-//! The targets of `fuzz/` and of the test of its corpus. Each target reads hostile input and panics if the code
-//! breaks an invariant.
+//! The targets of `fuzz/` and of the test of its corpus. Each target reads hostile input and panics if the
+//! code breaks an invariant.
 
 mod browsers;
 mod forwarding;
@@ -26,8 +26,8 @@ use peerbroker_router::Disconnect;
 use peerbroker_transport::decoder::Decoder;
 use peerbroker_transport::{MessageLimits, SocketEvent, proxy_protocol};
 
-/// Frames are decoded the same however reads split them, and parts of messages are the same messages. The first byte is the seed of the
-/// splits.
+/// Frames are decoded the same however reads split them, and parts of messages are the same messages. The
+/// first byte is the seed of the splits.
 pub fn decoder(input: &[u8]) {
     let Some((&seed, bytes)) = input.split_first() else { return };
     let whole = decode(&mut bytes.to_vec(), |decoder| decoder, |rest| rest);
@@ -93,8 +93,8 @@ fn decode(
     (events, ended)
 }
 
-/// The response to a handshake has exactly the intended headers, for any headers of the client. The first line is
-/// the method, the others are headers.
+/// The response to a handshake has exactly the intended headers, for any headers of the client. The first
+/// line is the method, the others are headers.
 pub fn handshake(input: &[u8]) {
     let mut lines = input.split(|&byte| byte == b'\n');
     let mut head = RequestHead::default();
@@ -152,8 +152,8 @@ pub fn json(input: &[u8]) {
     }
 }
 
-/// Messages reach their recipient unchanged, except for the members that the server sets. No browser finds a candidate in one whose
-/// addresses are withheld.
+/// Messages reach their recipient unchanged, except for the members that the server sets. No browser finds a
+/// candidate in one whose addresses are withheld.
 pub fn dialects(input: &[u8]) {
     let Ok(text) = std::str::from_utf8(input) else { return };
     let sent = value(text).ok();
@@ -196,8 +196,8 @@ pub fn dialects(input: &[u8]) {
     }
 }
 
-/// The server does not trust invalid paths, queries and headers. The first line is the path and query, the others
-/// are headers.
+/// The server does not trust invalid paths, queries and headers. The first line is the path and query, the
+/// others are headers.
 pub fn requests(input: &[u8]) {
     let mut lines = input.split(|&byte| byte == b'\n');
     let target = lines.next().map(String::from_utf8_lossy).unwrap_or_default();
@@ -254,8 +254,8 @@ pub fn proxy_protocol(input: &[u8]) {
     }
 }
 
-/// The object in a frame, and nothing else is there. `Value` cannot represent deep nesting, numbers outside of f64, and lone
-/// surrogates.
+/// The object in a frame, and nothing else is there. `Value` cannot represent deep nesting, numbers outside
+/// of f64, and lone surrogates.
 fn object(frame: &Frame) -> Option<Value> {
     let text = text_of(frame);
     assert!(forwarding::is_object(text));

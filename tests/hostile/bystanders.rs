@@ -14,8 +14,8 @@ const BETWEEN_ROUNDS: Duration = Duration::from_millis(15);
 /// One round in this many opens a new client.
 const NEWCOMER_EVERY: usize = 20;
 
-/// Two peers, and whether new clients connect and leave meanwhile. In a cluster, one of the two is at another node, and the
-/// new ones are.
+/// Two peers, and whether new clients connect and leave meanwhile. In a cluster, one of the two is at another
+/// node, and the new ones are.
 pub struct Bystanders {
     other: SocketAddr,
     newcomers: bool,

@@ -225,8 +225,8 @@ const ATTACKS: &[Attack] = &[
     )
     .clustered()
     .peak_mib(400)
-    // The workers handle the bursts of all of them first, beside 600 threads that flood, another node and Redis. Waits were from
-    // 1.7 to 5.6 s on two slow cores. A message expires after 5 s.
+    // The workers handle the bursts of all of them first, beside 600 threads that flood, another node and
+    // Redis. Waits were from 1.7 to 5.6 s on two slow cores. A message expires after 5 s.
     .longest_wait(Duration::from_secs(10)),
     // The operator.
     attack!(operator::guessed_tokens, "wrong admin tokens, as fast as they are answered"),

@@ -37,7 +37,8 @@ pub fn many_keys(target: &mut Target) {
         assert_eq!(target.api.post("/api/keys", &key).status, 201);
     }
     let grown = resident().saturating_sub(before);
-    // Some 2.4 KiB for each, by what the allocator has returned before. Maps of their own would take three times as much.
+    // Some 2.4 KiB for each, by what the allocator has returned before. Maps of their own would take three
+    // times as much.
     assert!(grown < 3 * KEYS, "{KEYS} keys took {grown} KiB");
     assert_eq!(
         target.api.get("/api/stats").json["active_keys"],

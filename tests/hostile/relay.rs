@@ -119,7 +119,8 @@ fn answered(target: &Target, [one_ufrag, other_ufrag]: [&'static str; 2]) -> [Si
     [Side::new(relay, one_ufrag, other_ufrag), Side::new(relay, other_ufrag, one_ufrag)]
 }
 
-/// Each hears the other, and answers the relay's checks meanwhile. The kernel may lose a datagram beside a flood.
+/// Each hears the other, and answers the relay's checks meanwhile. The kernel may lose a datagram beside a
+/// flood.
 fn talk([one, other]: &[Side; 2]) {
     for (from, to) in [(one, other), (other, one)] {
         to.socket.set_read_timeout(Some(Duration::from_millis(200))).expect("a timeout");

@@ -53,8 +53,9 @@ fn open(stream: TcpStream, from: &str, id: &str) -> (TcpStream, RawClient) {
     (stream, client)
 }
 
-/// Runs an attack on the room `r`. Two of its members do everything right: neither is closed, each hears a list and exactly the
-/// changes after it, and the message of the other one. Returns the changes that one of them heard.
+/// Runs an attack on the room `r`. Two of its members do everything right: neither is closed, each hears a
+/// list and exactly the changes after it, and the message of the other one. Returns the changes that one of
+/// them heard.
 fn among_friends(target: &Target, attack: impl FnOnce()) -> Vec<String> {
     let friends = ["friend-a", "friend-b"].map(|id| open(target.connect(), FRIENDS, id));
     let writers = friends.each_ref().map(|(stream, _)| stream.try_clone().expect("a connection"));
@@ -130,8 +131,8 @@ pub fn giant_room(target: &mut Target) {
             push(member, &join("r"), Instant::now() + SECOND);
         }
         target.settle();
-        // Each message has 499 recipients, so the burst of a sender is 20 messages. One at a time: those of one read are written
-        // together.
+        // Each message has 499 recipients, so the burst of a sender is 20 messages. One at a time: those of
+        // one read are written together.
         let message = request("SEND", "r", r#","payload":"hello""#);
         for _ in 0..30 {
             for member in &members {

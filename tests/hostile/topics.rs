@@ -58,7 +58,8 @@ pub fn many_topics(target: &mut Target) {
     }
 }
 
-/// The CPU time that the server needs for each of these messages of one guest. They are fewer than its rate limit has it wait for.
+/// The CPU time that the server needs for each of these messages of one guest. They are fewer than its rate
+/// limit has it wait for.
 fn work_on(target: &Target, guest: &mut RawClient, messages: &[Vec<u8>], times: u32) -> Duration {
     let server = Process(target.program.id());
     let before = server.cpu().expect("a server");
@@ -71,8 +72,8 @@ fn work_on(target: &Target, guest: &mut RawClient, messages: &[Vec<u8>], times: 
     work / times / u32::try_from(messages.len()).expect("a few")
 }
 
-/// Guests subscribe to one topic, 240,000 times in each message. The server uses no more of such a list than its limit, so it needs about
-/// as long as for one that is of no use.
+/// Guests subscribe to one topic, 240,000 times in each message. The server uses no more of such a list than
+/// its limit, so it needs about as long as for one that is of no use.
 pub fn long_lists(target: &mut Target) {
     const ATTACKERS: usize = 16;
     const MOST: u32 = 3;

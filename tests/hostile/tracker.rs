@@ -40,7 +40,8 @@ pub fn many_swarms(target: &mut Target) {
     target.expect_metric("peerbroker_swarm_members", 0);
 }
 
-/// A guest announces 10,000 torrents, and others name as many in one frame. A scrape of the most is still answered.
+/// A guest announces 10,000 torrents, and others name as many in one frame. A scrape of the most is still
+/// answered.
 pub fn ten_thousand_hashes(target: &mut Target) {
     const HASHES: usize = 10_000;
     const MOST: usize = 256;

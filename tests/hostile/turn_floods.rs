@@ -1,4 +1,5 @@
-//! Floods of small messages to the TURN server and to the relay, and hoarders of allocations. Others must not wait for them.
+//! Floods of small messages to the TURN server and to the relay, and hoarders of allocations. Others must not
+//! wait for them.
 
 use std::io::{ErrorKind, Read as _, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
@@ -47,8 +48,8 @@ impl Drop for End<'_> {
     }
 }
 
-/// Sends `bytes` without end over `count` connections, each opened again when it ends. Meanwhile `serve` is asked again and
-/// again; it must never wait.
+/// Sends `bytes` without end over `count` connections, each opened again when it ends. Meanwhile `serve` is
+/// asked again and again; it must never wait.
 fn flood<W: Write>(
     what: &str,
     count: usize,
@@ -239,8 +240,8 @@ pub fn hoarded_allocations(target: &mut Target) {
         }
     }
     assert_eq!(hoard.len(), 1998, "all but those of the pair");
-    // Each newcomer gets one, over UDP and over TCP, and the hoarders get hardly any back: only where another thread held one
-    // that was to go, so that a second one went as well.
+    // Each newcomer gets one, over UDP and over TCP, and the hoarders get hardly any back: only where another
+    // thread held one that was to go, so that a second one went as well.
     let mut newcomers = Vec::new();
     let mut regained = 0;
     for number in 20..60 {

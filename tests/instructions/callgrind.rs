@@ -34,8 +34,8 @@ impl Callgrind {
         let files = scratch().join(format!("callgrind-{}", std::process::id()));
         let _ = fs::remove_dir_all(&files);
         fs::create_dir_all(&files).expect("a directory");
-        // On one processor, so that a port has one thread: with more, the kernel chooses the one for a client, and the relay's
-        // timer is on one of them.
+        // On one processor, so that a port has one thread: with more, the kernel chooses the one for a
+        // client, and the relay's timer is on one of them.
         let mut command = Command::new("taskset");
         command.args(["--cpu-list", &a_processor(), "valgrind"]);
         // A file for each thread, so that timers of other threads do not count.
@@ -47,8 +47,8 @@ impl Callgrind {
         Callgrind { program: Program::start_command(&mut command), files, dumps: 0 }
     }
 
-    /// Does `operation` this often in each of ten rounds, and returns the cost of each in the cheapest: the others have timers
-    /// among them, which go by the clock.
+    /// Does `operation` this often in each of ten rounds, and returns the cost of each in the cheapest: the
+    /// others have timers among them, which go by the clock.
     pub fn count(&mut self, times: u32, mut operation: impl FnMut(&Program)) -> Cost {
         let mut round = |callgrind: &mut Self| {
             (0..times).for_each(|_| operation(&callgrind.program));
@@ -97,13 +97,14 @@ impl Callgrind {
     }
 }
 
-/// Waits until all threads of the program are asleep. Otherwise the load of the machine decides whether a thread finds the next
-/// datagram before it sleeps, which costs a fifth less.
+/// Waits until all threads of the program are asleep. Otherwise the load of the machine decides whether a
+/// thread finds the next datagram before it sleeps, which costs a fifth less.
 pub fn wait_until_asleep(program: &Program) {
     wait_until("all threads are asleep", || is_asleep(program.id()));
 }
 
-/// True if each thread waits in a system call of the program: one that waits for valgrind's lock reads from a pipe.
+/// True if each thread waits in a system call of the program: one that waits for valgrind's lock reads from a
+/// pipe.
 fn is_asleep(process: u32) -> bool {
     const READ: &str = "0";
     let mut threads = fs::read_dir(format!("/proc/{process}/task")).expect("the threads of the program");
@@ -133,8 +134,8 @@ struct Counts {
 }
 
 impl Counts {
-    /// Reads a dump ("Callgrind Format Specification", the manual of valgrind). A name stands there once, as `(7) name`, and is
-    /// `(7)` from then on.
+    /// Reads a dump ("Callgrind Format Specification", the manual of valgrind). A name stands there once, as
+    /// `(7) name`, and is `(7)` from then on.
     fn read(dump: &str) -> Self {
         let mut names: HashMap<&str, &str> = HashMap::new();
         let mut counts = Counts { instructions: 0, allocations: 0 };

@@ -1,6 +1,7 @@
-//! The dearest messages of each protocol cost no more than [`MOST`] heartbeats for each message that the client's rate is charged, and for
-//! each 1,000 bytes, so a client that sends as much as it may takes no more of a worker than its rate says. The same holds for the next
-//! messages of others, which find what the dear ones have left behind.
+//! The dearest messages of each protocol cost no more than [`MOST`] heartbeats for each message that the
+//! client's rate is charged, and for each 1,000 bytes, so a client that sends as much as it may takes no more
+//! of a worker than its rate says. The same holds for the next messages of others, which find what the dear
+//! ones have left behind.
 
 use std::collections::HashMap;
 
@@ -10,12 +11,12 @@ use testkit::wire::{self, opcode};
 
 use crate::callgrind::{Callgrind, wait_until_asleep};
 
-/// Most heartbeats that a message may cost, or 1,000 bytes. Each byte of JSON takes some steps of its grammar, and each member that a
-/// protocol knows far more, so only a bounded number of members is read.
+/// Most heartbeats that a message may cost, or 1,000 bytes. Each byte of JSON takes some steps of its
+/// grammar, and each member that a protocol knows far more, so only a bounded number of members is read.
 const MOST: f64 = 20.0;
 
-/// Heartbeats that the first message in vain of a client may cost besides: the operator is told of it, in the log too. For the next one,
-/// somebody has to open a connection.
+/// Heartbeats that the first message in vain of a client may cost besides: the operator is told of it, in the
+/// log too. For the next one, somebody has to open a connection.
 const TOLD: f64 = 100.0;
 
 /// Bytes of a long message, which come in one read.
@@ -27,7 +28,8 @@ const TIMES: u32 = 2;
 /// Heartbeats that one read brings.
 const HEARTBEATS: usize = 10;
 
-/// Such reads in a round. With so many, and in the cheapest of the rounds, timers hardly count: each run finds the same within 1 %.
+/// Such reads in a round. With so many, and in the cheapest of the rounds, timers hardly count: each run
+/// finds the same within 1 %.
 const READS: u32 = 20;
 
 const PEERJS: &str = "/peerjs?key=peerjs&token=t&id=one";
@@ -63,10 +65,12 @@ const fn in_vain(
 /// An event with a right signature.
 const EVENT: &str = include_str!("../fixtures/nostr-event.json");
 
-/// The same with 30 tags: `t`, 15 of the letter `a`, and one of each letter from `b` to `o`, whose value is the letter.
+/// The same with 30 tags: `t`, 15 of the letter `a`, and one of each letter from `b` to `o`, whose value is
+/// the letter.
 const EVENT_WITH_TAGS: &str = include_str!("../fixtures/nostr-event-tags.json");
 
-/// The longest parts of the messages of each protocol. A client of RxDB loses its connection by such a message, so it has none.
+/// The longest parts of the messages of each protocol. A client of RxDB loses its connection by such a
+/// message, so it has none.
 const HOLES: &[Hole] = &[
     hole("peerjs", PEERJS, r#"{"type":"OFFER","dst":"nobody","payload":"#, "}"),
     in_vain("peerjs, unknown", PEERJS, r#"{"type":"SOMETHING","dst":"nobody","payload":"#, "}"),
@@ -294,7 +298,8 @@ impl Dear {
     }
 }
 
-/// Sends texts, and waits until they are handled. The ping has a read of its own: otherwise the load of the machine would decide it.
+/// Sends texts, and waits until they are handled. The ping has a read of its own: otherwise the load of the
+/// machine would decide it.
 fn handle(program: &Program, client: &mut RawClient, frames: &[u8]) {
     client.send_raw(frames);
     wait_until_asleep(program);

@@ -1,8 +1,9 @@
-//! Counts the instructions and allocations of the program for each message, connection and datagram, without a clock: callgrind
-//! runs the program, and real clients talk to it.
+//! Counts the instructions and allocations of the program for each message, connection and datagram, without
+//! a clock: callgrind runs the program, and real clients talk to it.
 //!
-//! `make test-instructions` fails if one is more than [`TOLERANCE`] above `baseline.json`; `ARGS=--save` writes that file anew.
-//! The baseline holds for one compiler and one profile. The dearest messages of each protocol are compared with a heartbeat.
+//! `make test-instructions` fails if one is more than [`TOLERANCE`] above `baseline.json`; `ARGS=--save`
+//! writes that file anew. The baseline holds for one compiler and one profile. The dearest messages of each
+//! protocol are compared with a heartbeat.
 
 mod callgrind;
 mod dearest;

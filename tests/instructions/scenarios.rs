@@ -1,4 +1,5 @@
-//! Clients that act while instructions are counted. One thing is under way at a time, so that each run does the same.
+//! Clients that act while instructions are counted. One thing is under way at a time, so that each run does
+//! the same.
 
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -156,8 +157,8 @@ fn kept() -> Cost {
 fn sweep() -> Cost {
     let mut server = Connection::Plain.start();
     let _peers: Vec<RawClient> = (0..500).map(|n| server.program.client(&format!("peer-{n}"))).collect();
-    // Shorter than the interval of the sweeper, because a busy machine takes long to dump: some rounds have one sweep, in the
-    // only thread that does anything.
+    // Shorter than the interval of the sweeper, because a busy machine takes long to dump: some rounds have
+    // one sweep, in the only thread that does anything.
     server.count(1, |_| sleep(Duration::from_millis(100)))
 }
 

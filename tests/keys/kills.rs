@@ -36,7 +36,8 @@ fn kill(mut child: Child, mut stdout: BufReader<impl io::Read>) -> Vec<String> {
     whole.lines().map(str::to_owned).collect()
 }
 
-/// Kills `peerbroker keys add` at some moment between its start and its end. Returns the key, if it was printed.
+/// Kills `peerbroker keys add` at some moment between its start and its end. Returns the key, if it was
+/// printed.
 fn add_and_kill(dir: &Path) -> Option<String> {
     let mut command = Command::new(testkit::program::path());
     command.args(["keys", "add", "--data_dir"]).arg(dir).env_clear().stdout(Stdio::piped());

@@ -2,8 +2,9 @@
 
 use crate::harness::{Cluster, Seen, run};
 
-/// No lease ends and no message expires during a test, however busy the machine is. With a lease of 2 s, a Redis that does not answer
-/// within 400 ms is an outage: messages to other nodes expire, and an owner of an id may close with 4006.
+/// No lease ends and no message expires during a test, however busy the machine is. With a lease of 2 s, a
+/// Redis that does not answer within 400 ms is an outage: messages to other nodes expire, and an owner of an
+/// id may close with 4006.
 const UNHURRIED: &[(&str, &str)] = &[("--cluster_lease", "600000"), ("--expire_timeout", "600000")];
 
 #[test]

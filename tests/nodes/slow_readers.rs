@@ -8,7 +8,8 @@ use crate::harness::{Client, Cluster, Seen, run, until};
 /// No lease ends, and nothing expires.
 const PATIENT: &[(&str, &str)] = &[("--cluster_lease", "20000"), ("--expire_timeout", "600000")];
 
-/// Time in which a sender's node must know that a message was delivered. If it takes longer, a message more is sent.
+/// Time in which a sender's node must know that a message was delivered. If it takes longer, a message more
+/// is sent.
 const KNOWN: Duration = Duration::from_millis(500);
 
 /// Most messages of the following length, far above what kernels buffer.

@@ -1,4 +1,5 @@
-//! Matchbox, as a property: what a signal has is what its recipient gets, and the rest is as serde reads its enum.
+//! Matchbox, as a property: what a signal has is what its recipient gets, and the rest is as serde reads its
+//! enum.
 
 use peerbroker_protocols::matchbox::{self, MatchboxRooms, Signal};
 use peerbroker_protocols::signal::SignalKind;

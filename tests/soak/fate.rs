@@ -49,8 +49,8 @@ impl Heard {
         true
     }
 
-    /// Hears all that the server has for a client now: the answer to a ping comes after it, and after the server has handled
-    /// all messages of the client.
+    /// Hears all that the server has for a client now: the answer to a ping comes after it, and after the
+    /// server has handled all messages of the client.
     pub fn until_now(&mut self, client: &mut RawClient) {
         static MARKERS: AtomicUsize = AtomicUsize::new(0);
         let marker = format!("now {}", MARKERS.fetch_add(1, Ordering::Relaxed));
@@ -64,8 +64,8 @@ impl Heard {
         }
     }
 
-    /// Hears all that comes before the end of a connection that was replaced. It is cut off in the middle of a message, which
-    /// then comes to its successor, or closed with 4001.
+    /// Hears all that comes before the end of a connection that was replaced. It is cut off in the middle of
+    /// a message, which then comes to its successor, or closed with 4001.
     pub fn until_replaced(&mut self, client: &mut RawClient) {
         while let Some(frame) = client.next_frame("the end of a connection") {
             if !self.take(client, &frame) {
@@ -86,8 +86,8 @@ impl Heard {
     }
 }
 
-/// Checks that each of `sent` messages arrived once, in order, or expired. Their sender must have heard `EXPIRE`, but not more
-/// often than messages were lost.
+/// Checks that each of `sent` messages arrived once, in order, or expired. Their sender must have heard
+/// `EXPIRE`, but not more often than messages were lost.
 pub fn check(stage: &Stage, sent: usize, recipient: &Heard, sender: &Heard) {
     let arrived: BTreeSet<usize> = recipient.messages.iter().copied().collect();
     assert_eq!(arrived.len(), recipient.messages.len(), "a message came twice: {:?}", recipient.messages);

@@ -1,7 +1,9 @@
-//! Hours of ordinary life on the release binary: clients that come and go, floods, takeovers, slow readers, keys, calls, reloads.
+//! Hours of ordinary life on the release binary: clients that come and go, floods, takeovers, slow readers,
+//! keys, calls, reloads.
 //!
-//! `make soak ARGS='--minutes N'` runs it. Every scene checks that each message was delivered or expired once. Between two rounds
-//! all clients leave, and then memory, descriptors and threads must be what they were.
+//! `make soak ARGS='--minutes N'` runs it. Every scene checks that each message was delivered or expired
+//! once. Between two rounds all clients leave, and then memory, descriptors and threads must be what they
+//! were.
 
 mod fate;
 mod scenes;
@@ -30,9 +32,11 @@ const ROUND: Duration = Duration::from_secs(25);
 const SETTLE: Duration = Duration::from_secs(20);
 /// Rounds in which threads, pools and tables reach their size.
 const WARM_UP: usize = 2;
-/// Resident memory at rest may be this much above that after the warm-up: a few arenas of the allocator that it keeps.
+/// Resident memory at rest may be this much above that after the warm-up: a few arenas of the allocator that
+/// it keeps.
 const GROWTH_MIB: f64 = 8.0;
-/// Threads at rest beyond those after the warm-up: a pool for blocking work ends its idle ones after ten seconds.
+/// Threads at rest beyond those after the warm-up: a pool for blocking work ends its idle ones after ten
+/// seconds.
 const POOL: usize = 8;
 
 /// The server, and all that happened.

@@ -1,9 +1,11 @@
-//! After a gap in its time (SIGSTOP, `docker pause`, a suspended machine), a node goes on sleeping for its clients until the backplane has
-//! said whose its ids are: other nodes may have given them to other connections meanwhile.
+//! After a gap in its time (SIGSTOP, `docker pause`, a suspended machine), a node goes on sleeping for its
+//! clients until the backplane has said whose its ids are: other nodes may have given them to other
+//! connections meanwhile.
 //!
-//! The threads that serve clients wait before they read and before they write, so that all they do is as if the gap had been that much
-//! longer. The worker of the cluster renews the lease, and reads what others have said until then. Without a gap nothing waits: a node
-//! that loses the backplane while it runs is in an outage.
+//! The threads that serve clients wait before they read and before they write, so that all they do is as if
+//! the gap had been that much longer. The worker of the cluster renews the lease, and reads what others have
+//! said until then. Without a gap nothing waits: a node that loses the backplane while it runs is in an
+//! outage.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -12,8 +14,8 @@ use parking_lot::{Condvar, Mutex};
 use peerbroker_core::clock::Clock;
 use tokio::sync::Notify;
 
-/// Longest wait. The backplane answers or fails within two seconds; but a client that has an id now, and does not answer its node, may
-/// take longer.
+/// Longest wait. The backplane answers or fails within two seconds; but a client that has an id now, and does
+/// not answer its node, may take longer.
 const MAX_WAIT: Duration = Duration::from_secs(5);
 
 /// The node's knowledge of its ids since the last gaps in its time.

@@ -1,13 +1,15 @@
 //! The store between the nodes, as they see it.
 //!
-//! Two kinds of truth are in it. A **record** says which connection of which node owns a name: it is changed by
-//! compare-and-set on that one record. A **lease** says that a node is alive: it belongs to the node, not to its names, and
-//! once it has ended it is never renewed, so a node that was believed dead can come back only under a new [`NodeId`]. That
-//! is why what a node knows about dead nodes is never wrong, however old it is.
+//! Two kinds of truth are in it. A **record** says which connection of which node owns a name: it is changed
+//! by compare-and-set on that one record. A **lease** says that a node is alive: it belongs to the node, not
+//! to its names, and once it has ended it is never renewed, so a node that was believed dead can come back
+//! only under a new [`NodeId`]. That is why what a node knows about dead nodes is never wrong, however old it
+//! is.
 //!
-//! Beside them each node has an **inbox**: a log of batches that others append to and that only it reads. Batches of one
-//! writer to one inbox keep their order. A batch may come twice, when a writer had to repeat it, or not at all, when the
-//! store lost it: the links between the nodes number their batches and notice both.
+//! Beside them each node has an **inbox**: a log of batches that others append to and that only it reads.
+//! Batches of one writer to one inbox keep their order. A batch may come twice, when a writer had to repeat
+//! it, or not at all, when the store lost it: the links between the nodes number their batches and notice
+//! both.
 
 use std::time::Duration;
 
@@ -100,10 +102,12 @@ pub struct Granted {
     pub fence: u64,
     /// The connection that lost the name, and its kind. It may be dead.
     pub replaced: Option<(Owner, ConnectionKind)>,
-    /// Earlier owners that have lost the name to another connection, that one included, the latest first, at most four. Some
-    /// may not know yet: the node that displaced them may not have got the answer, or has died.
+    /// Earlier owners that have lost the name to another connection, that one included, the latest first, at
+    /// most four. Some may not know yet: the node that displaced them may not have got the answer, or has
+    /// died.
     pub former: Vec<Owner>,
-    /// Nodes with messages for this name, see [`Backplane::locate`]. Every claim has them until their marks expire.
+    /// Nodes with messages for this name, see [`Backplane::locate`]. Every claim has them until their marks
+    /// expire.
     pub waiting: Vec<NodeId>,
 }
 
@@ -132,10 +136,10 @@ pub struct Registration {
 
 /// The outcome of a registration.
 ///
-/// With the same token, the newer connection wins, as in a takeover. With different tokens, a connection with a claim wins over
-/// one without. Of two without, the older one wins. Of two with claims, the lower fence wins: the other claim was made in a
-/// store that had lost the record. But the higher fence wins if one of them is late, and no connection gets a name back that
-/// the record knows it has lost.
+/// With the same token, the newer connection wins, as in a takeover. With different tokens, a connection with
+/// a claim wins over one without. Of two without, the older one wins. Of two with claims, the lower fence
+/// wins: the other claim was made in a store that had lost the record. But the higher fence wins if one of
+/// them is late, and no connection gets a name back that the record knows it has lost.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RegisterOutcome {
     /// The connection owns the name. `replaced` is one that lost it now.
@@ -217,7 +221,8 @@ pub struct InboxEntry {
 /// A call without a result.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum Unavailable {
-    /// The store gave no answer that can be used, or none in time. The call may have been done, or may still be done later.
+    /// The store gave no answer that can be used, or none in time. The call may have been done, or may still
+    /// be done later.
     #[error("{0}")]
     NoAnswer(String),
     /// The store refuses the login, so nothing is done until somebody changes that.
@@ -230,8 +235,9 @@ type Result<T> = std::result::Result<T, Unavailable>;
 
 /// The store between the nodes.
 ///
-/// One thread uses it. Calls may overlap, and calls that were made one after the other may be carried out in any order. Each
-/// ends within a bound: with an answer, or as [`Unavailable`]. Lists of answers are in the order of the questions.
+/// One thread uses it. Calls may overlap, and calls that were made one after the other may be carried out in
+/// any order. Each ends within a bound: with an answer, or as [`Unavailable`]. Lists of answers are in the
+/// order of the questions.
 pub trait Backplane: 'static {
     /// The reasons for a change of [`store`](Self::store), for the log.
     const STORE_CHANGED: &str;
@@ -239,8 +245,8 @@ pub trait Backplane: 'static {
     /// A name for a life of a node, that was never used.
     fn new_node(&self) -> NodeId;
 
-    /// Begins a node's life: its lease and an empty inbox. `node` was never used before, except by the same call whose answer
-    /// was lost: it only prolongs the lease.
+    /// Begins a node's life: its lease and an empty inbox. `node` was never used before, except by the same
+    /// call whose answer was lost: it only prolongs the lease.
     fn join(&self, node: NodeId, card: &NodeCard, lease: Duration) -> impl Future<Output = Result<()>>;
 
     /// Renews the lease, unless it has ended, with these settings on the card, and keeps the inbox.
@@ -254,17 +260,18 @@ pub trait Backplane: 'static {
     /// Ends a node's life: its lease, its inbox.
     fn leave(&self, node: NodeId) -> impl Future<Output = Result<()>>;
 
-    /// Gives names to connections, each at most to one. A claim that could only be carried out after its bound is not. A claim
-    /// that was granted and counts has to be released, exactly once, whoever owns the name by then. A claim of the owner
-    /// itself is granted, and counts again. In another store than [this one](Self::store), nothing is claimed.
+    /// Gives names to connections, each at most to one. A claim that could only be carried out after its
+    /// bound is not. A claim that was granted and counts has to be released, exactly once, whoever owns the
+    /// name by then. A claim of the owner itself is granted, and counts again. In another store than
+    /// [this one](Self::store), nothing is claimed.
     fn claim(&self, store: u64, claims: Vec<Claim>) -> impl Future<Output = Result<Vec<ClaimOutcome>>>;
 
     /// Makes sure that the names of connections that live are theirs. Does not count them: see
     /// [`count`](Self::count).
     fn register(&self, all: Vec<Registration>) -> impl Future<Output = Result<Vec<RegisterOutcome>>>;
 
-    /// Frees names, if these connections still own them, and counts one client less for each of a peer. Other names
-    /// never count.
+    /// Frees names, if these connections still own them, and counts one client less for each of a peer. Other
+    /// names never count.
     fn release(&self, all: Vec<(Name, Owner)>) -> impl Future<Output = Result<()>>;
 
     /// Sets how many clients of a key a node has. 0 forgets the node.
@@ -276,8 +283,8 @@ pub trait Backplane: 'static {
     /// Appends batches to inboxes, in this order. False for an inbox that does not exist: its node is dead.
     fn append(&self, all: &[(NodeId, Vec<u8>)]) -> impl Future<Output = Result<Vec<bool>>>;
 
-    /// Reads the batches behind a position; the default position is before the first. If there are none, waits for up to
-    /// `wait`, and may return none.
+    /// Reads the batches behind a position; the default position is before the first. If there are none,
+    /// waits for up to `wait`, and may return none.
     fn read(
         &self,
         inbox: NodeId,
@@ -288,10 +295,11 @@ pub trait Backplane: 'static {
     /// Removes batches up to a position from an inbox.
     fn trim(&self, inbox: NodeId, until: &Position) -> impl Future<Output = Result<()>>;
 
-    /// Changes whenever the store may have lost something: after a new connection, or if another process answers.
+    /// Changes whenever the store may have lost something: after a new connection, or if another process
+    /// answers.
     fn generation(&self) -> u64;
 
-    /// Changes whenever a call meets another store than the one before, which may lack what that one had: after a restart or a
-    /// failover.
+    /// Changes whenever a call meets another store than the one before, which may lack what that one had:
+    /// after a restart or a failover.
     fn store(&self) -> u64;
 }

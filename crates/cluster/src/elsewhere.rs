@@ -59,7 +59,8 @@ impl Membership {
         (held, async move { claimed.await.unwrap_or(Holding::Unavailable) })
     }
 
-    /// True if a client may have a name of this kind that could not be claimed. In an outage, each node serves its own clients.
+    /// True if a client may have a name of this kind that could not be claimed. In an outage, each node
+    /// serves its own clients.
     pub fn serves_unclaimed(&self, kind: NameKind) -> bool {
         self.allows_unclaimed() && (kind.may_be_unclaimed() || self.state.lock().is_out)
     }
@@ -102,8 +103,9 @@ impl Membership {
         self.request(|reply| Request::Ask(node, question, bound, reply)).await.ok()
     }
 
-    /// Takes a seat for a client under a name that a client of another node holds. Without anything wanted, only asks if there is the name.
-    /// `patience` is the time for which the client that has the seat may be silent.
+    /// Takes a seat for a client under a name that a client of another node holds. Without anything wanted,
+    /// only asks if there is the name. `patience` is the time for which the client that has the seat may be
+    /// silent.
     pub async fn seat(
         self: Arc<Self>,
         key: ApiKey,

@@ -9,28 +9,31 @@ use peerbroker_core::vocabulary::NodeId;
 /// Most bytes of one batch, about.
 const BATCH_BYTES: usize = 256 * 1024;
 
-/// Most bytes of messages that wait to be sent to one node. Further messages to peers stay in the queues of their recipients, and those
-/// to rooms are refused.
+/// Most bytes of messages that wait to be sent to one node. Further messages to peers stay in the queues of
+/// their recipients, and those to rooms are refused.
 const LINK_BYTES: usize = 8 * 1024 * 1024;
 
-/// One source may fill this part of what is free, so there is always room for the others, and they wait for little of it.
+/// One source may fill this part of what is free, so there is always room for the others, and they wait for
+/// little of it.
 const SHARE: usize = 8;
 
-/// Most bytes with news about members of rooms. A node that cannot be told of a change needs the whole list, so they have more room than
-/// messages.
+/// Most bytes with news about members of rooms. A node that cannot be told of a change needs the whole list,
+/// so they have more room than messages.
 const NEWS_BYTES: usize = 2 * LINK_BYTES;
 
 /// A list of members leaves the rest of the room to changes and messages.
 const LIST_BYTES: usize = LINK_BYTES / 4;
 
-/// Batches without a packet that follow the last packet. If the last batch is lost, the reader notices it by them, and
-/// not by a message much later, which it would take for lost too.
+/// Batches without a packet that follow the last packet. If the last batch is lost, the reader notices it by
+/// them, and not by a message much later, which it would take for lost too.
 const CLOSING_BATCHES: u8 = 2;
 
-/// A batch with a number so far ahead does not belong to the link: nobody sends as many while its reader reads none.
+/// A batch with a number so far ahead does not belong to the link: nobody sends as many while its reader
+/// reads none.
 const MAX_LEAP: u64 = 1 << 20;
 
-/// The source of messages: a client that sends to others, or a room with all its members. Its key, and its id or name.
+/// The source of messages: a client that sends to others, or a room with all its members. Its key, and its id
+/// or name.
 pub(crate) type Source<'a> = (&'a str, &'a str);
 
 /// The packets that wait for another node.
@@ -39,10 +42,12 @@ pub(crate) struct Outbound {
     last_number: u64,
     pieces: VecDeque<Piece>,
     bytes: usize,
-    /// The bytes of messages of each source, by its digest, in all pieces but the first: usually there is no other one.
+    /// The bytes of messages of each source, by its digest, in all pieces but the first: usually there is no
+    /// other one.
     of_sources: HashMap<u64, usize>,
     digests: RandomState,
-    /// The size of the last batch. The next one gets as much memory at once, because the load is often the same.
+    /// The size of the last batch. The next one gets as much memory at once, because the load is often the
+    /// same.
     last_len: usize,
     /// The number of batches without a packet that have followed.
     closing: u8,
@@ -110,7 +115,8 @@ impl Outbound {
         }
     }
 
-    /// Adds a packet, and returns its bytes. Packets other than messages and news are few, and always have room.
+    /// Adds a packet, and returns its bytes. Packets other than messages and news are few, and always have
+    /// room.
     pub(crate) fn push(&mut self, packet: &Packet<'_>) -> usize {
         self.closing = 0;
         if self.pieces.back().is_none_or(|piece| piece.bytes.len() >= BATCH_BYTES) {

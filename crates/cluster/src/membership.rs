@@ -1,7 +1,8 @@
 //! This node's part in a cluster.
 //!
-//! [`Membership`] is the view of sessions and the router: it never waits, and passes on their requests. Its [worker](super::worker)
-//! is one thread that talks to the [`Backplane`](crate::Backplane): it keeps the lease, asks, claims, sends and reads.
+//! [`Membership`] is the view of sessions and the router: it never waits, and passes on their requests. Its
+//! [worker](super::worker) is one thread that talks to the [`Backplane`](crate::Backplane): it keeps the
+//! lease, asks, claims, sends and reads.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::net::IpAddr;
@@ -32,7 +33,8 @@ use peerbroker_router::{ClaimedId, ForwardOutcome, LastPlace, Outgoing, PeerHand
 /// Longest time that a node that stops takes to leave.
 const LEAVING: Duration = Duration::from_secs(3);
 
-/// Most searches for peers that one sender may have waiting. Further ones are tried again later, by the sweeper.
+/// Most searches for peers that one sender may have waiting. Further ones are tried again later, by the
+/// sweeper.
 const MAX_ASKS: usize = 1024;
 
 /// Most notices that wait for one peer.
@@ -81,7 +83,8 @@ pub struct Membership {
 pub(super) struct State {
     /// The present life.
     pub(super) node: Option<NodeId>,
-    /// The end of its lease: the other nodes' time runs while this process is stopped. Never later than by the clock of the backplane.
+    /// The end of its lease: the other nodes' time runs while this process is stopped. Never later than by
+    /// the clock of the backplane.
     pub(super) good_until: LeaseInstant,
     /// Joined, and all ids that were here are registered.
     pub(super) is_up: bool,
@@ -114,7 +117,8 @@ pub(super) struct State {
     pub(super) held: HashMap<Name, Held>,
     /// Seats of clients of this node on other nodes: the node, and what is known of the seat.
     pub(super) seats: HashMap<u64, (NodeId, watch::Sender<SeatState>)>,
-    /// Names that are claimed, and not registered with the broker yet. With the connection that was to yield for them.
+    /// Names that are claimed, and not registered with the broker yet. With the connection that was to yield
+    /// for them.
     pub(super) opening: HashMap<Name, Option<ConnId>>,
 }
 
@@ -242,7 +246,8 @@ impl Membership {
         self.awakening.is_sure()
     }
 
-    /// Blocks the thread until the node [is sure](Self::is_sure), with a bound. Only for threads that serve clients, with no lock held.
+    /// Blocks the thread until the node [is sure](Self::is_sure), with a bound. Only for threads that serve
+    /// clients, with no lock held.
     pub fn wait_until_sure(&self) {
         self.awakening.wait_until_sure();
     }
@@ -616,12 +621,13 @@ pub struct OpenRequest {
     pub address: Option<IpAddr>,
 }
 
-/// The answer of the cluster to a client that asks for an id: it may register here with the name, or is refused. `None` if a
-/// connection of this node has the id, with another token: it can be probed here.
+/// The answer of the cluster to a client that asks for an id: it may register here with the name, or is
+/// refused. `None` if a connection of this node has the id, with another token: it can be probed here.
 pub type Opening = Result<Option<ClaimedName>, Refusal>;
 
-/// A name that a connection will have. Dropping it gives the name back, unless it was [registered](Self::registered). By default,
-/// nothing is claimed: for a node outside of a cluster, or in an outage.
+/// A name that a connection will have. Dropping it gives the name back, unless it was
+/// [registered](Self::registered). By default, nothing is claimed: for a node outside of a cluster, or in an
+/// outage.
 #[derive(Default)]
 pub struct ClaimedName {
     /// `None` outside a cluster, and once it is registered.
@@ -656,7 +662,8 @@ impl ClaimedName {
             return realm.yield_id(&id, claim.connection, CloseReason::Replaced);
         }
         if membership.state.lock().epoch != self.epoch {
-            // The record may be lost, or another's: this connection has to be registered like all that were open before.
+            // The record may be lost, or another's: this connection has to be registered like all that were
+            // open before.
             realm.set_fence(&id, claim.connection, 0);
         }
         let appeared = Packet::Appeared { name: name.as_ref(), connection: claim.connection.get() };

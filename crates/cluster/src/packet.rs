@@ -1,10 +1,10 @@
 //! Packets between nodes, as bytes.
 //!
-//! A batch is a header and packets. Nodes of two versions understand each other, as long as new fields go to the end of a
-//! packet, and new kinds to the end of their enum:
+//! A batch is a header and packets. Nodes of two versions understand each other, as long as new fields go to
+//! the end of a packet, and new kinds to the end of their enum:
 //!
-//! - Each packet has its length in front, so a node skips those of kinds that it does not know. Nobody answers such a
-//!   question, and every question has a time limit.
+//! - Each packet has its length in front, so a node skips those of kinds that it does not know. Nobody
+//!   answers such a question, and every question has a time limit.
 //! - A packet may be longer than a node expects, which ignores the rest.
 //! - A packet ends with zeros. A newer node reads its new fields from them: 0, empty, none.
 
@@ -91,7 +91,8 @@ pub enum Packet<'a> {
         /// Grows.
         number: u64,
     },
-    /// A claim of the writer got no answer and was given back. It may have taken this name from a connection of the reader.
+    /// A claim of the writer got no answer and was given back. It may have taken this name from a connection
+    /// of the reader.
     Doubt {
         /// The name.
         name: NameRef<'a>,
@@ -107,7 +108,8 @@ pub enum Packet<'a> {
     },
     /// The writer did not know the key of some members of the reader's rooms, and wants the list again.
     RoomsMissed,
-    /// A member of a room has moved away from the reader, which answers when it has no message for it any more.
+    /// A member of a room has moved away from the reader, which answers when it has no message for it any
+    /// more.
     RoomMoved(MovedMember<'a>),
     /// The writer has no message for a member that has moved away from it.
     RoomSettled(MovedMember<'a>),
@@ -193,8 +195,8 @@ pub enum Question {
     },
     /// The numbers of the node.
     Stats,
-    /// Takes a seat for a client of the writer, under a name that a client of the reader holds. It is kept until [`Part`](Self::Part), or until
-    /// the writer is dead.
+    /// Takes a seat for a client of the writer, under a name that a client of the reader holds. It is kept
+    /// until [`Part`](Self::Part), or until the writer is dead.
     Seat {
         /// The name.
         name: OwnedName,

@@ -83,8 +83,8 @@ pub trait LocalNode: Send + Sync {
     /// Answers a question of another node that concerns no single connection.
     fn answer(&self, question: Question) -> NodeAnswer;
 
-    /// An answer to a call of this node, from a client of another, with the candidates of this node's relay. `None` if it stays as it
-    /// is.
+    /// An answer to a call of this node, from a client of another, with the candidates of this node's relay.
+    /// `None` if it stays as it is.
     fn relayed_answer(
         &self,
         from: &PeerId,
@@ -100,7 +100,8 @@ struct Worker<B> {
     backplane: B,
     /// The lease was renewed, or is out.
     renewed: Notify,
-    /// The backplane has stopped answering the reader: the lease is renewed at once, to find out what was lost.
+    /// The backplane has stopped answering the reader: the lease is renewed at once, to find out what was
+    /// lost.
     suspected: Notify,
     calls: Calls,
     certainty: Certainty,
@@ -134,8 +135,8 @@ enum End {
 }
 
 impl Membership {
-    /// Takes part in the cluster until the node is dropped or [closed](Self::close). Call it in a `LocalSet` of a thread of
-    /// its own: everything between the nodes goes through here.
+    /// Takes part in the cluster until the node is dropped or [closed](Self::close). Call it in a `LocalSet`
+    /// of a thread of its own: everything between the nodes goes through here.
     pub async fn run<B: Backplane>(self: Arc<Self>, node: Weak<dyn LocalNode>, backplane: B) {
         let worker = Rc::new(Worker {
             shared: self,
@@ -252,8 +253,8 @@ impl<B: Backplane> Worker<B> {
         answer
     }
 
-    /// Asks a node that owes answers for any answer. If this node does not hear itself either, the connection is slow,
-    /// and not the other node.
+    /// Asks a node that owes answers for any answer. If this node does not hear itself either, the connection
+    /// is slow, and not the other node.
     async fn check(&self, node: NodeId) {
         let bound = (self.shared.config.lease / SILENCE).min(MAX_SILENCE);
         let ask = |node| self.ask(node, Question::Alive(OwnedName::default(), 0), bound);
@@ -312,7 +313,8 @@ impl<B: Backplane> Worker<B> {
         replied.await.ok()
     }
 
-    /// Asks the backplane the questions of sessions and the broker, all of a turn at once. Never waits for an answer.
+    /// Asks the backplane the questions of sessions and the broker, all of a turn at once. Never waits for an
+    /// answer.
     async fn ask_always(self: Rc<Self>) {
         loop {
             let (requests, notices, releases, is_up) = {

@@ -1,4 +1,5 @@
-//! A ban: the clients of an address or a network are refused, for all keys or for one, for a while or for good.
+//! A ban: the clients of an address or a network are refused, for all keys or for one, for a while or for
+//! good.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};

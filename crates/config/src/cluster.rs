@@ -12,7 +12,8 @@ pub struct ClusterConfig {
     pub backplane: BackplaneAddress,
     /// The name of this node, for people. Nodes with the same name are still different nodes.
     pub node_name: String,
-    /// The machine and the address of this node, for people: two nodes with the same name are told apart by it.
+    /// The machine and the address of this node, for people: two nodes with the same name are told apart by
+    /// it.
     pub place: String,
     /// Time for which the ids of a dead node stay taken for others than their owners.
     pub lease: Duration,
@@ -20,10 +21,12 @@ pub struct ClusterConfig {
     pub degraded: Degraded,
 }
 
-/// Settings that all nodes of a cluster should share: the flag of each that is not the default, and its value.
+/// Settings that all nodes of a cluster should share: the flag of each that is not the default, and its
+/// value.
 pub type SharedSettings = BTreeMap<String, String>;
 
-/// The address of the store that the nodes of a cluster share: one variant for each implementation of `Backplane`.
+/// The address of the store that the nodes of a cluster share: one variant for each implementation of
+/// `Backplane`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum BackplaneAddress {
     /// A Redis or Valkey.
@@ -76,14 +79,15 @@ pub struct RedisAddress {
     /// - `redis://[[user]:password@]host[:port][/database]`, with TLS `rediss://…`,
     /// - `unix:///path[?db=…&user=…&pass=…]`,
     /// - `redis-cluster://[[user]:password@]host[:port],host[:port]…`: any nodes of a Redis Cluster,
-    /// - `redis-sentinel://[[user]:password@]host[:port],host[:port]…[/database]#master`: all Sentinels, and the name under
-    ///   which they know the master. User, password and database are the master's; Sentinels are asked without a password.
+    /// - `redis-sentinel://[[user]:password@]host[:port],host[:port]…[/database]#master`: all Sentinels, and
+    ///   the name under which they know the master. User, password and database are the master's; Sentinels
+    ///   are asked without a password.
     ///
-    /// `rediss-cluster`, `rediss-sentinel`, `valkey…` for `redis…`, and `+` for `-` do as well. Special characters in a password are
-    /// percent-encoded.
+    /// `rediss-cluster`, `rediss-sentinel`, `valkey…` for `redis…`, and `+` for `-` do as well. Special
+    /// characters in a password are percent-encoded.
     pub url: String,
-    /// PEM file of the certificate authorities that sign for the server, instead of the public ones. Files are read
-    /// whenever a connection is made, so a certificate can be renewed while the program runs.
+    /// PEM file of the certificate authorities that sign for the server, instead of the public ones. Files
+    /// are read whenever a connection is made, so a certificate can be renewed while the program runs.
     pub ca: Option<PathBuf>,
     /// The client's certificate with its chain, and its private key: PEM files.
     pub client: Option<(PathBuf, PathBuf)>,

@@ -48,7 +48,8 @@ impl Default for IceConfig {
     }
 }
 
-/// The secret that a broker and its TURN servers share, like `static-auth-secret` of coturn. Never shown, not even by `Debug`.
+/// The secret that a broker and its TURN servers share, like `static-auth-secret` of coturn. Never shown, not
+/// even by `Debug`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TurnSecret(Hidden<String>);
 
@@ -94,7 +95,8 @@ mod tests {
     #[test]
     fn credentials_are_those_that_coturn_expects() {
         let secret = TurnSecret::parse("0123456789abcdef0123456789abcdef").unwrap();
-        // printf 1735689600:peerjs | openssl dgst -sha1 -hmac 0123456789abcdef0123456789abcdef -binary | base64
+        // printf 1735689600:peerjs | openssl dgst -sha1 -hmac 0123456789abcdef0123456789abcdef -binary |
+        // base64
         let expected = ("1735689600:peerjs".to_owned(), "XooFo5KLJawITxUueayB0WI+YJg=".to_owned());
         assert_eq!(secret.credentials("peerjs", 1_735_689_600), expected);
     }

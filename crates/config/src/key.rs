@@ -83,8 +83,9 @@ labels! {
     }
 }
 
-/// Makes [`Settings`], [`Change`] and [`PlainSetting::ALL`] from one table. A row has the help, the name, the type and the
-/// default. One flag gives a plain setting, which also has its form and its label in `peerbroker keys show`.
+/// Makes [`Settings`], [`Change`] and [`PlainSetting::ALL`] from one table. A row has the help, the name, the
+/// type and the default. One flag gives a plain setting, which also has its form and its label in
+/// `peerbroker keys show`.
 macro_rules! settings {
     (
         $($(#[doc = $rich_help:literal])+ $rich:ident: $rich_type:ty = $rich_default:expr;)*
@@ -246,7 +247,8 @@ settings! {
     /// Messages per second and client; bursts up to ten times that; 0 means no limit.
     // Enough for a mesh of fifty peers.
     messages_per_second: u32 = 200, Rate, "Messages";
-    /// Clients that find each other without an id: `true`, all; `near`, those of one network; `pin`, those of one network with the same PIN.
+    /// Clients that find each other without an id: `true`, all; `near`, those of one network; `pin`, those of
+    /// one network with the same PIN.
     allow_discovery: Discovery = Discovery::Off, Discovery, "Discovery";
     /// The peers of a PeerJS client hear LEAVE when its page goes away.
     leave_on_close: bool = false, Switch, "Leave on close";
@@ -258,7 +260,8 @@ settings! {
     room_members: usize = 500, Count, "Room size";
     /// Form of the ids that the server gives to clients: `uuid`, `short` or `words`.
     id_style: IdStyle = IdStyle::Uuid, Ids, "Ids";
-    /// Calls that the server's relay carries: `fallback`, those that cannot go directly; `always`, all; `off`, none.
+    /// Calls that the server's relay carries: `fallback`, those that cannot go directly; `always`, all;
+    /// `off`, none.
     relay: RelayMode = RelayMode::Fallback, Relay, "Relay";
     /// Clients may have [pipes](PROTOCOL.md#pipes).
     pipes: bool = true, Switch, "Pipes";
@@ -333,7 +336,8 @@ impl Key {
     }
 }
 
-/// JSON with escapes for characters that could forge a log line or control a terminal. Anybody may choose the name of a key.
+/// JSON with escapes for characters that could forge a log line or control a terminal. Anybody may choose the
+/// name of a key.
 pub fn escaped(json: &str) -> String {
     let mut line = String::with_capacity(json.len());
     for c in json.chars() {
@@ -364,8 +368,8 @@ impl Settings {
         )
     }
 
-    /// True if a request from this origin may use the key. An origin longer than [`MAX_ORIGIN_BYTES`] may not, so that
-    /// nothing has to store it.
+    /// True if a request from this origin may use the key. An origin longer than [`MAX_ORIGIN_BYTES`] may
+    /// not, so that nothing has to store it.
     pub fn allows_origin(&self, origin: Option<&str>) -> bool {
         match origin {
             Some(origin) if origin.len() > MAX_ORIGIN_BYTES => false,
@@ -418,8 +422,8 @@ const SECRET_BYTES: std::ops::RangeInclusive<usize> = 24..=64;
 pub struct Webhook {
     /// An `https` URL; empty means that no events are sent.
     pub url: String,
-    /// Secrets that sign the events: `whsec_` and 24 to 64 bytes in base64. Several while one replaces another. Responses
-    /// never contain them.
+    /// Secrets that sign the events: `whsec_` and 24 to 64 bytes in base64. Several while one replaces
+    /// another. Responses never contain them.
     #[schema(value_type = Vec<String>)]
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub secrets: Vec<WebhookSecret>,
@@ -512,7 +516,8 @@ pub enum JwtKey {
 struct JwtFields {
     /// The kind of `value`.
     kind: JwtKind,
-    /// The secret, the public key in PEM, or the path of the key set on the server. Responses never contain a secret.
+    /// The secret, the public key in PEM, or the path of the key set on the server. Responses never contain a
+    /// secret.
     value: Option<String>,
 }
 

@@ -72,15 +72,19 @@ pub struct Config {
     pub default_key: bool,
     /// Its settings, and those of [`root_key`](Self::root_key).
     pub key_settings: Settings,
-    /// More built-in keys, with settings of their own. One with the text of [`key`](Self::key) replaces its settings.
+    /// More built-in keys, with settings of their own. One with the text of [`key`](Self::key) replaces its
+    /// settings.
     pub keys: Vec<Key>,
     /// Registration of keys by anyone who can reach the server.
     pub registration: KeySignup,
-    /// True if trusted proxies give the address of a client, and the host and scheme of its request, in headers.
+    /// True if trusted proxies give the address of a client, and the host and scheme of its request, in
+    /// headers.
     pub proxied: bool,
-    /// True if trusted TCP proxies may send the PROXY protocol in front of each connection, to name its client.
+    /// True if trusted TCP proxies may send the PROXY protocol in front of each connection, to name its
+    /// client.
     pub proxy_protocol: bool,
-    /// The proxies that are trusted if [`proxied`](Self::proxied) or [`proxy_protocol`](Self::proxy_protocol) is set.
+    /// The proxies that are trusted if [`proxied`](Self::proxied) or [`proxy_protocol`](Self::proxy_protocol)
+    /// is set.
     pub trusted_proxies: Vec<IpNet>,
     /// The secret that they have to show, if others can connect from their addresses.
     pub proxy_secret: Option<ProxySecret>,
@@ -94,14 +98,15 @@ pub struct Config {
     pub dialects: Dialects,
     /// True if the landing page and the demos are served.
     pub pages: bool,
-    /// A directory whose files are served below the path. [`check`](Config::check) checks that it is readable.
+    /// A directory whose files are served below the path. [`check`](Config::check) checks that it is
+    /// readable.
     pub static_dir: Option<PathBuf>,
     /// Files and directories with secrets, which are never served.
     pub private_files: Vec<PrivateFile>,
     /// Maximum size of a WebSocket message in bytes. A larger one closes its connection with 1009.
     pub max_message_bytes: usize,
-    /// Maximum bytes of messages of all connections together that are unfinished, or wait for something. A connection that needs more
-    /// is closed with 1013. The first 16 KiB of each message do not count.
+    /// Maximum bytes of messages of all connections together that are unfinished, or wait for something. A
+    /// connection that needs more is closed with 1013. The first 16 KiB of each message do not count.
     pub unfinished_total_bytes: usize,
     /// Time limit for a client to answer a close frame.
     pub close_timeout: Duration,
@@ -119,7 +124,8 @@ pub struct Config {
     pub ice: IceConfig,
     /// The webhook of the operator, and limits of all webhooks.
     pub webhooks: WebhookConfig,
-    /// The settings that all nodes of a cluster should share, for people: each node warns of others with other values.
+    /// The settings that all nodes of a cluster should share, for people: each node warns of others with
+    /// other values.
     pub shared: SharedSettings,
 }
 
@@ -200,8 +206,8 @@ pub const DEFAULT_PORT: u16 = 9000;
 pub const DEFAULT_MAX_MESSAGE_BYTES: usize = 1 << 20;
 
 impl Config {
-    /// Checks that the static directory exists and has no private file. `Server::bind` does this too; call it before
-    /// `PeerBroker::mount`.
+    /// Checks that the static directory exists and has no private file. `Server::bind` does this too; call it
+    /// before `PeerBroker::mount`.
     pub fn check(&self) -> Result<(), BadStaticDir> {
         self.static_dir.as_ref().map_or(Ok(()), |path| static_dir::check(path, &self.private_files))
     }
@@ -354,8 +360,8 @@ impl LiveConfig {
         self.config.load_full()
     }
 
-    /// Replaces the configuration by the result of `update`. The next read sees it. Concurrent changes are not lost: `update`
-    /// may be called again with a newer configuration.
+    /// Replaces the configuration by the result of `update`. The next read sees it. Concurrent changes are
+    /// not lost: `update` may be called again with a newer configuration.
     pub fn update(&self, mut update: impl FnMut(&Config) -> Config) {
         self.config.rcu(|config| update(config));
         // The last one that stores limits has seen the last configuration.

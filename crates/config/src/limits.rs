@@ -17,8 +17,8 @@ pub struct Limits {
     /// Time limit for the holder of an id to answer a ping when another client asks for the id.
     pub probe_timeout: Duration,
     /// Time for which an id is reserved for its token after the broker closed its connection with
-    /// [`Evicted`](peerbroker_core::vocabulary::CloseReason::Evicted) or [`SlowReader`](peerbroker_core::vocabulary::CloseReason::SlowReader). Zero
-    /// turns it off.
+    /// [`Evicted`](peerbroker_core::vocabulary::CloseReason::Evicted) or
+    /// [`SlowReader`](peerbroker_core::vocabulary::CloseReason::SlowReader). Zero turns it off.
     pub reclaim_timeout: Duration,
     /// Time for which a client with a full outbox may read nothing before it is closed with
     /// [`SlowReader`](peerbroker_core::vocabulary::CloseReason::SlowReader).
@@ -31,11 +31,11 @@ pub struct Limits {
     pub queue_total_bytes: usize,
     /// Maximum bytes of an outbox, without the message being written and those from the peer's queue.
     pub outbox_bytes: usize,
-    /// Maximum bytes in the outboxes of all clients whose sockets are full, beyond 16 KiB of each. An outbox has at most as much as is
-    /// still free.
+    /// Maximum bytes in the outboxes of all clients whose sockets are full, beyond 16 KiB of each. An outbox
+    /// has at most as much as is still free.
     pub outbox_total_bytes: usize,
-    /// Rate limit of the frames per second that one member of rooms causes for the others; bursts of ten times that. 0 turns
-    /// it off.
+    /// Rate limit of the frames per second that one member of rooms causes for the others; bursts of ten
+    /// times that. 0 turns it off.
     pub room_deliveries_per_second: u32,
     /// The same for all members of a key together.
     pub room_key_deliveries_per_second: u32,
@@ -89,8 +89,8 @@ impl Limits {
         self.ping_interval.min(self.alive_timeout / 3)
     }
 
-    /// Interval of the sweeper: an eighth of the shortest timeout, between 5 ms and 500 ms, so that no timeout is
-    /// exceeded by much.
+    /// Interval of the sweeper: an eighth of the shortest timeout, between 5 ms and 500 ms, so that no
+    /// timeout is exceeded by much.
     pub fn sweep_interval(&self) -> Duration {
         let times =
             [self.expire_timeout, self.effective_ping_interval(), self.probe_timeout, self.stall_timeout];

@@ -21,7 +21,8 @@ pub struct Listen {
     pub unix_socket: Option<PathBuf>,
     /// Worker threads; 0 means one per core.
     pub workers: usize,
-    /// Connections that wait to be accepted, at each port. The kernel has a limit of its own, on Linux `net.core.somaxconn`.
+    /// Connections that wait to be accepted, at each port. The kernel has a limit of its own, on Linux
+    /// `net.core.somaxconn`.
     pub backlog: u16,
     /// Certificate and key; if set, the server uses HTTPS and WSS instead of HTTP and WS.
     pub tls: Option<TlsFiles>,
@@ -29,18 +30,19 @@ pub struct Listen {
     pub acme: Option<AcmeConfig>,
     /// The operator's API, on its own port.
     pub ops: Option<ListenOps>,
-    /// The URL of this server, with its path and a slash at the end, for the other nodes of its cluster: pipes with ends on two nodes need
-    /// it. `None` is the bound address, or that of the interface that leads out.
+    /// The URL of this server, with its path and a slash at the end, for the other nodes of its cluster:
+    /// pipes with ends on two nodes need it. `None` is the bound address, or that of the interface that leads
+    /// out.
     pub node_url: Option<String>,
-    /// Let another server of the same user bind the TCP ports too (`SO_REUSEPORT`), so that the next one can start before this one ends.
-    /// Linux only.
+    /// Let another server of the same user bind the TCP ports too (`SO_REUSEPORT`), so that the next one can
+    /// start before this one ends. Linux only.
     pub reuse_port: bool,
-    /// Time over which clients are closed when the server stops; zero means all at once. `None` depends on the servers that
-    /// can take them: none, at once; another node of a cluster, or another server at the same port, 10 s; the next server
-    /// of an inherited socket, 1 s.
+    /// Time over which clients are closed when the server stops; zero means all at once. `None` depends on
+    /// the servers that can take them: none, at once; another node of a cluster, or another server at the
+    /// same port, 10 s; the next server of an inherited socket, 1 s.
     pub drain_timeout: Option<Duration>,
-    /// Time for which calls through the relay and TURN may go on when the server stops; zero ends them at once. `None` is 10 min with
-    /// [`reuse_port`](Self::reuse_port), and zero without.
+    /// Time for which calls through the relay and TURN may go on when the server stops; zero ends them at
+    /// once. `None` is 10 min with [`reuse_port`](Self::reuse_port), and zero without.
     pub relay_drain_timeout: Option<Duration>,
 }
 
@@ -53,8 +55,8 @@ impl Listen {
         self.tls.is_some() || self.acme.is_some()
     }
 
-    /// Time for which relayed calls may go on when the server stops. Without `reuse_port`, the next server often starts only when
-    /// this one has ended, so calls would keep all clients waiting.
+    /// Time for which relayed calls may go on when the server stops. Without `reuse_port`, the next server
+    /// often starts only when this one has ended, so calls would keep all clients waiting.
     pub fn relay_drain(&self) -> Duration {
         let default = if self.reuse_port { DEFAULT_RELAY_DRAIN } else { Duration::ZERO };
         self.relay_drain_timeout.unwrap_or(default)
@@ -96,7 +98,8 @@ impl Default for ListenOps {
     }
 }
 
-/// The bearer tokens of the operator's API. Without an admin token, local programs may do all without a token.
+/// The bearer tokens of the operator's API. Without an admin token, local programs may do all without a
+/// token.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ApiTokens {
     /// Allows everything.

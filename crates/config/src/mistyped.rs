@@ -18,7 +18,8 @@ impl fmt::Display for Mistyped {
 }
 
 impl Mistyped {
-    /// Reads an error. `object` names a value with members: an object in JSON, a table in TOML. `None` if it is another error.
+    /// Reads an error. `object` names a value with members: an object in JSON, a table in TOML. `None` if it
+    /// is another error.
     pub fn read(error: &str, object: &str) -> Option<Self> {
         let (found, expected) = error.split_once(", expected ")?;
         // serde_json adds the place.

@@ -13,8 +13,8 @@ pub(super) fn trusted_by_default() -> Vec<IpNet> {
     TRUSTED.iter().filter_map(|network| network.parse().ok()).collect()
 }
 
-/// The secret by which the nearest proxy proves that a request comes from it, in the header `X-Proxy-Secret`. Never shown, not even
-/// by `Debug`.
+/// The secret by which the nearest proxy proves that a request comes from it, in the header `X-Proxy-Secret`.
+/// Never shown, not even by `Debug`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProxySecret(Hidden<String>);
 

@@ -28,8 +28,8 @@ pub struct InvalidSecret {
 }
 
 impl Hidden<String> {
-    /// Accepts texts of `min` characters or more that fit into a header, and into a configuration file of coturn. `what` names the
-    /// secret in the error.
+    /// Accepts texts of `min` characters or more that fit into a header, and into a configuration file of
+    /// coturn. `what` names the secret in the error.
     pub(super) fn parse(text: &str, what: &'static str, min: usize) -> Result<Self, InvalidSecret> {
         let is_fine = (min..=MAX_SECRET).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic());
         is_fine.then(|| Hidden(text.to_owned())).ok_or(InvalidSecret { what, min })

@@ -67,7 +67,8 @@ fn enter(path: &Path) -> io::Result<PathBuf> {
     }
 }
 
-/// True if URLs lead to a file below `root`, or `root` is in a private directory. Hidden names are never served.
+/// True if URLs lead to a file below `root`, or `root` is in a private directory. Hidden names are never
+/// served.
 fn serves(root: &Path, file: &Path) -> bool {
     let is_hidden = |name: &Path| name.iter().any(|part| part.as_encoded_bytes().starts_with(b"."));
     file.strip_prefix(root).is_ok_and(|below| !is_hidden(below)) || root.starts_with(file)

@@ -1,10 +1,11 @@
-//! Tells addresses of the Internet from others, so that nobody has this machine send into its own network; and which clients are in
-//! one network.
+//! Tells addresses of the Internet from others, so that nobody has this machine send into its own network;
+//! and which clients are in one network.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// True if an address may be that of a client somewhere in the Internet. Documentation's addresses may: nobody has them.
+/// True if an address may be that of a client somewhere in the Internet. Documentation's addresses may:
+/// nobody has them.
 pub fn is_public(address: IpAddr) -> bool {
     match address.to_canonical() {
         IpAddr::V4(address) => match address.octets() {
@@ -14,8 +15,8 @@ pub fn is_public(address: IpAddr) -> bool {
             [100, 64..128, ..] => false,
             // RFC 2544: between machines that are measured.
             [198, 18..20, ..] => false,
-            // Services of clouds for their own machines, such as metadata, that are not link-local: Azure's, and Oracle's in the
-            // block of RFC 6890 that no host has.
+            // Services of clouds for their own machines, such as metadata, that are not link-local: Azure's,
+            // and Oracle's in the block of RFC 6890 that no host has.
             [168, 63, 129, 16] | [192, 0, 0, _] => false,
             _ => !address.is_loopback() && !address.is_private() && !address.is_link_local(),
         },
@@ -36,8 +37,8 @@ pub fn is_of_machine(address: IpAddr) -> bool {
     }
 }
 
-/// The address by which a client is known: an IPv4 address within IPv6 is that IPv4 address, also if a translator has put it there
-/// (RFC 6052, section 3.1: that holds no other than public ones).
+/// The address by which a client is known: an IPv4 address within IPv6 is that IPv4 address, also if a
+/// translator has put it there (RFC 6052, section 3.1: that holds no other than public ones).
 pub fn of_client(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(six) => embedded(six).map(IpAddr::V4).filter(|four| is_public(*four)).unwrap_or(address),
@@ -72,7 +73,8 @@ pub enum Network {
 }
 
 impl Locality {
-    /// The network of an address from which a client comes. `is_own` tells if this machine has an address with a prefix.
+    /// The network of an address from which a client comes. `is_own` tells if this machine has an address
+    /// with a prefix.
     pub fn of(address: IpAddr, is_own: impl FnOnce(Prefix) -> bool) -> Self {
         let is_lan = match of_client(address) {
             IpAddr::V4(address) => {

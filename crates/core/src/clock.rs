@@ -1,4 +1,5 @@
-//! The broker's source of time: the system's clock without the gaps in which this process did not run, or a manual one for tests.
+//! The broker's source of time: the system's clock without the gaps in which this process did not run, or a
+//! manual one for tests.
 
 mod instant;
 
@@ -13,9 +14,10 @@ pub use instant::{Instant, LeaseInstant, UnixMillis};
 
 /// The broker's source of time.
 ///
-/// [`now`](Self::now) is the time in which this process ran. All timeouts of clients use it: while the process is stopped (SIGSTOP, `docker
-/// pause`, a suspended machine), clients are not read, so their silence proves nothing. [`elapsed`](Self::elapsed) is the time of
-/// everybody else. A lease uses it, because others lend it.
+/// [`now`](Self::now) is the time in which this process ran. All timeouts of clients use it: while the
+/// process is stopped (SIGSTOP, `docker pause`, a suspended machine), clients are not read, so their silence
+/// proves nothing. [`elapsed`](Self::elapsed) is the time of everybody else. A lease uses it, because others
+/// lend it.
 #[derive(Clone, Debug)]
 pub struct Clock(Source);
 
@@ -38,7 +40,8 @@ struct Manual {
 }
 
 impl Clock {
-    /// The system's clock. It takes a second without a [`now`](Self::now) for a gap, so the sweeper reads it more often.
+    /// The system's clock. It takes a second without a [`now`](Self::now) for a gap, so the sweeper reads it
+    /// more often.
     pub fn system() -> Self {
         Clock(Source::System(Arc::new(System { started: Uptime::now(), running: Running::default() })))
     }
@@ -82,7 +85,8 @@ impl Clock {
         })
     }
 
-    /// The number of gaps so far. One that has just ended is found, so a thread that asks before it works knows of it.
+    /// The number of gaps so far. One that has just ended is found, so a thread that asks before it works
+    /// knows of it.
     pub fn gaps_so_far(&self) -> u64 {
         match &self.0 {
             Source::System(system) => {
@@ -164,7 +168,8 @@ const GAP: u64 = 1000;
 /// Readings between two ticks take no lock.
 const TICK: u64 = 50;
 
-/// The time for which the clock stands still after a gap. Sessions read what came meanwhile before a client is judged.
+/// The time for which the clock stands still after a gap. Sessions read what came meanwhile before a client
+/// is judged.
 const SETTLE: u64 = 500;
 
 /// Gaps whose times are known, for [`Clock::unix_millis_at`].
@@ -172,8 +177,9 @@ const MAX_GAPS: usize = 64;
 
 /// Time without gaps, from readings of a clock that counts them.
 ///
-/// Each reading proves that this process runs. Two readings that are more than [`GAP`] apart have a gap between them, which counts as one
-/// [`TICK`]. No thread of its own: any reader finds the gap before it gets a time.
+/// Each reading proves that this process runs. Two readings that are more than [`GAP`] apart have a gap
+/// between them, which counts as one [`TICK`]. No thread of its own: any reader finds the gap before it gets
+/// a time.
 #[derive(Debug, Default)]
 struct Running {
     /// The time without gaps at the last tick.
@@ -255,7 +261,8 @@ struct Uptime(#[cfg(unix)] Duration, #[cfg(not(unix))] std::time::Instant);
 impl Uptime {
     fn now() -> Self {
         use rustix::time::{ClockId, clock_gettime};
-        // The monotonic clock of Linux stands still while the machine is suspended. Other systems have no other clock, or it does not.
+        // The monotonic clock of Linux stands still while the machine is suspended. Other systems have no
+        // other clock, or it does not.
         #[cfg(target_os = "linux")]
         let time = clock_gettime(ClockId::Boottime);
         #[cfg(not(target_os = "linux"))]

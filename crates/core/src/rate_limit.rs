@@ -18,8 +18,8 @@ const MAX_CREDIT: u64 = 60_000_000;
 /// of 0 means no limit.
 #[derive(Debug, Default)]
 pub struct RateLimit {
-    /// The theoretical arrival time of GCRA in microseconds: when a client sending at exactly the permitted rate would
-    /// have sent this much.
+    /// The theoretical arrival time of GCRA in microseconds: when a client sending at exactly the permitted
+    /// rate would have sent this much.
     arrival: AtomicU64,
 }
 

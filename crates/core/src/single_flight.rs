@@ -7,7 +7,8 @@ use std::sync::{Arc, Weak};
 use parking_lot::Mutex;
 use tokio::sync::OnceCell;
 
-/// The questions that somebody waits for. When the last one has left, the answer is gone, so nobody gets an old one.
+/// The questions that somebody waits for. When the last one has left, the answer is gone, so nobody gets an
+/// old one.
 pub struct SingleFlight<Q, A>(Mutex<HashMap<Q, Weak<OnceCell<A>>>>);
 
 impl<Q: Eq + Hash, A: Clone> SingleFlight<Q, A> {

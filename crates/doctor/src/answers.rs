@@ -1,4 +1,5 @@
-//! Checks answers over HTTP: the path, the key, the origin of pages, the clock, proxy headers, discovery, and HTTP-01.
+//! Checks answers over HTTP: the path, the key, the origin of pages, the clock, proxy headers, discovery, and
+//! HTTP-01.
 
 use hyper::StatusCode;
 use jiff::Timestamp;
@@ -97,8 +98,8 @@ pub(super) async fn told(server: &Server) -> Option<Told> {
     Told::read(answer.body())
 }
 
-/// Checks if a broker answers at the given path, and tries others if not. `answer` is the response to the request for an id. Returns
-/// that of the broker, and the server with its path.
+/// Checks if a broker answers at the given path, and tries others if not. `answer` is the response to the
+/// request for an id. Returns that of the broker, and the server with its path.
 pub(super) async fn path(server: Server, answer: Response) -> Result<(Finding, (Server, Response)), Finding> {
     let asked = &server.target.path;
     if is_of_broker(&answer) {
@@ -324,7 +325,8 @@ pub(super) async fn discovery(server: &Server, ours: [&String; 2]) -> Result<Fin
     })
 }
 
-/// Checks if HTTP-01 reaches a broker with `--acme` that has no certificate yet. The ACME server comes to this port.
+/// Checks if HTTP-01 reaches a broker with `--acme` that has no certificate yet. The ACME server comes to
+/// this port.
 pub(super) async fn acme(server: &Server, port: u16) -> Finding {
     const FOUND: &str = "the broker has no certificate yet, so browsers refuse it";
     let mut http = server.clone();

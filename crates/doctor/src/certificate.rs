@@ -55,8 +55,8 @@ fn read(path: &Path) -> Result<Vec<u8>, FileError> {
     read_all(File::open(path)?, MAX_CA_BYTES)
 }
 
-/// True if the chain is the certificate that a broker with `--acme` shows before it has one: self-signed, without a
-/// subject, and for ever.
+/// True if the chain is the certificate that a broker with `--acme` shows before it has one: self-signed,
+/// without a subject, and for ever.
 pub(super) fn is_provisional(chain: &[CertificateDer<'_>]) -> bool {
     let [certificate] = chain else { return false };
     let Ok((_, certificate)) = parse_x509_certificate(certificate) else { return false };

@@ -46,7 +46,8 @@ struct IceUrl {
     port: u16,
 }
 
-/// Asks the broker for its ICE servers, and each of them for an address, but not those at which the relay does not answer.
+/// Asks the broker for its ICE servers, and each of them for an address, but not those at which the relay
+/// does not answer.
 pub(super) async fn ice(server: &Server, trust: &Trust, unanswered: &[IpAddr]) -> Vec<Named> {
     let servers = match ice_servers(server).await {
         Ok(servers) => servers,
@@ -232,8 +233,8 @@ fn are_over(credentials: &LongTermCredentials) -> bool {
     until.is_some_and(|until| until < Timestamp::now().as_second())
 }
 
-/// True if a server may name this address. One in the Internet must name no address that leads into another network, such as that of
-/// this machine.
+/// True if a server may name this address. One in the Internet must name no address that leads into another
+/// network, such as that of this machine.
 pub(super) fn may_name(server: IpAddr, address: IpAddr) -> bool {
     is_public(address) || !is_public(server)
 }

@@ -43,7 +43,8 @@ const TIMEOUT: Duration = Duration::from_secs(120);
 #[derive(Debug, clap::Args)]
 #[allow(rustdoc::bare_urls, rustdoc::broken_intra_doc_links)]
 pub struct Args {
-    /// The broker as clients reach it: a URL, or a host with or without port and path [default: --port on this machine]
+    /// The broker as clients reach it: a URL, or a host with or without port and path
+    /// [default: --port on this machine]
     pub url: Option<String>,
 
     /// API key of the client [default: that in the URL, or peerjs]
@@ -108,8 +109,8 @@ impl DoctorFailed {
     }
 }
 
-/// Examines a broker, and prints the findings. True if no check has failed. Without a URL, it is the broker of this machine at
-/// `port`.
+/// Examines a broker, and prints the findings. True if no check has failed. Without a URL, it is the broker
+/// of this machine at `port`.
 pub fn run(args: &Args, port: u16) -> Result<bool, DoctorFailed> {
     // An address, because a container may have no /etc/hosts.
     let url = args.url.clone().unwrap_or_else(|| format!("127.0.0.1:{port}"));
@@ -241,8 +242,8 @@ async fn first_answer(server: &Server) -> Result<(Finding, Response), Finding> {
     Ok((ok!("the server answers over HTTP"), answer))
 }
 
-/// Two clients, and the relay that their offers name. Returns the addresses at which the relay does not answer the server's own
-/// machine. `None` if no client can open.
+/// Two clients, and the relay that their offers name. Returns the addresses at which the relay does not
+/// answer the server's own machine. `None` if no client can open.
 async fn examine_peers(
     server: &Server,
     relay_waits: bool,

@@ -81,8 +81,9 @@ pub(super) async fn arrival(to: &mut Socket, kind: &str) -> Result<Frame, Ending
     Err(Ending::Timeout)
 }
 
-/// Checks if something between here and the server cuts silent connections. Keeps two clients open: one that is silent except for
-/// its answers to pings, like a page whose timers the browser throttles, and one with the heartbeats of PeerJS.
+/// Checks if something between here and the server cuts silent connections. Keeps two clients open: one that
+/// is silent except for its answers to pings, like a page whose timers the browser throttles, and one with
+/// the heartbeats of PeerJS.
 pub(super) async fn idle(server: &Server, seconds: u64) -> Finding {
     let (Ok(silent), Ok(beating)) = (Socket::open(server).await, Socket::open(server).await) else {
         return failed!("the two WebSockets for it do not open" => "Run the doctor again.");

@@ -19,7 +19,8 @@ const TCP_TIMEOUT: Duration = Duration::from_secs(5);
 /// Most addresses of a name that are tried.
 const MAX_ADDRESSES: usize = 16;
 
-/// An address, and the time after which it has accepted a connection. A timeout is an error of the system, too.
+/// An address, and the time after which it has accepted a connection. A timeout is an error of the system,
+/// too.
 type Tried = (SocketAddr, io::Result<Duration>);
 
 /// Asks DNS for the addresses of a host.

@@ -36,7 +36,8 @@ impl Relay {
     }
 }
 
-/// Checks the relay that the server at the address `broker` names to clients. `waits` if the server says that it has none yet.
+/// Checks the relay that the server at the address `broker` names to clients. `waits` if the server says that
+/// it has none yet.
 pub(super) async fn relay(one: &mut Socket, other: &mut Socket, broker: IpAddr, waits: bool) -> Relay {
     let sdp = described(one, other).await.unwrap_or_default();
     if waits {
@@ -124,8 +125,8 @@ fn ports(ways: &[Candidate], is_meant: impl Fn(&Candidate) -> bool) -> String {
     in_words.collect::<Vec<_>>().join(", and ")
 }
 
-/// The finding for an address that clients of the internet cannot reach, at these ports. `has_others` says that they are told others,
-/// too.
+/// The finding for an address that clients of the internet cannot reach, at these ports. `has_others` says
+/// that they are told others, too.
 fn named_in_vain(at: SocketAddr, ports: &str, has_others: bool) -> Finding {
     let ip = at.ip();
     if has_others {
@@ -146,7 +147,8 @@ async fn ask((transport, at): Candidate) -> Answer {
     Connection::open(at, "", transport).await?.0.bind().await
 }
 
-/// The finding for a way that does not work. `ports` are those at its address, and `other` leads to the relay at the same host.
+/// The finding for a way that does not work. `ports` are those at its address, and `other` leads to the relay
+/// at the same host.
 fn explained(
     (transport, at): Candidate,
     trouble: &Trouble,

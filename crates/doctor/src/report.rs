@@ -142,7 +142,8 @@ impl Report {
         found
     }
 
-    /// Names the checks that were not done because an earlier one failed, and prints the end. True if no check has failed.
+    /// Names the checks that were not done because an earlier one failed, and prints the end. True if no
+    /// check has failed.
     pub(super) fn finish(mut self, url: &str) -> bool {
         let failed =
             self.findings.iter().rev().find(|finding| finding.has_failed()).map(|failed| failed.check);
@@ -177,7 +178,8 @@ fn print(line: &str) {
     let _ = writeln!(stdout, "{line}").and_then(|()| stdout.flush());
 }
 
-/// A text, part of which may be the server's, without control characters: they could change how the terminal looks.
+/// A text, part of which may be the server's, without control characters: they could change how the terminal
+/// looks.
 fn printable(text: &str) -> String {
     let escape = |c: char| match c {
         '\'' | '"' | '\\' => c.to_string(),

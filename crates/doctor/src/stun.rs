@@ -184,7 +184,8 @@ impl Connection {
     }
 }
 
-/// True if these bytes begin with the header of an answer to a request: they have its cookie and its transaction.
+/// True if these bytes begin with the header of an answer to a request: they have its cookie and its
+/// transaction.
 fn is_answer(request: &[u8], answer: &[u8]) -> bool {
     answer.len() >= HEADER && answer.get(4..HEADER) == request.get(4..HEADER)
 }

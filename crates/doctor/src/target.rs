@@ -16,8 +16,8 @@ const SOCKET: &str = "peerjs";
 
 /// The timeout of a request, from the connection to the last byte of the answer.
 pub(super) const TIMEOUT: Duration = Duration::from_secs(10);
-/// Sent as `User-Agent` and among the protocols of TLS: operators recognize these requests, and a peerbroker does not take them for
-/// mistakes of clients.
+/// Sent as `User-Agent` and among the protocols of TLS: operators recognize these requests, and a peerbroker
+/// does not take them for mistakes of clients.
 pub(super) const AGENT: &str = concat!("peerbroker-doctor/", env!("CARGO_PKG_VERSION"));
 
 /// The broker that the user has named.
@@ -101,7 +101,8 @@ impl fmt::Display for Target {
     }
 }
 
-/// The origin of a page, from its URL. Apps have schemes of their own; pages without an address have the origin `null`.
+/// The origin of a page, from its URL. Apps have schemes of their own; pages without an address have the
+/// origin `null`.
 pub(super) fn origin(text: &str) -> Result<String, DoctorFailed> {
     let url = Url::parse(text).ok();
     let url = url.filter(|url| url.has_authority() && !matches!(url.scheme(), "ftp" | "ws" | "wss"));

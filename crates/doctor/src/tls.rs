@@ -42,8 +42,8 @@ pub(super) fn chain(stream: &TlsStream<TcpStream>) -> Vec<CertificateDer<'static
     chain.iter().map(|certificate| certificate.clone().into_owned()).collect()
 }
 
-/// Makes a handshake as a browser does for a WebSocket. The error is `None` if the server answers in another protocol, or
-/// closes the connection as a server of another protocol does.
+/// Makes a handshake as a browser does for a WebSocket. The error is `None` if the server answers in another
+/// protocol, or closes the connection as a server of another protocol does.
 pub(super) async fn examine(
     target: &Target,
     address: SocketAddr,

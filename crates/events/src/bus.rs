@@ -83,8 +83,8 @@ impl Events {
         let _ = ring.send(event);
     }
 
-    /// Calls `see` for each event from now on, on the thread where it happens: so it misses none. It has to be fast, and must not ask
-    /// the broker for anything, because a lock of a peer may be held.
+    /// Calls `see` for each event from now on, on the thread where it happens: so it misses none. It has to
+    /// be fast, and must not ask the broker for anything, because a lock of a peer may be held.
     pub fn witness(&self, see: impl Fn(&Arc<Event>) + Send + Sync + 'static) {
         self.0.witnesses.write().push(Box::new(see));
     }
@@ -108,15 +108,16 @@ impl Events {
         self.0.lost.lock().clone()
     }
 
-    /// Gives all later events to `handle`, on a thread of its own until the broker is gone, a few milliseconds after
-    /// they happened. `handle` may block: it delays nothing else, and loses events if it lags. It gets events in batches
-    /// that are never empty. After a panic it continues with the next batch; after many, the server stops.
+    /// Gives all later events to `handle`, on a thread of its own until the broker is gone, a few
+    /// milliseconds after they happened. `handle` may block: it delays nothing else, and loses events if it
+    /// lags. It gets events in batches that are never empty. After a panic it continues with the next batch;
+    /// after many, the server stops.
     pub fn follow(&self, name: &str, handle: impl FnMut(&[Notice]) + Send + 'static) -> io::Result<()> {
         self.follow_some(name, |_| true, handle)
     }
 
-    /// As [`follow`](Self::follow), with the events that `wants` is true for, and [`Event::Stopped`]. It is asked where they happen,
-    /// so it has to be fast: an event that nobody wants wakes no thread.
+    /// As [`follow`](Self::follow), with the events that `wants` is true for, and [`Event::Stopped`]. It is
+    /// asked where they happen, so it has to be fast: an event that nobody wants wakes no thread.
     pub fn follow_some(
         &self,
         name: &str,
@@ -138,8 +139,8 @@ impl Events {
         self.threads().keep(name, work)
     }
 
-    /// Waits until every follower has handled [`Event::Stopped`], so that nothing is missing in a log, but at most for
-    /// `timeout`.
+    /// Waits until every follower has handled [`Event::Stopped`], so that nothing is missing in a log, but at
+    /// most for `timeout`.
     pub fn wait_for_followers(&self, timeout: Duration) {
         // A follower that blocks for longer is left behind.
         let end = Instant::now() + timeout;

@@ -1,5 +1,5 @@
-//! Counters of messages and connections, of which each thread has its own. Measures of speed: durations in buckets, the highest
-//! values of the last minutes, and the delays of workers.
+//! Counters of messages and connections, of which each thread has its own. Measures of speed: durations in
+//! buckets, the highest values of the last minutes, and the delays of workers.
 
 use std::array;
 use std::cell::Cell;
@@ -39,8 +39,8 @@ const OF_PIPES: [CloseReason; 7] = [
 /// Classes of the status of an HTTP answer, from 100 on.
 const STATUS_CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
 
-/// The outcome of a message. A queued message is counted once more at its end: as delivered, expired or dropped.
-/// It is queued again if its recipient's connection ends before it was written.
+/// The outcome of a message. A queued message is counted once more at its end: as delivered, expired or
+/// dropped. It is queued again if its recipient's connection ends before it was written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
     /// It is in the outbox of its recipient's connection.
@@ -55,13 +55,14 @@ pub enum Outcome {
 
 /// Counts since the start.
 ///
-/// Each thread adds to cells of its own, on cache lines of their own: workers that share a counter would spend more
-/// time on passing its cache line around than on counting. Sums are made when they are read.
+/// Each thread adds to cells of its own, on cache lines of their own: workers that share a counter would
+/// spend more time on passing its cache line around than on counting. Sums are made when they are read.
 #[derive(Debug)]
 pub struct Counters {
     cells: Box<[Cells]>,
-    /// The time of messages through this server, of one read in 64: from the read of a message until all messages of that read
-    /// are written, or left to their recipients' own tasks. Of reads whose messages are written together, only of the first.
+    /// The time of messages through this server, of one read in 64: from the read of a message until all
+    /// messages of that read are written, or left to their recipients' own tasks. Of reads whose messages are
+    /// written together, only of the first.
     pub latency: Histogram,
     /// The most bytes in the outbox of one client whose socket was full.
     pub largest_outbox: Peak,
@@ -161,7 +162,8 @@ impl Cells {
 
 impl Default for Counters {
     fn default() -> Self {
-        // Workers, and the threads that sweep and watch. A power of two, so that a mask finds a thread's cells.
+        // Workers, and the threads that sweep and watch. A power of two, so that a mask finds a thread's
+        // cells.
         let threads = thread::available_parallelism().map_or(1, usize::from) + 2;
         let cells = threads.next_power_of_two().min(MAX_CELLS);
         Counters {
@@ -203,7 +205,8 @@ impl Outcome {
 }
 
 impl Counters {
-    /// Counts that many of something. The end of a connection or a refusal by a limit counts for that limit too.
+    /// Counts that many of something. The end of a connection or a refusal by a limit counts for that limit
+    /// too.
     #[inline]
     pub fn add(&self, count: Count, times: u64) {
         self.add_to_own(count, times);
@@ -286,8 +289,8 @@ impl Counters {
         Outcome::all().map(move |outcome| (outcome.label(), self.total(Count::Messages(kind, outcome))))
     }
 
-    /// Times that clients have reached a limit, without webhook requests: `auth` counts nothing, and a client above that limit
-    /// counts as `token_refused`.
+    /// Times that clients have reached a limit, without webhook requests: `auth` counts nothing, and a client
+    /// above that limit counts as `token_refused`.
     pub fn hits_by_limit(&self) -> impl Iterator<Item = (&'static str, u64)> {
         let counted = Limit::ALL.iter().filter(|limit| **limit != Limit::WebhookRequests);
         counted.map(|limit| (limit.row().label, self.total(Count::LimitHits(*limit))))

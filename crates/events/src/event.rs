@@ -74,7 +74,8 @@ pub enum Event {
         /// The sender.
         from: PeerId,
     },
-    /// An offer waits for a peer that is absent: once for each sender, until its messages are delivered or expire.
+    /// An offer waits for a peer that is absent: once for each sender, until its messages are delivered or
+    /// expire.
     PeerWanted {
         /// The peer.
         peer: PeerAddress,
@@ -83,7 +84,8 @@ pub enum Event {
         /// The kind of the connection.
         kind: ReportedKind,
     },
-    /// A peer has joined a room. It stays in the room on later connections of its client, so these are no event.
+    /// A peer has joined a room. It stays in the room on later connections of its client, so these are no
+    /// event.
     RoomJoined {
         /// The peer.
         peer: PeerAddress,
@@ -159,8 +161,8 @@ pub enum Event {
         /// The event.
         what: ClusterEvent,
     },
-    /// A limit was reached, and a request or a message was refused. Connections that a limit ends or refuses are other
-    /// events: their reason names the limit.
+    /// A limit was reached, and a request or a message was refused. Connections that a limit ends or refuses
+    /// are other events: their reason names the limit.
     LimitHit {
         /// The limit.
         limit: Limit,
@@ -288,7 +290,8 @@ pub enum Mistake {
         /// True if a client of ours, or its page, asks for such a path, and no crawler.
         is_of_client: bool,
     },
-    /// A WebSocket is opened at a path that has none. Pages and crawlers do not do that, so a proxy or a client has a wrong path.
+    /// A WebSocket is opened at a path that has none. Pages and crawlers do not do that, so a proxy or a
+    /// client has a wrong path.
     NoWebSocket {
         /// The path of the request, shortened, and without a token.
         path: String,
@@ -306,7 +309,8 @@ pub enum Mistake {
         /// Details of the token, shortened, and advice.
         hint: String,
     },
-    /// Nobody knows if an id is the client's: the webhook of the key gives no answer, or the settings of the key cannot be used.
+    /// Nobody knows if an id is the client's: the webhook of the key gives no answer, or the settings of the
+    /// key cannot be used.
     Unverified {
         /// The key.
         key: ApiKey,

@@ -8,15 +8,16 @@ use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use super::event::Event;
 
-/// Events about clients that a subscriber may lag behind: thousands of clients may reconnect at the same time.
+/// Events about clients that a subscriber may lag behind: thousands of clients may reconnect at the same
+/// time.
 pub(super) const CLIENT_EVENTS: usize = 8192;
 
-/// Events about the server and its keys. They have a ring of their own, so that a flood of clients cannot push an
-/// operator's action out.
+/// Events about the server and its keys. They have a ring of their own, so that a flood of clients cannot
+/// push an operator's action out.
 pub(super) const SERVER_EVENTS: usize = 1024;
 
-/// Time for which an event waits for others. While thousands of clients connect, waking the thread for each would cost a fifth of
-/// what a connection costs.
+/// Time for which an event waits for others. While thousands of clients connect, waking the thread for each
+/// would cost a fifth of what a connection costs.
 const GATHER: Duration = Duration::from_millis(5);
 
 /// A delivery to a subscriber.
@@ -100,8 +101,8 @@ impl Follower {
         self.changed.notify_all();
     }
 
-    /// Waits for events, and a moment longer for those that follow; `None` once the broker is gone. The number of lost ones comes
-    /// first, and events about the server and its keys before those about clients.
+    /// Waits for events, and a moment longer for those that follow; `None` once the broker is gone. The
+    /// number of lost ones comes first, and events about the server and its keys before those about clients.
     pub(super) fn next(&self) -> Option<Vec<Notice>> {
         let mut waiting = self.waiting.lock();
         if waiting.is_empty() {

@@ -39,7 +39,8 @@ labels! {
 }
 
 impl WebhookEvent {
-    /// True if a webhook gets it unless its operator chooses. Rooms, and calls of absent peers, may have many more events than all else.
+    /// True if a webhook gets it unless its operator chooses. Rooms, and calls of absent peers, may have many
+    /// more events than all else.
     pub fn is_default(&self) -> bool {
         !matches!(self, WebhookEvent::RoomJoined | WebhookEvent::RoomLeft | WebhookEvent::PeerWanted)
     }
@@ -198,7 +199,8 @@ fn or<'a>(text: &'a Option<String>, otherwise: &'a str) -> &'a str {
 /// The table. A row has:
 ///
 /// - the event,
-/// - the kind on the dashboard, the type for webhooks, and the line of the log, of those that tell of the event,
+/// - the kind on the dashboard, the type for webhooks, and the line of the log, of those that tell of the
+///   event,
 /// - the other columns: some of them from a base, and those that differ from it.
 macro_rules! table {
     ($(
@@ -206,7 +208,8 @@ macro_rules! table {
             with $base:expr $(, $column:ident: $value:expr)*;
     )*) => {
         impl Event {
-            /// Calls `tell` with the row of the event. It is called where events happen, so it formats nothing.
+            /// Calls `tell` with the row of the event. It is called where events happen, so it formats
+            /// nothing.
             pub fn row<R>(&self, tell: impl FnOnce(Row<'_>) -> R) -> R {
                 match self {
                     $($event => tell(Row {

@@ -29,8 +29,8 @@ pub use name::{LONGEST_NAME, Name};
 pub use reader::{MAX_ELEMENTS, Reader};
 pub use strings::end_of_string;
 
-/// Parses `text` as a JSON object and calls `each` with the name and raw value of every member, in order. `None` if `text` is not a
-/// JSON object.
+/// Parses `text` as a JSON object and calls `each` with the name and raw value of every member, in order.
+/// `None` if `text` is not a JSON object.
 pub fn members<'a>(text: &'a str, mut each: impl FnMut(Name<'a>, &'a str)) -> Option<()> {
     read(text, |reader| {
         reader.object(usize::MAX, 0, |reader, name| {
@@ -55,7 +55,8 @@ pub fn member_of<'a>(text: &'a str, wanted: &str) -> Option<&'a str> {
     found
 }
 
-/// Reads a whole text. Each part of it is read once, so what `read` does decides which members of members are found.
+/// Reads a whole text. Each part of it is read once, so what `read` does decides which members of members are
+/// found.
 pub fn read<'a, T>(text: &'a str, read: impl FnOnce(&mut Reader<'a>) -> Option<T>) -> Option<T> {
     let mut reader = Reader::new(text);
     let found = read(&mut reader)?;
@@ -73,7 +74,8 @@ pub fn string(value: &str) -> Option<Cow<'_, str>> {
     }
 }
 
-/// The text of a JSON string, unless that surely has more than `most` UTF-16 units: decoding a long one costs much.
+/// The text of a JSON string, unless that surely has more than `most` UTF-16 units: decoding a long one costs
+/// much.
 pub fn short_string(value: &str, most: usize) -> Option<Cow<'_, str>> {
     const LONGEST_ESCAPE: usize = 6;
     if value.len() > LONGEST_ESCAPE * most + 2 { None } else { string(value) }
@@ -94,8 +96,8 @@ pub fn write_string(out: &mut Vec<u8>, text: &str) {
 /// Appends the value of a member.
 pub type WriteValue<'w> = &'w dyn Fn(&mut Vec<u8>);
 
-/// Most members of an object that is read: each costs far more than its bytes. Readers that know the shortest of their names do not count
-/// those that are shorter.
+/// Most members of an object that is read: each costs far more than its bytes. Readers that know the shortest
+/// of their names do not count those that are shorter.
 pub const MAX_MEMBERS: usize = 32;
 
 /// A JSON object: its members in order. The last of duplicate members counts.
@@ -134,7 +136,8 @@ impl<'a> Object<'a> {
         Self::parse_with(text, &[])
     }
 
-    /// Parses an object, and what is in its members with these names, so that no part of a text is read twice.
+    /// Parses an object, and what is in its members with these names, so that no part of a text is read
+    /// twice.
     pub fn parse_with(text: &'a str, with_parts: &[&str]) -> Option<Self> {
         read(text, |reader| Self::read(reader, with_parts)).flatten()
     }

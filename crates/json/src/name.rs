@@ -91,8 +91,8 @@ impl<'a> Name<'a> {
     }
 }
 
-/// The length of a valid name that begins behind its quote, with the quote at its end, and its meaning. `None` also if that is longer than
-/// the names that are known, or has a lone surrogate.
+/// The length of a valid name that begins behind its quote, with the quote at its end, and its meaning.
+/// `None` also if that is longer than the names that are known, or has a lone surrogate.
 pub(super) fn short_name(bytes: &[u8]) -> Option<(usize, Meaning)> {
     let mut at = 0;
     let mut meaning = Meaning::default();
@@ -117,7 +117,8 @@ pub(super) fn short_name(bytes: &[u8]) -> Option<(usize, Meaning)> {
     }
 }
 
-/// The character of an escape, which follows its backslash, and the length of both. `None` for a lone surrogate, too.
+/// The character of an escape, which follows its backslash, and the length of both. `None` for a lone
+/// surrogate, too.
 fn unescaped(escape: &[u8]) -> Option<(char, usize)> {
     let unit = |at: usize| {
         let digits = escape.get(at..)?.first_chunk::<4>()?;

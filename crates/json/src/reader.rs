@@ -13,8 +13,8 @@ pub struct Reader<'a> {
     at: usize,
     /// Where the last name begins, in its quotes.
     name: usize,
-    /// The only escapes are the two of a session description, `\n` and `\r`, and there are no control characters. Many messages have no
-    /// others, and then a quote always ends a string.
+    /// The only escapes are the two of a session description, `\n` and `\r`, and there are no control
+    /// characters. Many messages have no others, and then a quote always ends a string.
     only_ends_lines: bool,
 }
 
@@ -55,15 +55,15 @@ impl<'a> Reader<'a> {
         self.text_from(start)
     }
 
-    /// Reads on from a state up to the end of the innermost container, or of the only value, or behind the next name of that container
-    /// that has not surely fewer bytes than `shortest`.
+    /// Reads on from a state up to the end of the innermost container, or of the only value, or behind the
+    /// next name of that container that has not surely fewer bytes than `shortest`.
     fn walk(&mut self, first: u8, shortest: usize) -> Option<Met> {
         let bytes = self.text.as_bytes();
         let mut at = self.at;
         let only_ends_lines = self.only_ends_lines;
         let mut state = first;
-        // The brackets that are open: a bit for each, which is set for objects, below a bit that is always set. Nested values cost no
-        // stack.
+        // The brackets that are open: a bit for each, which is set for objects, below a bit that is always
+        // set. Nested values cost no stack.
         let mut open = NONE_OPEN;
         let mut outer = Vec::new();
         loop {
@@ -132,8 +132,8 @@ impl<'a> Reader<'a> {
         })
     }
 
-    /// Reads an object. `each` hears the names of its first members, up to `most`, and may read their values. False if there are more.
-    /// Names that have surely fewer bytes than `shortest` do not count.
+    /// Reads an object. `each` hears the names of its first members, up to `most`, and may read their values.
+    /// False if there are more. Names that have surely fewer bytes than `shortest` do not count.
     #[inline]
     pub fn object(
         &mut self,

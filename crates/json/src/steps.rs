@@ -1,5 +1,5 @@
-//! The grammar of values (RFC 8259) as a table, without the content of strings and the stack of brackets: each byte is one step from a
-//! state to the next. So all text costs about the same, whatever a client sends.
+//! The grammar of values (RFC 8259) as a table, without the content of strings and the stack of brackets:
+//! each byte is one step from a state to the next. So all text costs about the same, whatever a client sends.
 
 /// The container around a state: the one around the whole value, or a list or an object in it.
 pub(super) const LIST: u8 = 1;

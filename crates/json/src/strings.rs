@@ -36,8 +36,8 @@ pub fn end_of_string(bytes: &[u8]) -> Option<usize> {
     }
 }
 
-/// True if each quote is surely escaped, by one backslash alone, and what follows the bytes surely is not. The first two bytes only
-/// precede the others. It has no branch per byte, so the compiler vectorizes it.
+/// True if each quote is surely escaped, by one backslash alone, and what follows the bytes surely is not.
+/// The first two bytes only precede the others. It has no branch per byte, so the compiler vectorizes it.
 fn escapes_its_quotes(bytes: &[u8]) -> bool {
     let second = bytes.get(1..).unwrap_or_default();
     let third = bytes.get(2..).unwrap_or_default();
@@ -74,7 +74,8 @@ pub(super) fn len_of_name(bytes: &[u8], only_ends_lines: bool) -> Option<(usize,
     Some((len_of_any_text(bytes, only_ends_lines)?, Meant::Unknown))
 }
 
-/// The first of eight bytes that is a quote, a backslash or a control character, and its index. Most names and many texts have fewer bytes.
+/// The first of eight bytes that is a quote, a backslash or a control character, and its index. Most names
+/// and many texts have fewer bytes.
 #[inline]
 fn first_special(bytes: &[u8]) -> Option<(usize, u8)> {
     let index = index_of_special(u64::from_le_bytes(*bytes.first_chunk()?));
@@ -133,7 +134,8 @@ fn len_of_escape(bytes: &[u8], at: usize) -> Option<usize> {
     }
 }
 
-/// True if the bytes of a string have no control character, and only the escapes of JSON (RFC 8259, section 7).
+/// True if the bytes of a string have no control character, and only the escapes of JSON (RFC 8259, section
+/// 7).
 fn is_valid(bytes: &[u8]) -> bool {
     if bytes.iter().fold(b' ', |lowest, &byte| lowest.min(byte)) < b' ' {
         return false;
@@ -151,8 +153,8 @@ fn is_valid(bytes: &[u8]) -> bool {
     true
 }
 
-/// True if there is no control character before the last byte, and a backslash only in front of a byte that is `simple`. It has no
-/// branch per byte, so the compiler vectorizes it.
+/// True if there is no control character before the last byte, and a backslash only in front of a byte that
+/// is `simple`. It has no branch per byte, so the compiler vectorizes it.
 pub(super) fn escapes_only(bytes: &[u8], simple: impl Fn(u8) -> bool) -> bool {
     let following = bytes.get(1..).unwrap_or_default();
     let (lowest, wrong) =

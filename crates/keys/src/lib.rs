@@ -36,8 +36,8 @@ pub use peerbroker_config::key::{
 pub use policy::Policy;
 pub use policy::Proof;
 
-/// Seconds after a counted hour in which stores count no other. A little less than an hour, so that a small correction of the clock does
-/// not skip one.
+/// Seconds after a counted hour in which stores count no other. A little less than an hour, so that a small
+/// correction of the clock does not skip one.
 pub const HOUR: u64 = 55 * 60;
 
 /// A failed operation on a key.
@@ -71,8 +71,8 @@ impl KeyError {
 pub trait KeyStore: Send + Sync {
     /// All keys, oldest first. Keys of the same second are sorted by their text.
     fn all(&self) -> Result<Vec<Key>, KeyError>;
-    /// Passes each key to `act`, in any order, so that a caller with very many keys need not have all of them in memory at once. `act`
-    /// must not use the store.
+    /// Passes each key to `act`, in any order, so that a caller with very many keys need not have all of them
+    /// in memory at once. `act` must not use the store.
     fn for_each(&self, act: &mut dyn FnMut(Key)) -> Result<(), KeyError> {
         self.all().map(|keys| {
             for key in keys {
@@ -88,22 +88,23 @@ pub trait KeyStore: Send + Sync {
     }
     /// Changes a key and returns the result; fails if the key does not exist.
     fn change(&self, key: &ApiKey, change: Change) -> Result<Key, KeyError>;
-    /// Adds keys unchanged, all or none of them. Keys that exist are overwritten with `replace`; without it, one of them
-    /// is the error. The last one of equal keys counts.
+    /// Adds keys unchanged, all or none of them. Keys that exist are overwritten with `replace`; without it,
+    /// one of them is the error. The last one of equal keys counts.
     fn import(&self, keys: Vec<Key>, replace: bool) -> Result<(), KeyError>;
     /// Removes a key; fails if it does not exist.
     fn remove(&self, key: &ApiKey) -> Result<(), KeyError>;
     /// Stores when keys were last used; ignores unknown keys. This does not change the
     /// [`version`](Self::version).
     fn record_used(&self, used: &[(ApiKey, u64)]) -> Result<(), KeyError>;
-    /// Adds a registered key, unless there are `most` of them; 0 means no limit. False if there are. Callers at the same
-    /// time do not exceed the limit together.
+    /// Adds a registered key, unless there are `most` of them; 0 means no limit. False if there are. Callers
+    /// at the same time do not exceed the limit together.
     fn register(&self, key: Key, most: usize) -> Result<bool, KeyError>;
-    /// Counts an hour in which a server runs, unless one was counted less than [`HOUR`] before `now`, in seconds since 1970: other
-    /// processes count too. So time passes only while a server runs, and a clock that leaps adds one hour at most.
+    /// Counts an hour in which a server runs, unless one was counted less than [`HOUR`] before `now`, in
+    /// seconds since 1970: other processes count too. So time passes only while a server runs, and a clock
+    /// that leaps adds one hour at most.
     fn count_hour(&self, now: u64) -> Result<(), KeyError>;
-    /// The registered keys that were unused for this many [counted](Self::count_hour) hours, sorted. Keys that were never used count
-    /// from when they were added to this store.
+    /// The registered keys that were unused for this many [counted](Self::count_hour) hours, sorted. Keys
+    /// that were never used count from when they were added to this store.
     fn unused(&self, hours: u64) -> Result<Vec<ApiKey>, KeyError>;
     /// Removes these keys and returns them.
     fn remove_unused(&self, hours: u64) -> Result<Vec<ApiKey>, KeyError>;
@@ -111,8 +112,8 @@ pub trait KeyStore: Send + Sync {
     fn is_shared(&self) -> bool {
         true
     }
-    /// A number that changes whenever this or another process adds, changes or removes a key. Must be cheap: it is
-    /// called twice a second.
+    /// A number that changes whenever this or another process adds, changes or removes a key. Must be cheap:
+    /// it is called twice a second.
     fn version(&self) -> Result<u64, KeyError>;
     /// The reason why only a restart reaches the stored keys again, if there is one.
     fn lost(&self) -> Option<String> {
@@ -122,13 +123,14 @@ pub trait KeyStore: Send + Sync {
     fn is_blank(&self) -> Result<bool, KeyError> {
         Ok(false)
     }
-    /// Counts a registration of an address, unless it had `most` within 24 hours, in a store that many nodes share. Any
-    /// other store leaves the counting to its server.
+    /// Counts a registration of an address, unless it had `most` within 24 hours, in a store that many nodes
+    /// share. Any other store leaves the counting to its server.
     fn count_signup(&self, address: &str, most: u32) -> Result<SignupCount, KeyError> {
         let _ = (address, most);
         Ok(SignupCount::Elsewhere)
     }
-    /// The bans that operators have set. `None` from a store that keeps none: they last until the server stops.
+    /// The bans that operators have set. `None` from a store that keeps none: they last until the server
+    /// stops.
     fn bans(&self) -> Result<Option<Vec<Ban>>, KeyError> {
         Ok(None)
     }

@@ -7,8 +7,8 @@ use peerbroker_core::vocabulary::{PeerId, RoomRights, Token};
 /// The present rights of a key. Replaced as a whole when the key changes; its tenant leads to the active one.
 pub struct Policy {
     key: Key,
-    /// `None` if the key, file or URL of its settings cannot be used, or the relay that it needs is missing: then nobody is
-    /// admitted.
+    /// `None` if the key, file or URL of its settings cannot be used, or the relay that it needs is missing:
+    /// then nobody is admitted.
     verifier: Option<Verifier>,
 }
 
@@ -23,7 +23,8 @@ pub struct Proof {
 }
 
 impl Policy {
-    /// Reads the files that verify tokens, so do not call it on a worker's thread. The log says why a key cannot be used.
+    /// Reads the files that verify tokens, so do not call it on a worker's thread. The log says why a key
+    /// cannot be used.
     pub fn new(key: Key, has_relay: bool) -> Self {
         let is_unrelayed = key.settings.relay == RelayMode::Always && !has_relay;
         if is_unrelayed {

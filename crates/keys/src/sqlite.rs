@@ -17,8 +17,8 @@ pub use file::{DatabaseError, FILE_NAME, Problem};
 
 /// Keys in an SQLite database.
 ///
-/// One lock guards the connection, so all callers see changes in the same order and SQLite needs no mutex. After a
-/// panic, SQLite has rolled its transaction back.
+/// One lock guards the connection, so all callers see changes in the same order and SQLite needs no mutex.
+/// After a panic, SQLite has rolled its transaction back.
 pub struct SqliteKeys(Mutex<Database>);
 
 struct Database {
@@ -37,8 +37,8 @@ struct Database {
 }
 
 impl SqliteKeys {
-    /// Opens the database in a directory, and creates both if they do not exist. If the disk is full, keys can be read, and changes
-    /// fail until there is space.
+    /// Opens the database in a directory, and creates both if they do not exist. If the disk is full, keys
+    /// can be read, and changes fail until there is space.
     pub fn open(dir: &Path) -> Result<Self, KeyError> {
         let path = file::make(dir)?;
         let (Opened { connection, was_blank }, is_read_only) =
@@ -60,13 +60,14 @@ impl SqliteKeys {
         self.0.lock().is_read_only
     }
 
-    /// True if the file had bytes and no tables when it was opened, as one that was copied without its write-ahead log.
+    /// True if the file had bytes and no tables when it was opened, as one that was copied without its
+    /// write-ahead log.
     pub fn was_blank(&self) -> bool {
         self.0.lock().was_blank
     }
 
-    /// Checks the requirements of [`open`](Self::open), and that all keys can be read. Returns the number of keys; `None` if
-    /// there is no database yet, or an empty one. Creates and changes nothing.
+    /// Checks the requirements of [`open`](Self::open), and that all keys can be read. Returns the number of
+    /// keys; `None` if there is no database yet, or an empty one. Creates and changes nothing.
     pub fn check(dir: &Path) -> Result<Option<usize>, KeyError> {
         let path = dir.join(FILE_NAME);
         if file::is_absent(&path) {
@@ -75,8 +76,8 @@ impl SqliteKeys {
         at(&path, keys_in(&path))
     }
 
-    /// Copies the database in `dir` to the directory `to`, which must not have one yet. Other processes may use it
-    /// during the copy, which has the keys of one moment.
+    /// Copies the database in `dir` to the directory `to`, which must not have one yet. Other processes may
+    /// use it during the copy, which has the keys of one moment.
     pub fn backup(dir: &Path, to: &Path) -> Result<(), KeyError> {
         let path = dir.join(FILE_NAME);
         let copy = to.join(FILE_NAME);
@@ -85,11 +86,11 @@ impl SqliteKeys {
         at(&path, keys_in(&copy).map_err(|problem| problem.of_source(dir))).map(drop)
     }
 
-    /// Marks the directory as that of a server until the drop. False if another server is known to have marked it: some
-    /// file systems have no locks.
+    /// Marks the directory as that of a server until the drop. False if another server is known to have
+    /// marked it: some file systems have no locks.
     ///
-    /// Locks the directory itself. A lock on the database would be lost: SQLite has its own, and closing any handle of the
-    /// file ends them all (fcntl(2)).
+    /// Locks the directory itself. A lock on the database would be lost: SQLite has its own, and closing any
+    /// handle of the file ends them all (fcntl(2)).
     pub fn lock_directory(&self) -> bool {
         let mut database = self.0.lock();
         let dir = database.path.parent().unwrap_or(&database.path);
@@ -113,8 +114,8 @@ fn keys_in(path: &Path) -> Result<Option<usize>, Problem> {
 }
 
 impl Database {
-    /// Runs `work` in a transaction. It is IMMEDIATE because SQLite fails a transaction that reads first and then
-    /// writes, without waiting, if another process has written in between.
+    /// Runs `work` in a transaction. It is IMMEDIATE because SQLite fails a transaction that reads first and
+    /// then writes, without waiting, if another process has written in between.
     fn write<T>(&mut self, work: impl FnOnce(&Transaction<'_>) -> Result<T, Problem>) -> Result<T, KeyError> {
         let path = self.path.clone();
         let write = || {
@@ -231,8 +232,8 @@ impl KeyStore for SqliteKeys {
         database.count_change(removed).ok_or_else(|| KeyError::Unknown(key.clone()))
     }
 
-    /// Other processes see this as a change and read all keys again. So call it at most once a minute, not for each
-    /// client. Writes nothing if no time is new.
+    /// Other processes see this as a change and read all keys again. So call it at most once a minute, not
+    /// for each client. Writes nothing if no time is new.
     fn record_used(&self, used: &[(ApiKey, u64)]) -> Result<(), KeyError> {
         if used.is_empty() {
             return Ok(());

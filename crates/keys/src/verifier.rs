@@ -1,4 +1,5 @@
-//! Verifies that a client owns the id that it asks for: by a JSON Web Token, or with a webhook of the key's owner.
+//! Verifies that a client owns the id that it asks for: by a JSON Web Token, or with a webhook of the key's
+//! owner.
 
 mod error;
 mod hint;
@@ -27,7 +28,8 @@ pub use error::Denied;
 pub use hint::OddClaim;
 pub use webhook::Claimant;
 
-/// Decides whether a client owns an id. Each key has its own, which is replaced when the key's settings change.
+/// Decides whether a client owns an id. Each key has its own, which is replaced when the key's settings
+/// change.
 pub struct Verifier(Method);
 
 enum Method {
@@ -50,8 +52,8 @@ pub struct Verified {
     pub odd: Option<OddClaim>,
 }
 
-/// Checks whether these settings can verify clients, with the code that does so later. It may read a file and block, so
-/// do not call it on a worker's thread.
+/// Checks whether these settings can verify clients, with the code that does so later. It may read a file and
+/// block, so do not call it on a worker's thread.
 pub fn check_auth(auth: &Auth) -> Result<(), BadAuth> {
     Verifier::new(auth).map(drop)
 }
@@ -101,7 +103,8 @@ impl Verifier {
         Ok(Verified { token, odd: claims.odd(now), rooms: claims.rooms })
     }
 
-    /// The id in the subject of a token. A prefix gets a random ending. `None` if the key does not use tokens with subjects.
+    /// The id in the subject of a token. A prefix gets a random ending. `None` if the key does not use tokens
+    /// with subjects.
     pub async fn id_of(&self, key: &ApiKey, token: &str) -> Result<Option<PeerId>, Denied> {
         let Some(keys) = self.keys().await? else { return Ok(None) };
         let token = Token::parse(token).map_err(Denied::NoToken)?;
@@ -144,7 +147,8 @@ impl Denied {
         }
     }
 
-    /// The operator's message about a client that is not verified. Of its token, it has the shortened value that is wrong.
+    /// The operator's message about a client that is not verified. Of its token, it has the shortened value
+    /// that is wrong.
     pub fn mistake(&self, key: ApiKey, id: Option<PeerId>, token: &str) -> Mistake {
         let why = self.to_string();
         if self.is_unknown() {

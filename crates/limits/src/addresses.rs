@@ -1,4 +1,5 @@
-//! Limits per address: of connections, of guesses at a secret, and of keys that it may register within 24 hours.
+//! Limits per address: of connections, of guesses at a secret, and of keys that it may register within 24
+//! hours.
 
 #[cfg(test)]
 mod tests;
@@ -138,8 +139,8 @@ impl ConnectionLimiter {
         Ok(ConnectionPermit(Arc::new(PermitInner { addresses: Arc::clone(self), prefix })))
     }
 
-    /// The busiest `most` of the addresses whose texts `fits`: first those that reach limits, then those with the most connections.
-    /// Loopback is not among them.
+    /// The busiest `most` of the addresses whose texts `fits`: first those that reach limits, then those with
+    /// the most connections. Loopback is not among them.
     pub fn busiest(&self, most: usize, fits: impl Fn(&str) -> bool) -> Vec<AddressReport> {
         let report = |prefix: &AddressPrefix, known: &AddressUse| AddressReport {
             address: IpAddr::from(prefix.0).to_canonical(),
@@ -173,8 +174,8 @@ impl Drop for PermitInner {
     }
 }
 
-/// Wrong guesses per second; bursts of ten times as many. A class of 30 behind one address stays below that even if
-/// everybody mistypes a room code every six seconds.
+/// Wrong guesses per second; bursts of ten times as many. A class of 30 behind one address stays below that
+/// even if everybody mistypes a room code every six seconds.
 const PER_SECOND: u32 = 5;
 
 /// Counts recent wrong guesses and limits their rate.
@@ -183,8 +184,8 @@ pub struct GuessLimiter {
     wrong: DashMap<GuessSource, RateLimit>,
 }
 
-/// An address, or all clients of a proxy at that address. So guesses through a proxy do not count for an operator who connects
-/// directly.
+/// An address, or all clients of a proxy at that address. So guesses through a proxy do not count for an
+/// operator who connects directly.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct GuessSource {
     /// `None` for loopback, where a program can choose from 16 million addresses.
@@ -239,8 +240,8 @@ const DAY: u64 = 24 * 60 * 60 * 1000;
 
 /// Limits how many keys each address registers within 24 hours.
 ///
-/// Unlike connection limits, this limit includes loopback and clients without an address: behind a proxy that the
-/// server does not know, all clients seem to be there.
+/// Unlike connection limits, this limit includes loopback and clients without an address: behind a proxy that
+/// the server does not know, all clients seem to be there.
 pub struct SignupLimiter {
     config: LiveConfig,
     /// Times of registrations, oldest first; at most `max` per address.

@@ -10,7 +10,8 @@ use peerbroker_config::Ban;
 use peerbroker_config::key::unix_time;
 use peerbroker_core::address::of_client;
 
-/// The active bans, sorted by their networks. Each connection looks several times, so without a ban a look-up reads a flag alone.
+/// The active bans, sorted by their networks. Each connection looks several times, so without a ban a look-up
+/// reads a flag alone.
 #[derive(Default)]
 pub struct Bans {
     has_any: AtomicBool,
@@ -51,8 +52,8 @@ impl Bans {
         !self.has_any.load(Ordering::Acquire)
     }
 
-    /// True if clients of this address are refused: with no key those that are banned for all keys, with a key also those that are
-    /// banned for that key.
+    /// True if clients of this address are refused: with no key those that are banned for all keys, with a
+    /// key also those that are banned for that key.
     pub fn has(&self, address: Option<IpAddr>, key: Option<&str>) -> bool {
         if self.is_empty() {
             return false;

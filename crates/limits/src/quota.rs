@@ -9,8 +9,8 @@ use parking_lot::Mutex;
 use peerbroker_config::LiveConfig;
 use peerbroker_core::vocabulary::AddressPrefix;
 
-/// Bytes of each unfinished message that are not charged. An offer with all its candidates has about 10 KB, so other
-/// clients can still send offers when an attacker uses the whole quota.
+/// Bytes of each unfinished message that are not charged. An offer with all its candidates has about 10 KB,
+/// so other clients can still send offers when an attacker uses the whole quota.
 const FREE: usize = 16 << 10;
 
 /// This part of a quota is left to small shares, so that large ones are refused first.
@@ -21,9 +21,9 @@ const SMALL: usize = 1024;
 
 /// A number of bytes that many connections share.
 ///
-/// An address that has several shares leaves as much free as it has, so the heaviest address is refused first and nobody fills the
-/// quota alone: of `n` such addresses each gets one part of `n + 1`. Choudhury and Hahne, "Dynamic queue length thresholds for
-/// shared-memory packet switches" (1998), has the rule.
+/// An address that has several shares leaves as much free as it has, so the heaviest address is refused first
+/// and nobody fills the quota alone: of `n` such addresses each gets one part of `n + 1`. Choudhury and
+/// Hahne, "Dynamic queue length thresholds for shared-memory packet switches" (1998), has the rule.
 pub struct Quota {
     most: Most,
     /// Bytes of each share that are not charged.

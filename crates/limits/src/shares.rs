@@ -14,11 +14,12 @@ use peerbroker_core::clock::Instant;
 use peerbroker_core::rate_limit::RateLimit;
 use peerbroker_core::vocabulary::AddressPrefix;
 
-/// Whoever used a rate within this time, in milliseconds, or still owes it something, counts for the even shares.
+/// Whoever used a rate within this time, in milliseconds, or still owes it something, counts for the even
+/// shares.
 const RECENTLY: u64 = 1000;
 
-/// A rate that many share. Above it, only those wait that have used more than an even share of it: each for its own debt, or until the
-/// rate has room again.
+/// A rate that many share. Above it, only those wait that have used more than an even share of it: each for
+/// its own debt, or until the rate has room again.
 pub struct SharedRate<K> {
     all: RateLimit,
     shares: Accounts<K>,
@@ -27,8 +28,8 @@ pub struct SharedRate<K> {
     counted: AtomicU64,
 }
 
-/// The use of one of those that share a rate. `None` for one that has no share, as loopback, which may be a proxy of all: it waits until the
-/// rate has room.
+/// The use of one of those that share a rate. `None` for one that has no share, as loopback, which may be a
+/// proxy of all: it waits until the rate has room.
 pub type OwnShare = Option<Arc<RateLimit>>;
 
 /// A rate for each of many. One is remembered while somebody has it, or something is owed.
@@ -46,7 +47,8 @@ impl<K: Eq + Hash> Accounts<K> {
         Arc::clone(self.0.lock().entry(whose).or_default())
     }
 
-    /// Forgets those that nobody has, and that owe nothing. Returns the number of the others that were used after a time.
+    /// Forgets those that nobody has, and that owe nothing. Returns the number of the others that were used
+    /// after a time.
     pub fn sweep(&self, now: Instant, after: Instant) -> usize {
         let mut rates = self.0.lock();
         rates.retain(|_, rate| Arc::strong_count(rate) > 1 || !rate.is_rested(now));
@@ -134,8 +136,9 @@ impl<K: Eq + Hash + From<AddressPrefix>> SharedRate<K> {
     }
 }
 
-/// A number of places that many share. One that has some leaves more free than it has: so the first one gets half of them, and each other one
-/// half of what is left. Choudhury and Hahne, "Dynamic queue length thresholds for shared-memory packet switches" (1998), has the rule.
+/// A number of places that many share. One that has some leaves more free than it has: so the first one gets
+/// half of them, and each other one half of what is left. Choudhury and Hahne, "Dynamic queue length
+/// thresholds for shared-memory packet switches" (1998), has the rule.
 pub struct Places<K>(Mutex<Taken<K>>);
 
 struct Taken<K> {
@@ -210,7 +213,8 @@ impl<K: Eq + Hash> Drop for Place<K> {
     }
 }
 
-/// The place of the entry that gives way in a full ring, whose sources are given oldest first: the oldest of the source with the most.
+/// The place of the entry that gives way in a full ring, whose sources are given oldest first: the oldest of
+/// the source with the most.
 pub fn giving_way<K: Eq + Hash>(sources: impl IntoIterator<Item = K>) -> Option<usize> {
     let mut of_sources = HashMap::new();
     for (at, source) in sources.into_iter().enumerate() {

@@ -36,14 +36,15 @@ pub struct MediaLimits {
     pub turn: TurnLimits,
 }
 
-/// The current limits, shared by all clones. They can change while a server runs, so they are read each time, and not held across
-/// an await.
+/// The current limits, shared by all clones. They can change while a server runs, so they are read each time,
+/// and not held across an await.
 pub type LiveLimits<T = MediaLimits> = Arc<ArcSwap<T>>;
 
 /// Counts a connection of a client until it is dropped.
 pub type Permit = Box<dyn Send + Sync>;
 
-/// The questions of the media plane to whoever runs it. Never asked for each datagram. The defaults are for a TURN server by itself.
+/// The questions of the media plane to whoever runs it. Never asked for each datagram. The defaults are for a
+/// TURN server by itself.
 pub trait MediaHost: Send + Sync {
     /// Counts a connection. `None` if its address has too many, or is banned.
     fn admit_connection(&self, _address: IpAddr) -> Option<Permit> {
@@ -79,7 +80,8 @@ pub trait MediaHost: Send + Sync {
         None
     }
 
-    /// Notes that a client of TURN was refused. Of a key only if the client has proved it. Called once a minute for each reason.
+    /// Notes that a client of TURN was refused. Of a key only if the client has proved it. Called once a
+    /// minute for each reason.
     fn turn_refused(&self, _why: TurnRefusal, _key: &str, _address: IpAddr) {}
 }
 
@@ -99,7 +101,8 @@ pub struct MediaContext {
 labels! {
     /// The reason why a relay or a TURN server has dropped a datagram.
     pub enum Dropped {
-        /// It belongs to no call that the relay knows; it is neither STUN nor TURN, or its client has no allocation.
+        /// It belongs to no call that the relay knows; it is neither STUN nor TURN, or its client has no
+        /// allocation.
         Unknown = "unknown",
         /// Its integrity does not hold.
         Forged = "forged",
@@ -121,7 +124,8 @@ labels! {
 /// The datagrams of a relay or a TURN server since its start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Traffic {
-    /// Datagrams that it relayed: what clients sent each other, checks of ICE included. Not its own checks and answers.
+    /// Datagrams that it relayed: what clients sent each other, checks of ICE included. Not its own checks
+    /// and answers.
     pub packets: u64,
     /// Their bytes, without TURN's own.
     pub bytes: u64,
@@ -141,18 +145,21 @@ impl Traffic {
 /// The addresses of a relay: those that it binds, and those that clients are told.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RelayConfig {
-    /// The addresses to bind: at most one of IPv4 and one of IPv6. An unspecified one stands for all addresses of this machine. One of
-    /// them needs a `public` one of its family; clients may be told that of the other family later.
+    /// The addresses to bind: at most one of IPv4 and one of IPv6. An unspecified one stands for all
+    /// addresses of this machine. One of them needs a `public` one of its family; clients may be told that of
+    /// the other family later.
     pub listen: Vec<SocketAddr>,
-    /// The addresses that clients are told instead, as for a machine behind a NAT that leads its ports here. Several of one family are
-    /// for several networks without a way out.
+    /// The addresses that clients are told instead, as for a machine behind a NAT that leads its ports here.
+    /// Several of one family are for several networks without a way out.
     pub public: Vec<IpAddr>,
-    /// True to take TCP connections at the same addresses as well, for networks without UDP. The broker's port takes them too.
+    /// True to take TCP connections at the same addresses as well, for networks without UDP. The broker's
+    /// port takes them too.
     pub tcp: bool,
-    /// The other TCP port that clients are told. `None` is that of the broker, if clients can reach it; 0 tells them none.
+    /// The other TCP port that clients are told. `None` is that of the broker, if clients can reach it; 0
+    /// tells them none.
     pub tcp_port: Option<u16>,
-    /// True if clients may have private addresses and those of this machine, as in a local network. Over TCP they always may, as
-    /// a proxy may stand in front.
+    /// True if clients may have private addresses and those of this machine, as in a local network. Over TCP
+    /// they always may, as a proxy may stand in front.
     pub private: bool,
 }
 
@@ -216,7 +223,8 @@ labels! {
         CalleeAbsent = "callee_absent",
         /// Neither came, and the key allows no other path.
         BothAbsent = "both_absent",
-        /// One of those that never came has only sent checks from an address that may not be used: a private one.
+        /// One of those that never came has only sent checks from an address that may not be used: a private
+        /// one.
         Address = "address",
         /// A limit of the relay, and the key allows no other path.
         Limit = "limit",
@@ -270,8 +278,8 @@ pub struct Carried {
     pub bytes: u64,
 }
 
-/// The limits of one key, each of which replaces those of the server: for its calls through the relay, and for its allocations of
-/// TURN.
+/// The limits of one key, each of which replaces those of the server: for its calls through the relay, and
+/// for its allocations of TURN.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct KeyLimits {
     /// Maximum calls, and maximum allocations.
@@ -366,24 +374,27 @@ pub struct TurnConfig {
     pub listen: Vec<SocketAddr>,
     /// The addresses that clients are told instead, as [`RelayConfig::public`].
     pub public: Vec<IpAddr>,
-    /// True if it answers STUN only, over UDP: pages then learn their address from it, and nothing is relayed.
+    /// True if it answers STUN only, over UDP: pages then learn their address from it, and nothing is
+    /// relayed.
     pub only_stun: bool,
-    /// The ports of relayed addresses. Without them these addresses are virtual, and clients reach only each other.
+    /// The ports of relayed addresses. Without them these addresses are virtual, and clients reach only each
+    /// other.
     pub ports: Option<RangeInclusive<u16>>,
-    /// True if clients may reach private addresses, as in a local network. Only matters with [`ports`](Self::ports).
+    /// True if clients may reach private addresses, as in a local network. Only matters with
+    /// [`ports`](Self::ports).
     pub private: bool,
-    /// True if clients may reach this machine, except the ports of this server. For tests: it opens to clients whatever listens
-    /// on loopback.
+    /// True if clients may reach this machine, except the ports of this server. For tests: it opens to
+    /// clients whatever listens on loopback.
     pub loopback: bool,
 }
 
 impl TurnConfig {
-    /// The port of TURN over TLS (RFC 8656), for all of TURN. It must not be the relay's: Chromium takes all packets from a
-    /// page's ICE server for answers of that server.
+    /// The port of TURN over TLS (RFC 8656), for all of TURN. It must not be the relay's: Chromium takes all
+    /// packets from a page's ICE server for answers of that server.
     pub const DEFAULT_PORT: u16 = 5349;
 
-    /// The port of the TURN server beside a relay: the relay's port plus the difference of their defaults, so that several
-    /// servers of one machine need only different ports for their relays.
+    /// The port of the TURN server beside a relay: the relay's port plus the difference of their defaults, so
+    /// that several servers of one machine need only different ports for their relays.
     pub fn port_beside(relay: u16) -> u16 {
         const APART: u16 = TurnConfig::DEFAULT_PORT - RelayConfig::DEFAULT_PORT;
         match relay {
@@ -396,15 +407,15 @@ impl TurnConfig {
 /// Limits of a TURN server; 0 turns off those of bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TurnLimits {
-    /// Maximum allocations at the same time. A connection of a browser has one for each URL and network interface. A further client
-    /// replaces an unused one.
+    /// Maximum allocations at the same time. A connection of a browser has one for each URL and network
+    /// interface. A further client replaces an unused one.
     pub allocations: usize,
     /// Maximum allocations of one key.
     pub allocations_per_key: usize,
     /// Maximum allocations of clients with one address, or in one /64 of IPv6; four times as many in a /48.
     pub allocations_per_address: usize,
-    /// Bytes per second of one allocation, both directions together, with 60 for the headers of each datagram; bursts of ten times
-    /// that.
+    /// Bytes per second of one allocation, both directions together, with 60 for the headers of each
+    /// datagram; bursts of ten times that.
     pub bytes_per_second: u32,
     /// Bytes per second of all allocations of one key; bursts of ten times that.
     pub key_bytes_per_second: u32,
@@ -417,8 +428,9 @@ impl Default for TurnLimits {
             allocations_per_key: 10_000,
             // A school or an office behind one address.
             allocations_per_address: 500,
-            // The same as the relay's, for the same calls. Video in both directions, 5 Mbit/s at most, has some 570 packets a
-            // second, and 140 more of sound and reports: 625,000 bytes, and 43,000 for their headers.
+            // The same as the relay's, for the same calls. Video in both directions, 5 Mbit/s at most, has
+            // some 570 packets a second, and 140 more of sound and reports: 625,000 bytes, and 43,000 for
+            // their headers.
             bytes_per_second: 1_250_000,
             key_bytes_per_second: 0,
         }
@@ -482,7 +494,7 @@ pub struct TurnUrls {
     pub stun: Vec<String>,
     /// `turn:` URLs, over UDP and over TCP. Empty if it answers STUN only.
     pub turn: Vec<String>,
-    /// The port for `turns:` URLs over TCP. They need the host name of a certificate. The broker's own port also works, if
-    /// it has TLS.
+    /// The port for `turns:` URLs over TCP. They need the host name of a certificate. The broker's own port
+    /// also works, if it has TLS.
     pub tls_port: Option<u16>,
 }

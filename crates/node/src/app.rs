@@ -1,9 +1,11 @@
 //! Messages of clients to the app's server, which is a hook of an embedding program or a webhook.
 //!
-//! The app gets the messages of one client one after another, so they keep their order. Those of other clients do not wait for them.
-//! No message is repeated: its client hears of a failure, and knows best if it should.
+//! The app gets the messages of one client one after another, so they keep their order. Those of other
+//! clients do not wait for them. No message is repeated: its client hears of a failure, and knows best if it
+//! should.
 //!
-//! A client or a key with few messages always finds a place: where there is none, the one with the most gives up its latest message.
+//! A client or a key with few messages always finds a place: where there is none, the one with the most gives
+//! up its latest message.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::{Arc, OnceLock};
@@ -37,7 +39,8 @@ const MAX_OF_ADDRESS: usize = MAX_OF_KEY / 2;
 /// The same of all keys: as many requests run at once.
 const MAX_TOTAL: usize = 512;
 
-/// Time limit for the answer. It includes the time for which a message waits for the earlier ones of its client.
+/// Time limit for the answer. It includes the time for which a message waits for the earlier ones of its
+/// client.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Interval at which failures are logged.

@@ -66,7 +66,8 @@ impl Node {
             return ready(Answer::Held(Claimed::Unavailable, Box::new(())));
         };
         let realm = peer.realm();
-        // Messages go to the connection that owns their address. Other names may be claimed again before they are given back.
+        // Messages go to the connection that owns their address. Other names may be claimed again before they
+        // are given back.
         let connection = if kind.is_address() { peer.connection() } else { realm.next_connection() };
         let (held, claimed) = membership.hold(realm.key(), kind, name, peer.id(), connection);
         Box::pin(async move {

@@ -1,5 +1,5 @@
-//! Messages about calls, on their way through this node: the relay adds its candidates, and the addresses of clients are
-//! withheld if their key wants it.
+//! Messages about calls, on their way through this node: the relay adds its candidates, and the addresses of
+//! clients are withheld if their key wants it.
 
 #[cfg(test)]
 #[path = "../../../tests/fuzz/browsers.rs"]
@@ -31,7 +31,8 @@ pub const ANYBODY: &str = "";
 pub struct Signal<'a> {
     /// What it is.
     pub kind: SignalKind,
-    /// The recipient of an offer. Those that may be meant by an answer: it is for the one whose offer it answers.
+    /// The recipient of an offer. Those that may be meant by an answer: it is for the one whose offer it
+    /// answers.
     pub to: &'a [&'a str],
     /// Distinguishes several calls between the same two clients, or is the name of the one that may answer.
     pub connection: Option<Cow<'a, str>>,
@@ -45,8 +46,8 @@ pub fn pipe_in(text: &str) -> Option<PipeId> {
     PipeId::parse(id)
 }
 
-/// The text of a signal as its recipient may have it: an offer or answer is registered with the relay, which adds its candidates. `None` if
-/// nothing is left of it.
+/// The text of a signal as its recipient may have it: an offer or answer is registered with the relay, which
+/// adds its candidates. `None` if nothing is left of it.
 pub fn prepare_for_relay<'a>(
     relay: &Relay,
     from: &PeerHandle,
@@ -78,15 +79,15 @@ pub fn prepare_for_relay<'a>(
     Some(described.map_or(text.into(), Cow::Owned))
 }
 
-/// The text with the candidates of the relay, if there is a description in it whose call the relay takes. It is read once, however many may
-/// be meant.
+/// The text with the candidates of the relay, if there is a description in it whose call the relay takes. It
+/// is read once, however many may be meant.
 fn with_relay(relay: &Relay, text: &str, takes: impl FnOnce(IceCredentials<'_>) -> bool) -> Option<String> {
     let found = Description::find(text)?;
     takes(found.credentials).then(|| found.with_candidates(&relay.candidates(0)))
 }
 
-/// As for the offer, for an answer from another node, which has removed the addresses. The offer was made here, so this
-/// node relays.
+/// As for the offer, for an answer from another node, which has removed the addresses. The offer was made
+/// here, so this node relays.
 pub fn relayed_answer(
     relay: &Relay,
     from: &PeerId,

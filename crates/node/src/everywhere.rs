@@ -1,4 +1,5 @@
-//! Questions to all nodes: lists of peers, kicks, numbers; and whether any node has a peer. A node by itself answers alone.
+//! Questions to all nodes: lists of peers, kicks, numbers; and whether any node has a peer. A node by itself
+//! answers alone.
 //!
 //! A node that does not answer within two seconds is left out, with its clients and numbers.
 
@@ -93,8 +94,8 @@ pub struct NodeCounts {
 }
 
 impl Node {
-    /// True if a PeerJS client of any node has an id. If the others cannot be asked within two seconds, true if one of this
-    /// node has it.
+    /// True if a PeerJS client of any node has an id. If the others cannot be asked within two seconds, true
+    /// if one of this node has it.
     pub async fn has_peer(&self, key: &ApiKey, id: &PeerId) -> bool {
         if self.tenant(key.as_str()).is_some_and(|tenant| tenant.has_peer(id.as_str())) {
             return true;
@@ -110,8 +111,8 @@ impl Node {
         }
     }
 
-    /// One page of registered ids of a key, sorted by their bytes: the first `limit` ids after `after`, of one kind or of
-    /// both.
+    /// One page of registered ids of a key, sorted by their bytes: the first `limit` ids after `after`, of
+    /// one kind or of both.
     pub async fn page(
         &self,
         key: &str,
@@ -161,8 +162,8 @@ impl Node {
         answers.into_iter().flat_map(of_node).collect()
     }
 
-    /// Ids of all registered PeerJS clients of a key: of a node by itself in order of their first registration, of a cluster
-    /// sorted by their bytes.
+    /// Ids of all registered PeerJS clients of a key: of a node by itself in order of their first
+    /// registration, of a cluster sorted by their bytes.
     pub async fn all_ids(&self, key: &str) -> Vec<String> {
         let kind = RealmKind::PeerJs;
         if self.membership.is_none() {
@@ -204,8 +205,9 @@ impl Node {
         peers
     }
 
-    /// Ends the connections of clients with this id, with [`CloseReason::Kicked`](peerbroker_core::vocabulary::CloseReason::Kicked);
-    /// returns the realms that had one, and the connections of this node.
+    /// Ends the connections of clients with this id, with
+    /// [`CloseReason::Kicked`](peerbroker_core::vocabulary::CloseReason::Kicked); returns the realms that had
+    /// one, and the connections of this node.
     pub async fn kick(&self, key: &str, id: &PeerId) -> Vec<(RealmKind, Option<ConnId>)> {
         let own = self.own_kick(key, id.as_str()).into_iter();
         let mut kicked: Vec<_> = own.map(|(realm, connection)| (realm, Some(connection))).collect();
@@ -218,8 +220,8 @@ impl Node {
         kicked
     }
 
-    /// Sends a message of the app's server to the PeerJS client of an id, on any node. `payload` is JSON. With `waits`, the message
-    /// of an absent client waits as those of peers do.
+    /// Sends a message of the app's server to the PeerJS client of an id, on any node. `payload` is JSON.
+    /// With `waits`, the message of an absent client waits as those of peers do.
     pub async fn send(&self, key: &ApiKey, id: &PeerId, payload: &str, waits: bool) -> Sent {
         let Some(tenant) = self.tenant(key.as_str()) else { return Sent::Absent };
         let is_present = self.has_peer(key, id).await;
@@ -235,7 +237,8 @@ impl Node {
         }
     }
 
-    /// Sends a message of the app's server to all PeerJS clients of a key, on all nodes; returns their number. `payload` is JSON.
+    /// Sends a message of the app's server to all PeerJS clients of a key, on all nodes; returns their
+    /// number. `payload` is JSON.
     pub async fn send_to_all(&self, key: &ApiKey, payload: &str) -> usize {
         let text = app::message(None, payload);
         let own = self.own_send(key.as_str(), &text);
@@ -247,8 +250,8 @@ impl Node {
         others.fold(own, usize::saturating_add)
     }
 
-    /// Sends a message of the app's server to all members of a room, on all nodes; returns their number. `payload` is JSON. It waits
-    /// for members that are away.
+    /// Sends a message of the app's server to all members of a room, on all nodes; returns their number.
+    /// `payload` is JSON. It waits for members that are away.
     pub fn send_to_room(&self, key: &ApiKey, room: &str, payload: &str) -> usize {
         let rooms = self.tenant(key.as_str()).and_then(|tenant| tenant.existing_rooms(RealmKind::PeerJs));
         rooms.map_or(0, |rooms| rooms.send_from_server(room, payload))

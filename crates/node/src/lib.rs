@@ -63,8 +63,8 @@ pub use everywhere::is_of_connection;
 pub use everywhere::{NodeCounts, NodeReport, PeerReport, ReportedConnection, Sent};
 pub use tenant::Tenant;
 
-/// The state of one broker in one process, which all sessions share: the keys that clients may use, each with its clients, and the ways
-/// to other nodes and to the relay.
+/// The state of one broker in one process, which all sessions share: the keys that clients may use, each with
+/// its clients, and the ways to other nodes and to the relay.
 pub struct Node {
     common: Arc<Common>,
     /// Only the operator's side changes them, one change at a time.
@@ -90,7 +90,8 @@ pub struct Node {
     pub sessions: AtomicUsize,
 }
 
-/// The keys that clients may use next. Those whose settings are active already have their text only: a server may have very many.
+/// The keys that clients may use next. Those whose settings are active already have their text only: a server
+/// may have very many.
 #[derive(Default)]
 pub struct NextKeys {
     enabled: HashSet<ApiKey>,
@@ -117,15 +118,17 @@ pub struct Message<'a> {
     pub payload: Option<&'a str>,
 }
 
-/// Called by the sender's own session with no lock held. Waiting in it delays the other sessions of that worker; in a cluster,
-/// for a message that a client has posted on another node, the other messages that were posted there.
+/// Called by the sender's own session with no lock held. Waiting in it delays the other sessions of that
+/// worker; in a cluster, for a message that a client has posted on another node, the other messages that were
+/// posted there.
 pub type OnMessage = Box<dyn Fn(Client<'_>, Message<'_>) + Send + Sync>;
 
 /// Called as [`OnMessage`], for every text on a connection of a PeerJS client.
 pub type OnText = Box<dyn Fn(Client<'_>, ConnId, &str) + Send + Sync>;
 
 impl Node {
-    /// No key yet. With a membership it is a node of a cluster, and somebody has to [run](Membership::run) that.
+    /// No key yet. With a membership it is a node of a cluster, and somebody has to [run](Membership::run)
+    /// that.
     pub fn new(
         config: impl Into<LiveConfig>,
         clock: Clock,
@@ -250,8 +253,8 @@ impl Node {
         self.membership.as_ref()
     }
 
-    /// Lets clients use a key, or changes what it allows; clients that are here stay. A disabled key is removed. Reads files,
-    /// so do not call it on a worker's thread.
+    /// Lets clients use a key, or changes what it allows; clients that are here stay. A disabled key is
+    /// removed. Reads files, so do not call it on a worker's thread.
     pub fn put_key(&self, key: Key) {
         if !key.settings.enabled {
             return self.remove_key(key.key.as_str());
@@ -286,7 +289,8 @@ impl Node {
         }
     }
 
-    /// Adds a key to those that [`replace_keys`](Self::replace_keys) gets. Reads files, so do not call it on a worker's thread.
+    /// Adds a key to those that [`replace_keys`](Self::replace_keys) gets. Reads files, so do not call it on
+    /// a worker's thread.
     pub fn prepare_key(&self, next: &mut NextKeys, key: Key) {
         if !key.settings.enabled {
             return;
@@ -324,7 +328,8 @@ impl Node {
         self.awaits_keys.load(Ordering::Relaxed)
     }
 
-    /// Replaces all bans. Closes the connections of clients that are banned now, and ends their relayed calls and allocations.
+    /// Replaces all bans. Closes the connections of clients that are banned now, and ends their relayed calls
+    /// and allocations.
     pub fn set_bans(&self, bans: Vec<Ban>) {
         self.bans.replace(bans);
         if self.bans.is_empty() {
@@ -361,7 +366,8 @@ impl Node {
         }
     }
 
-    /// Removes a key: its clients are dismissed with [`CloseReason::KeyRevoked`], and further clients are refused.
+    /// Removes a key: its clients are dismissed with [`CloseReason::KeyRevoked`], and further clients are
+    /// refused.
     pub fn remove_key(&self, key: &str) {
         if let Some((_, tenant)) = self.tenants.remove(key) {
             self.reporting.fetch_sub(tenant.policy().settings().call_reports.into(), Ordering::Relaxed);
@@ -386,8 +392,8 @@ impl Node {
         self.tenants.get(key).map(|tenant| Arc::clone(&tenant))
     }
 
-    /// The tenant of a key that a client names. If there is none, the store is looked at again first: if that fails, nobody knows
-    /// whether there is such a key.
+    /// The tenant of a key that a client names. If there is none, the store is looked at again first: if that
+    /// fails, nobody knows whether there is such a key.
     pub async fn tenant_of_client(&self, key: &str, address: Option<IpAddr>) -> Result<Arc<Tenant>, Refusal> {
         if self.bans.has(address, Some(key)) {
             return Err(Refusal::Banned);
@@ -480,7 +486,8 @@ impl Node {
         self.common.active().iter().flat_map(|tenant| tenant.all_rooms()).collect()
     }
 
-    /// Rooms of all keys, or topics: those whose members do not hear of each other; and the memberships of this node's clients.
+    /// Rooms of all keys, or topics: those whose members do not hear of each other; and the memberships of
+    /// this node's clients.
     pub fn rooms_and_members(&self, of_topics: bool) -> (usize, usize) {
         let mut all = self.all_rooms();
         all.retain(|rooms| rooms.are_topics() == of_topics);
@@ -494,8 +501,8 @@ impl Node {
         sizes.fold((0, 0), |all, one| (all.0 + one.0, all.1 + one.1))
     }
 
-    /// Does all timed work that is due: pings silent peers, drops dead ones, expires old messages, ends probes, and
-    /// removes idle rooms and calls that are over. Visits only keys that have clients.
+    /// Does all timed work that is due: pings silent peers, drops dead ones, expires old messages, ends
+    /// probes, and removes idle rooms and calls that are over. Visits only keys that have clients.
     pub fn sweep(&self) {
         self.common.router.record_sweep();
         self.common.active().iter().for_each(KeyState::sweep);
@@ -525,8 +532,8 @@ impl Node {
     }
 }
 
-/// Sends a client something about its call with another one. As LEAVE, it does not wait for an absent client and its loss is not
-/// reported: no client has sent it. False if the client is not here.
+/// Sends a client something about its call with another one. As LEAVE, it does not wait for an absent client
+/// and its loss is not reported: no client has sent it. False if the client is not here.
 fn send_at_once(realm: &Realm, from: &PeerId, whom: &str, frame: Frame) -> bool {
     match realm.route(from, whom, MessageKind::Leave, frame) {
         Routed::Delivered(flush) => {

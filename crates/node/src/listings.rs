@@ -1,5 +1,6 @@
-//! Lists that clients request from all nodes. Each costs every node some work, and one that hangs costs two seconds, so
-//! clients that request the same list at the same time share one question, and few questions are open at a time.
+//! Lists that clients request from all nodes. Each costs every node some work, and one that hangs costs two
+//! seconds, so clients that request the same list at the same time share one question, and few questions are
+//! open at a time.
 
 use std::time::Duration;
 

@@ -1,5 +1,5 @@
-//! A client whose key is unknown waits until the store of keys was looked at again: another process may have added the key a
-//! moment ago.
+//! A client whose key is unknown waits until the store of keys was looked at again: another process may have
+//! added the key a moment ago.
 
 use std::thread;
 use std::time::Duration;
@@ -8,8 +8,8 @@ use parking_lot::{Condvar, Mutex};
 use tokio::sync::watch;
 use tokio::time::timeout;
 
-/// Pause between two looks. All clients that come meanwhile share the next one, so guesses of keys cost the store ten looks a
-/// second at most.
+/// Pause between two looks. All clients that come meanwhile share the next one, so guesses of keys cost the
+/// store ten looks a second at most.
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// Time for which a client waits if the store does not answer.
@@ -32,7 +32,8 @@ struct State {
 }
 
 impl Lookout {
-    /// Waits for the end of a look that begins later. False if the store does not answer in time, or cannot be read.
+    /// Waits for the end of a look that begins later. False if the store does not answer in time, or cannot
+    /// be read.
     pub(super) async fn wait_for_next(&self) -> bool {
         let mut ended = self.ended.subscribe();
         let begun = {

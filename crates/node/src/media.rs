@@ -1,4 +1,5 @@
-//! The media plane, which the feature `media` brings. Without it these types are there, and nobody can make them.
+//! The media plane, which the feature `media` brings. Without it these types are there, and nobody can make
+//! them.
 
 #[cfg(not(feature = "media"))]
 mod absent;

@@ -15,8 +15,8 @@ use peerbroker_router::{PeerHandle, Realm, Routed};
 /// Precision of the time of the last use, in seconds.
 const USED_PRECISION: u64 = 60;
 
-/// A key that clients may use: its policy, and the state of its clients, which it dereferences to. Its clients share a limit and never meet
-/// those of another key.
+/// A key that clients may use: its policy, and the state of its clients, which it dereferences to. Its
+/// clients share a limit and never meet those of another key.
 pub struct Tenant {
     policy: ArcSwap<Policy>,
     /// The time at which a client came last, in seconds since 1970; 0 if none came since that was stored.
@@ -92,8 +92,8 @@ impl Tenant {
         self.existing(RealmKind::PeerJs).is_some_and(|peers| peers.contains(id))
     }
 
-    /// Sends a text to the PeerJS client of an id, as it is, as a message of the app's server. False if that client is not here,
-    /// or too much waits for it.
+    /// Sends a text to the PeerJS client of an id, as it is, as a message of the app's server. False if that
+    /// client is not here, or too much waits for it.
     pub fn send(&self, id: &PeerId, text: &str) -> bool {
         let peers = self.state.existing(RealmKind::PeerJs).filter(|peers| peers.contains(id.as_str()));
         peers.is_some_and(|peers| matches!(send(&peers, id, text), Routed::Delivered(_)))

@@ -1,4 +1,5 @@
-//! The words of a protocol, for advice about the mistakes of its clients. Each protocol has its own in its folder.
+//! The words of a protocol, for advice about the mistakes of its clients. Each protocol has its own in its
+//! folder.
 
 use peerbroker_core::vocabulary::Foreign;
 

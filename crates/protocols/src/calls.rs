@@ -65,8 +65,8 @@ pub fn started(id: &str) -> Frame {
 }
 
 impl Message<'_> {
-    /// The frame for the recipient. Only offers name their sender: the recipient needs that id for its answer, and
-    /// knows the senders of other messages.
+    /// The frame for the recipient. Only offers name their sender: the recipient needs that id for its
+    /// answer, and knows the senders of other messages.
     pub fn frame(&self, sender: &str) -> Frame {
         let remote_id: Option<WriteValue<'_>> =
             if self.kind == SignalKind::Offer { Some(&|out| json::write_string(out, sender)) } else { None };

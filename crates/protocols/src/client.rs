@@ -1,8 +1,8 @@
 //! A client of a protocol, as a value: it is given texts and answers, and says what they cause.
 //!
-//! A client opens no socket and waits for nothing; its time is the broker's clock. It changes the memory of this node itself: its outbox, rooms,
-//! codes, swarms. All else it returns as [`Effect`]s, which the session's loop does in one place. It [asks](Ask) for what takes time, and goes
-//! on with the [`Answer`].
+//! A client opens no socket and waits for nothing; its time is the broker's clock. It changes the memory of
+//! this node itself: its outbox, rooms, codes, swarms. All else it returns as [`Effect`]s, which the
+//! session's loop does in one place. It [asks](Ask) for what takes time, and goes on with the [`Answer`].
 
 use std::borrow::Cow;
 use std::net::IpAddr;
@@ -24,13 +24,14 @@ use peerbroker_events::{ClientMistake, Event, Mistake};
 use peerbroker_rooms::{Requester, RoomFrames};
 use peerbroker_router::{Departure, Disconnect, Flush, PeerHandle};
 
-/// A protocol: the state of one client of it, and the answers to the questions that all of them are asked. Those without a default are the ones
-/// that cost most if they are forgotten.
+/// A protocol: the state of one client of it, and the answers to the questions that all of them are asked.
+/// Those without a default are the ones that cost most if they are forgotten.
 pub trait Protocol: Sized + 'static {
     /// The realm of its clients.
     const REALM: RealmKind;
 
-    /// The frames that the members of its rooms hear. A member that reads slowly gets the state of a room, and other clients lose messages.
+    /// The frames that the members of its rooms hear. A member that reads slowly gets the state of a room,
+    /// and other clients lose messages.
     const ROOMS: &'static dyn RoomFrames;
 
     /// The text that only shows that a client is there: most texts are this one.
@@ -39,7 +40,8 @@ pub trait Protocol: Sized + 'static {
     /// True if clients bring an id and a token. Others get an id.
     const HAS_CREDENTIALS: bool = false;
 
-    /// A client of a key that has sent this query. It takes nothing that others may want: the client may still be refused.
+    /// A client of a key that has sent this query. It takes nothing that others may want: the client may
+    /// still be refused.
     fn new(key: &Arc<KeyState>, query: &str, address: Option<IpAddr>) -> Result<Self, InvalidName>;
 
     /// True if a client may name a room so in its address, which is percent-decoded; empty if it names none.
@@ -47,8 +49,8 @@ pub trait Protocol: Sized + 'static {
         false
     }
 
-    /// A parameter of a client's address that has no effect, in words: the mistake, and the advice. `None` if there is none, or the
-    /// parameters are not the protocol's own.
+    /// A parameter of a client's address that has no effect, in words: the mistake, and the advice. `None` if
+    /// there is none, or the parameters are not the protocol's own.
     fn odd_parameter(_query: &str) -> Option<(String, String)> {
         None
     }
@@ -81,7 +83,8 @@ pub trait Protocol: Sized + 'static {
         Vec::new()
     }
 
-    /// True if a message of a room that waited for an id is for a client with these rights that is in these rooms; `None` means any room.
+    /// True if a message of a room that waited for an id is for a client with these rights that is in these
+    /// rooms; `None` means any room.
     fn may_hear(_rights: Option<&RoomRights>, _rooms: Option<&[RoomName]>, _message: &Frame) -> bool {
         false
     }
@@ -106,11 +109,12 @@ pub trait Protocol: Sized + 'static {
     /// True if no message is read before the answer.
     fn waits(&self) -> bool;
 
-    /// Bytes of a message that it keeps until the answer. They are charged to the quota of unfinished messages.
+    /// Bytes of a message that it keeps until the answer. They are charged to the quota of unfinished
+    /// messages.
     fn kept_bytes(&self) -> usize;
 
-    /// The client has closed the connection because its page goes away. It still has its id, so its last words are before those
-    /// of the next holder.
+    /// The client has closed the connection because its page goes away. It still has its id, so its last
+    /// words are before those of the next holder.
     fn on_going_away(_context: &mut Context<'_, '_>) {}
 
     /// Gives up the names that others may want, before the id.
@@ -122,8 +126,8 @@ pub trait Protocol: Sized + 'static {
     /// The part of a message in which its session description is.
     fn description<'m>(message: &'m Message<'_>) -> Description<'m>;
 
-    /// The name of the connection that an answer from another node is about, by the frame of its recipient. `None` if the message is no
-    /// answer.
+    /// The name of the connection that an answer from another node is about, by the frame of its recipient.
+    /// `None` if the message is no answer.
     fn answered(kind: MessageKind, frame: &str) -> Option<Option<Cow<'_, str>>>;
 
     /// The frame of a message with another text in the place of that part.
@@ -213,7 +217,8 @@ pub enum Effect<'t> {
     Leave,
 }
 
-/// Remembers that a client has sent a message in vain. The operator is told of the first one, so that others cost nothing.
+/// Remembers that a client has sent a message in vain. The operator is told of the first one, so that others
+/// cost nothing.
 #[derive(Debug, Default)]
 pub struct FirstInVain(bool);
 

@@ -1,4 +1,5 @@
-//! The settings of a key that its messages need. They change while clients are there, and are read without a lock.
+//! The settings of a key that its messages need. They change while clients are there, and are read without a
+//! lock.
 
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering::Relaxed};
 

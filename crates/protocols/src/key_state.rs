@@ -55,7 +55,8 @@ pub struct Pause {
 }
 
 impl Pause {
-    /// The longest of those that a client has to make by each of its rates. `None` if it is above none of them.
+    /// The longest of those that a client has to make by each of its rates. `None` if it is above none of
+    /// them.
     #[inline]
     pub(super) fn longest<const N: usize>(of_rates: [Pause; N]) -> Option<Pause> {
         of_rates.into_iter().filter(|pause| !pause.time.is_zero()).max_by_key(|pause| pause.time)
@@ -72,8 +73,8 @@ pub trait KeyPart: Any + Send + Sync {
     /// Does all timed work that is due.
     fn sweep(&self, _now: Instant) {}
 
-    /// Ends what this part has of connections whose address fits, for a reason that is not the protocol's own. Clients of realms are
-    /// dismissed there.
+    /// Ends what this part has of connections whose address fits, for a reason that is not the protocol's
+    /// own. Clients of realms are dismissed there.
     fn dismiss(&self, _whom: &dyn Fn(Option<IpAddr>) -> bool, _reason: CloseReason) {}
 
     /// True if nothing is lost with it, unless somebody has it.
@@ -94,10 +95,11 @@ impl Common {
     }
 }
 
-/// The clients of one key: their realms, their rooms, the parts of their protocols, and the settings that each of their messages needs.
+/// The clients of one key: their realms, their rooms, the parts of their protocols, and the settings that
+/// each of their messages needs.
 ///
-/// A key without clients has no realm: each comes into being with its first client and is dropped by the sweeper after
-/// the last one. So very many keys cost almost nothing.
+/// A key without clients has no realm: each comes into being with its first client and is dropped by the
+/// sweeper after the last one. So very many keys cost almost nothing.
 pub struct KeyState {
     key: ApiKey,
     settings: HotSettings,
@@ -168,8 +170,8 @@ impl KeyState {
         &self.key
     }
 
-    /// Counts what a client has sent, and charges it to its rates. Returns the pause if it is above one of them: what it sends next is
-    /// read after that.
+    /// Counts what a client has sent, and charges it to its rates. Returns the pause if it is above one of
+    /// them: what it sends next is read after that.
     #[inline]
     pub fn spend(&self, peer: &PeerHandle, spent: &Spent) -> Option<Pause> {
         peer.count_messages(spent.messages, spent.bytes);
@@ -284,7 +286,8 @@ impl KeyState {
         self.len() == 0
     }
 
-    /// Ends the connections of clients with this id, with [`CloseReason::Kicked`]; returns them, with their realms.
+    /// Ends the connections of clients with this id, with [`CloseReason::Kicked`]; returns them, with their
+    /// realms.
     pub fn kick(&self, id: &str) -> Vec<(RealmKind, ConnId)> {
         let kick = |realm: Arc<Realm>| Some((realm.kind(), realm.dismiss_id(id, CloseReason::Kicked)?));
         self.existing_realms().filter_map(kick).collect()

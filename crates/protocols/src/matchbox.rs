@@ -1,7 +1,8 @@
 //! The protocol of Matchbox: the peers of a room hear of each other, and signal each other.
 //!
-//! A client hears its id first. Of two peers only one hears of the other, and makes an offer; two offers at once would fail. See
-//! matchbox_protocol 0.15.0, `src/lib.rs`, and matchbox_server 0.15.0, `src/topology.rs`.
+//! A client hears its id first. Of two peers only one hears of the other, and makes an offer; two offers at
+//! once would fail. See matchbox_protocol 0.15.0, `src/lib.rs`, and matchbox_server 0.15.0,
+//! `src/topology.rs`.
 
 mod advice;
 mod client;
@@ -115,8 +116,8 @@ const CLIENT_SERVER: &str = "client_server";
 /// The name of the room of those that name none. No client can name it.
 const UNNAMED: &str = "/";
 
-/// The end of the name of a room whose peers have hosts, as matchbox_signaling 0.15.0 has them (`src/topologies/client_server.rs`). No client
-/// can name it. Each host has a group of its own, with its id.
+/// The end of the name of a room whose peers have hosts, as matchbox_signaling 0.15.0 has them
+/// (`src/topologies/client_server.rs`). No client can name it. Each host has a group of its own, with its id.
 pub const HOSTED: &str = "/host";
 
 /// The host of a group; `None` for a room whose peers are alike.

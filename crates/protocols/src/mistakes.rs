@@ -15,8 +15,8 @@ pub struct InVain {
     pub what: String,
     /// The probable cause, or what to do.
     pub hint: String,
-    /// The text for the client, if its command differs from a known one only in small and capital letters. Other messages get no answer,
-    /// because clients may send messages of their own.
+    /// The text for the client, if its command differs from a known one only in small and capital letters.
+    /// Other messages get no answer, because clients may send messages of their own.
     pub told: Option<String>,
 }
 
@@ -154,8 +154,8 @@ pub const MQTT: &str = "it speaks MQTT, which this broker does not. Of the strat
 /// The shortest beginning of MQTT's first packet.
 const CONNECT: &str = "\u{10}\0\0\u{4}MQTT";
 
-/// True if a message is the first packet of MQTT, CONNECT: after its type and a length of up to four bytes comes the name of the protocol
-/// (MQTT 3.1.1, sections 2.2 and 3.1).
+/// True if a message is the first packet of MQTT, CONNECT: after its type and a length of up to four bytes
+/// comes the name of the protocol (MQTT 3.1.1, sections 2.2 and 3.1).
 fn is_mqtt(message: &[u8]) -> bool {
     let Some((0x10, rest)) = message.split_first() else { return false };
     let more = rest.iter().take(3).take_while(|byte| **byte >= 0x80).count();
@@ -163,13 +163,15 @@ fn is_mqtt(message: &[u8]) -> bool {
     name.starts_with(b"\0\x04MQTT") || name.starts_with(b"\0\x06MQIsdp")
 }
 
-/// The text of a binary message. One that is not UTF-8 has none, except for the beginning of MQTT, which is recognized by it.
+/// The text of a binary message. One that is not UTF-8 has none, except for the beginning of MQTT, which is
+/// recognized by it.
 pub fn text_of(message: &[u8]) -> &str {
     let other = if is_mqtt(message) { CONNECT } else { "" };
     std::str::from_utf8(message).unwrap_or(other)
 }
 
-/// The mistake of a client at the root whose first message is a ping, in words and with advice. RxDB waits there for a greeting.
+/// The mistake of a client at the root whose first message is a ping, in words and with advice. RxDB waits
+/// there for a greeting.
 pub fn lost_ping(dialects: Dialects) -> (String, String) {
     let mut hint = format!("the address of RxDB is {}", place(Dialect::RxDb.address(), "…/"));
     if !dialects.has(Dialect::RxDb) {

@@ -1,4 +1,5 @@
-//! Names that clients hold among all nodes beside their ids, such as a room code, and the seats that clients of other nodes take under them.
+//! Names that clients hold among all nodes beside their ids, such as a room code, and the seats that clients
+//! of other nodes take under them.
 
 use std::any::Any;
 use std::sync::Arc;
@@ -51,8 +52,8 @@ pub trait Names: Send + Sync {
         None
     }
 
-    /// Gives a client of another node a seat under a name, and says what that node is told, in the protocol's own words. An error is a number
-    /// of the protocol. Names without seats need none.
+    /// Gives a client of another node a seat under a name, and says what that node is told, in the protocol's
+    /// own words. An error is a number of the protocol. Names without seats need none.
     fn seat(
         self: Arc<Self>,
         _name: &str,
@@ -63,7 +64,8 @@ pub trait Names: Send + Sync {
         Err(NO_SUCH_NAME)
     }
 
-    /// A client of another node has a name that this client has held. `None` if there is no client of the realm any more.
+    /// A client of another node has a name that this client has held. `None` if there is no client of the
+    /// realm any more.
     fn lose(&self, _name: &str, holder: &PeerId, realm: Option<&Realm>) {
         if let Some(realm) = realm {
             realm.dismiss_id(holder.as_str(), CloseReason::Outranked);
@@ -92,7 +94,8 @@ pub trait GivenSeat: Send {
         None
     }
 
-    /// It is in doubt if the client has it. Returned if it is kept until the client's node says otherwise, or is dead.
+    /// It is in doubt if the client has it. Returned if it is kept until the client's node says otherwise, or
+    /// is dead.
     fn doubt(self: Box<Self>) -> Option<Box<dyn GivenSeat>>;
 }
 

@@ -1,7 +1,8 @@
 //! Nostr, as far as it connects pages: relays of events that nobody stores.
 //!
-//! A client signs events and subscribes to those that fit its filters: NIP-01 of github.com/nostr-protocol/nips. Trystero, whose default
-//! this is, publishes events of the kinds 20000 to 29999 with a topic as their tag `x`; see Trystero 0.25, `packages/nostr/src/index.ts`.
+//! A client signs events and subscribes to those that fit its filters: NIP-01 of
+//! github.com/nostr-protocol/nips. Trystero, whose default this is, publishes events of the kinds 20000 to
+//! 29999 with a topic as their tag `x`; see Trystero 0.25, `packages/nostr/src/index.ts`.
 
 mod advice;
 mod client;
@@ -17,7 +18,8 @@ use peerbroker_core::vocabulary::Frame;
 /// Most subscriptions of one client.
 pub const MAX_SUBSCRIPTIONS: usize = 64;
 
-/// Most tags, kinds and authors by which events are found, in all filters of a client. Trystero names up to 250 topics in a filter.
+/// Most tags, kinds and authors by which events are found, in all filters of a client. Trystero names up to
+/// 250 topics in a filter.
 pub const MAX_PLACES: usize = 256;
 
 /// Most places at which one event is found.

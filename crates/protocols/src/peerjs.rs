@@ -130,7 +130,8 @@ struct Members<'a> {
 }
 
 impl<'a> Members<'a> {
-    /// `None` if the text is not a JSON object, or has too many members. The last of duplicate members counts, as in JavaScript.
+    /// `None` if the text is not a JSON object, or has too many members. The last of duplicate members
+    /// counts, as in JavaScript.
     fn read(text: &'a str) -> Option<Self> {
         const NAMES: [&str; 7] = ["type", "dst", "payload", "room", "data", "request", "ids"];
         let mut values = [None; NAMES.len() - 1];
@@ -151,7 +152,8 @@ impl<'a> Members<'a> {
     }
 }
 
-/// True if clients of PeerJS 0.3.x without a WebSocket post messages to paths with this last word: the type in small letters.
+/// True if clients of PeerJS 0.3.x without a WebSocket post messages to paths with this last word: the type
+/// in small letters.
 pub fn is_posted_to(word: &str) -> bool {
     let all = Kind::LABELS.into_iter().chain(rooms::Kind::LABELS).chain([app::MESSAGE]);
     all.into_iter().any(|kind| kind.to_ascii_lowercase() == word)
@@ -182,7 +184,8 @@ pub fn expire(absent: &str, sender: &str) -> Frame {
     addressed("EXPIRE", absent, sender, None)
 }
 
-// Every message comes here: one allocation, because the names and the type have fewer than 64 bytes, and few pieces.
+// Every message comes here: one allocation, because the names and the type have fewer than 64 bytes, and few
+// pieces.
 fn addressed(kind: &str, src: &str, dst: &str, payload: Option<&str>) -> Frame {
     Frame::text(64 + src.len() + dst.len() + payload.map_or(0, str::len), |out| {
         out.extend_from_slice(b"{\"type\":\"");

@@ -1,7 +1,8 @@
-//! Pipes: two connections whose binary messages go to each other, unread, for pages that cannot reach each other by WebRTC.
+//! Pipes: two connections whose binary messages go to each other, unread, for pages that cannot reach each
+//! other by WebRTC.
 //!
-//! A pipe has two ends, which know its id from each other's descriptions. What one end sends is read only while the socket of the other
-//! takes it, so a pipe keeps at most what one read of each end brings.
+//! A pipe has two ends, which know its id from each other's descriptions. What one end sends is read only
+//! while the socket of the other takes it, so a pipe keeps at most what one read of each end brings.
 
 mod bridge;
 mod line;
@@ -140,7 +141,8 @@ impl Pipes {
         Ok(Bridges::open(&self.bridges, address, permits))
     }
 
-    /// Notes that a client which has proved its id has sent a description with this pipe, so its ends need no proof of their own.
+    /// Notes that a client which has proved its id has sent a description with this pipe, so its ends need no
+    /// proof of their own.
     pub fn expect(&self, pipe: PipeId, client: &PeerId, address: Option<IpAddr>) {
         let since = self.router.clock().now();
         let mut expected = self.expected.lock();
@@ -215,7 +217,8 @@ impl Reserved {
             pipes.remove(&self.pipe.id);
         }
         drop(pipes);
-        // The same end may have another connection by now, which its client opened because this one took long.
+        // The same end may have another connection by now, which its client opened because this one took
+        // long.
         self.pipe.move_away();
         Ok(())
     }

@@ -1,5 +1,5 @@
-//! The protocol of room codes, for party games: a computer shows a code, phones join, and the computer answers the
-//! offer of each phone.
+//! The protocol of room codes, for party games: a computer shows a code, phones join, and the computer
+//! answers the offer of each phone.
 //!
 //! Frames of clients have an `action`, those of the server a `type`. Offers and answers are forwarded as
 //! their sender's own JSON text.
@@ -47,7 +47,8 @@ pub enum Command<'a> {
 }
 
 labels! {
-    /// The reason why the server refuses a command. The labels are the texts for the client. Existing games know the first two.
+    /// The reason why the server refuses a command. The labels are the texts for the client. Existing games
+    /// know the first two.
     pub enum Problem {
         /// There is no room with this code.
         WrongRoom = "wrong room",

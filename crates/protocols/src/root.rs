@@ -1,4 +1,5 @@
-//! The WebSocket at the root of a server accepts several dialects. The action or the type of a frame selects one.
+//! The WebSocket at the root of a server accepts several dialects. The action or the type of a frame selects
+//! one.
 
 mod guest;
 mod guests;

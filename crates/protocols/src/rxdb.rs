@@ -1,7 +1,8 @@
 //! The protocol of the signaling server of RxDB's `replication-webrtc`: members of a room signal each other.
 //!
-//! The server gives each client an id first. Whenever a room changes, all of its members hear all of their ids. See RxDB 17.6,
-//! `src/plugins/replication-webrtc/signaling-server.ts` and `connection-handler-simple-peer.ts`.
+//! The server gives each client an id first. Whenever a room changes, all of its members hear all of their
+//! ids. See RxDB 17.6, `src/plugins/replication-webrtc/signaling-server.ts` and
+//! `connection-handler-simple-peer.ts`.
 
 mod advice;
 mod client;

@@ -16,7 +16,8 @@ pub enum SignalKind {
 }
 
 impl SignalKind {
-    /// The kind of the signal of simple-peer with this `type`, as JSON text. RxDB and y-webrtc send such signals.
+    /// The kind of the signal of simple-peer with this `type`, as JSON text. RxDB and y-webrtc send such
+    /// signals.
     pub(super) fn of(kind: Option<&str>) -> Self {
         match kind.and_then(json::string).as_deref() {
             Some("offer") => SignalKind::Offer,

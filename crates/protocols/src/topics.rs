@@ -1,8 +1,10 @@
-//! Topics, to which clients subscribe and publish: the protocols of the signaling servers of y-webrtc and of Trystero's ws-relay.
+//! Topics, to which clients subscribe and publish: the protocols of the signaling servers of y-webrtc and of
+//! Trystero's ws-relay.
 //!
-//! Both have `subscribe`, `unsubscribe` and `publish`. A publication goes to all subscribers, its sender too. y-webrtc names
-//! several `topics`, and hears its own object with the number of subscribers; Trystero names one `topic`, and hears that and the
-//! `payload`. See the servers in y-webrtc 10.3.0, `bin/server.js`, and Trystero 0.25, `packages/ws-relay/src/server.ts`.
+//! Both have `subscribe`, `unsubscribe` and `publish`. A publication goes to all subscribers, its sender too.
+//! y-webrtc names several `topics`, and hears its own object with the number of subscribers; Trystero names
+//! one `topic`, and hears that and the `payload`. See the servers in y-webrtc 10.3.0, `bin/server.js`, and
+//! Trystero 0.25, `packages/ws-relay/src/server.ts`.
 
 mod advice;
 mod client;
@@ -34,7 +36,8 @@ pub enum Command<'a> {
     Unsubscribe(Vec<Cow<'a, str>>),
     /// Tell all subscribers of this topic.
     Publish(Cow<'a, str>),
-    /// Answer with a pong: the client of y-webrtc closes a connection on which it has heard nothing for 30 seconds.
+    /// Answer with a pong: the client of y-webrtc closes a connection on which it has heard nothing for 30
+    /// seconds.
     Ping,
 }
 

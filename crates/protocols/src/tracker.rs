@@ -1,7 +1,9 @@
-//! The WebSocket protocol of WebTorrent's trackers: clients announce torrents, and exchange offers with other members of the swarm.
+//! The WebSocket protocol of WebTorrent's trackers: clients announce torrents, and exchange offers with other
+//! members of the swarm.
 //!
-//! See bittorrent-tracker 11.2.3, `lib/server/parse-websocket.js` and `server.js`. An info hash or the id of a peer is a string of 20
-//! characters, one for each byte. Offers, answers, their ids and these strings are forwarded as their sender's own JSON text.
+//! See bittorrent-tracker 11.2.3, `lib/server/parse-websocket.js` and `server.js`. An info hash or the id of
+//! a peer is a string of 20 characters, one for each byte. Offers, answers, their ids and these strings are
+//! forwarded as their sender's own JSON text.
 
 mod advice;
 mod client;
@@ -106,7 +108,8 @@ pub struct Counts {
 }
 
 labels! {
-    /// The reason why the server refuses a command. The labels are the texts for the client, the first four those of the reference.
+    /// The reason why the server refuses a command. The labels are the texts for the client, the first four
+    /// those of the reference.
     pub enum Problem {
         /// The info hash is no string of 20 bytes.
         InfoHash = "invalid info_hash",
@@ -132,7 +135,8 @@ labels! {
 /// The actions of clients.
 pub(super) const ACTIONS: &[&str] = &["announce", "scrape"];
 
-/// Decodes a frame with an action of this protocol; `None` for any other action. Messages of calls have `data`, and may have any action.
+/// Decodes a frame with an action of this protocol; `None` for any other action. Messages of calls have
+/// `data`, and may have any action.
 pub(super) fn decode<'a>(action: &str, frame: &Object<'a>) -> Option<Command<'a>> {
     if !ACTIONS.contains(&action) || frame.get("data").is_some_and(|data| data.starts_with('{')) {
         return None;

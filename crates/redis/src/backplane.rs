@@ -19,15 +19,15 @@ use peerbroker_cluster::{
 use peerbroker_config::{RedisAddress, SharedSettings};
 use peerbroker_core::vocabulary::{ApiKey, ConnId, ConnectionKind, NodeId};
 
-/// The lowest fence of a claim. Claims have the time in microseconds, which is far above; connections that were opened
-/// without the backplane have a lower fence, and of two of those the older one the higher fence.
+/// The lowest fence of a claim. Claims have the time in microseconds, which is far above; connections that
+/// were opened without the backplane have a lower fence, and of two of those the older one the higher fence.
 const CLAIMED: u64 = 1 << 42;
 
 /// Most batches that one read returns.
 const MAX_READ: usize = 256;
 
-/// The answer to `XREAD`: streams by their keys, entries by their ids, fields by their names. The type of the redis crate copies
-/// all batches.
+/// The answer to `XREAD`: streams by their keys, entries by their ids, fields by their names. The type of the
+/// redis crate copies all batches.
 type Streams = Vec<HashMap<String, Vec<HashMap<String, HashMap<Vec<u8>, Value>>>>>;
 
 /// The entry that every inbox begins with, to exist at all.
@@ -57,7 +57,8 @@ scripts! {
 pub struct RedisSettings {
     /// Its address.
     pub redis: RedisAddress,
-    /// Nodes with the same prefix, on the same server, are one broker. All their keys begin with it and a colon.
+    /// Nodes with the same prefix, on the same server, are one broker. All their keys begin with it and a
+    /// colon.
     pub prefix: String,
     /// The time limit of each call, connecting included. A read may take that much longer than its wait.
     pub timeout: Duration,
@@ -75,11 +76,11 @@ impl RedisSettings {
 
 /// The backplane on Redis from version 7, or Valkey.
 ///
-/// Connects when it is used, and again after a connection broke: the call that notices fails. Two connections: one for all
-/// commands, and one on which a [`read`](Backplane::read) blocks.
+/// Connects when it is used, and again after a connection broke: the call that notices fails. Two
+/// connections: one for all commands, and one on which a [`read`](Backplane::read) blocks.
 ///
-/// Records, and counts of clients, are forgotten an hour after the last call that wrote them. So a node registers its
-/// connections and its counts more often than that.
+/// Records, and counts of clients, are forgotten an hour after the last call that wrote them. So a node
+/// registers its connections and its counts more often than that.
 pub struct RedisBackplane<C = ReconnectingConnection> {
     settings: RedisSettings,
     /// The server's time, in milliseconds since 1970, and when it was read.
@@ -102,8 +103,9 @@ impl<C: RedisClient> RedisBackplane<C> {
         RedisBackplane { settings: settings.clone(), time: Cell::new(None), commands, reader }
     }
 
-    /// No two names have the same key: parts with arbitrary characters stand at the end, or behind their length. In the
-    /// empty braces no text can be a hash tag, so no client chooses the server that keeps its record.
+    /// No two names have the same key: parts with arbitrary characters stand at the end, or behind their
+    /// length. In the empty braces no text can be a hash tag, so no client chooses the server that keeps its
+    /// record.
     fn record(&self, script: &'static Script, name: &Name) -> Call {
         let entity = name.entity.label();
         let key = name.key.as_str();
@@ -113,7 +115,8 @@ impl<C: RedisClient> RedisBackplane<C> {
         )
     }
 
-    /// All nodes; `None` if the node that asks has no lease. Notes the server's time. Broken entries are in the answer once, and dropped.
+    /// All nodes; `None` if the node that asks has no lease. Notes the server's time. Broken entries are in
+    /// the answer once, and dropped.
     fn members(&self, answer: Value) -> Result<Option<Vec<KnownNode>>, Unavailable> {
         if answer == Value::Nil {
             return Ok(None);
@@ -159,7 +162,8 @@ impl<C: RedisClient> RedisBackplane<C> {
         Call::script(&LEASE, key).arg(node.to_string()).arg(what).arg(millis(lease))
     }
 
-    /// A node that is alone may have another database in its URL than the others. A server without an answer does not matter.
+    /// A node that is alone may have another database in its URL than the others. A server without an answer
+    /// does not matter.
     async fn warn_of_nodes_elsewhere(&self, node: NodeId) {
         let ask = Call::script(&ELSEWHERE, format!("{}:nodes", self.settings.prefix)).arg(node.to_string());
         let Ok(answer) = self.commands.ask(ask).await else { return };
@@ -206,8 +210,9 @@ impl<C: RedisClient + 'static> Backplane for RedisBackplane<C> {
 
     async fn join(&self, node: NodeId, card: &NodeCard, lease: Duration) -> Result<(), Unavailable> {
         self.commands.ask(self.keep_inbox(node, "join", lease)).await?;
-        // Not in one batch: the other nodes must not see a member without an inbox, because that one is dead to them. If only this
-        // script has to be loaded, or the keys are on two servers, the second call is carried out first.
+        // Not in one batch: the other nodes must not see a member without an inbox, because that one is dead
+        // to them. If only this script has to be loaded, or the keys are on two servers, the second call is
+        // carried out first.
         let join = self.lease(node, "join", lease).arg(settings_text(&card.shared));
         let answer = self.commands.ask(join.arg(&card.name).arg(&card.place)).await?;
         if let Some(policy) = self.commands.take_eviction() {
@@ -421,7 +426,8 @@ fn connection_kind_of(text: &str) -> ConnectionKind {
     if text == ConnectionKind::Stream.label() { ConnectionKind::Stream } else { ConnectionKind::Socket }
 }
 
-/// The answer of a script about a record. True if this connection had it before, or a connection with the same token lost it.
+/// The answer of a script about a record. True if this connection had it before, or a connection with the
+/// same token lost it.
 fn record(answer: Value) -> Result<(ClaimOutcome, bool), Unavailable> {
     parsed(answer, |parts| {
         let (status, parts) = parts.split_first()?;

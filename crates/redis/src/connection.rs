@@ -1,4 +1,5 @@
-//! Commands, and their way to a server or cluster: from its URL, and the certificates on the way there, to a connection.
+//! Commands, and their way to a server or cluster: from its URL, and the certificates on the way there, to a
+//! connection.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -131,7 +132,8 @@ impl Target {
     }
 }
 
-/// Refuses what is a part of a password by its look: the crate would take the rest for another host, and ignore a fragment.
+/// Refuses what is a part of a password by its look: the crate would take the rest for another host, and
+/// ignore a fragment.
 fn check_letters(url: &str, base: &str, kind: &str, rest: &str) -> Result<(), BadRedis> {
     let (before, fragment) =
         rest.split_once('#').map_or((rest, None), |(before, after)| (before, Some(after)));
@@ -170,8 +172,8 @@ pub(super) fn shown(url: &str) -> String {
     }
 }
 
-/// The error that a server sends before it closes the connection, as in protected mode. The crate may fail to send first, and reads
-/// nothing then.
+/// The error that a server sends before it closes the connection, as in protected mode. The crate may fail to
+/// send first, and reads nothing then.
 async fn refused_at_once(client: &Client) -> Option<RedisError> {
     let ConnectionAddr::Tcp(host, port) = client.get_connection_info().addr() else { return None };
     let mut greeting = Vec::new();
@@ -223,7 +225,8 @@ fn each_host(base: &str, rest: &str, port: &str) -> Result<Vec<ConnectionInfo>, 
     urls.map(|url| info(&url)).collect()
 }
 
-/// The user and the database are those of the master, as Lettuce has it; Sentinels are asked without a password.
+/// The user and the database are those of the master, as Lettuce has it; Sentinels are asked without a
+/// password.
 fn sentinel(
     hosts: Vec<ConnectionInfo>,
     master: &str,
@@ -425,8 +428,8 @@ fn is_refusal(error: &RedisError) -> bool {
     matches!(error.kind(), ErrorKind::Server(ServerErrorKind::NoPerm | ServerErrorKind::ResponseError))
 }
 
-/// Sends all at once, but calls for the same key one after the other. A pipeline of a cluster cannot be used: all its keys
-/// have to be in one slot, and it does not follow slots that move.
+/// Sends all at once, but calls for the same key one after the other. A pipeline of a cluster cannot be used:
+/// all its keys have to be in one slot, and it does not follow slots that move.
 async fn spread(connection: &ClusterConnection, calls: &mut [Call]) -> Vec<RedisResult<Value>> {
     let mut by_key: BTreeMap<&str, Vec<(usize, Cmd)>> = BTreeMap::new();
     for (at, call) in calls.iter_mut().enumerate() {

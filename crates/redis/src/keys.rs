@@ -37,12 +37,14 @@ static SIGNUP: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("key
 
 /// Keys in Redis.
 ///
-/// All of them are one hash, so each change is one script about one key, in a Redis Cluster too. Its fields are `k:` with
-/// a key, which hold the key as JSON; `u:` with a key, which hold its last use in seconds since 1970; `h:` with a key, which hold the
-/// counted hour of that; `registered`, the number of registered keys; `hours`, the number of counted hours; `counted`, the time of the
-/// last one; and `version`, a random number that differs after each change.
+/// All of them are one hash, so each change is one script about one key, in a Redis Cluster too. Its fields
+/// are `k:` with a key, which hold the key as JSON; `u:` with a key, which hold its last use in seconds since
+/// 1970; `h:` with a key, which hold the counted hour of that; `registered`, the number of registered keys;
+/// `hours`, the number of counted hours; `counted`, the time of the last one; and `version`, a random number
+/// that differs after each change.
 ///
-/// One thread talks to Redis, because callers wait without a runtime. It connects when a caller wants something.
+/// One thread talks to Redis, because callers wait without a runtime. It connects when a caller wants
+/// something.
 pub struct RedisKeys {
     requests: UnboundedSender<Request>,
     /// Done once it was asked if it keeps keys over a restart.
@@ -111,8 +113,8 @@ impl RedisKeys {
         unused.iter().map(|key| ApiKey::parse(key).map_err(|error| unreadable(key, &error))).collect()
     }
 
-    /// Puts a key where `expected` is, or nothing if that is empty. Returns `done`; `other` if another text was there; `full`
-    /// for a registered key whose limit is reached.
+    /// Puts a key where `expected` is, or nothing if that is empty. Returns `done`; `other` if another text
+    /// was there; `full` for a registered key whose limit is reached.
     fn put(&self, key: &Key, expected: &str, most_registered: usize) -> Result<String, KeyError> {
         let call = Call::script(&PUT, keys())
             .arg(key.key.as_str())

@@ -41,7 +41,8 @@ const PREFIX: &str = "peerbroker";
 /// The bound of each call, connecting included.
 const TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Starts the thread through which a node takes part in a cluster. It ends when the membership is closed, or the node is gone.
+/// Starts the thread through which a node takes part in a cluster. It ends when the membership is closed, or
+/// the node is gone.
 pub fn join_cluster(
     address: &RedisAddress,
     membership: &Arc<Membership>,
@@ -58,7 +59,8 @@ pub fn join_cluster(
     Ok(())
 }
 
-/// A store of keys that all nodes of a cluster share. `None` for a wrong address, which is an error of the cluster.
+/// A store of keys that all nodes of a cluster share. `None` for a wrong address, which is an error of the
+/// cluster.
 pub fn shared_keys(address: &RedisAddress) -> Option<Arc<dyn KeyStore>> {
     Some(Arc::new(RedisKeys::open(address.clone()).ok()?))
 }

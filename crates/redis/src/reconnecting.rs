@@ -24,8 +24,8 @@ struct Open {
 
 /// A client of a server or cluster: it connects when it is used, and again after its connection broke.
 pub trait RedisClient {
-    /// Runs calls as one batch: on one server in this order, in a cluster those about one key. With a [server](Self::server), on this
-    /// one only.
+    /// Runs calls as one batch: on one server in this order, in a cluster those about one key. With a
+    /// [server](Self::server), on this one only.
     fn run_on(
         &self,
         server: Option<u64>,
@@ -38,8 +38,8 @@ pub trait RedisClient {
     /// Changes with each connection.
     fn made(&self) -> u64;
 
-    /// Changes when a connection leads to another process than the one before: the server was restarted or replaced. It may
-    /// lack earlier writes.
+    /// Changes when a connection leads to another process than the one before: the server was restarted or
+    /// replaced. It may lack earlier writes.
     fn server(&self) -> u64;
 
     /// The policy by which the server may delete entries, until it is taken.
@@ -218,7 +218,8 @@ impl RedisClient for ReconnectingConnection {
         if calls.is_empty() {
             return Ok(Vec::new());
         }
-        // A connection leads to one process, but one to a cluster replaces broken ones: calls in flight then count as lost.
+        // A connection leads to one process, but one to a cluster replaces broken ones: calls in flight then
+        // count as lost.
         let check = |open: &Open| match server {
             Some(server) if self.server() != server || open.cut.load(Ordering::Relaxed) => {
                 Err(RedisError::from((ErrorKind::Extension, "the server is another one than before")))
@@ -250,7 +251,8 @@ impl RedisClient for ReconnectingConnection {
         let Some(mut open) = self.open.take() else {
             return Err(Unavailable::NoAnswer("another call uses the connection".to_owned()));
         };
-        // Taken out during the call: if this future is dropped, the connection ends, and no later call waits behind this one.
+        // Taken out during the call: if this future is dropped, the connection ends, and no later call waits
+        // behind this one.
         let answers = timeout(self.timeout.saturating_add(wait), open.connection.run(vec![call])).await;
         let mut answers = answers.map_err(|_| self.silent())?.map_err(explained)?;
         self.open.replace(Some(open));
@@ -285,8 +287,8 @@ fn eviction(info: &str) -> Option<String> {
     (field(info, "maxmemory:")? != "0" && policy != "noeviction").then(|| policy.to_owned())
 }
 
-/// True if the connection can serve no other call. Most refusals of a server concern one call; but a server that may not
-/// write is now a replica, and the master is elsewhere.
+/// True if the connection can serve no other call. Most refusals of a server concern one call; but a server
+/// that may not write is now a replica, and the master is elsewhere.
 fn is_broken(error: &RedisError) -> bool {
     match error.kind() {
         ErrorKind::Server(kind) => matches!(kind, ServerErrorKind::ReadOnly | ServerErrorKind::MasterDown),

@@ -1,5 +1,6 @@
-//! STUN and TURN for clients that know one secret, without a broker: `cargo run -p peerbroker-relay --example serve 0.0.0.0:3478 SECRET`.
-//! A username is `EXPIRY:ANYTHING`, its password the HMAC of that, as coturn's `static-auth-secret` has it.
+//! STUN and TURN for clients that know one secret, without a broker:
+//! `cargo run -p peerbroker-relay --example serve 0.0.0.0:3478 SECRET`. A username is `EXPIRY:ANYTHING`, its
+//! password the HMAC of that, as coturn's `static-auth-secret` has it.
 
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -1,4 +1,5 @@
-//! The datapath of relay and TURN: sockets and their threads, connections, pace, limits, and the check for STUN.
+//! The datapath of relay and TURN: sockets and their threads, connections, pace, limits, and the check for
+//! STUN.
 
 pub(crate) mod addresses;
 pub(crate) mod burst;

@@ -1,9 +1,10 @@
 //! A relay for calls that cannot go directly. Clients need no settings for it.
 //!
-//! The broker sees the ICE credentials of both sides in their offer and answer, and adds candidates to each that lead to
-//! this relay. Clients check it like every other candidate. A check names its call, and proves by its integrity that it comes
-//! from one of the two clients; an address is a client's when it has answered a check of our own. Datagrams go on unchanged
-//! between the addresses of both sides, so DTLS and SRTP stay between the clients.
+//! The broker sees the ICE credentials of both sides in their offer and answer, and adds candidates to each
+//! that lead to this relay. Clients check it like every other candidate. A check names its call, and proves
+//! by its integrity that it comes from one of the two clients; an address is a client's when it has answered
+//! a check of our own. Datagrams go on unchanged between the addresses of both sides, so DTLS and SRTP stay
+//! between the clients.
 
 mod call;
 mod calls;
@@ -48,7 +49,8 @@ pub struct Relay {
     /// Serves connections that the broker has accepted.
     service: Service,
     tcp: bool,
-    /// The other server whose TCP connections come here, once clients are told one. Its port is 0 if they must not be.
+    /// The other server whose TCP connections come here, once clients are told one. Its port is 0 if they
+    /// must not be.
     other_tcp: OnceLock<SocketAddr>,
     sockets: Sockets,
 }
@@ -65,8 +67,8 @@ impl BoundRelay {
         self.sockets.addresses.told()
     }
 
-    /// Starts the threads. If they cannot start, there is no relay, and the log says so. A TURN server may share the ports. The
-    /// receiver gets the clients that have to be told to come, and ends with the relay.
+    /// Starts the threads. If they cannot start, there is no relay, and the log says so. A TURN server may
+    /// share the ports. The receiver gets the clients that have to be told to come, and ends with the relay.
     pub fn start(
         self,
         context: MediaContext,
@@ -103,8 +105,8 @@ impl Relay {
         &self.service.calls
     }
 
-    /// The candidates that lead here: lines of a description without their `a=` and their end. Those for each number of `times`
-    /// differ, because browsers ignore known candidates.
+    /// The candidates that lead here: lines of a description without their `a=` and their end. Those for each
+    /// number of `times` differ, because browsers ignore known candidates.
     pub fn candidates(&self, times: u8) -> Vec<String> {
         candidates::lines(&self.sockets.addresses.all(), self.tcp, self.other_tcp.get().copied(), times)
     }
@@ -114,15 +116,15 @@ impl Relay {
         self.sockets.addresses.told()
     }
 
-    /// Tells clients other addresses from now on, in place of those of their families. Clients may have private addresses if
-    /// `private`.
+    /// Tells clients other addresses from now on, in place of those of their families. Clients may have
+    /// private addresses if `private`.
     pub fn set_addresses(&self, public: &[IpAddr], private: bool) {
         self.sockets.set_public(public);
         self.calls().set_private(private);
     }
 
-    /// Tells clients from now on the address of a broker that gives connections to [`serve`](Self::serve), unless the operator has
-    /// named another port, or none.
+    /// Tells clients from now on the address of a broker that gives connections to [`serve`](Self::serve),
+    /// unless the operator has named another port, or none.
     pub fn name_broker(&self, broker: SocketAddr) {
         // A broker is bound once.
         let _ = self.other_tcp.set(broker);
@@ -133,8 +135,8 @@ impl Relay {
         self.tcp && may_be_frame(first)
     }
 
-    /// Serves a client whose connection the broker has accepted. `read` has its first bytes. Ends at once if there are too many
-    /// connections.
+    /// Serves a client whose connection the broker has accepted. `read` has its first bytes. Ends at once if
+    /// there are too many connections.
     pub fn serve(&self, stream: TcpStream, read: &[u8]) -> impl Future<Output = ()> + use<> {
         let service = self.service.clone();
         let read = BytesMut::from(read);
@@ -145,8 +147,8 @@ impl Relay {
         }
     }
 
-    /// Takes no more calls, and prepares to [leave the ports](Self::leave_ports). Calls for which there are too few sockets end.
-    /// `tell` is that of [`Calls::end`]. Call it once.
+    /// Takes no more calls, and prepares to [leave the ports](Self::leave_ports). Calls for which there are
+    /// too few sockets end. `tell` is that of [`Calls::end`]. Call it once.
     pub fn retire(&self, tell: impl FnMut(EndedCalls) -> bool) {
         let mut clients = self.calls().retire();
         if let Some(turn) = &self.service.turn {

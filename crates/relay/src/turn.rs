@@ -1,8 +1,9 @@
 //! A TURN server for clients that ask for one (RFC 8656), and the STUN server of pages.
 //!
-//! A client allocates a relayed address over UDP, TCP or TLS. By default this address is virtual: no socket has it, and datagrams
-//! between two clients' relayed addresses stay inside this process. So there is no range of ports to open, and nothing behind a
-//! firewall to reach. With a range of ports, addresses have sockets, and `peers` limits their destinations.
+//! A client allocates a relayed address over UDP, TCP or TLS. By default this address is virtual: no socket
+//! has it, and datagrams between two clients' relayed addresses stay inside this process. So there is no
+//! range of ports to open, and nothing behind a firewall to reach. With a range of ports, addresses have
+//! sockets, and `peers` limits their destinations.
 
 mod allocation;
 mod answers;
@@ -104,8 +105,8 @@ impl Turn {
         let _ = self.server.tls.set(TlsAcceptor::from(config));
     }
 
-    /// Serves a client whose connection another server has accepted, and has counted for its address. Ends at once if
-    /// there are too many connections.
+    /// Serves a client whose connection another server has accepted, and has counted for its address. Ends at
+    /// once if there are too many connections.
     pub fn serve<T: AsyncRead + AsyncWrite>(
         &self,
         stream: T,
@@ -115,7 +116,8 @@ impl Turn {
         async move { server.serve_counted(stream, BytesMut::new(), address).await }
     }
 
-    /// True if the first byte of a connection is that of a STUN message, and no letter of HTTP (RFC 8489, section 5).
+    /// True if the first byte of a connection is that of a STUN message, and no letter of HTTP (RFC 8489,
+    /// section 5).
     pub fn is_turn(&self, first: u8) -> bool {
         may_be_stun(first)
     }

@@ -1,4 +1,5 @@
-//! The way of a message to the members of a room: into their outboxes, over links to other nodes, or behind a member's move.
+//! The way of a message to the members of a room: into their outboxes, over links to other nodes, or behind a
+//! member's move.
 
 use super::Rooms;
 use super::frames::Read;

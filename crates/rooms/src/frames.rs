@@ -1,4 +1,5 @@
-//! The frames that members of a room hear. The rooms know members, data and an order; a protocol writes them as its own frames.
+//! The frames that members of a room hear. The rooms know members, data and an order; a protocol writes them
+//! as its own frames.
 
 use std::any::Any;
 
@@ -39,8 +40,9 @@ pub struct Said<'a> {
 pub enum Audience<'a> {
     /// All members.
     All,
-    /// Of two members only one hears that the other has come, and makes the offer: the one that was there before or, on two nodes, which
-    /// may hear of each other at once, the one with the smaller id. All hear that one has gone.
+    /// Of two members only one hears that the other has come, and makes the offer: the one that was there
+    /// before or, on two nodes, which may hear of each other at once, the one with the smaller id. All hear
+    /// that one has gone.
     OneOfTwo,
     /// Only the member with this id. The others hear when that one goes.
     Host(&'a str),
@@ -76,7 +78,8 @@ impl Audience<'_> {
 
 /// The frames in which one member hears the messages of its rooms, if they are not those of all others.
 pub trait OwnFrames: Send + Sync {
-    /// The message as the member hears it. `read` keeps the part that the first of its hearers has read, so that a message is read once.
+    /// The message as the member hears it. `read` keeps the part that the first of its hearers has read, so
+    /// that a message is read once.
     fn of(&self, room: &str, message: &Frame, read: &mut Read) -> OwnMessage;
 
     /// Most rooms in which the client is.
@@ -95,7 +98,8 @@ pub struct OwnMessage {
     pub search: usize,
 }
 
-/// The frames of rooms. Each is written once for all that hear it. `None` is something that the protocol does not tell.
+/// The frames of rooms. Each is written once for all that hear it. `None` is something that the protocol does
+/// not tell.
 pub trait RoomFrames: Send + Sync + 'static {
     /// A message.
     fn said(&self, said: Said<'_>) -> Frame;
@@ -105,8 +109,8 @@ pub trait RoomFrames: Send + Sync + 'static {
         false
     }
 
-    /// True if a client hears, or notices, that a request is refused. Otherwise one that comes too fast is done, and its client is read
-    /// later.
+    /// True if a client hears, or notices, that a request is refused. Otherwise one that comes too fast is
+    /// done, and its client is read later.
     fn refuses(&self) -> bool {
         true
     }
@@ -116,7 +120,8 @@ pub trait RoomFrames: Send + Sync + 'static {
         MAX_ROOMS
     }
 
-    /// True if members hear of each other. Otherwise events do not tell of them either, and a change costs one delivery.
+    /// True if members hear of each other. Otherwise events do not tell of them either, and a change costs
+    /// one delivery.
     fn lists_members(&self) -> bool {
         true
     }
@@ -131,7 +136,8 @@ pub trait RoomFrames: Send + Sync + 'static {
         Audience::All
     }
 
-    /// The list of all members, each with its data as JSON text. It answers a request, if that has an id: JSON text.
+    /// The list of all members, each with its data as JSON text. It answers a request, if that has an id:
+    /// JSON text.
     fn members(
         &self,
         _room: &str,

@@ -1,21 +1,23 @@
-//! Messages for a member that has moved from one node to another: they wait until the node where it was has handed over what it had
-//! for it, so that none overtakes an earlier one.
+//! Messages for a member that has moved from one node to another: they wait until the node where it was has
+//! handed over what it had for it, so that none overtakes an earlier one.
 
 use std::collections::VecDeque;
 
 use peerbroker_core::clock::Instant;
 use peerbroker_core::vocabulary::{Frame, NodeId, PeerId};
 
-/// Milliseconds after a move for which the node where the member was is asked, and in which it has to answer. It does within a few, if
-/// it lives.
+/// Milliseconds after a move for which the node where the member was is asked, and in which it has to answer.
+/// It does within a few, if it lives.
 const PATIENCE: u64 = 1_000;
 
-/// Most bytes of messages that wait for one member. With more, they go before the node has answered, and may overtake others.
+/// Most bytes of messages that wait for one member. With more, they go before the node has answered, and may
+/// overtake others.
 const MAX_WAITING: usize = 128 * 1024;
 
 /// The move of a member, as one node sees it.
 pub(super) struct Handover {
-    /// The nodes on which it was, and that may have messages for it: `None` is this one. The first one was first.
+    /// The nodes on which it was, and that may have messages for it: `None` is this one. The first one was
+    /// first.
     left: VecDeque<Option<NodeId>>,
     /// The time at which it ends in any case.
     until: Instant,

@@ -1,5 +1,5 @@
-//! Messages for the members of a node that is gone. They wait until the node goes on in its next life, and then go there at once, so that
-//! all its members hear one order; or until a member has come to another node.
+//! Messages for the members of a node that is gone. They wait until the node goes on in its next life, and
+//! then go there at once, so that all its members hear one order; or until a member has come to another node.
 
 use std::collections::VecDeque;
 
@@ -9,7 +9,8 @@ use peerbroker_core::clock::Instant;
 use peerbroker_core::vocabulary::PeerId;
 use peerbroker_router::QueueRoom;
 
-/// The messages that wait for the members of one node in one room. It has the limits of the queue of one absent peer.
+/// The messages that wait for the members of one node in one room. It has the limits of the queue of one
+/// absent peer.
 #[derive(Default)]
 pub(super) struct Held {
     messages: VecDeque<HeldMessage>,

@@ -182,8 +182,8 @@ impl Rooms {
         with_data.map(|(id, _)| id.clone()).collect()
     }
 
-    /// The rooms in which the client with this token is under this id. Those of other nodes count, unless the client is on this
-    /// connection: it may have left a room of which another node has not heard so.
+    /// The rooms in which the client with this token is under this id. Those of other nodes count, unless the
+    /// client is on this connection: it may have left a room of which another node has not heard so.
     pub fn rooms_of(&self, id: &PeerId, token: &Token, connection: Option<ConnId>) -> Vec<RoomName> {
         let mut rooms = Vec::new();
         if let Some(presence) = self.store.presence(id) {
@@ -199,8 +199,8 @@ impl Rooms {
         rooms
     }
 
-    /// True if a message of a room, which was sent to the member of an id, is for the client that has the id on this connection. Its
-    /// sender's node may not have heard yet that the client has left the room.
+    /// True if a message of a room, which was sent to the member of an id, is for the client that has the id
+    /// on this connection. Its sender's node may not have heard yet that the client has left the room.
     pub fn is_for(&self, id: &PeerId, connection: ConnId, message: &Frame) -> bool {
         let peer = PeerHandle::find_with(&self.peers, id, |_| true);
         let proof = peer.filter(|peer| peer.connection() == connection).and_then(|peer| peer.proof());
@@ -285,8 +285,8 @@ impl Rooms {
         if is_heard { members.len().saturating_mul(members.parts_of_change()) } else { 0 }
     }
 
-    /// Time until a client has paid for what it had on credit, and the limit that it has exceeded. Only a protocol that does not refuse
-    /// gives credit.
+    /// Time until a client has paid for what it had on credit, and the limit that it has exceeded. Only a
+    /// protocol that does not refuse gives credit.
     pub fn owed(&self, peer: &PeerHandle) -> Option<(Limit, Duration)> {
         let presence = self.store.presence(peer.id())?;
         let mut flushes = Vec::new();
@@ -375,7 +375,8 @@ impl Rooms {
         })
     }
 
-    /// Sends a message of a peer, which need not be a member, to all members. `read` is kept for other rooms that get the same payload.
+    /// Sends a message of a peer, which need not be a member, to all members. `read` is kept for other rooms
+    /// that get the same payload.
     pub fn publish(
         &self,
         requester: &mut Requester<'_>,
@@ -399,8 +400,8 @@ impl Rooms {
         published.unwrap_or(Ok(()))
     }
 
-    /// Sends a message of the app's server to all members, of all nodes. Returns their number, without those for whom too much
-    /// waits.
+    /// Sends a message of the app's server to all members, of all nodes. Returns their number, without those
+    /// for whom too much waits.
     pub fn send_from_server(&self, name: &str, payload: &str) -> usize {
         let Some(room) = self.store.room(name) else { return 0 };
         // Declared first, so it is written once the room is unlocked.
@@ -531,8 +532,9 @@ impl Rooms {
         }
     }
 
-    /// Makes a presence that of a connection. Its client may have been in rooms on another node. A stranger that has got the id
-    /// is not in the rooms of the one before, and a client whose proof does not list a room any more is not in it.
+    /// Makes a presence that of a connection. Its client may have been in rooms on another node. A stranger
+    /// that has got the id is not in the rooms of the one before, and a client whose proof does not list a
+    /// room any more is not in it.
     fn adopt(
         &self,
         guard: &mut PresenceGuard<'_>,
@@ -733,7 +735,8 @@ impl Rooms {
         if self.with_places(&mut members, guard.id, |members| members.remove(guard.id, stays_at, flushes)) {
             self.limits.charge_on_credit(guard, self.hearers(&members));
         }
-        // A message that waits would come behind newer ones, if the member has joined on another node by then.
+        // A message that waits would come behind newer ones, if the member has joined on another node by
+        // then.
         let absent = guard.state.peer.as_ref().filter(|_| guard.state.away_until.is_some());
         if let Some(peer) = absent.filter(|_| !members.contains(guard.id)) {
             let is_of_another = |of: String| of != self.frames.known(room.name().as_str());
@@ -758,7 +761,8 @@ impl Rooms {
         self.router.clock().now() + self.peers.expire_timeout()
     }
 
-    /// Sends an event about a member of this node, under the lock of its room, so that events have the order of the room.
+    /// Sends an event about a member of this node, under the lock of its room, so that events have the order
+    /// of the room.
     fn emit(&self, room: &Room, id: &PeerId, event: impl FnOnce(PeerAddress, RoomName) -> Event) {
         if self.frames.lists_members() {
             self.router.events().emit(|| event(self.peers.address(id), room.name().clone()));

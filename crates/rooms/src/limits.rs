@@ -14,7 +14,8 @@ use peerbroker_router::Router;
 /// Most bytes of the data of a member, as JSON text.
 pub const MAX_DATA_BYTES: usize = 1024;
 
-/// Rooms of one client that do not count for the limit of its key, so that this grows with the limit of clients.
+/// Rooms of one client that do not count for the limit of its key, so that this grows with the limit of
+/// clients.
 const FREE_ROOMS: usize = 4;
 
 /// Most rooms of all clients of a key on one node, without the free ones of each.
@@ -57,7 +58,8 @@ impl RoomLimits {
         RoomLimits { router, deliveries: SharedRate::default(), rooms, watched, refuses }
     }
 
-    /// Refuses data with which the list of a room would be too long. The last tenth is for addresses with one member on this node.
+    /// Refuses data with which the list of a room would be too long. The last tenth is for addresses with one
+    /// member on this node.
     pub(super) fn check_list(
         &self,
         members: &RoomGuard<'_>,
@@ -65,7 +67,8 @@ impl RoomLimits {
         data: Option<&str>,
     ) -> Result<(), RoomRefusal> {
         let outbox = self.router.live_config().load().limits.outbox_bytes;
-        // A client that comes back gets the lists of all its rooms at once: they fill three quarters of its outbox.
+        // A client that comes back gets the lists of all its rooms at once: they fill three quarters of its
+        // outbox.
         let most = (outbox / 4 * 3 / MAX_ROOMS).max(SMALL_LIST);
         let bytes = members.bytes_with(guard.id, data);
         let few = || 1 + usize::from(members.contains(guard.id));
@@ -80,7 +83,8 @@ impl RoomLimits {
         (limits.room_deliveries_per_second, limits.room_key_deliveries_per_second)
     }
 
-    /// Charges deliveries to a member, its address, and all of the key: on credit, if the protocol has no answer for what is refused.
+    /// Charges deliveries to a member, its address, and all of the key: on credit, if the protocol has no
+    /// answer for what is refused.
     pub(super) fn charge(&self, guard: &PresenceGuard<'_>, deliveries: usize) -> Result<(), RoomRefusal> {
         let (own, all) = self.rates();
         let now = self.router.clock().now();
@@ -108,7 +112,8 @@ impl RoomLimits {
         self.deliveries.charge(&guard.state.account, count, all, now);
     }
 
-    /// True unless a sender of another node has used its share of the deliveries of this one: the sender cannot be told to wait.
+    /// True unless a sender of another node has used its share of the deliveries of this one: the sender
+    /// cannot be told to wait.
     pub(super) fn may_receive(&self, from: &PeerId) -> bool {
         self.refuses || {
             let all = self.rates().1;
@@ -118,7 +123,8 @@ impl RoomLimits {
         }
     }
 
-    /// Charges deliveries that a message of another node causes, beyond those for which its sender pays there.
+    /// Charges deliveries that a message of another node causes, beyond those for which its sender pays
+    /// there.
     pub(super) fn charge_sender(&self, from: &PeerId, deliveries: usize) {
         if deliveries > 0 {
             let share = self.deliveries.share(Payer::Sender(from.clone()));

@@ -64,8 +64,8 @@ impl Replicated for Rooms {
         }
     }
 
-    /// The members of a node that is gone have some time to come back to another node, or to be listed by the next life of the same
-    /// one, which lost its lease. Then they have gone.
+    /// The members of a node that is gone have some time to come back to another node, or to be listed by the
+    /// next life of the same one, which lost its lease. Then they have gone.
     fn lose_node(&self, node: NodeId, patience: Duration) {
         let until = self.router.clock().now() + patience;
         let is_new = self.neighbours.members.lock().record_left(node, until);

@@ -15,7 +15,8 @@ use peerbroker_router::{Flush, PeerHandle, Routed};
 pub(super) struct Member {
     /// On this node.
     pub(super) own: Option<Own>,
-    /// The other nodes that have told of it, the latest last. Two nodes have it for a while after it has moved.
+    /// The other nodes that have told of it, the latest last. Two nodes have it for a while after it has
+    /// moved.
     pub(super) elsewhere: Vec<RemotePart>,
     /// Its latest move, while that is new.
     pub(super) handover: Option<Box<Handover>>,
@@ -31,8 +32,8 @@ pub(super) struct Own {
     pub(super) peer: PeerHandle,
     /// The digest of its token.
     pub(super) token: TokenDigest,
-    /// The number of the news by which the other nodes know that it has come here; 0 if they have not heard of it. It stays when its data
-    /// change, so a message that is on its way meanwhile is for it.
+    /// The number of the news by which the other nodes know that it has come here; 0 if they have not heard
+    /// of it. It stays when its data change, so a message that is on its way meanwhile is for it.
     pub(super) came: u64,
     /// The number that its news have now: greater than `came` if it was told again that it is here.
     announced: u64,

@@ -22,7 +22,8 @@ pub(super) struct Neighbours {
     nodes: Option<Arc<dyn OtherNodes>>,
     /// The members of the other nodes.
     pub(super) members: Mutex<RemoteMembers>,
-    /// Members of rooms whose messages wait until their old node answers, and the times at which that ends in any case.
+    /// Members of rooms whose messages wait until their old node answers, and the times at which that ends in
+    /// any case.
     moving: Mutex<BTreeSet<(Instant, RoomName, PeerId)>>,
     /// The number of the latest news of this node.
     latest: AtomicU64,
@@ -72,7 +73,8 @@ impl Neighbours {
         }
     }
 
-    /// Tells that a peer of this node does not watch an id any more, or is not to be watched. False if a node is not told.
+    /// Tells that a peer of this node does not watch an id any more, or is not to be watched. False if a node
+    /// is not told.
     pub(super) fn announce_unwatched(
         &self,
         watched: &str,
@@ -83,7 +85,8 @@ impl Neighbours {
         self.nodes.is_none() || self.announce_gone(&RoomName::of_watched(watched), id, for_good, former, 0)
     }
 
-    /// Tells that a peer is no member of this node any more, under the lock of its room. False if a node is not told.
+    /// Tells that a peer is no member of this node any more, under the lock of its room. False if a node is
+    /// not told.
     pub(super) fn announce_gone(
         &self,
         room: &RoomName,
@@ -128,7 +131,8 @@ impl Neighbours {
         rooms
     }
 
-    /// Asks the nodes that a member has left if they have messages for it. False if none of them can be asked.
+    /// Asks the nodes that a member has left if they have messages for it. False if none of them can be
+    /// asked.
     pub(super) fn ask_to_settle(&self, room: &RoomName, id: &PeerId, handover: &mut Handover) -> bool {
         let Some(nodes) = &self.nodes else { return false };
         let is_asked = handover.ask(|node| nodes.ask_to_settle(self.realm_name(), room.as_str(), id, node));

@@ -22,22 +22,23 @@ pub struct RealmName<'a> {
     pub realm: RealmKind,
 }
 
-/// The other nodes of a cluster, as the rooms of one node see them. An implementation never waits, and never calls the rooms:
-/// the caller may hold the lock of a room.
+/// The other nodes of a cluster, as the rooms of one node see them. An implementation never waits, and never
+/// calls the rooms: the caller may hold the lock of a room.
 ///
-/// Every node knows the members of all nodes. Each tells the others about its own members only, in order, and again all of
-/// them to a node that is new or has missed something. So a node that dies takes its members with it.
+/// Every node knows the members of all nodes. Each tells the others about its own members only, in order, and
+/// again all of them to a node that is new or has missed something. So a node that dies takes its members
+/// with it.
 pub trait OtherNodes: Send + Sync + 'static {
-    /// Tells all other nodes something. It is in order with what they are told later. False if one of them is not told: it gets the list
-    /// of all members later.
+    /// Tells all other nodes something. It is in order with what they are told later. False if one of them is
+    /// not told: it gets the list of all members later.
     fn send(&self, name: RealmName<'_>, news: &News<'_>) -> bool;
 
-    /// Hands a message over to nodes: to all of them, or to none. False if too much waits for one of them. A node that is gone takes
-    /// everything: its members are gone too.
+    /// Hands a message over to nodes: to all of them, or to none. False if too much waits for one of them. A
+    /// node that is gone takes everything: its members are gone too.
     fn deliver(&self, name: RealmName<'_>, messages: &[(NodeId, News<'_>)]) -> bool;
 
-    /// Asks a node, or this one, to answer with [`Rooms::settled`](super::Rooms::settled) once it has no message for a peer that it would
-    /// hand over to another node. Returns the node, if it can be asked.
+    /// Asks a node, or this one, to answer with [`Rooms::settled`](super::Rooms::settled) once it has no
+    /// message for a peer that it would hand over to another node. Returns the node, if it can be asked.
     fn ask_to_settle(
         &self,
         name: RealmName<'_>,
@@ -64,7 +65,8 @@ pub trait OtherNodes: Send + Sync + 'static {
 
 /// Members of which each node tells all others in full: of rooms, or of swarms.
 pub trait Replicated: Send + Sync {
-    /// The list of the members of this node, for a node that does not know them. It hears later changes in order with the list.
+    /// The list of the members of this node, for a node that does not know them. It hears later changes in
+    /// order with the list.
     fn own_list(self: Arc<Self>) -> Box<dyn OwnList>;
 
     /// The other nodes with members.
@@ -79,7 +81,8 @@ pub trait Replicated: Send + Sync {
     /// A node goes on in another life, and will list all its members: those of its former life.
     fn succeed(&self, former: NodeId, node: NodeId, flushes: &mut Vec<Flush>);
 
-    /// Another node is gone, or closes. Its members may come to others for a while. From now on it is told nothing for them.
+    /// Another node is gone, or closes. Its members may come to others for a while. From now on it is told
+    /// nothing for them.
     fn lose_node(&self, node: NodeId, patience: Duration);
 
     /// This node closes: messages for members that are away go to the nodes of their senders.
@@ -99,7 +102,8 @@ pub enum News<'a> {
     Member(#[serde(borrow)] MemberNews<'a>),
     /// A peer is not in a room any more.
     Gone(#[serde(borrow)] GoneNews<'a>),
-    /// A client with this token has an id now. The rooms of an earlier client with another token are not its own.
+    /// A client with this token has an id now. The rooms of an earlier client with another token are not its
+    /// own.
     Opened(#[serde(borrow)] OpenedNews<'a>),
     /// A message of a member for all members of the reader.
     Message(#[serde(borrow)] MessageNews<'a>),
@@ -134,8 +138,8 @@ pub struct MemberNews<'a> {
     pub id: &'a str,
     /// Of its token: with the same one it stays in the room when it comes to another node.
     pub token: TokenDigest,
-    /// Greater than that of earlier news of the room, if the member has come to the writer now. Later news of the same member have the
-    /// same number.
+    /// Greater than that of earlier news of the room, if the member has come to the writer now. Later news of
+    /// the same member have the same number.
     pub number: u64,
     /// Its data, as JSON text.
     pub data: Option<&'a str>,
@@ -150,8 +154,8 @@ pub struct GoneNews<'a> {
     pub id: &'a str,
     /// True if it parted, and not only from this node: another node may still expect it back.
     pub for_good: bool,
-    /// The nodes on which it was before it came to the writer, and the numbers of their news of it. They do not expect it back either:
-    /// its client knew of the writer last.
+    /// The nodes on which it was before it came to the writer, and the numbers of their news of it. They do
+    /// not expect it back either: its client knew of the writer last.
     pub former: Vec<(u64, u64)>,
     /// Greater than that of earlier news of the room. 0 for a watched id.
     pub number: u64,
@@ -173,8 +177,9 @@ pub struct MessageNews<'a> {
     pub room: &'a str,
     /// The sender.
     pub from: &'a str,
-    /// The number of the latest news that the writer has of the room from the reader. It does not know members of later news, who get the
-    /// message from the node on which they were before; and those that have left with later news are sought by the reader.
+    /// The number of the latest news that the writer has of the room from the reader. It does not know
+    /// members of later news, who get the message from the node on which they were before; and those that
+    /// have left with later news are sought by the reader.
     pub heard: u64,
     /// Members of the reader that get it from another node, sorted.
     #[serde(borrow)]
@@ -190,7 +195,8 @@ pub struct PrivateNews<'a> {
     pub room: &'a str,
     /// The sender.
     pub from: &'a str,
-    /// The number of the writer's news of the recipient. Of another client that has come to its id since, it has none.
+    /// The number of the writer's news of the recipient. Of another client that has come to its id since, it
+    /// has none.
     pub heard: u64,
     /// The recipient.
     pub to: &'a str,
@@ -312,7 +318,8 @@ impl RemoteMembers {
         self.nodes.values().any(|peers| peers.contains_key(id))
     }
 
-    /// The rooms in which a peer is on other nodes, and if another node has one of that id with another token.
+    /// The rooms in which a peer is on other nodes, and if another node has one of that id with another
+    /// token.
     pub(super) fn of_peer(&self, id: &PeerId, token: TokenDigest) -> (Vec<RoomName>, bool) {
         let listed = self.nodes.values().filter_map(|peers| peers.get(id));
         let (own, others): (Vec<&Listed>, Vec<&Listed>) = listed.partition(|listed| listed.token == token);

@@ -1,4 +1,5 @@
-//! The members of a room, and the nodes that have them: members of other nodes, those that have moved, and messages that wait for either.
+//! The members of a room, and the nodes that have them: members of other nodes, those that have moved, and
+//! messages that wait for either.
 
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, VecDeque};
@@ -25,8 +26,8 @@ pub(super) struct Places {
 struct Elsewhere {
     /// The other nodes that have members.
     nodes: BTreeMap<NodeId, NodePart>,
-    /// Members that were on this node and are on another one, for messages that were sent before their node heard so; the first one left
-    /// first.
+    /// Members that were on this node and are on another one, for messages that were sent before their node
+    /// heard so; the first one left first.
     departed: VecDeque<Departed>,
     /// The number of members that have moved lately.
     handovers: u32,
@@ -46,7 +47,8 @@ struct NodePart {
 /// The way of a message to the members of other nodes.
 #[derive(Default)]
 pub(super) struct Onward {
-    /// The nodes that deliver it to members, and the number of the latest news that this one has of the room from each.
+    /// The nodes that deliver it to members, and the number of the latest news that this one has of the room
+    /// from each.
     pub(super) nodes: BTreeMap<NodeId, u64>,
     /// Members of two nodes, and the one that delivers it to each; `None` is this one, now or later.
     pub(super) moving: Vec<(PeerId, Option<NodeId>)>,
@@ -101,7 +103,8 @@ impl Places {
         self.get_mut(id.as_str())?.own.as_mut()
     }
 
-    /// True if the client of a member was on this node last. The node that a client has moved to tells of its end.
+    /// True if the client of a member was on this node last. The node that a client has moved to tells of its
+    /// end.
     pub(super) fn is_last_here(&self, id: &PeerId) -> bool {
         let member = self.get(id.as_str());
         member.is_some_and(|member| {
@@ -209,8 +212,8 @@ impl Places {
 
     // Members that have moved.
 
-    /// A member did not come back to this node in time, and leaves it with the news of this number. If another node has it, messages for
-    /// it go on to there until a time.
+    /// A member did not come back to this node in time, and leaves it with the news of this number. If
+    /// another node has it, messages for it go on to there until a time.
     pub(super) fn depart(&mut self, id: &PeerId, left: u64, until: Instant, clock: &Clock) {
         self.forget_departed(clock);
         let Places { by_id, elsewhere } = self;
@@ -221,8 +224,8 @@ impl Places {
         }
     }
 
-    /// The members that have moved away from here, as a node does not know yet that has heard so much. One that has left the room since,
-    /// on whichever node, hears nothing of it.
+    /// The members that have moved away from here, as a node does not know yet that has heard so much. One
+    /// that has left the room since, on whichever node, hears nothing of it.
     pub(super) fn departed(&self, heard: u64) -> impl Iterator<Item = &PeerHandle> {
         let departed = self.elsewhere.iter().flat_map(|elsewhere| &elsewhere.departed);
         let departed = departed.filter(move |member| member.is_known_by(heard));
@@ -236,8 +239,8 @@ impl Places {
         while departed.pop_front_if(|first| first.until <= now).is_some() {}
     }
 
-    /// The members that have moved and whose messages from `from` have to wait: of all others, or only one. `ask` asks a node to
-    /// answer when it has no message for a member any more, if it can be asked.
+    /// The members that have moved and whose messages from `from` have to wait: of all others, or only one.
+    /// `ask` asks a node to answer when it has no message for a member any more, if it can be asked.
     pub(super) fn moving(
         &mut self,
         from: &PeerId,

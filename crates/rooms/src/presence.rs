@@ -57,7 +57,8 @@ pub(super) struct State {
     pub(super) share_of_watched: Option<QuotaShare>,
     /// Those that watch its id know that it is online on this node.
     pub(super) is_shown: bool,
-    /// The number that its news of watched ids have: new with each connection, so that other nodes know where it was last.
+    /// The number that its news of watched ids have: new with each connection, so that other nodes know where
+    /// it was last.
     pub(super) announced: u64,
     /// The connection has left a room. A node that has not heard so may list its client there at any time.
     pub(super) has_left: bool,
@@ -84,7 +85,8 @@ impl Presence {
         self.has_missed.store(false, Ordering::Relaxed);
     }
 
-    /// Tells its client of an id that it watches. If there is no room for that now, it has to hear of all of them later.
+    /// Tells its client of an id that it watches. If there is no room for that now, it has to hear of all of
+    /// them later.
     pub(super) fn send_presence(&self, frame: Frame) -> Option<Flush> {
         let bytes = frame.len();
         self.send_all_presence(iter::once(frame), bytes)

@@ -100,8 +100,8 @@ impl Receiving<'_> {
         }
     }
 
-    /// Has the nodes on which a member was before say so again if its client is still there: they may never hear from the node of its last
-    /// connection that it has gone. False if too much waits for one of them.
+    /// Has the nodes on which a member was before say so again if its client is still there: they may never
+    /// hear from the node of its last connection that it has gone. False if too much waits for one of them.
     fn confirm_gone(&self, room: &str, id: &PeerId, former: &[(u64, u64)]) -> bool {
         let neighbours = &self.rooms.neighbours;
         let id_text = id.as_str();
@@ -114,7 +114,8 @@ impl Receiving<'_> {
         neighbours.deliver(&news).is_ok()
     }
 
-    /// True if a member has gone on the node to which it came from this one, and has not come back here since.
+    /// True if a member has gone on the node to which it came from this one, and has not come back here
+    /// since.
     fn was_here_before(&self, room: &str, id: &PeerId, former: &[(u64, u64)]) -> bool {
         let here = former.iter().find(|(node, _)| self.rooms.neighbours.is_own(NodeId::new(*node)));
         let Some((_, known)) = here else { return false };
@@ -195,8 +196,8 @@ impl Receiving<'_> {
         rooms.store.retire_if_unused(&mut guard);
     }
 
-    /// After an outage, an id may have clients on two nodes. Where another node's news end the absence of one of them, the other one may
-    /// be forgotten too: it is still a member.
+    /// After an outage, an id may have clients on two nodes. Where another node's news end the absence of one
+    /// of them, the other one may be forgotten too: it is still a member.
     fn repeat_connected(&self, id: &PeerId, is_meant: impl Fn(&str) -> bool) {
         let neighbours = &self.rooms.neighbours;
         let Some(presence) = self.rooms.store.presence(id) else { return };

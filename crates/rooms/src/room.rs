@@ -17,7 +17,8 @@ use peerbroker_router::{Flush, PeerHandle, STATE_LAST, STATE_PART};
 /// The part of an outbox that state may fill just before a message, which it should not follow.
 const STATE_PART_BEFORE_MESSAGE: usize = 2;
 
-/// Lists of a room per second that all members hear, if they hear of changes by lists; bursts of ten times as many.
+/// Lists of a room per second that all members hear, if they hear of changes by lists; bursts of ten times as
+/// many.
 const LISTS_PER_SECOND: u32 = 2;
 
 /// Changes that a client has missed come as a list if they had more bytes than the list, and than this.
@@ -66,7 +67,8 @@ struct Members {
 #[derive(Default)]
 struct Lists {
     rate: RateLimit,
-    /// The number of the latest change that all members have heard of, or will once they have room for a list.
+    /// The number of the latest change that all members have heard of, or will once they have room for a
+    /// list.
     told: u64,
 }
 
@@ -176,7 +178,8 @@ impl RoomGuard<'_> {
         self.members.is_retired
     }
 
-    /// True if the room has a place for one more of `most` members. The last tenth is for addresses of which it has few on this node.
+    /// True if the room has a place for one more of `most` members. The last tenth is for addresses of which
+    /// it has few on this node.
     pub(super) fn has_place_for(&self, newcomer: Option<&Arc<RateLimit>>, most: usize) -> bool {
         let free = most.saturating_sub(self.len());
         free > most / 10 || free > 0 && self.has_fewer_of(newcomer, (most / 100).max(1))
@@ -209,7 +212,8 @@ impl RoomGuard<'_> {
         })
     }
 
-    /// Adds a member of another node, or sets its data. A list that repeats what is known does not change which node had it last.
+    /// Adds a member of another node, or sets its data. A list that repeats what is known does not change
+    /// which node had it last.
     pub(super) fn record_elsewhere(
         &mut self,
         id: &PeerId,
@@ -231,8 +235,8 @@ impl RoomGuard<'_> {
         self.record_heard(node, number);
     }
 
-    /// This node does not expect a member back, and knows it on some of the other nodes that have told of it. False if the others notice
-    /// nothing.
+    /// This node does not expect a member back, and knows it on some of the other nodes that have told of it.
+    /// False if the others notice nothing.
     pub(super) fn remove(
         &mut self,
         id: &PeerId,
@@ -245,8 +249,8 @@ impl RoomGuard<'_> {
         })
     }
 
-    /// Another node has told that a member has parted, or that a stranger has its id. Nobody needs to hear its data from that node, or
-    /// from one where it was before it was here: that one hears the same.
+    /// Another node has told that a member has parted, or that a stranger has its id. Nobody needs to hear
+    /// its data from that node, or from one where it was before it was here: that one hears the same.
     pub(super) fn forget_former(&mut self, id: &PeerId, node: NodeId, flushes: &mut Vec<Flush>) {
         if self.is_last_here(id) {
             self.alter(id, flushes, |member| {
@@ -269,7 +273,8 @@ impl RoomGuard<'_> {
         self.record_heard(node, number);
     }
 
-    /// Changes a member, removes it if it is on no node any more, and tells the others. False if they notice nothing.
+    /// Changes a member, removes it if it is on no node any more, and tells the others. False if they notice
+    /// nothing.
     fn alter(&mut self, id: &PeerId, flushes: &mut Vec<Flush>, act: impl FnOnce(&mut Member)) -> bool {
         let room = self.room;
         let Members { places, bytes, .. } = &mut *self.members;
@@ -291,8 +296,8 @@ impl RoomGuard<'_> {
         change.is_some()
     }
 
-    /// Numbers a change, and tells all other members of this node that have heard everything before it. The others
-    /// [catch up](Self::catch_up): those that read slowly, and those that have no connection now.
+    /// Numbers a change, and tells all other members of this node that have heard everything before it. The
+    /// others [catch up](Self::catch_up): those that read slowly, and those that have no connection now.
     fn send_change(&mut self, id: &PeerId, change: Change, flushes: &mut Vec<Flush>) {
         let room = self.room;
         let Members { places, latest, latest_end, lists, may_lag, .. } = &mut *self.members;
@@ -344,7 +349,8 @@ impl RoomGuard<'_> {
         }
     }
 
-    /// Tells all members of this node the list, if not too many were told lately. False if that has to be done later.
+    /// Tells all members of this node the list, if not too many were told lately. False if that has to be
+    /// done later.
     pub(super) fn send_list(&mut self, flushes: &mut Vec<Flush>) -> bool {
         let Members { places, latest, lists, may_lag, .. } = &mut *self.members;
         let Some(lists) = lists.as_mut().filter(|lists| lists.told < *latest) else { return true };
@@ -370,7 +376,8 @@ impl RoomGuard<'_> {
         true
     }
 
-    /// The parts of what the members hear of a change: of a list that they will hear anyway, it costs nothing.
+    /// The parts of what the members hear of a change: of a list that they will hear anyway, it costs
+    /// nothing.
     pub(super) fn parts_of_change(&self) -> usize {
         match &self.members.lists {
             Some(lists) if lists.told < self.members.latest => 0,
@@ -384,8 +391,8 @@ impl RoomGuard<'_> {
         1 + self.members.bytes / LIST_PART
     }
 
-    /// Tells a member of the changes that it has missed, if its client has room for them now. Of each other member it hears the
-    /// latest change only, or a new list if that is shorter, or if somebody has gone.
+    /// Tells a member of the changes that it has missed, if its client has room for them now. Of each other
+    /// member it hears the latest change only, or a new list if that is shorter, or if somebody has gone.
     pub(super) fn catch_up(&mut self, id: &PeerId, part: usize, flushes: &mut Vec<Flush>) {
         let latest = self.members.latest;
         let told = self.members.lists.as_ref().map(|lists| lists.told);
@@ -405,8 +412,8 @@ impl RoomGuard<'_> {
         }
     }
 
-    /// As [`catch_up`](Self::catch_up), for all members that get a message, so that it does not come before the changes in front of it.
-    /// Only to a client for whom very much waits it does.
+    /// As [`catch_up`](Self::catch_up), for all members that get a message, so that it does not come before
+    /// the changes in front of it. Only to a client for whom very much waits it does.
     pub(super) fn catch_up_before_message(&mut self, flushes: &mut Vec<Flush>) {
         if !self.members.may_lag {
             return;
@@ -516,8 +523,9 @@ impl RoomGuard<'_> {
         }
     }
 
-    /// Sends a message from another node to the members of this one of which that node had heard. `except` is sorted: those get
-    /// it from a third node. Returns the deliveries for which the sender has not paid there.
+    /// Sends a message from another node to the members of this one of which that node had heard. `except` is
+    /// sorted: those get it from a third node. Returns the deliveries for which the sender has not paid
+    /// there.
     pub(super) fn deliver_here(
         &mut self,
         from: &PeerId,

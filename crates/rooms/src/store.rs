@@ -24,7 +24,8 @@ pub(super) struct Store {
     pub(super) shared: Arc<Shared>,
     rooms: DashMap<ByName, ()>,
     presences: DashMap<PeerId, Arc<Presence>>,
-    /// Presences that the sweeper has to visit, and when; the earliest first. The reclaim timeout may have become shorter.
+    /// Presences that the sweeper has to visit, and when; the earliest first. The reclaim timeout may have
+    /// become shorter.
     due: Mutex<BinaryHeap<Reverse<(Instant, PeerId)>>>,
 }
 
@@ -78,7 +79,8 @@ impl Store {
         self.presences.get(id).map(|presence| Arc::clone(&presence))
     }
 
-    /// Works on a presence under its lock, and creates it if there is none. Then the caller has to [retire](Self::retire_if_unused) it.
+    /// Works on a presence under its lock, and creates it if there is none. Then the caller has to
+    /// [retire](Self::retire_if_unused) it.
     pub(super) fn with_presence<R>(
         &self,
         id: &PeerId,
@@ -125,8 +127,9 @@ impl Store {
         }
     }
 
-    /// Counts the rooms of a presence after work on it. Forgets one without rooms, once its rate limit is rested: joining and leaving must give no new burst.
-    /// One whose connection has left a room stays until that ends: other nodes' lists of its rooms may be older.
+    /// Counts the rooms of a presence after work on it. Forgets one without rooms, once its rate limit is
+    /// rested: joining and leaving must give no new burst. One whose connection has left a room stays until
+    /// that ends: other nodes' lists of its rooms may be older.
     pub(super) fn retire_if_unused(&self, guard: &mut PresenceGuard<'_>) {
         // Rooms that come with its client from another node stay, even if they do not fit.
         let _ = guard.state.count_rooms(0);

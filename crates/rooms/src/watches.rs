@@ -1,10 +1,11 @@
 //! Which clients watch which ids, and if those are online.
 //!
-//! A watched id has a small entry here, and its text once with each client that watches it. So a client that watches many ids costs
-//! little more than their texts.
+//! A watched id has a small entry here, and its text once with each client that watches it. So a client that
+//! watches many ids costs little more than their texts.
 //!
-//! The nodes of a cluster tell of this as of rooms, whose names are those [of watched ids](peerbroker_core::vocabulary::RoomName::of_watched): those that watch an
-//! id and its holder are the members.
+//! The nodes of a cluster tell of this as of rooms, whose names are those
+//! [of watched ids](peerbroker_core::vocabulary::RoomName::of_watched): those that watch an id and its holder
+//! are the members.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher as _, RandomState};
@@ -36,7 +37,8 @@ pub(super) struct WatchesGuard<'a> {
 #[derive(Default)]
 struct Table {
     entries: HashMap<u64, Entry>,
-    /// The other nodes on which the client of an id is online, each with the number of that news, the latest last.
+    /// The other nodes on which the client of an id is online, each with the number of that news, the latest
+    /// last.
     places: HashMap<u64, Vec<(NodeId, u64)>>,
     digests: RandomState,
 }

@@ -5,7 +5,8 @@ use peerbroker_core::vocabulary::PeerId;
 /// Most ids for one connection.
 const MAX_CONTACTS: usize = 32;
 
-/// The ids of these peers, the latest last. Beyond the bound, the one that was silent for longest is forgotten.
+/// The ids of these peers, the latest last. Beyond the bound, the one that was silent for longest is
+/// forgotten.
 #[derive(Default)]
 pub(super) struct Contacts(Vec<PeerId>);
 

@@ -1,5 +1,5 @@
-//! Ids that change hands again and again between connections with one token: a duplicated tab has the id and the token of the first one, and each
-//! takes the id from the other.
+//! Ids that change hands again and again between connections with one token: a duplicated tab has the id and
+//! the token of the first one, and each takes the id from the other.
 
 use peerbroker_core::clock::Instant;
 use std::collections::VecDeque;
@@ -7,7 +7,8 @@ use std::sync::{Mutex, PoisonError};
 
 use peerbroker_events::PeerAddress;
 
-/// Takeovers of an id within the interval that are a mistake. A phone that changes its network causes one or two.
+/// Takeovers of an id within the interval that are a mistake. A phone that changes its network causes one or
+/// two.
 const MANY: u32 = 4;
 
 /// The interval, in milliseconds.

@@ -12,7 +12,8 @@ use peerbroker_core::vocabulary::{ConnId, DropReason, Frame, MessageKind, PeerId
 use peerbroker_events::Outcome;
 
 impl Realm {
-    /// Sends a message to the peer `to`. This is the only place that decides if the peer is here, elsewhere, or nowhere.
+    /// Sends a message to the peer `to`. This is the only place that decides if the peer is here, elsewhere,
+    /// or nowhere.
     pub fn route(&self, from: &PeerId, to: &str, kind: MessageKind, frame: Frame) -> Routed {
         let message = Outgoing::message(from.clone(), kind, frame);
         let slot = match self.find(to) {
@@ -26,7 +27,8 @@ impl Realm {
         self.with_live(slot, |guard| guard.deliver(from, kind, message))
     }
 
-    /// Sends a message of the app's server to all peers that are here. Returns their number, without those whose outbox is full.
+    /// Sends a message of the app's server to all peers that are here. Returns their number, without those
+    /// whose outbox is full.
     pub fn broadcast(&self, mut frame: Frame) -> usize {
         let sender = PeerId::server();
         let mut send = |slot: &Arc<Slot>| {
@@ -41,8 +43,8 @@ impl Realm {
         self.slots_that(Slot::is_held).iter().map(&mut send).sum()
     }
 
-    /// Takes a message [of another node](Outgoing::foreign) for a connection. Gives it back if that connection does not hold
-    /// the id.
+    /// Takes a message [of another node](Outgoing::foreign) for a connection. Gives it back if that
+    /// connection does not hold the id.
     pub fn accept(
         &self,
         to: &PeerId,

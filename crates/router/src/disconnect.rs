@@ -9,7 +9,8 @@ pub enum Disconnect {
     Gone,
     /// The client sent a close frame. The close frame of the server has this code.
     Closed(Option<u16>),
-    /// The server closes with this reason: the client violated the protocol, exceeded a limit, or said goodbye.
+    /// The server closes with this reason: the client violated the protocol, exceeded a limit, or said
+    /// goodbye.
     ByServer(CloseReason),
 }
 

@@ -1,7 +1,8 @@
 //! A slot under its lock.
 //!
-//! Everything that changes a slot goes through [`Realm::with`], [`Realm::with_id`] or [`Realm::with_live`]. When they end, the slot is retired if
-//! nothing is left of it, it is unlocked, and the senders that lost something here are told.
+//! Everything that changes a slot goes through [`Realm::with`], [`Realm::with_id`] or [`Realm::with_live`].
+//! When they end, the slot is retired if nothing is left of it, it is unlocked, and the senders that lost
+//! something here are told.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -96,7 +97,8 @@ impl<'a> Guard<'a> {
         self.senders_to_notify
     }
 
-    /// Marks a client that reads slowly, so that a scrape finds it without a lock of each slot, and counts what waits for it.
+    /// Marks a client that reads slowly, so that a scrape finds it without a lock of each slot, and counts
+    /// what waits for it.
     fn record_backlog(&mut self) {
         let slot = self.slot;
         let router = &self.realm.router;
@@ -134,8 +136,8 @@ impl<'a> Guard<'a> {
         result
     }
 
-    /// Tells senders that all their waiting messages for a peer are gone. That may fill their outboxes, where other
-    /// senders then lose messages. A list, and not a recursion: an attacker could make the chain long.
+    /// Tells senders that all their waiting messages for a peer are gone. That may fill their outboxes, where
+    /// other senders then lose messages. A list, and not a recursion: an attacker could make the chain long.
     fn notify_senders(realm: &Realm, absent: &PeerId, senders_to_notify: Vec<PeerId>) {
         if senders_to_notify.is_empty() {
             return;
@@ -209,7 +211,8 @@ impl<'a> Guard<'a> {
         }
     }
 
-    /// Takes the id away from its holder and sends it a close frame. Unwritten messages are queued for the next holder.
+    /// Takes the id away from its holder and sends it a close frame. Unwritten messages are queued for the
+    /// next holder.
     pub(super) fn dismiss(&mut self, why: CloseReason) {
         if self.conn.is_some() {
             self.realm.release();
@@ -218,8 +221,8 @@ impl<'a> Guard<'a> {
         self.enqueue_unsent(unsent, QueueEnd::Back);
     }
 
-    /// As [`dismiss`](Self::dismiss), for a takeover: the new connection inherits the place in the quota. Returns unwritten
-    /// frames.
+    /// As [`dismiss`](Self::dismiss), for a takeover: the new connection inherits the place in the quota.
+    /// Returns unwritten frames.
     pub(super) fn displace(&mut self, why: CloseReason) -> Vec<Outgoing> {
         let limits = &self.realm.router.config().limits;
         let timeout = millis(limits.probe_timeout);
@@ -250,8 +253,8 @@ impl<'a> Guard<'a> {
         unsent
     }
 
-    /// The close frame of a connection whose client has a newer one. If the id changes hands again and again, it says why, and the operator is
-    /// told.
+    /// The close frame of a connection whose client has a newer one. If the id changes hands again and again,
+    /// it says why, and the operator is told.
     #[cold]
     fn close_of_replaced(&self) -> Option<(u16, &'static str)> {
         let close = CloseReason::Replaced.ending().close();
@@ -330,7 +333,8 @@ impl<'a> Guard<'a> {
         }
     }
 
-    /// Adds a frame to the holder's outbox. False if it was refused. Other senders may lose their frames there.
+    /// Adds a frame to the holder's outbox. False if it was refused. Other senders may lose their frames
+    /// there.
     pub(super) fn push(&mut self, outgoing: Outgoing) -> bool {
         let router = &self.realm.router;
         let Some(conn) = &mut self.conn else { return false };
@@ -356,7 +360,8 @@ impl<'a> Guard<'a> {
         !refused
     }
 
-    /// Sends the holder a notice of the broker. A client that does not even read its own answers is dismissed.
+    /// Sends the holder a notice of the broker. A client that does not even read its own answers is
+    /// dismissed.
     pub(super) fn notify(&mut self, notice: Frame) {
         if self.conn.is_some() && !self.push(Outgoing::notice(notice)) {
             self.dismiss(CloseReason::SlowReader);
@@ -372,8 +377,8 @@ impl<'a> Guard<'a> {
         self.schedule_flush()
     }
 
-    /// Tells a connection of state, in frames of so many bytes, if it holds the id and at most one `part`th of its outbox is full
-    /// with that. Otherwise its session is woken once there is room.
+    /// Tells a connection of state, in frames of so many bytes, if it holds the id and at most one `part`th
+    /// of its outbox is full with that. Otherwise its session is woken once there is room.
     pub(super) fn send_state(
         &mut self,
         conn: ConnId,
@@ -451,8 +456,8 @@ impl<'a> Guard<'a> {
         self.enqueue_all(kept, end);
     }
 
-    /// Keeps all messages of an outbox for the next connection of the same client, which takes them before any other
-    /// gets the slot.
+    /// Keeps all messages of an outbox for the next connection of the same client, which takes them before
+    /// any other gets the slot.
     pub(super) fn enqueue_all(&mut self, unsent: impl IntoIterator<Item = Outgoing>, end: QueueEnd) {
         for outgoing in unsent {
             let from = outgoing.expires_for().cloned();
@@ -608,10 +613,12 @@ impl<'a> Guard<'a> {
 
     // Registration, and probes of the holder.
 
-    /// Gives the id to a new connection, or tells why not. The same token takes the id over from an older connection.
+    /// Gives the id to a new connection, or tells why not. The same token takes the id over from an older
+    /// connection.
     ///
-    /// A refusal changes nothing, so it comes first. The queue is taken when it has all that waited for the id in other places. Followers
-    /// of events hear of the client before its greeting is written, and so before the client itself does.
+    /// A refusal changes nothing, so it comes first. The queue is taken when it has all that waited for the
+    /// id in other places. Followers of events hear of the client before its greeting is written, and so
+    /// before the client itself does.
     pub(super) fn register(
         &mut self,
         mut request: RegisterRequest<'_>,
@@ -631,8 +638,8 @@ impl<'a> Guard<'a> {
         Ok(id)
     }
 
-    /// Refuses a connection that may not have the id. A first connection takes its place in the quota: last, because a refusal behind
-    /// that would have to give it back.
+    /// Refuses a connection that may not have the id. A first connection takes its place in the quota: last,
+    /// because a refusal behind that would have to give it back.
     #[inline]
     fn admit(
         &self,
@@ -681,9 +688,9 @@ impl<'a> Guard<'a> {
         Some(former)
     }
 
-    /// Takes all messages that wait for the id, also the half-written one of an ended connection and those on their way to another node.
-    /// Through the queue, so that its limits apply: a client that keeps taking over from itself and reads nothing must not collect more
-    /// than an absent one.
+    /// Takes all messages that wait for the id, also the half-written one of an ended connection and those on
+    /// their way to another node. Through the queue, so that its limits apply: a client that keeps taking
+    /// over from itself and reads nothing must not collect more than an absent one.
     #[inline]
     fn collect_waiting(&mut self, hears: impl Fn(&Frame) -> bool) -> Option<(VecDeque<Outgoing>, QueueRoom)> {
         let begun = self.revoke().into_iter().rev();
@@ -708,8 +715,8 @@ impl<'a> Guard<'a> {
         });
     }
 
-    /// Asks the holder for a sign of life, or waits for the owner for whom the id is reserved. `None` if too many
-    /// clients wait already.
+    /// Asks the holder for a sign of life, or waits for the owner for whom the id is reserved. `None` if too
+    /// many clients wait already.
     pub(super) fn probe(&mut self) -> Option<oneshot::Receiver<()>> {
         if self.conn.is_none() && self.reserved().is_none() {
             return Some(oneshot::channel().1);

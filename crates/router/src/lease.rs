@@ -30,8 +30,8 @@ pub struct PeerHandle {
     conn: ConnId,
 }
 
-/// A connection's hold on its id. Dropping it gives the id back exactly once, and never affects a successor. Unwritten
-/// messages are queued for the next holder.
+/// A connection's hold on its id. Dropping it gives the id back exactly once, and never affects a successor.
+/// Unwritten messages are queued for the next holder.
 pub struct IdLease(PeerHandle);
 
 /// A connection whose lease has ended. It keeps the outbox for the last frames until it is dropped.
@@ -134,7 +134,8 @@ impl PeerHandle {
         }
     }
 
-    /// The same, but it gave that sign perhaps before it was probed, so it is no answer. Every message does this, so the clock is not read.
+    /// The same, but it gave that sign perhaps before it was probed, so it is no answer. Every message does
+    /// this, so the clock is not read.
     pub fn mark_alive_unprobed(&self) {
         if self.is_current() {
             self.slot.mark_alive(self.realm.router.about_now());
@@ -168,8 +169,8 @@ impl PeerHandle {
         self.slot.messages.load(Relaxed) == 0
     }
 
-    /// Charges frames of any kind that the client has sent to its rate limit of `per_second`, with bursts of ten times
-    /// that. Returns the pause before more frames should be read from it. 0 is no limit.
+    /// Charges frames of any kind that the client has sent to its rate limit of `per_second`, with bursts of
+    /// ten times that. Returns the pause before more frames should be read from it. 0 is no limit.
     #[inline]
     pub fn charge(&self, frames: u32, per_second: u32) -> Duration {
         // The clock is read only if there is a limit: every message takes this path.
@@ -196,8 +197,8 @@ impl PeerHandle {
         });
     }
 
-    /// The peers with which the client has exchanged messages about a connection, the latest last. Empty if they are
-    /// not remembered, or the id was taken away.
+    /// The peers with which the client has exchanged messages about a connection, the latest last. Empty if
+    /// they are not remembered, or the id was taken away.
     pub fn take_contacts(&self) -> Vec<PeerId> {
         self.realm.with(&self.slot, |guard| {
             let contacts = guard.holder(self.conn).and_then(|holder| holder.contacts.as_mut());
@@ -211,7 +212,8 @@ impl PeerHandle {
         self.realm.with_live(Arc::clone(&self.slot), |guard| guard.deliver(from, kind, message))
     }
 
-    /// Drops the messages of rooms that wait for the id and that its client does not hear any more. Their senders are not told.
+    /// Drops the messages of rooms that wait for the id and that its client does not hear any more. Their
+    /// senders are not told.
     pub fn drop_of_rooms(&self, hears: impl Fn(&Frame) -> bool) {
         // Another slot than that of the connection, if nothing was left of the id in between.
         if let Some(slot) = self.realm.find(self.id().as_str()) {
@@ -232,14 +234,15 @@ impl PeerHandle {
             .with(&self.slot, |guard| guard.is_held_by(self.conn).then(|| guard.deliver(from, kind, message)))
     }
 
-    /// Sends a frame to this client. All answers to one batch of input are written together: when the [`Flush`] is
-    /// dropped.
+    /// Sends a frame to this client. All answers to one batch of input are written together: when the
+    /// [`Flush`] is dropped.
     pub fn reply(&self, frame: Frame) -> Option<Flush> {
         self.realm.with(&self.slot, |guard| guard.notify_connection(self.conn, frame))
     }
 
-    /// Tells this client of state, in frames of so many bytes. `None` if it has no room for them in one `part`th of its outbox: then
-    /// its session is [told](Outbox::take_owed_state) once it has; or if it has lost its id.
+    /// Tells this client of state, in frames of so many bytes. `None` if it has no room for them in one
+    /// `part`th of its outbox: then its session is [told](Outbox::take_owed_state) once it has; or if it has
+    /// lost its id.
     pub fn send_state(
         &self,
         frames: impl ExactSizeIterator<Item = Frame>,
@@ -290,9 +293,9 @@ impl PeerHandle {
 }
 
 impl IdLease {
-    /// Registers a connection under an id. The same token takes the id over from an older connection. On success the realm
-    /// takes the outbox, and the greeting goes out first, then the messages that waited for the id; otherwise the outbox stays
-    /// as it was.
+    /// Registers a connection under an id. The same token takes the id over from an older connection. On
+    /// success the realm takes the outbox, and the greeting goes out first, then the messages that waited for
+    /// the id; otherwise the outbox stays as it was.
     pub fn register(
         realm: &Arc<Realm>,
         request: RegisterRequest<'_>,
@@ -304,8 +307,8 @@ impl IdLease {
         })
     }
 
-    /// Gives the id back and returns the outbox for the last frames. `why` is the reason, unless the broker ended the
-    /// lease before. `dead` means that the connection is broken.
+    /// Gives the id back and returns the outbox for the last frames. `why` is the reason, unless the broker
+    /// ended the lease before. `dead` means that the connection is broken.
     pub fn part(self, why: CloseReason, dead: bool) -> Option<Departure> {
         self.end_lease(why, dead)
     }
@@ -326,8 +329,8 @@ impl Drop for IdLease {
 }
 
 impl Drop for Departure {
-    /// Forgets the connection. A partly written message is queued in front of later ones, unless a successor has it
-    /// already.
+    /// Forgets the connection. A partly written message is queued in front of later ones, unless a successor
+    /// has it already.
     fn drop(&mut self) {
         let PeerHandle { realm, slot, conn } = &self.peer;
         let outbox = realm.with(slot, |guard| {

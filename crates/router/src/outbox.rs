@@ -34,8 +34,8 @@ pub(super) struct Shed {
     pub(super) refused: bool,
     /// Messages that wait were lost.
     pub(super) crowded: bool,
-    /// Other senders that lost all their messages there, and have to be told. If the frame was refused and does not
-    /// wait, its own sender too: it lost earlier messages that do.
+    /// Other senders that lost all their messages there, and have to be told. If the frame was refused and
+    /// does not wait, its own sender too: it lost earlier messages that do.
     pub(super) senders_to_notify: Vec<PeerId>,
     /// The number of senders that lost waiting messages, the frame's own included.
     pub(super) expired: usize,
@@ -46,10 +46,12 @@ pub(super) struct Shed {
 // Charged for each frame besides its bytes, to bound many tiny frames too.
 const OVERHEAD: usize = 256;
 
-/// Bytes that every outbox may have, also if all others leave nothing free: an offer with all its candidates has about 10 KB.
+/// Bytes that every outbox may have, also if all others leave nothing free: an offer with all its candidates
+/// has about 10 KB.
 const SMALL: usize = 16 << 10;
 
-/// State may fill one of so many parts of an outbox. Nothing overtakes it, so this is little: signals come behind it.
+/// State may fill one of so many parts of an outbox. Nothing overtakes it, so this is little: signals come
+/// behind it.
 pub const STATE_PART: usize = 32;
 
 /// The part for state that waits until all else is written.
@@ -59,8 +61,8 @@ pub const STATE_LAST: usize = usize::MAX;
 const GATHER: usize = 16;
 
 thread_local! {
-    /// The lines of the outboxes that were emptied last. An idle peer owns none, and most frames find an empty outbox: those of a message
-    /// to a room find as many as it has members.
+    /// The lines of the outboxes that were emptied last. An idle peer owns none, and most frames find an
+    /// empty outbox: those of a message to a room find as many as it has members.
     #[expect(clippy::vec_box, reason = "an outbox owns the box")]
     static SPARE: RefCell<Vec<Box<FrameQueue>>> = const { RefCell::new(Vec::new()) };
 }
@@ -73,8 +75,9 @@ const MAX_SPARE_FRAMES: usize = 32;
 
 /// The frames that wait to be written to one socket, in order.
 ///
-/// With a [`Writer`], the thread that adds a frame also flushes it. The socket's own task is woken only if the socket is
-/// full. Without one (TLS, actix-ws) a flush wakes that task, and it takes the frames from here.
+/// With a [`Writer`], the thread that adds a frame also flushes it. The socket's own task is woken only if
+/// the socket is full. Without one (TLS, actix-ws) a flush wakes that task, and it takes the frames from
+/// here.
 #[derive(Default)]
 pub struct Outbox {
     /// Boxed, and absent after all was written: most clients are idle.
@@ -88,11 +91,11 @@ pub struct Outbox {
     blocked: bool,
     /// The socket took something after it was full.
     pub(super) progressed: bool,
-    /// The KiB of state, rounded up, of which the client has not been told, because too much waits here. Its session is woken
-    /// once there is room.
+    /// The KiB of state, rounded up, of which the client has not been told, because too much waits here. Its
+    /// session is woken once there is room.
     owed_kib: u16,
-    /// Written frames are in the kernel, not in a library's buffer. So progress is a sign of life: the kernel has room again only
-    /// after the client's TCP has acknowledged.
+    /// Written frames are in the kernel, not in a library's buffer. So progress is a sign of life: the kernel
+    /// has room again only after the client's TCP has acknowledged.
     pub(super) direct: bool,
 }
 
@@ -255,8 +258,8 @@ impl Outbox {
         }
     }
 
-    /// Adds a frame. If the bound is reached even after a flush, the senders with the most data here lose all of it
-    /// until the frame fits. `free` tells how much all outboxes may still take.
+    /// Adds a frame. If the bound is reached even after a flush, the senders with the most data here lose all
+    /// of it until the frame fits. `free` tells how much all outboxes may still take.
     pub(super) fn push(&mut self, outgoing: Outgoing, free: impl Fn() -> usize) -> Option<Shed> {
         if self.overflows(&outgoing, &free) {
             self.flush();
@@ -268,8 +271,8 @@ impl Outbox {
         None
     }
 
-    /// Adds a ping in front of all frames that are not partly written: a slow client must not read everything else
-    /// first. False if a ping is there already.
+    /// Adds a ping in front of all frames that are not partly written: a slow client must not read everything
+    /// else first. False if a ping is there already.
     pub(super) fn push_ping(&mut self) -> bool {
         let queue = self.queue();
         let begun = queue.begun();
@@ -286,16 +289,16 @@ impl Outbox {
         self.queue().push(outgoing);
     }
 
-    /// Adds one of the first frames of a connection, such as the response to its handshake. It never moves to another
-    /// connection. Only frames of this kind may be in front of it.
+    /// Adds one of the first frames of a connection, such as the response to its handshake. It never moves to
+    /// another connection. Only frames of this kind may be in front of it.
     pub fn push_opening(&mut self, frame: Frame) {
         let queue = self.queue();
         queue.opening += 1;
         queue.push(Outgoing::notice(frame));
     }
 
-    /// Adds the messages that waited for the peer. They raise the bound, and count for the budget of all queues until
-    /// this outbox was empty once.
+    /// Adds the messages that waited for the peer. They raise the bound, and count for the budget of all
+    /// queues until this outbox was empty once.
     pub(super) fn preload(&mut self, messages: VecDeque<Outgoing>, waited: QueueRoom) {
         let queue = self.queue();
         for outgoing in messages {
@@ -324,8 +327,8 @@ impl Outbox {
         queue.is_none_or(|queue| queue.behind + bytes <= self.bound(part, usize::MAX))
     }
 
-    /// Adds frames of state, of so many bytes, if they leave at most one `part`th of the outbox full. Otherwise the session is woken
-    /// once there is room for them in the part for state.
+    /// Adds frames of state, of so many bytes, if they leave at most one `part`th of the outbox full.
+    /// Otherwise the session is woken once there is room for them in the part for state.
     pub(super) fn push_state(
         &mut self,
         frames: impl ExactSizeIterator<Item = Frame>,
@@ -360,10 +363,11 @@ impl Outbox {
         self.owed_kib > 0 && self.has_room(STATE_PART, usize::from(self.owed_kib) * 1024)
     }
 
-    /// The bytes that may be behind the first frame: at most those that are free of all. Only a `part`th of the limit counts.
+    /// The bytes that may be behind the first frame: at most those that are free of all. Only a `part`th of
+    /// the limit counts.
     fn bound(&self, part: usize, free: usize) -> usize {
-        // Without a writer, a flush only wakes the socket's own task. Until that task has tried to write, we cannot tell
-        // whether the client is slow.
+        // Without a writer, a flush only wakes the socket's own task. Until that task has tried to write, we
+        // cannot tell whether the client is slow.
         let untried = self.writer.is_none() && !self.blocked;
         let limit = if untried { 2 * self.limit } else { self.limit };
         limit.min(free) / part
@@ -379,7 +383,8 @@ impl Outbox {
         if queue.is_some() { wanted > self.bound(1, free) } else { cost > free }
     }
 
-    /// True if the socket was full at the last try. The outbox may be empty all the same, if a flood was dropped.
+    /// True if the socket was full at the last try. The outbox may be empty all the same, if a flood was
+    /// dropped.
     pub fn is_blocked(&self) -> bool {
         self.blocked
     }
@@ -459,8 +464,9 @@ impl Outbox {
         queue.frames.front().map(|outgoing| &outgoing.frame)
     }
 
-    /// Moves the frame to the front whose turn it is: senders of offers take turns, each with its own messages in order, so that many
-    /// of one do not delay another's. All other frames share one turn. For a socket that sends a few frames a second, before each.
+    /// Moves the frame to the front whose turn it is: senders of offers take turns, each with its own
+    /// messages in order, so that many of one do not delay another's. All other frames share one turn. For a
+    /// socket that sends a few frames a second, before each.
     pub fn give_turn(&mut self) {
         if let Some(queue) = &mut self.queue {
             queue.give_turn();
@@ -508,8 +514,8 @@ impl Outbox {
         }
     }
 
-    /// Takes out the unwritten frames. Unless the connection is dead, a partly written frame stays, and so do the first
-    /// frames of the connection: a close frame can still follow them.
+    /// Takes out the unwritten frames. Unless the connection is dead, a partly written frame stays, and so do
+    /// the first frames of the connection: a close frame can still follow them.
     pub(super) fn take_unsent(&mut self, dead: bool) -> Vec<Outgoing> {
         self.broken |= dead;
         let Some(queue) = &mut self.queue else { return Vec::new() };
@@ -524,8 +530,8 @@ impl Outbox {
         unsent
     }
 
-    /// Takes out a partly written message, for another connection of the client. This connection is cut off, because
-    /// nothing can follow half a message.
+    /// Takes out a partly written message, for another connection of the client. This connection is cut off,
+    /// because nothing can follow half a message.
     pub(super) fn revoke(&mut self) -> Option<Outgoing> {
         let queue = self.queue.as_ref().filter(|queue| queue.written > 0)?;
         queue.frames.front()?.sender_if_reliable()?;
@@ -543,8 +549,8 @@ impl Outbox {
 
     // Room in a full outbox: a flood is lost for its senders, and the recipient stays connected.
 
-    /// Adds a frame to a full outbox. The senders with the most data here lose all of it, so that no batch arrives with
-    /// a gap.
+    /// Adds a frame to a full outbox. The senders with the most data here lose all of it, so that no batch
+    /// arrives with a gap.
     ///
     /// Frees a quarter of the outbox each time, because finding these senders visits every frame.
     fn push_crowded(&mut self, outgoing: Outgoing, free: usize) -> Shed {
@@ -596,7 +602,8 @@ impl Outbox {
         }
     }
 
-    /// The senders, ordered by their bytes, `outgoing` included. Of equal ones the sender of `outgoing` comes first.
+    /// The senders, ordered by their bytes, `outgoing` included. Of equal ones the sender of `outgoing` comes
+    /// first.
     fn lightest_first(&self, outgoing: &Outgoing) -> Vec<(PeerId, Share)> {
         let mut shares: HashMap<&PeerId, Share> = HashMap::new();
         let waiting = self.queue.iter().flat_map(|queue| queue.frames.iter().enumerate().skip(queue.begun()));

@@ -25,7 +25,8 @@ pub enum ForwardOutcome {
 
 numbers!(ForwardOutcome: Delivered = 0, NotHere = 1, Dropped = 2);
 
-/// Reports the outcome of a message to the node that has forwarded it. It may be called under the lock of a slot.
+/// Reports the outcome of a message to the node that has forwarded it. It may be called under the lock of a
+/// slot.
 pub trait Reporter: Send {
     /// Called once.
     fn report(&self, outcome: ForwardOutcome);
@@ -78,13 +79,14 @@ impl Outgoing {
         self.kind().filter(|_| !self.is_foreign())
     }
 
-    /// The sender of a message that must not be lost: if the connection ends before it was written, it waits for the
-    /// client's next one.
+    /// The sender of a message that must not be lost: if the connection ends before it was written, it waits
+    /// for the client's next one.
     pub(super) fn sender_if_reliable(&self) -> Option<&PeerId> {
         self.sender_if(MessageKind::waits)
     }
 
-    /// The sender that hears EXPIRE if this message is lost, and loses its other ones for the recipient with it.
+    /// The sender that hears EXPIRE if this message is lost, and loses its other ones for the recipient with
+    /// it.
     pub(super) fn expires_for(&self) -> Option<&PeerId> {
         self.sender_if_reliable().filter(|from| from.is_client())
     }
@@ -94,7 +96,8 @@ impl Outgoing {
         self.sender_if(MessageKind::connects)
     }
 
-    /// The owner of its turn: the sender, if it sets up a connection or ends one. Of all others the order counts, such as those of rooms.
+    /// The owner of its turn: the sender, if it sets up a connection or ends one. Of all others the order
+    /// counts, such as those of rooms.
     pub(super) fn turn(&self) -> Option<PeerId> {
         self.sender_if(|kind| kind.connects() || kind == MessageKind::Leave).cloned()
     }
@@ -108,7 +111,8 @@ impl Outgoing {
         self.receipt.is_some()
     }
 
-    /// True if its sender has heard already that it is lost, as after a pause of this process: it must not be delivered any more.
+    /// True if its sender has heard already that it is lost, as after a pause of this process: it must not be
+    /// delivered any more.
     pub(super) fn is_late(&self) -> bool {
         self.reporter().is_some_and(|reporter| !reporter.is_awaited())
     }

@@ -21,9 +21,9 @@ use peerbroker_core::vocabulary::{CloseReason, ConnId, ConnectionKind, Frame, No
 impl Realm {
     // Registration.
 
-    /// Pings the holder of an id to find out whether it is alive. A dead holder is dropped after the probe timeout. For a
-    /// reserved id, waits for the end of the reservation. The receiver also ends when the holder gave a sign of life or left.
-    /// `None` if too many wait already.
+    /// Pings the holder of an id to find out whether it is alive. A dead holder is dropped after the probe
+    /// timeout. For a reserved id, waits for the end of the reservation. The receiver also ends when the
+    /// holder gave a sign of life or left. `None` if too many wait already.
     pub fn probe(&self, id: &PeerId) -> Option<oneshot::Receiver<()>> {
         self.with_id(id, |guard| guard.probe())
     }
@@ -70,7 +70,8 @@ impl Realm {
         })
     }
 
-    /// Takes a part of the bytes of all waiting messages for one that waits outside the queues. `None` if too much waits.
+    /// Takes a part of the bytes of all waiting messages for one that waits outside the queues. `None` if too
+    /// much waits.
     pub fn reserve(&self, from: &PeerId, message: &Frame) -> Option<QueueRoom> {
         let total = self.router.config().limits.queue_total_bytes;
         self.budget.reserve(message, self.source(from).unwrap_or(0), total)
@@ -83,8 +84,8 @@ impl Realm {
 
     // Periodic work.
 
-    /// Does all timed work that is due: pings silent peers, drops dead ones, expires old messages, ends probes. Cheap
-    /// when nothing is due.
+    /// Does all timed work that is due: pings silent peers, drops dead ones, expires old messages, ends
+    /// probes. Cheap when nothing is due.
     pub fn sweep(&self) {
         let now = self.router.now();
         let limits = &self.router.config().limits;
@@ -108,8 +109,9 @@ impl Realm {
         }
     }
 
-    /// Dismisses every peer, and drops all waiting messages without notices, after [`ClientQuota::revoke`](super::ClientQuota::revoke):
-    /// the realm itself goes. Locks every slot: a client that registers meanwhile is found, or finds that it may not.
+    /// Dismisses every peer, and drops all waiting messages without notices, after
+    /// [`ClientQuota::revoke`](super::ClientQuota::revoke): the realm itself goes. Locks every slot: a client
+    /// that registers meanwhile is found, or finds that it may not.
     pub fn revoke(&self) {
         for slot in self.slots_that(|_| true) {
             self.with(&slot, |guard| {
@@ -120,7 +122,8 @@ impl Realm {
         }
     }
 
-    // PeerJS 0.3.x over HTTP: each request names id and token, and some arrive before the stream that they belong to.
+    // PeerJS 0.3.x over HTTP: each request names id and token, and some arrive before the stream that they
+    // belong to.
 
     /// Tells waiting requests that an id was refused to this token.
     pub fn announce_refusal(&self, id: &PeerId, token: &Token) {
@@ -181,8 +184,8 @@ impl Realm {
         waiting.iter().map(of_slot).fold(Backlog::default(), Backlog::plus)
     }
 
-    /// One page of registered ids, sorted by their bytes: the first `limit` ids after `after`. The last id of a page is
-    /// the `after` of the next one, even if that peer has left since.
+    /// One page of registered ids, sorted by their bytes: the first `limit` ids after `after`. The last id of
+    /// a page is the `after` of the next one, even if that peer has left since.
     pub fn page(&self, after: Option<&str>, limit: usize) -> Vec<PeerId> {
         Self::page_of(&self.held_behind(after), limit)
     }

@@ -11,15 +11,16 @@ use peerbroker_core::clock::Instant;
 use peerbroker_core::vocabulary::{DropReason, Frame, MessageKind, PeerId};
 use peerbroker_events::ReportedKind;
 
-// Charged for each message besides its bytes: about the memory of a message that is the only one for its recipient. So
-// many tiny messages are bounded too.
+// Charged for each message besides its bytes: about the memory of a message that is the only one for its
+// recipient. So many tiny messages are bounded too.
 const OVERHEAD: usize = 512;
 
 /// The messages that wait for one absent peer.
 ///
-/// The messages of one sender are a batch with one clock, which starts with the first of them. A batch is delivered as a
-/// whole and in order, or expires as a whole. If one message has no room, the batch is lost with it, because its sender hears EXPIRE
-/// for the recipient. Messages of rooms and of the app are refused one by one instead: those that were accepted stay.
+/// The messages of one sender are a batch with one clock, which starts with the first of them. A batch is
+/// delivered as a whole and in order, or expires as a whole. If one message has no room, the batch is lost
+/// with it, because its sender hears EXPIRE for the recipient. Messages of rooms and of the app are refused
+/// one by one instead: those that were accepted stay.
 #[derive(Default)]
 pub(super) struct Queue {
     messages: VecDeque<Outgoing>,
@@ -34,7 +35,8 @@ struct PendingBatch {
     messages: usize,
     /// Of these messages, without the overhead.
     bytes: usize,
-    /// The number of the sender's address. 0 is no source, but loopback, which may be a proxy of all, or the app.
+    /// The number of the sender's address. 0 is no source, but loopback, which may be a proxy of all, or the
+    /// app.
     source: u64,
     /// Somebody may call the recipient: an event has told that its sender wants it.
     is_told: bool,
@@ -49,7 +51,8 @@ pub(super) enum QueueEnd {
     Back,
 }
 
-/// A bound was reached, and the message is lost. If it is about a connection, all waiting ones of its sender are, too.
+/// A bound was reached, and the message is lost. If it is about a connection, all waiting ones of its sender
+/// are, too.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Overflow {
     /// The bound that it hit.
@@ -59,8 +62,8 @@ pub(super) struct Overflow {
 }
 
 impl Queue {
-    /// Keeps a message that arrives at `now`. The first one decides whether the recipient is sought. Returns its sender if that is the first
-    /// to tell of: an offer waits for a recipient that is known to be absent.
+    /// Keeps a message that arrives at `now`. The first one decides whether the recipient is sought. Returns
+    /// its sender if that is the first to tell of: an offer waits for a recipient that is known to be absent.
     #[expect(clippy::too_many_arguments, reason = "the bounds of all that waits")]
     pub(super) fn enqueue(
         &mut self,
@@ -334,7 +337,8 @@ pub(super) struct Reservation {
 #[derive(Debug, Default)]
 pub(super) struct Waiting {
     pub(super) bytes: Budget,
-    /// The messages of each source. Each counts in full, also one that shares its bytes with others that wait.
+    /// The messages of each source. Each counts in full, also one that shares its bytes with others that
+    /// wait.
     of_sources: Mutex<HashMap<u64, usize>>,
 }
 
@@ -356,16 +360,16 @@ pub struct QueueRoom {
     pub(super) bytes: usize,
 }
 
-/// A realm has at most so many times the bytes that are still free. So alone it has seven eighths, and with `n` greedy realms, each has
-/// 7 shares of `7 n + 1`, once what waited too long is gone.
+/// A realm has at most so many times the bytes that are still free. So alone it has seven eighths, and with
+/// `n` greedy realms, each has 7 shares of `7 n + 1`, once what waited too long is gone.
 const MOST_OF_FREE: usize = 7;
 
 /// The bytes that messages of a realm may take while they wait.
 ///
-/// In a cluster, the broker first looks for a peer that is not here. A quarter is for messages that wait for the
-/// answer: otherwise floods to unknown ids would cut the nodes from each other. No sender can use up that part: each has at most
-/// an eighth of what is still free for its realm, and leaves an eighth to other realms. With `n` greedy senders, everybody finds
-/// one share in `n + 8`.
+/// In a cluster, the broker first looks for a peer that is not here. A quarter is for messages that wait for
+/// the answer: otherwise floods to unknown ids would cut the nodes from each other. No sender can use up that
+/// part: each has at most an eighth of what is still free for its realm, and leaves an eighth to other
+/// realms. With `n` greedy senders, everybody finds one share in `n + 8`.
 pub(super) struct QueueBudget {
     waiting: Arc<Account>,
     sought: Arc<Budget>,
@@ -391,7 +395,8 @@ impl QueueBudget {
         if self.is_cluster { total / 4 } else { 0 }
     }
 
-    /// Takes bytes of `total` for messages of these sources to absent peers. Bytes that they share with others that wait cost nothing.
+    /// Takes bytes of `total` for messages of these sources to absent peers. Bytes that they share with
+    /// others that wait cost nothing.
     fn take<'a>(
         &self,
         messages: impl IntoIterator<Item = &'a Outgoing> + Clone,
@@ -461,7 +466,8 @@ impl QueueBudget {
 }
 
 impl Account {
-    /// Takes bytes, unless more than `max` would be in use of all, or this realm or a source would have too much of it.
+    /// Takes bytes, unless more than `max` would be in use of all, or this realm or a source would have too
+    /// much of it.
     fn take(&self, bytes: usize, sources: &[(u64, usize)], max: usize) -> bool {
         let own = self.own.add(bytes) + bytes;
         if self.all.bytes.take(bytes, max.saturating_sub(own.div_ceil(MOST_OF_FREE))) {

@@ -113,7 +113,8 @@ impl Realm {
         self.quota.last_place(address)
     }
 
-    /// Counts one client more, if the key's limit allows. `last` is the place that it takes of the last tenth, if it has to.
+    /// Counts one client more, if the key's limit allows. `last` is the place that it takes of the last
+    /// tenth, if it has to.
     pub(super) fn acquire(&self, address: Option<IpAddr>, last: &mut Option<LastPlace>) -> bool {
         if last.is_none() && self.quota.taken() >= self.quota.limit_before_last() {
             *last = self.quota.last_place(address);
@@ -147,7 +148,8 @@ impl Realm {
         })
     }
 
-    /// The source to which messages of a sender are charged while they wait. `None` if the sender has gone, or is on another node.
+    /// The source to which messages of a sender are charged while they wait. `None` if the sender has gone,
+    /// or is on another node.
     pub(super) fn source(&self, from: &PeerId) -> Option<u64> {
         match from.of_client() {
             "" => Some(0),
@@ -188,7 +190,8 @@ impl Patience {
     }
 }
 
-/// The clients of a key, and their limit, in all its realms. An address may take all places but the last tenth, of which it gets a tenth.
+/// The clients of a key, and their limit, in all its realms. An address may take all places but the last
+/// tenth, of which it gets a tenth.
 pub struct ClientQuota {
     taken: AtomicUsize,
     limit: AtomicUsize,

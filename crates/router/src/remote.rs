@@ -1,4 +1,5 @@
-//! Messages for a peer that is on another node, or may be: finds it, hands them over, and takes them back if it has left.
+//! Messages for a peer that is on another node, or may be: finds it, hands them over, and takes them back if
+//! it has left.
 
 use std::sync::Arc;
 
@@ -32,7 +33,8 @@ const OVERDUE: u64 = 1_000;
 /// Milliseconds between two questions for the place of a peer whose node is silent.
 const SILENT_INTERVAL: u64 = 500;
 
-/// Milliseconds for which a peer is remembered as absent, if nothing waits for it, so that not each message causes a search.
+/// Milliseconds for which a peer is remembered as absent, if nothing waits for it, so that not each message
+/// causes a search.
 const ABSENT: u64 = 1_000;
 
 /// Most ids without a message that are remembered as sought or absent. Further ones are forgotten at once.
@@ -41,7 +43,8 @@ const MAX_REMEMBERED: usize = 16_384;
 /// Time limit for an answer before the question is asked again, in milliseconds.
 const LOCATE_TIMEOUT: u64 = 2_000;
 
-/// Time for which another node may have a message. Far more than a slow client takes, which its own node sees to.
+/// Time for which another node may have a message. Far more than a slow client takes, which its own node sees
+/// to.
 const MAX_AWAY: u64 = 60_000;
 
 impl Guard<'_> {
@@ -167,7 +170,8 @@ impl Guard<'_> {
         let is_silent = |node| cluster.as_ref().is_some_and(|cluster| cluster.is_silent(node));
         self.lose_sent(|sent| sent.owner != owner && is_silent(sent.owner.node));
         let remote = self.remote_or_new();
-        // A node that is not silent any more will say what has become of its messages. Newer ones wait for that.
+        // A node that is not silent any more will say what has become of its messages. Newer ones wait for
+        // that.
         let is_owed = remote.sent.iter().any(|sent| !sent.returned);
         remote.place = if is_owed { Place::Recalled } else { Place::At(owner) };
         remote.used = now;
@@ -187,7 +191,8 @@ impl Guard<'_> {
         self.record_queue();
     }
 
-    /// The peer is absent. Messages that do not wait are dropped. If there is no room for the others, their senders lose them.
+    /// The peer is absent. Messages that do not wait are dropped. If there is no room for the others, their
+    /// senders lose them.
     fn end_search(&mut self) {
         let realm = self.realm;
         let total = realm.router.config().limits.queue_total_bytes;
@@ -238,8 +243,8 @@ impl Guard<'_> {
         self.end_recall();
     }
 
-    /// A message is lost. If its sender has to be told, it also loses its other messages that wait here. But if
-    /// the node that had the message is gone, no later message can overtake it: the others keep waiting.
+    /// A message is lost. If its sender has to be told, it also loses its other messages that wait here. But
+    /// if the node that had the message is gone, no later message can overtake it: the others keep waiting.
     fn lose(&mut self, ticket: u64, outgoing: &Outgoing, reason: DropReason, is_gone: bool) {
         self.count_losses(outgoing.message.clone(), Outcome::Dropped(reason));
         let (Some(from), Some(remote)) = (outgoing.expires_for(), self.remote_mut()) else { return };
@@ -348,8 +353,8 @@ impl Guard<'_> {
         self.doubt_silent(now);
     }
 
-    /// Doubts a node that has owed an answer for long. If it is silent, its clients may have moved to others, so they are
-    /// sought again and again.
+    /// Doubts a node that has owed an answer for long. If it is silent, its clients may have moved to others,
+    /// so they are sought again and again.
     fn doubt_silent(&mut self, now: Instant) {
         let (Some(cluster), Some(remote)) = (&self.realm.router.cluster, self.remote()) else { return };
         let oldest = remote.sent.iter().find(|sent| !sent.returned);

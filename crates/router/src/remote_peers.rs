@@ -12,29 +12,33 @@ use peerbroker_events::PeerAddress;
 
 /// The other nodes, as the broker of one node sees them. On a node by itself, an absent peer is nowhere.
 ///
-/// The broker asks only about peers that have no connection here, so messages between two peers of one node never come
-/// this way. The caller may hold the lock of the peer's slot: an implementation never waits and never calls the broker.
-/// Its answers come later, from a thread of its own.
+/// The broker asks only about peers that have no connection here, so messages between two peers of one node
+/// never come this way. The caller may hold the lock of the peer's slot: an implementation never waits and
+/// never calls the broker. Its answers come later, from a thread of its own.
 ///
-/// A message belongs to the node of its sender until that node knows its outcome. So it is in one slot of one node, in the
-/// order in which its sender sent it, and that node alone decides whether it waits, goes to another node, or expires.
+/// A message belongs to the node of its sender until that node knows its outcome. So it is in one slot of one
+/// node, in the order in which its sender sent it, and that node alone decides whether it waits, goes to
+/// another node, or expires.
 pub trait RemotePeers: Send + Sync + 'static {
-    /// Asks which node has a peer, for a sender of the same realm; `over` certainly does not have it any more. Senders
-    /// take turns. [`Realm::located`](super::Realm::located) gets the answer, unless there is none.
+    /// Asks which node has a peer, for a sender of the same realm; `over` certainly does not have it any
+    /// more. Senders take turns. [`Realm::located`](super::Realm::located) gets the answer, unless there is
+    /// none.
     fn locate(&self, peer: PeerAddress, from: &PeerId, known_dead: Option<Owner>);
 
-    /// Hands a message over to the node that has its recipient, and keeps the order of calls with the same node.
-    /// [`Realm::settle`](super::Realm::settle) gets its outcome, with the same `ticket`. False if there is no room for it now:
-    /// then it stays here.
+    /// Hands a message over to the node that has its recipient, and keeps the order of calls with the same
+    /// node. [`Realm::settle`](super::Realm::settle) gets its outcome, with the same `ticket`. False if there
+    /// is no room for it now: then it stays here.
     fn forward(&self, owner: Owner, to: &PeerAddress, ticket: u64, message: &Outgoing) -> bool;
 
-    /// Tells a node that this one has given up a message, whose sender hears so: it must not be delivered any more.
+    /// Tells a node that this one has given up a message, whose sender hears so: it must not be delivered any
+    /// more.
     fn give_up(&self, owner: Owner, to: &PeerAddress, ticket: u64);
 
     /// A node has reported nothing about a message for a while: it may be dead, or its client reads slowly.
     fn doubt(&self, node: NodeId);
 
-    /// True if a node is dead, or was doubted and has not answered at all. [`forward`](Self::forward) gives it nothing.
+    /// True if a node is dead, or was doubted and has not answered at all. [`forward`](Self::forward) gives
+    /// it nothing.
     fn is_silent(&self, node: NodeId) -> bool;
 
     /// Sends a notice to a peer on any node. It is lost if the peer is nowhere.
@@ -55,7 +59,8 @@ pub(super) struct Remote {
     /// Messages that another node has, in order. Their outcomes are not known yet.
     pub(super) sent: VecDeque<Sent>,
     pub(super) last_ticket: u64,
-    /// Senders that lost a message, and the ticket up to which their losses there count as one, reported once.
+    /// Senders that lost a message, and the ticket up to which their losses there count as one, reported
+    /// once.
     pub(super) reported_up_to: HashMap<PeerId, u64>,
     /// Woken when no other node has a message.
     pub(super) settled: Vec<oneshot::Sender<()>>,

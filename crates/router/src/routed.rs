@@ -40,13 +40,14 @@ impl Drop for Flush {
 
 /// The outcome of routing a message.
 pub enum Routed {
-    /// It is in the outbox of its recipient's connection, or on its way to another node. Call [`Flush::flush`] once per
-    /// batch, so that a batch is written together. `None` if a flush is already scheduled.
+    /// It is in the outbox of its recipient's connection, or on its way to another node. Call
+    /// [`Flush::flush`] once per batch, so that a batch is written together. `None` if a flush is already
+    /// scheduled.
     Delivered(Option<Flush>),
     /// The recipient is absent, and the message waits for it.
     Queued,
-    /// It is lost. If its kind [waits](peerbroker_core::vocabulary::MessageKind::waits), all messages that this sender had queued for this recipient
-    /// are lost too, and the caller has to tell the sender.
+    /// It is lost. If its kind [waits](peerbroker_core::vocabulary::MessageKind::waits), all messages that
+    /// this sender had queued for this recipient are lost too, and the caller has to tell the sender.
     Dropped(DropReason),
 }
 

@@ -13,11 +13,12 @@ use peerbroker_core::clock::{Clock, Instant};
 use peerbroker_core::vocabulary::{ConnId, Frame, MessageKind};
 use peerbroker_events::{Count, Counters, Events, Outcome};
 
-/// Writes the notice that a sender gets when its messages to an absent peer are lost, from the absent peer's id and the
-/// sender's.
+/// Writes the notice that a sender gets when its messages to an absent peer are lost, from the absent peer's
+/// id and the sender's.
 pub type ExpireNotice = fn(&str, &str) -> Frame;
 
-/// The state that all realms share: their limits, their clock, the budget of their queues, and the way to other nodes.
+/// The state that all realms share: their limits, their clock, the budget of their queues, and the way to
+/// other nodes.
 pub struct Router {
     pub(super) config: LiveConfig,
     pub(super) clock: Clock,

@@ -14,8 +14,8 @@ use peerbroker_core::vocabulary::{AddressPrefix, ConnId, PeerId};
 
 /// One id: the connection that holds it, or the queue of messages for it.
 ///
-/// One lock guards both, so a message is either in front of a registration or behind it and never between the two. No
-/// other slot's lock is taken while it is held. The atomics are hints that are read without it.
+/// One lock guards both, so a message is either in front of a registration or behind it and never between the
+/// two. No other slot's lock is taken while it is held. The atomics are hints that are read without it.
 pub(super) struct Slot {
     pub(super) id: PeerId,
     /// The number of the connection that holds the id; 0 for none.
@@ -33,8 +33,8 @@ pub(super) struct Slot {
     waiting_since: AtomicInstant,
     /// A client waits to learn whether the holder is alive.
     probed: AtomicBool,
-    /// The sweeper has to visit for another reason: an outbox was full, the id is reserved for its owner, or the rate
-    /// limit is not rested.
+    /// The sweeper has to visit for another reason: an outbox was full, the id is reserved for its owner, or
+    /// the rate limit is not rested.
     due: AtomicBool,
     /// The holder's socket was full, so its outbox may hold something.
     backlog: AtomicBool,
@@ -62,8 +62,8 @@ impl Slot {
         }
     }
 
-    /// For reading, and for changes that neither add nor remove a holder or a message, such as a flush. All others go through a guard, see
-    /// `guard.rs`.
+    /// For reading, and for changes that neither add nor remove a holder or a message, such as a flush. All
+    /// others go through a guard, see `guard.rs`.
     pub(super) fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -166,8 +166,8 @@ impl Slot {
         self.backlog.load(Relaxed) || self.waiting_since().is_some()
     }
 
-    /// True if a sweep would have something to do here, if a holder that was last heard before the first of these times is silent, and a
-    /// batch that waits since before the second has expired.
+    /// True if a sweep would have something to do here, if a holder that was last heard before the first of
+    /// these times is silent, and a batch that waits since before the second has expired.
     pub(super) fn needs_sweep(&self, silent: Instant, expired: Instant) -> bool {
         let silent = self.is_held() && self.heard.load() < silent;
         let waited = self.waiting_since.load() < expired;

@@ -23,7 +23,8 @@ use peerbroker_limits::Place;
 pub enum RegisterRefusal {
     /// The id belongs to a connection with another token.
     Taken,
-    /// The id is reserved for its owner, which may come back. [`Realm::probe`](super::Realm::probe) waits for that to end.
+    /// The id is reserved for its owner, which may come back. [`Realm::probe`](super::Realm::probe) waits for
+    /// that to end.
     Reserved,
     /// A stream came, and its client has a WebSocket already.
     Elsewhere,
@@ -47,12 +48,14 @@ pub struct RegisterRequest<'a> {
     pub greeting: Option<Frame>,
     /// Details of the connection.
     pub info: ConnectionInfo,
-    /// True if the peers with which it exchanges messages are remembered, for [`PeerHandle::take_contacts`](super::PeerHandle::take_contacts).
+    /// True if the peers with which it exchanges messages are remembered, for
+    /// [`PeerHandle::take_contacts`](super::PeerHandle::take_contacts).
     pub keeps_contacts: bool,
-    /// Tells if a message of a room that waits for the id is for this client. The flag says that it takes the id over from its own
-    /// earlier connection.
+    /// Tells if a message of a room that waits for the id is for this client. The flag says that it takes the
+    /// id over from its own earlier connection.
     pub hears_room: &'a dyn Fn(&Frame, bool) -> bool,
-    /// Its claim to the id, which all nodes know. `None` outside of a cluster, or while the others cannot be reached.
+    /// Its claim to the id, which all nodes know. `None` outside of a cluster, or while the others cannot be
+    /// reached.
     pub claim: Option<ClaimedId>,
     /// Its place, if it had to take one of the last tenth for that.
     pub last_place: Option<LastPlace>,
@@ -137,7 +140,8 @@ pub(super) struct Conn {
     pub(super) pinged: Instant,
     /// Pings that the client has not answered.
     pub(super) pings: u8,
-    /// The time at which the client last took something, if its outbox is full or still holds queued messages.
+    /// The time at which the client last took something, if its outbox is full or still holds queued
+    /// messages.
     pub(super) crowded: Option<Instant>,
     /// The time at which everything sent to the client has arrived, over a link as slow as [`SLOW_LINK`].
     pub(super) arrival: Instant,
@@ -151,8 +155,8 @@ pub(super) struct Former {
     pub(super) last_place: Option<LastPlace>,
 }
 
-/// A connection that lost its id. It stays here until its session ends, so that a successor can get the message that
-/// was only partly written.
+/// A connection that lost its id. It stays here until its session ends, so that a successor can get the
+/// message that was only partly written.
 pub(super) struct Leaving {
     pub(super) ended: Disconnected,
     pub(super) outbox: Outbox,
@@ -191,21 +195,24 @@ struct WaitingRequest {
     arrived: oneshot::Sender<bool>,
 }
 
-/// The slowest link that is taken into account when we judge whether a ping has arrived, in bytes per millisecond: 64 kbit/s.
+/// The slowest link that is taken into account when we judge whether a ping has arrived, in bytes per
+/// millisecond: 64 kbit/s.
 const SLOW_LINK: u64 = 8;
 
-/// Longest time for which sent bytes count as on their way, in milliseconds. Messages that an outbox drops count too.
+/// Longest time for which sent bytes count as on their way, in milliseconds. Messages that an outbox drops
+/// count too.
 const MAX_ARRIVAL: u64 = 60_000;
 
 /// Most clients that wait for one id.
 const MAX_PROBES: usize = 16;
 
-/// Most streams and POSTs that wait for one id with one token. Other tokens have a separate limit, so a stranger cannot
-/// use up the owner's; the limit of connections bounds all of them.
+/// Most streams and POSTs that wait for one id with one token. Other tokens have a separate limit, so a
+/// stranger cannot use up the owner's; the limit of connections bounds all of them.
 const MAX_AWAITED: usize = 64;
 
 impl Conn {
-    /// The connection of a request that is granted. Its greeting is in front of the messages that waited for it.
+    /// The connection of a request that is granted. Its greeting is in front of the messages that waited for
+    /// it.
     #[inline]
     pub(super) fn granted(
         request: RegisterRequest<'_>,
@@ -340,8 +347,8 @@ impl State {
         self.rare.as_ref()?.reserved.as_ref()
     }
 
-    /// Ends a reservation that is over at `now`, and wakes the clients that wait for the id. Returns the connection whose
-    /// claim ends with it.
+    /// Ends a reservation that is over at `now`, and wakes the clients that wait for the id. Returns the
+    /// connection whose claim ends with it.
     pub(super) fn take_reservation(&mut self, now: Instant) -> Option<ConnId> {
         let rare = self.rare.as_mut()?;
         let reserved = rare.reserved.take_if(|reserved| reserved.until <= now)?;
@@ -349,7 +356,8 @@ impl State {
         reserved.claimed
     }
 
-    /// Adds a client that waits for the id; the flag says whether it is the first. `None` if too many wait already.
+    /// Adds a client that waits for the id; the flag says whether it is the first. `None` if too many wait
+    /// already.
     pub(super) fn ask(&mut self, timing: ProbeTiming) -> Option<(oneshot::Receiver<()>, bool)> {
         let probes = &mut self.rare().probes;
         probes.retain(|probe| !probe.answer.is_closed());
@@ -367,8 +375,8 @@ impl State {
         self.rare.as_ref()?.probes.iter().map(|probe| probe.timing).min_by_key(|timing| timing.asked)
     }
 
-    /// The address of a holder that would have answered its probe if it were there: nothing else was on its way, and nothing
-    /// is unsent.
+    /// The address of a holder that would have answered its probe if it were there: nothing else was on its
+    /// way, and nothing is unsent.
     pub(super) fn surely_silent(&self) -> Option<AddressPrefix> {
         let conn = self.conn.as_ref().filter(|conn| conn.outbox.is_drained())?;
         let probe = self.first_probe()?;
@@ -393,8 +401,8 @@ impl State {
         leaving.filter_map(|leaving| leaving.outbox.revoke()).collect()
     }
 
-    /// Waits for a connection with this token. The receiver gets whether it was admitted, at once if it holds the id.
-    /// `None` if too many wait with this token.
+    /// Waits for a connection with this token. The receiver gets whether it was admitted, at once if it holds
+    /// the id. `None` if too many wait with this token.
     pub(super) fn wait_for(&mut self, token: &Token) -> Option<oneshot::Receiver<bool>> {
         let (arrived, arrival) = oneshot::channel();
         if self.conn.as_ref().is_some_and(|holder| holder.token == *token) {

@@ -1,5 +1,5 @@
-//! Follows single messages in the log: at `trace` where each of them goes, at `debug` each one that is lost, and why. docs/LOGS.md has an
-//! example.
+//! Follows single messages in the log: at `trace` where each of them goes, at `debug` each one that is lost,
+//! and why. docs/LOGS.md has an example.
 
 use std::cell::RefCell;
 use std::fmt;

@@ -1,4 +1,5 @@
-//! File descriptors: sockets of clients leave the last ones to operators, stores, and requests to other servers.
+//! File descriptors: sockets of clients leave the last ones to operators, stores, and requests to other
+//! servers.
 
 #[cfg(unix)]
 use std::os::fd::{AsFd, AsRawFd as _};

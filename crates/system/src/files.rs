@@ -1,6 +1,6 @@
-//! Reads regular files that operators name, up to a size, and creates private ones. A path may lead to an endless device, or to a
-//! pipe, whose writer may never come.
-//! A byte order mark in front of a file is skipped.
+//! Reads regular files that operators name, up to a size, and creates private ones. A path may lead to an
+//! endless device, or to a pipe, whose writer may never come. A byte order mark in front of a file is
+//! skipped.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io;
@@ -14,15 +14,16 @@ use crate::bounded_read::read_all;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stamp {
     modified: Option<SystemTime>,
-    /// The time of the last change of anything, which no program sets: a copy may keep the size and the other time.
+    /// The time of the last change of anything, which no program sets: a copy may keep the size and the other
+    /// time.
     changed: (i64, i64),
     len: u64,
     identity: (u64, u64),
 }
 
 impl Stamp {
-    /// The stamp of a file; `None` if it does not exist. Take it before reading, so that a write during the read counts
-    /// as another change.
+    /// The stamp of a file; `None` if it does not exist. Take it before reading, so that a write during the
+    /// read counts as another change.
     pub fn of(path: &Path) -> Option<Self> {
         let metadata = fs::metadata(path).ok()?;
         Some(Stamp {
@@ -55,8 +56,8 @@ pub fn read_regular(path: &Path, max: u64) -> Result<Vec<u8>, FileError> {
     read_all(file, max)
 }
 
-/// Reads a file of at most `max` bytes that the user of this program chose: a regular file, or a pipe that the program was started
-/// with. With `<(…)`, a shell keeps a secret out of the file system.
+/// Reads a file of at most `max` bytes that the user of this program chose: a regular file, or a pipe that
+/// the program was started with. With `<(…)`, a shell keeps a secret out of the file system.
 pub fn read(path: &Path, max: u64) -> Result<Vec<u8>, FileError> {
     if crate::is_inherited(path) { read_all(File::open(path)?, max) } else { read_regular(path, max) }
 }
@@ -71,7 +72,8 @@ pub fn read_stdin(max: u64) -> Result<String, FileError> {
     String::from_utf8(read_all(io::stdin().lock(), max)?).map_err(|_| FileError::NotText)
 }
 
-/// Options to create a file that only its owner can read. It must not exist. On Windows, its directory decides who can.
+/// Options to create a file that only its owner can read. It must not exist. On Windows, its directory
+/// decides who can.
 pub fn new_private() -> OpenOptions {
     let mut options = crate::private_file();
     options.write(true).create_new(true);

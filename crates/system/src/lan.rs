@@ -16,12 +16,14 @@ pub fn lan_address() -> Option<IpAddr> {
     interface_address(false)
 }
 
-/// The same, with those of all interfaces if none leads out: each may be that of a network, such as a hotspot's.
+/// The same, with those of all interfaces if none leads out: each may be that of a network, such as a
+/// hotspot's.
 pub fn lan_addresses() -> Vec<IpAddr> {
     interface_addresses(false)
 }
 
-/// The address of the interface that leads out of this machine, of IPv4 or of IPv6. If none does, those of all interfaces.
+/// The address of the interface that leads out of this machine, of IPv4 or of IPv6. If none does, those of
+/// all interfaces.
 pub fn interface_addresses(ipv6: bool) -> Vec<IpAddr> {
     leading_out(ipv6).map_or_else(|| of_interfaces(ipv6), |address| vec![address])
 }
@@ -55,7 +57,8 @@ fn interface_address(ipv6: bool) -> Option<IpAddr> {
 /// The addresses of interfaces that are up, the best one first.
 fn of_interfaces(ipv6: bool) -> Vec<IpAddr> {
     let mut all = if_addrs::get_if_addrs().unwrap_or_default();
-    // One that is link-local needs a zone in IPv6. In IPv4 it is that of two machines with a cable between them.
+    // One that is link-local needs a zone in IPv6. In IPv4 it is that of two machines with a cable between
+    // them.
     all.retain(|one| one.ip().is_ipv6() == ipv6 && !one.is_loopback() && !(ipv6 && one.is_link_local()));
     // As a bridge of containers of which none runs.
     if all.iter().any(|one| one.is_oper_up()) {
@@ -83,7 +86,8 @@ fn leading_out(ipv6: bool) -> Option<IpAddr> {
     (!address.is_loopback() && !address.is_unspecified()).then_some(address)
 }
 
-/// A public address of an interface of this machine, of IPv4 or of IPv6: that of the interface that leads out, or another one.
+/// A public address of an interface of this machine, of IPv4 or of IPv6: that of the interface that leads
+/// out, or another one.
 pub fn public_address(ipv6: bool) -> Option<IpAddr> {
     let is_wanted = |ip: &IpAddr| ip.is_ipv6() == ipv6 && is_public(*ip);
     interface_address(ipv6).filter(is_wanted).or_else(|| {

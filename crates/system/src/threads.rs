@@ -1,7 +1,8 @@
 //! Threads: one place starts, names and supervises them.
 //!
-//! A thread that has panicked is down until it is restarted, so the server is not ready during that time. A thread that cannot be
-//! restarted, or that panics too often, is a failure: the server stops, and its service manager can start it again.
+//! A thread that has panicked is down until it is restarted, so the server is not ready during that time. A
+//! thread that cannot be restarted, or that panics too often, is a failure: the server stops, and its service
+//! manager can start it again.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -165,7 +166,8 @@ impl Threads {
     }
 }
 
-/// The runtime of a thread. Where the thread cannot be started, async code drops it, and tokio's own drop would panic there.
+/// The runtime of a thread. Where the thread cannot be started, async code drops it, and tokio's own drop
+/// would panic there.
 struct ThreadRuntime(Option<Runtime>);
 
 impl ThreadRuntime {
@@ -194,7 +196,8 @@ fn builder() -> Builder {
     builder
 }
 
-/// Calls code that may panic, such as a hook of an embedding program. Locks of this crate outlive a panic: none is poisoned.
+/// Calls code that may panic, such as a hook of an embedding program. Locks of this crate outlive a panic:
+/// none is poisoned.
 pub fn caught<T>(work: impl FnOnce() -> T) -> Result<T, Panic> {
     catch_unwind(AssertUnwindSafe(work)).map_err(|payload| {
         let text = payload.downcast_ref::<String>().map(String::as_str);

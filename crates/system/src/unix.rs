@@ -69,8 +69,8 @@ pub fn is_read_only(dir: &Path) -> bool {
     rustix::fs::statvfs(dir).is_ok_and(|found| found.f_flag.contains(StatVfsMountFlags::RDONLY))
 }
 
-/// Gives a file that root has created to the owner of its directory, who runs the server. SQLite does the same with its
-/// other files.
+/// Gives a file that root has created to the owner of its directory, who runs the server. SQLite does the
+/// same with its other files.
 pub fn give_to_owner(dir: &Path, path: &Path) -> io::Result<()> {
     let owner = fs::metadata(dir)?;
     let file = fs::metadata(path)?;
@@ -90,7 +90,8 @@ pub fn is_plain_name(_: &str) -> bool {
     true
 }
 
-/// Takes the sockets that `LISTEN_FDS` describes. `None` if this system has no such sockets, but the variable is set.
+/// Takes the sockets that `LISTEN_FDS` describes. `None` if this system has no such sockets, but the variable
+/// is set.
 pub fn inherited_sockets() -> Option<Vec<io::Result<TcpListener>>> {
     let mut given = ListenFd::from_env();
     let count = given.len();

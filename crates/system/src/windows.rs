@@ -60,8 +60,8 @@ pub fn sync_dir(_: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Streams (`a.txt::$DATA`), short names (`ENV~1`), and dots and spaces at the end lead to files of other names, also to hidden
-/// ones.
+/// Streams (`a.txt::$DATA`), short names (`ENV~1`), and dots and spaces at the end lead to files of other
+/// names, also to hidden ones.
 pub fn is_plain_name(name: &str) -> bool {
     !name.contains([':', '~']) && !name.ends_with(['.', ' '])
 }

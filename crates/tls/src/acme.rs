@@ -278,7 +278,8 @@ impl Acme {
         true
     }
 
-    /// Asks when the ACME server wants the certificate to be renewed. Returns the seconds until the next question.
+    /// Asks when the ACME server wants the certificate to be renewed. Returns the seconds until the next
+    /// question.
     async fn ask_for_window(&mut self) -> u64 {
         let certificate = self.current.as_ref().and_then(Certificate::identifier);
         // Without an account, nobody asks: only an order makes one.

@@ -139,7 +139,8 @@ pub fn certified_key(
 pub fn server_config(certificates: Arc<Certificates>) -> Result<ServerConfig, TlsError> {
     // Names ring, because rustls has no default provider if the build has two.
     let mut provider = ring::default_provider();
-    // Many libraries ask for SHA-384 first. It takes a quarter of the work of a resumed handshake, and protects nobody better.
+    // Many libraries ask for SHA-384 first. It takes a quarter of the work of a resumed handshake, and
+    // protects nobody better.
     provider
         .cipher_suites
         .sort_by_key(|suite| suite.suite().as_str().is_some_and(|name| name.ends_with("SHA384")));
@@ -148,7 +149,8 @@ pub fn server_config(certificates: Arc<Certificates>) -> Result<ServerConfig, Tl
         .map_err(TlsError::Unusable)?;
     let mut config = builder.with_no_client_auth().with_cert_resolver(certificates);
     config.ignore_client_order = true;
-    // Clients keep their sessions, so that all of them can come back at once: rustls's own store has room for 256.
+    // Clients keep their sessions, so that all of them can come back at once: rustls's own store has room for
+    // 256.
     config.ticketer = ring::Ticketer::new().map_err(TlsError::Unusable)?;
     // Each takes work. A client that comes back needs one, and gets the next one then.
     config.send_tls13_tickets = 1;

@@ -1,5 +1,5 @@
-//! Requests to HTTP servers of others: webhooks, those that vouch for clients, and ACME. Says which URLs can be requested, and
-//! which addresses are reached. Each request has a timeout, and each answer a limit.
+//! Requests to HTTP servers of others: webhooks, those that vouch for clients, and ACME. Says which URLs can
+//! be requested, and which addresses are reached. Each request has a timeout, and each answer a limit.
 
 use std::error::Error;
 use std::io;
@@ -75,8 +75,8 @@ impl Reach {
     }
 }
 
-/// Gives the addresses of a name that may be reached. A client connects to one of them, without a second resolution. An address in a
-/// URL is not resolved, so it must be checked before.
+/// Gives the addresses of a name that may be reached. A client connects to one of them, without a second
+/// resolution. An address in a URL is not resolved, so it must be checked before.
 impl Service<Name> for Reach {
     type Response = vec::IntoIter<SocketAddr>;
     type Error = io::Error;
@@ -172,7 +172,8 @@ impl HttpClient {
 }
 
 impl HttpClient {
-    /// A client for servers that have a secret of ours, and may have no certificate for their addresses: whoever answers is trusted.
+    /// A client for servers that have a secret of ours, and may have no certificate for their addresses:
+    /// whoever answers is trusted.
     pub fn trusting_anybody(bounds: Bounds) -> Result<Self, rustls::Error> {
         let builder = ClientConfig::builder_with_provider(Arc::new(default_provider()));
         let builder = builder.with_safe_default_protocol_versions()?;
@@ -180,7 +181,8 @@ impl HttpClient {
         Ok(Self::with_tls(tls.with_no_client_auth(), bounds))
     }
 
-    /// Sends a request that changes the protocol of its connection, and returns the connection. The timeout is for both.
+    /// Sends a request that changes the protocol of its connection, and returns the connection. The timeout
+    /// is for both.
     pub async fn upgrade(&self, request: Request<()>) -> Result<TokioIo<Upgraded>, NoAnswer> {
         let IncomingResponse { head, body, until, .. } = self.send(request.map(|()| Bytes::new())).await?;
         if head.status != StatusCode::SWITCHING_PROTOCOLS {
@@ -244,7 +246,8 @@ impl IncomingResponse {
     }
 }
 
-/// The pause that an answer asks for: seconds, or a date (RFC 9110, section 10.2.3), by the clock of its server if that is known.
+/// The pause that an answer asks for: seconds, or a date (RFC 9110, section 10.2.3), by the clock of its
+/// server if that is known.
 pub fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let text = |name| headers.get(name)?.to_str().ok();
     let date = |text: &str| rfc2822::DateTimeParser::new().parse_timestamp(text.trim()).ok();
@@ -283,7 +286,8 @@ pub fn parse_url(text: &str) -> Result<Uri, &'static str> {
     Ok(url)
 }
 
-/// Trusts the authorities of a PEM file instead of the public ones. The error says what is wrong with the file.
+/// Trusts the authorities of a PEM file instead of the public ones. The error says what is wrong with the
+/// file.
 pub fn trust(path: &Path) -> Result<ClientConfig, Box<dyn Error>> {
     let pem = files::read_regular(path, MAX_TRUST_BYTES)?;
     let mut roots = RootCertStore::empty();

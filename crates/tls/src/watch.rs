@@ -20,8 +20,8 @@ pub fn reread(files: &TlsFiles, certificates: &Certificates) -> Result<bool, Tls
     Ok(certificates.swap(certificate))
 }
 
-/// Shows a new certificate soon after its files have changed, and then calls `loaded`, until the drop of the returned value. Pipes
-/// are not watched: they can be read only once.
+/// Shows a new certificate soon after its files have changed, and then calls `loaded`, until the drop of the
+/// returned value. Pipes are not watched: they can be read only once.
 pub fn watch(
     files: TlsFiles,
     certificates: Arc<Certificates>,
@@ -66,7 +66,8 @@ impl Watched {
                 self.seen = Some(stamps);
                 self.certificates.swap(certificate)
             }
-            // One file may be written before the other. So they are read each time until they fit, and the error is logged once.
+            // One file may be written before the other. So they are read each time until they fit, and the
+            // error is logged once.
             Err(error) => {
                 if self.certificates.set_problem(Some(error.to_string())) {
                     log::warn!("the previous certificate stays in use until the files can be read: {error}");

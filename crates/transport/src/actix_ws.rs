@@ -1,5 +1,6 @@
-//! The transport of a broker that is embedded in an actix-web app: actix-ws answers the handshake and writes frames. Frames are
-//! read by our own decoder, because that of actix-ws keeps whole messages in memory and confuses close codes.
+//! The transport of a broker that is embedded in an actix-web app: actix-ws answers the handshake and writes
+//! frames. Frames are read by our own decoder, because that of actix-ws keeps whole messages in memory and
+//! confuses close codes.
 
 use std::collections::VecDeque;
 use std::io;
@@ -32,8 +33,8 @@ pub struct ActixSocket {
     raw: Option<VecDeque<Message>>,
 }
 
-/// Opens a WebSocket after the handshake was accepted. The caller sets the response headers that depend on the
-/// request.
+/// Opens a WebSocket after the handshake was accepted. The caller sets the response headers that depend on
+/// the request.
 pub async fn upgrade(
     payload: web::Payload,
     decoder: Decoder,
@@ -45,9 +46,9 @@ pub async fn upgrade(
     Ok((response, ActixSocket { session, payload, decoder, raw: None }))
 }
 
-/// actix-ws checks the handshake again and refuses version 8, which this server accepts, so it gets this request instead. It
-/// takes only an `HttpRequest`, which actix makes only inside a service, and does not offer the two halves without a check.
-/// `TestRequest` needs neither a server nor a runtime.
+/// actix-ws checks the handshake again and refuses version 8, which this server accepts, so it gets this
+/// request instead. It takes only an `HttpRequest`, which actix makes only inside a service, and does not
+/// offer the two halves without a check. `TestRequest` needs neither a server nor a runtime.
 fn valid_handshake() -> HttpRequest {
     TestRequest::get()
         .insert_header((header::CONNECTION, "Upgrade"))

@@ -1,5 +1,5 @@
-//! A connection of a client, as the server's sockets give it: over TCP, or over a Unix socket. Another kind is a variant here, and one
-//! of the listeners in `src/server/sockets.rs`.
+//! A connection of a client, as the server's sockets give it: over TCP, or over a Unix socket. Another kind
+//! is a variant here, and one of the listeners in `src/server/sockets.rs`.
 
 use std::io::{self, IoSlice};
 use std::net::{Ipv4Addr, SocketAddr};
@@ -33,7 +33,8 @@ pub enum ReadHalf {
     Unix(tokio::net::unix::OwnedReadHalf),
 }
 
-/// The writing direction. Shuts it down when it is dropped. A type for each kind, because an enum would take 16 bytes more per client.
+/// The writing direction. Shuts it down when it is dropped. A type for each kind, because an enum would take
+/// 16 bytes more per client.
 struct WriteHalf<H>(H);
 
 /// The same for each kind of connection.
@@ -48,8 +49,9 @@ macro_rules! each {
 }
 
 impl ClientStream {
-    /// The address by which limits, logs and `--trusted_proxy` know the client. Behind a Unix socket it is the loopback address,
-    /// because its clients are on this machine. `None` if the client has ended the connection: it is nobody's.
+    /// The address by which limits, logs and `--trusted_proxy` know the client. Behind a Unix socket it is
+    /// the loopback address, because its clients are on this machine. `None` if the client has ended the
+    /// connection: it is nobody's.
     pub fn client(&self) -> Option<SocketAddr> {
         match self {
             ClientStream::Tcp(tcp) => tcp.peer_addr().ok(),

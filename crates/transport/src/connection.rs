@@ -1,9 +1,9 @@
 //! The connection below HTTP. It closes clients that stop reading or sending, and reads only as much as
 //! HTTP can handle. A WebSocket takes the inner connection out of it.
 //!
-//! actix-http has no time limit for writes, for a second head, or while a chunked body is unread. It parses all that it can read
-//! before it handles any of it, 3 KB for each pipelined request. It spins while its buffer is full, and continues an answer whose
-//! client is gone until writing fails.
+//! actix-http has no time limit for writes, for a second head, or while a chunked body is unread. It parses
+//! all that it can read before it handles any of it, 3 KB for each pipelined request. It spins while its
+//! buffer is full, and continues an answer whose client is gone until writing fails.
 
 use std::cell::{Cell, RefCell};
 use std::io;
@@ -43,14 +43,16 @@ pub struct IdleTime {
 /// As in Node.
 const OF_CLIENTS: IdleTime = IdleTime { told: Duration::from_secs(5), keep_alive: "timeout=5" };
 
-/// Balancers send the next request on a connection that is as old as theirs may be: 60 s for most, and 600 s on Google Cloud.
+/// Balancers send the next request on a connection that is as old as theirs may be: 60 s for most, and 600 s
+/// on Google Cloud.
 const OF_PROXIES: IdleTime = IdleTime { told: Duration::from_secs(620), keep_alive: "timeout=620" };
 
-/// An idle connection ends this much later than its client was told, so that a request that is on its way then is answered.
+/// An idle connection ends this much later than its client was told, so that a request that is on its way
+/// then is answered.
 const IN_FLIGHT: Duration = Duration::from_secs(1);
 
-/// Most connections of each worker that may be idle for as long as those of proxies. They are a tenth of all that it may have, so
-/// they cannot keep others out.
+/// Most connections of each worker that may be idle for as long as those of proxies. They are a tenth of all
+/// that it may have, so they cannot keep others out.
 const MAX_KEPT: usize = 2500;
 
 /// A connection below HTTP.
@@ -73,8 +75,8 @@ impl<T> Connection<T> {
         Connection { io, state, stall: None, is_writing: false, on_first_bytes: None, request_timer: None }
     }
 
-    /// Calls `take` with the first bytes that are read, before HTTP has them. If that is true, it has taken the connection over,
-    /// and reading fails.
+    /// Calls `take` with the first bytes that are read, before HTTP has them. If that is true, it has taken
+    /// the connection over, and reading fails.
     pub fn on_first_bytes(mut self, take: impl FnOnce(&T, &[u8]) -> bool + 'static) -> Self {
         self.on_first_bytes = Some(Box::new(take));
         self
@@ -96,8 +98,9 @@ impl<T> Connection<T> {
         stall.as_mut().poll(cx).map(|()| Err(io::ErrorKind::TimedOut.into()))
     }
 
-    /// Ready when the next request is overdue. HTTP's own timeout is for the first head only. The timer is not reset for each
-    /// request; it checks the state when it fires, and so often that no head has more than its time.
+    /// Ready when the next request is overdue. HTTP's own timeout is for the first head only. The timer is
+    /// not reset for each request; it checks the state when it fires, and so often that no head has more than
+    /// its time.
     fn poll_request_timeout(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let request_timer = self.request_timer.get_or_insert_with(|| Box::pin(sleep(REQUEST_TIMEOUT)));
         loop {
@@ -193,14 +196,16 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Connection<T> {
 /// handles the second. So this limits pipelining to 38 minimal requests, or two or three of a browser.
 const READ_SIZE: usize = 1 << 10;
 
-/// Bytes that are read while a request is handled. Without a read, the end of the connection would go unnoticed.
+/// Bytes that are read while a request is handled. Without a read, the end of the connection would go
+/// unnoticed.
 const READ_AHEAD: usize = 64;
 
 /// State shared by a connection and its requests.
 pub struct ConnectionState {
     permit: Option<ConnectionPermit>,
     active_requests: Cell<usize>,
-    /// The time at which the server began to wait for a request: after the last response, or at the first byte of a head.
+    /// The time at which the server began to wait for a request: after the last response, or at the first
+    /// byte of a head.
     waiting_since: Cell<Instant>,
     head_begun: Cell<bool>,
     has_answered: Cell<bool>,
@@ -277,7 +282,8 @@ impl ConnectionState {
         self.ids.get()
     }
 
-    /// Lets the connection be idle for as long as one of a proxy, while `may_stay` is true and the worker has a place.
+    /// Lets the connection be idle for as long as one of a proxy, while `may_stay` is true and the worker has
+    /// a place.
     pub fn keep_while(&self, may_stay: impl Fn() -> bool + 'static) {
         let mut kept = self.kept.borrow_mut();
         if kept.is_none() {
@@ -285,7 +291,8 @@ impl ConnectionState {
         }
     }
 
-    /// Time for which the connection may be idle. A connection that waits for a body is not idle, and ends soon.
+    /// Time for which the connection may be idle. A connection that waits for a body is not idle, and ends
+    /// soon.
     pub fn idle_time(&self) -> &'static IdleTime {
         let is_kept =
             !self.owes_body.get() && self.kept.borrow().as_ref().is_some_and(|kept| (kept.may_stay)());

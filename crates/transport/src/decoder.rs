@@ -15,8 +15,8 @@ use peerbroker_router::Disconnect;
 
 /// Turns a client's bytes into [`SocketEvent`]s (RFC 6455, section 5).
 ///
-/// A message in one frame and one read is unmasked in the read buffer and passed on without a copy. Payloads of
-/// other messages are copied to a [`MessageBuffer`].
+/// A message in one frame and one read is unmasked in the read buffer and passed on without a copy. Payloads
+/// of other messages are copied to a [`MessageBuffer`].
 pub struct Decoder {
     limits: MessageLimits,
     /// Boxed: most clients are idle, or send each message at once.
@@ -28,7 +28,8 @@ pub struct Decoder {
 /// Input that is kept for the next read.
 #[derive(Default)]
 struct Unfinished {
-    /// Parts of messages are passed on as they come, and nothing is kept of them. Such a decoder always has this struct.
+    /// Parts of messages are passed on as they come, and nothing is kept of them. Such a decoder always has
+    /// this struct.
     in_parts: bool,
     /// An incomplete header, or an incomplete control frame.
     partial: Vec<u8>,
@@ -90,8 +91,8 @@ impl Decoder {
         Decoder { limits, unfinished: None, ended: None }
     }
 
-    /// Passes on messages of several frames, or of several reads, in parts, as [`SocketEvent::Part`]: for connections whose messages are not
-    /// read here.
+    /// Passes on messages of several frames, or of several reads, in parts, as [`SocketEvent::Part`]: for
+    /// connections whose messages are not read here.
     pub fn in_parts(mut self) -> Self {
         self.unfinished().in_parts = true;
         self

@@ -37,8 +37,8 @@ use peerbroker_router::{Disconnect, Outbox, PeerHandle};
 
 pub use message_buffer::MessageLimits;
 
-/// Gets a connection and the first bytes that were read from it. True if it has taken both over: then the connection is over for
-/// its reader.
+/// Gets a connection and the first bytes that were read from it. True if it has taken both over: then the
+/// connection is over for its reader.
 pub type TakeOver<T> = Box<dyn FnOnce(&T, &[u8]) -> bool>;
 
 /// An event on a client's connection.
@@ -89,14 +89,15 @@ pub trait Socket {
     /// The kind of connection.
     const KIND: ConnectionKind = ConnectionKind::Socket;
 
-    /// Returns the outbox of this connection; call it once. The outbox starts with the unsent part of the handshake.
+    /// Returns the outbox of this connection; call it once. The outbox starts with the unsent part of the
+    /// handshake.
     fn open_outbox(&mut self, limit: usize) -> Outbox;
 
     /// The session calls this after it registered the connection as `peer`.
     fn on_registered(&mut self, _peer: &PeerHandle) {}
 
-    /// Reads once and passes each complete event to `on_event`, oldest first. `Ok` means that
-    /// something was read and that there may be more. When `on_event` breaks, the next call begins with the rest.
+    /// Reads once and passes each complete event to `on_event`, oldest first. `Ok` means that something was
+    /// read and that there may be more. When `on_event` breaks, the next call begins with the rest.
     fn poll_recv(&mut self, cx: &mut Context<'_>, on_event: OnEvent<'_>) -> Poll<Result<(), Disconnect>>;
 
     /// True if the client has already moved to its next connection, so that a greeting here would be lost.
@@ -112,7 +113,8 @@ pub trait Socket {
     /// Writes the outbox to the connection. Ready when the kernel has taken everything.
     fn poll_send(&mut self, cx: &mut Context<'_>, outbox: &mut Outbox) -> Poll<io::Result<()>>;
 
-    /// Tells the socket that [`poll_shutdown`](Self::poll_shutdown) follows at once. Frames that are sent before may wait for it.
+    /// Tells the socket that [`poll_shutdown`](Self::poll_shutdown) follows at once. Frames that are sent
+    /// before may wait for it.
     fn begin_shutdown(&mut self) {}
 
     /// Shuts the sending direction down. The outbox must be dropped before.

@@ -36,8 +36,8 @@ impl MessageBuffer {
         Ok(buffer)
     }
 
-    /// Appends bytes and returns the appended part. The buffer doubles when it is full, up to `max_len`, so that bytes
-    /// are rarely copied.
+    /// Appends bytes and returns the appended part. The buffer doubles when it is full, up to `max_len`, so
+    /// that bytes are rarely copied.
     pub(super) fn push(&mut self, bytes: &[u8], max_len: usize) -> Result<&mut [u8], Disconnect> {
         let len = self.bytes.len();
         let capacity = self.bytes.capacity();

@@ -1,7 +1,8 @@
-//! The PROXY protocol, versions 1 and 2: a TCP proxy sends a header with its client's address in front of the client's data
-//! (<https://www.haproxy.org/download/3.2/doc/proxy-protocol.txt>).
+//! The PROXY protocol, versions 1 and 2: a TCP proxy sends a header with its client's address in front of the
+//! client's data (<https://www.haproxy.org/download/3.2/doc/proxy-protocol.txt>).
 //!
-//! The crate `ppp` parses whole headers only. That is the smaller part: most of this reads a header and nothing behind it.
+//! The crate `ppp` parses whole headers only. That is the smaller part: most of this reads a header and
+//! nothing behind it.
 
 use std::io::{self, ErrorKind};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -28,7 +29,8 @@ pub fn is_header(first: &[u8]) -> bool {
     first.starts_with(V1) || first.starts_with(V2)
 }
 
-/// Reads the header of a connection, if it has one. `None` if no client is named, as in a health check of the proxy itself.
+/// Reads the header of a connection, if it has one. `None` if no client is named, as in a health check of the
+/// proxy itself.
 pub async fn read_client(io: &mut ClientStream) -> io::Result<Option<SocketAddr>> {
     let mut first = [0; V2.len()];
     let Some(tcp) = io.as_tcp() else { return Ok(None) };

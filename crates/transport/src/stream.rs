@@ -25,32 +25,37 @@ use peerbroker_router::{Outbox, PeerHandle};
 /// Number of zeros in the first line.
 const PADDING: usize = 2048;
 
-/// Time between two messages. The client reads one line for each progress event of its browser, however many have come, and
-/// Chromium sends one every 50 ms at most. So if two messages came at once, it would read the second late or never.
+/// Time between two messages. The client reads one line for each progress event of its browser, however many
+/// have come, and Chromium sends one every 50 ms at most. So if two messages came at once, it would read the
+/// second late or never.
 const MESSAGE_INTERVAL: Duration = Duration::from_millis(100);
 
-/// The same while many wait. Some lines come late for the event of their own then, and the fillers behind them make up for those.
+/// The same while many wait. Some lines come late for the event of their own then, and the fillers behind
+/// them make up for those.
 const CROWDED_INTERVAL: Duration = Duration::from_millis(60);
 
 /// More messages than these are many: those of two connections at once.
 const CROWDED: usize = 16;
 
-/// Number of fillers between the last message and the end of a stream. A page that was busy reads as many lines before it drops the
-/// stream, and with it all that it has not read.
+/// Number of fillers between the last message and the end of a stream. A page that was busy reads as many
+/// lines before it drops the stream, and with it all that it has not read.
 const LAST_FILLERS: u32 = 10;
 
-/// Time from the takeover by a client's next stream to the head of that one's answer, at which the client drops the former stream.
+/// Time from the takeover by a client's next stream to the head of that one's answer, at which the client
+/// drops the former stream.
 pub const HANDOVER: Duration = MESSAGE_INTERVAL.saturating_mul(LAST_FILLERS);
 
-/// Makes the client read one more line: a busy browser sends one progress event for several lines. It begins a line, which
-/// [`FILLER_END`] ends before the next message, so fillers alone never add up to lines that the client would have to read, too.
+/// Makes the client read one more line: a busy browser sends one progress event for several lines. It begins
+/// a line, which [`FILLER_END`] ends before the next message, so fillers alone never add up to lines that the
+/// client would have to read, too.
 const FILLER: Bytes = Bytes::from_static(b" ");
 
 /// Makes the line of the fillers one without a meaning.
 const FILLER_END: &[u8] = b"{}\n";
 
-/// Delays of fillers, in addition to [`MESSAGE_INTERVAL`]. Once there were as many fillers as messages, each delay is a step longer
-/// than the one before, up to the longest. Fillers go on until the client renews its stream, because its page may be busy for as long.
+/// Delays of fillers, in addition to [`MESSAGE_INTERVAL`]. Once there were as many fillers as messages, each
+/// delay is a step longer than the one before, up to the longest. Fillers go on until the client renews its
+/// stream, because its page may be busy for as long.
 const FILLER_STEP: Duration = Duration::from_millis(100);
 const LAST_FILLER: Duration = Duration::from_millis(900);
 
@@ -158,7 +163,8 @@ impl StreamState {
     }
 }
 
-/// Takes the message out of the outbox whose turn it is. It counts as written then. Ready with nothing at the end.
+/// Takes the message out of the outbox whose turn it is. It counts as written then. Ready with nothing at the
+/// end.
 fn take_line(outbox: &mut Outbox) -> Poll<Option<Bytes>> {
     loop {
         outbox.give_turn();
@@ -304,8 +310,8 @@ impl Stream for StreamBody {
                 FILLER
             }
         };
-        // Behind a filler, too: otherwise the browser could report a message up to 50 ms late, because it has just reported the
-        // filler. A client that renews its stream meanwhile would never read it.
+        // Behind a filler, too: otherwise the browser could report a message up to 50 ms late, because it has
+        // just reported the filler. A client that renews its stream meanwhile would never read it.
         let interval = if state.behind > CROWDED { CROWDED_INTERVAL } else { MESSAGE_INTERVAL };
         this.pause = Some(Box::pin(sleep(interval)));
         Poll::Ready(Some(Ok(chunk)))
@@ -417,7 +423,8 @@ mod tests {
         }
     }
 
-    /// Reads a stream as PeerJS 0.3 does: one line for each event of the browser, and a line that has not ended at the next one.
+    /// Reads a stream as PeerJS 0.3 does: one line for each event of the browser, and a line that has not
+    /// ended at the next one.
     #[derive(Default)]
     struct Client {
         text: String,

@@ -1,8 +1,9 @@
-//! A server's TLS connection that keeps no buffers while it is idle. With rustls's buffered API each keeps 4 KB. A client that speaks
-//! plain HTTP gets a readable answer, instead of an alert of TLS. One that speaks neither may be taken over before the handshake.
+//! A server's TLS connection that keeps no buffers while it is idle. With rustls's buffered API each keeps 4
+//! KB. A client that speaks plain HTTP gets a readable answer, instead of an alert of TLS. One that speaks
+//! neither may be taken over before the handshake.
 //!
-//! All connections of a worker read into one buffer. Only what is left of it stays with the connection: part of a record, or
-//! of a message. The same holds for records that the kernel does not take.
+//! All connections of a worker read into one buffer. Only what is left of it stays with the connection: part
+//! of a record, or of a message. The same holds for records that the kernel does not take.
 
 use std::cell::Cell;
 use std::cmp;
@@ -41,7 +42,8 @@ const PLAIN_ANSWER: &[u8] = b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/pla
     Use https:// here, or wss://, or secure: true in PeerJS.\n";
 
 thread_local! {
-    /// Buffers that the connections of a thread share: for reading, for the data of a record, and for records.
+    /// Buffers that the connections of a thread share: for reading, for the data of a record, and for
+    /// records.
     static READING: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
     static DATA: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
     static RECORDS: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
@@ -60,8 +62,8 @@ pub struct TlsStream<T> {
     /// Records that the kernel has not taken yet.
     unsent: Vec<u8>,
     end: End,
-    /// `unsent` has tickets for the client's next connection, which go with the first data: a write of their own costs more
-    /// than they do.
+    /// `unsent` has tickets for the client's next connection, which go with the first data: a write of their
+    /// own costs more than they do.
     has_tickets: bool,
     /// The last data goes with the end, in one write.
     is_ending: bool,
@@ -101,15 +103,16 @@ pub fn is_http(bytes: &[u8]) -> bool {
     bytes.first().is_some_and(u8::is_ascii_uppercase)
 }
 
-/// The bytes that a record is likely to need, and a function that makes it in a buffer and returns its length.
+/// The bytes that a record is likely to need, and a function that makes it in a buffer and returns its
+/// length.
 type Record<'a> = (
     usize,
     &'a mut dyn FnMut(&mut WriteTraffic<'_, ServerConnectionData>, &mut [u8]) -> Result<usize, EncryptError>,
 );
 
 impl<T: AsyncRead + AsyncWrite + Unpin> TlsStream<T> {
-    /// Makes the handshake. If it fails, the client gets the alert that says why. If `take` is true for the first bytes, it has taken
-    /// the connection over.
+    /// Makes the handshake. If it fails, the client gets the alert that says why. If `take` is true for the
+    /// first bytes, it has taken the connection over.
     ///
     /// The stream is boxed from the start: it passes through many hands until a session has it.
     pub async fn accept(
@@ -221,8 +224,8 @@ impl<T: AsyncRead + AsyncWrite + Unpin> TlsStream<T> {
         Poll::Ready(Ok(()))
     }
 
-    /// Processes bytes of the client until there is nothing left to do, and then makes a record. Returns the number of
-    /// bytes that are not needed any more.
+    /// Processes bytes of the client until there is nothing left to do, and then makes a record. Returns the
+    /// number of bytes that are not needed any more.
     fn process(
         &mut self,
         bytes: &mut [u8],
@@ -356,7 +359,8 @@ fn encode(mut message: EncodeTlsData<'_, ServerConnectionData>, bytes: &mut Vec<
     })
 }
 
-/// Calls `write` with this much room behind the bytes, or with as much as it asks for, and keeps what it has written.
+/// Calls `write` with this much room behind the bytes, or with as much as it asks for, and keeps what it has
+/// written.
 fn append(
     bytes: &mut Vec<u8>,
     mut room: usize,

@@ -102,7 +102,8 @@ pub struct Upgrade<T> {
 }
 
 impl<T: Upgradable> Upgrade<T> {
-    /// Begins the WebSocket, and drops the buffers of HTTP. The outbox of the socket has the answer to the handshake.
+    /// Begins the WebSocket, and drops the buffers of HTTP. The outbox of the socket has the answer to the
+    /// handshake.
     pub fn open(self) -> UpgradedSocket {
         let Upgrade { parts, response, decoder } = self;
         // Behind responses to earlier requests on this connection, which may still be unwritten.

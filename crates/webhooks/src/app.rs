@@ -19,7 +19,8 @@ pub struct AppMessage {
     pub request: Option<String>,
 }
 
-/// The app's work on a message. Ready with the answer, JSON text, if there is one; or with the reason of a failure, for the log.
+/// The app's work on a message. Ready with the answer, JSON text, if there is one; or with the reason of a
+/// failure, for the log.
 pub type Answering = Pin<Box<dyn Future<Output = Result<Option<String>, String>> + Send>>;
 
 /// The app's server. `None` if it takes no messages of the key.

@@ -35,7 +35,8 @@ struct App {
 }
 
 impl App {
-    /// The endpoint for messages of a key: its own, or else the operator's. `None` if they are off, or the key is not active.
+    /// The endpoint for messages of a key: its own, or else the operator's. `None` if they are off, or the
+    /// key is not active.
     fn endpoint_of(&self, key: &ApiKey) -> Option<(Webhook, bool)> {
         let takes = |(webhook, _): &(Webhook, bool)| webhook.messages && !webhook.url.is_empty();
         let own = self.shared.endpoint_of(&Consumer::Key(key.clone()))?;

@@ -1,8 +1,8 @@
-//! The events of all endpoints, within bounds, and the connections that were announced to each. Pure: the time and chance are
-//! parameters.
+//! The events of all endpoints, within bounds, and the connections that were announced to each. Pure: the
+//! time and chance are parameters.
 //!
-//! Each connection is a pair of events. The second one is accepted exactly if the first one was, and is not sent before the
-//! first one has been delivered or given up.
+//! Each connection is a pair of events. The second one is accepted exactly if the first one was, and is not
+//! sent before the first one has been delivered or given up.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
@@ -107,7 +107,8 @@ struct Queue {
 
 /// A connection whose beginning was accepted, until its end is.
 enum Announced {
-    /// The endpoint may not know of it yet. Its end waits here. Boxed: most connections last longer than that.
+    /// The endpoint may not know of it yet. Its end waits here. Boxed: most connections last longer than
+    /// that.
     NotYet(Option<Box<Delivery>>),
     /// The endpoint knows, or the event was given up.
     Settled,
@@ -294,8 +295,9 @@ impl Queues {
         self.endpoints.get(consumer).is_some_and(|queue| queue.awaits_end_of(connection))
     }
 
-    /// Adds an event for an endpoint. The end of a connection is accepted exactly if its beginning was, even above the bounds: so
-    /// ends exceed the bounds by the number of announced connections at most. False if there is nothing more to send.
+    /// Adds an event for an endpoint. The end of a connection is accepted exactly if its beginning was, even
+    /// above the bounds: so ends exceed the bounds by the number of announced connections at most. False if
+    /// there is nothing more to send.
     pub(super) fn push(
         &mut self,
         consumer: Consumer,

@@ -1,5 +1,5 @@
-//! One request: an event as JSON, its signature, and the meaning of its answer. The JSON contains no addresses of clients, no
-//! tokens, and no settings of keys, because those may hold secrets.
+//! One request: an event as JSON, its signature, and the meaning of its answer. The JSON contains no
+//! addresses of clients, no tokens, and no settings of keys, because those may hold secrets.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -22,7 +22,8 @@ use peerbroker_tls::outbound::{
 
 /// The timeout of a request, from DNS to the end of the answer. Standard Webhooks recommends 15 to 30 s.
 const TIMEOUT: Duration = Duration::from_secs(15);
-/// Most bytes of an answer that are read. To an event they have no meaning, but a connection whose answer is read can be used again.
+/// Most bytes of an answer that are read. To an event they have no meaning, but a connection whose answer is
+/// read can be used again.
 const MAX_ANSWER_BYTES: usize = 16 << 10;
 /// Most bytes of a refusal that are shown.
 const MAX_SHOWN_BYTES: usize = 200;
@@ -50,7 +51,8 @@ pub enum BadWebhook {
     NotSecure,
 }
 
-/// Checks the settings of a webhook. `private` allows URLs without TLS. A private address is noticed when an event is sent.
+/// Checks the settings of a webhook. `private` allows URLs without TLS. A private address is noticed when an
+/// event is sent.
 pub fn check_webhook(webhook: &Webhook, private: bool) -> Result<(), BadWebhook> {
     match (webhook.url.as_str(), webhook.secrets.as_slice()) {
         ("", []) => Ok(()),

@@ -125,8 +125,8 @@ impl Shared {
         }
     }
 
-    /// The endpoint of a consumer, without a URL if it wants no events. The flag allows a private address, and no TLS. `None` if
-    /// its key is not active any more.
+    /// The endpoint of a consumer, without a URL if it wants no events. The flag allows a private address,
+    /// and no TLS. `None` if its key is not active any more.
     pub(super) fn endpoint_of(&self, consumer: &Consumer) -> Option<(Webhook, bool)> {
         self.read(consumer, |webhook, private| (webhook.clone(), private))
     }
@@ -171,7 +171,8 @@ impl Shared {
             Event::PeerConnected(connected) if wants(WebhookEvent::PeerDisconnected) => {
                 wants(kind) && push(Step::Begin(connected.connection))
             }
-            // If the connection was announced, its end follows, even if its consumer wants no events any more.
+            // If the connection was announced, its end follows, even if its consumer wants no events any
+            // more.
             Event::PeerDisconnected(disconnected) => {
                 let connection = disconnected.connection;
                 // Bound before the push, which locks the queues again.

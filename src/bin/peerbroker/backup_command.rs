@@ -93,7 +93,8 @@ fn copy(data_dir: &Path, to: &Path) -> Result<(), Failure> {
 /// Levels of directories: one for each ACME server.
 const ACME_DEPTH: u32 = 1;
 
-/// Copies regular files. The server replaces whole files, so each copy is complete. A missing directory is no error.
+/// Copies regular files. The server replaces whole files, so each copy is complete. A missing directory is no
+/// error.
 fn copy_tree(from: &Path, to: &Path, depth: u32) -> Result<(), Failure> {
     let entries = match fs::read_dir(from) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),

@@ -1,4 +1,5 @@
-//! The addresses at which clients find the relay and the TURN server: what they are, and the words about them.
+//! The addresses at which clients find the relay and the TURN server: what they are, and the words about
+//! them.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs as _};
 use std::time::Duration;
@@ -129,12 +130,14 @@ impl CallSettings {
         all
     }
 
-    /// Sets the addresses that clients are told. A family without one is left out, unless it may get one later.
+    /// Sets the addresses that clients are told. A family without one is left out, unless it may get one
+    /// later.
     fn set_addresses(&mut self, told: &[IpAddr]) {
         let is_left_to_chance = self.public.is_empty() && self.host.is_none() || !self.names.is_empty();
         let may_come = !self.may_lack_a_family || is_left_to_chance;
         let stays = |at: &SocketAddr| may_come && at.ip().is_unspecified() || has_family(told, at);
-        // A private address reaches no client with a public one. A name that leads nowhere yet will lead to the right address.
+        // A private address reaches no client with a public one. A name that leads nowhere yet will lead to
+        // the right address.
         let is_known = self.names.is_empty() || !self.looked_up.is_empty();
         let is_of_network = is_known && !told.iter().any(|ip| is_public(*ip));
         if let Some(relay) = &mut self.relay {
@@ -148,7 +151,8 @@ impl CallSettings {
         }
     }
 
-    /// Binds the ports for a broker, and notes those that the system chose. With `pending`, the predecessor may have them for a while.
+    /// Binds the ports for a broker, and notes those that the system chose. With `pending`, the predecessor
+    /// may have them for a while.
     pub fn bind(
         &mut self,
         mut builder: Builder,
@@ -198,8 +202,8 @@ impl CallSettings {
         of_relay.or(self.turn.as_ref().map(|turn| &turn.public)).map_or(&[], Vec::as_slice)
     }
 
-    /// Looks at the addresses again from time to time, and tells clients the new ones. A family that has none now, and a name that
-    /// leads nowhere, keep the last one.
+    /// Looks at the addresses again from time to time, and tells clients the new ones. A family that has none
+    /// now, and a name that leads nowhere, keep the last one.
     pub async fn follow_addresses(mut self, broker: PeerBroker) {
         let mut is_warned = warning(self.what(), &self.find()).is_some();
         for look in 1_u32.. {
@@ -236,7 +240,8 @@ impl CallSettings {
         }
     }
 
-    /// The words for people: where calls are relayed. `broker` is the address of the server, once it is known.
+    /// The words for people: where calls are relayed. `broker` is the address of the server, once it is
+    /// known.
     pub fn words(&self, broker: Option<SocketAddr>, is_proxied: bool) -> Option<String> {
         let mut parts = Vec::new();
         if let Some(relay) = self.relay.as_ref().filter(|_| self.is_pending) {

@@ -1,5 +1,5 @@
-//! The flags and the commands. Names and meanings are those of the npm `peerjs` program where it has
-//! them; every flag may also be spelt with hyphens, set in the environment and in a file: [`table`] has them all.
+//! The flags and the commands. Names and meanings are those of the npm `peerjs` program where it has them;
+//! every flag may also be spelt with hyphens, set in the environment and in a file: [`table`] has them all.
 
 mod command;
 mod config_file;

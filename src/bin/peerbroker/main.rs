@@ -187,8 +187,8 @@ fn run(cli: Cli, settings: Settings, style: Style, log: &'static Log) -> Result<
         let taking = actix_web::rt::spawn(pending.take(broker.clone(), relay_drain, has_relays));
         let stop = async move {
             match parent {
-                // Signals for a whole group of processes, such as that of Ctrl-C, are for the parent to decide on. An error
-                // means that stdin has ended, too.
+                // Signals for a whole group of processes, such as that of Ctrl-C, are for the parent to
+                // decide on. An error means that stdin has ended, too.
                 Some(ended) => drop(ended.await),
                 None => stop_signal(stops).await,
             }
@@ -204,7 +204,8 @@ fn run(cli: Cli, settings: Settings, style: Style, log: &'static Log) -> Result<
     Ok(())
 }
 
-/// Opens the stored keys, and warns if there is no key for any client. With `pending`, the predecessor may use them for a while.
+/// Opens the stored keys, and warns if there is no key for any client. With `pending`, the predecessor may
+/// use them for a while.
 fn open_keys(
     settings: &Settings,
     pending: Option<&mut PendingResources>,
@@ -244,7 +245,8 @@ fn is_empty(store: &dyn KeyStore) -> bool {
     store.for_each(&mut |_| is_empty = false).is_ok() && is_empty
 }
 
-/// Time in which the same signal counts once: a process group and its launcher, such as npm's, may both pass it on.
+/// Time in which the same signal counts once: a process group and its launcher, such as npm's, may both pass
+/// it on.
 const SAME_SIGNAL: Duration = Duration::from_millis(300);
 
 /// Ready at the first signal to stop; the second ends the process at once.

@@ -1,5 +1,5 @@
-//! Waits for the resources that the predecessor holds while it still runs: ports that two processes cannot share, and
-//! the lock on its keys.
+//! Waits for the resources that the predecessor holds while it still runs: ports that two processes cannot
+//! share, and the lock on its keys.
 
 use std::fmt::Display;
 use std::sync::Arc;
@@ -12,8 +12,8 @@ use tokio::sync::oneshot::Sender;
 use tokio::task::spawn_blocking;
 use tokio::time::{Instant, sleep};
 
-/// Interval between two attempts. The predecessor leaves the ports as soon as it is told to stop, and meanwhile nobody relays new
-/// calls.
+/// Interval between two attempts. The predecessor leaves the ports as soon as it is told to stop, and
+/// meanwhile nobody relays new calls.
 const POLL_INTERVAL: Duration = Duration::from_millis(100);
 
 /// Time that a predecessor usually needs to leave the ports.
@@ -32,8 +32,8 @@ pub struct PendingResources {
 }
 
 impl PendingResources {
-    /// Takes everything as soon as it is free. The predecessor may relay for `relay_drain` after it was stopped. Drops `has_relays` when
-    /// it has the ports of relay and TURN.
+    /// Takes everything as soon as it is free. The predecessor may relay for `relay_drain` after it was
+    /// stopped. Drops `has_relays` when it has the ports of relay and TURN.
     pub async fn take(mut self, broker: PeerBroker, relay_drain: Duration, has_relays: Sender<()>) {
         let mut has_relays = Some(has_relays);
         let timeout = PREDECESSOR_TIMEOUT + relay_drain;

@@ -1,4 +1,5 @@
-//! Reads the configuration again while the server runs: on SIGHUP, and when its file or one with a secret changes.
+//! Reads the configuration again while the server runs: on SIGHUP, and when its file or one with a secret
+//! changes.
 
 use std::io;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
@@ -21,8 +22,8 @@ pub struct Reloader {
     log: &'static Log,
     /// The configuration file and the files of secrets, when they were read last.
     seen: (Option<Stamp>, SecretStamps),
-    /// The last look found settings or keys taken away, which counts if the next one finds the same: an editor, or a full disk, may have
-    /// written half of the file.
+    /// The last look found settings or keys taken away, which counts if the next one finds the same: an
+    /// editor, or a full disk, may have written half of the file.
     is_in_doubt: bool,
     /// The store of keys could not be read, so the keys of the configuration are not active yet.
     owes_keys: bool,

@@ -1,4 +1,5 @@
-//! `--stdio`: one JSON object on each line, commands on stdin and events on stdout. For clients of the built-in key that speak PeerJS.
+//! `--stdio`: one JSON object on each line, commands on stdin and events on stdout. For clients of the
+//! built-in key that speak PeerJS.
 
 use std::collections::VecDeque;
 use std::io::{self, BufRead as _, Read as _};
@@ -27,7 +28,8 @@ const MAX_WAITING: usize = 16 << 20;
 /// The part of them that texts of clients leave free, so that clients still come and go.
 const MAX_TEXTS: usize = MAX_WAITING - (1 << 20);
 
-/// After a loss, texts are lost until fewer bytes wait: the parent misses one long piece instead of many short ones.
+/// After a loss, texts are lost until fewer bytes wait: the parent misses one long piece instead of many
+/// short ones.
 const MOST_AFTER_LOSS: usize = MAX_WAITING / 2;
 
 /// Bytes that are printed at once.
@@ -168,7 +170,8 @@ impl Parent {
         Parent { key: key.to_owned(), wanted, pipe: Arc::default() }
     }
 
-    /// Puts the texts that the parent wants where a thread prints them, because a hook must not wait for stdout.
+    /// Puts the texts that the parent wants where a thread prints them, because a hook must not wait for
+    /// stdout.
     pub fn on_text(&self) -> impl Fn(peerbroker::Client<'_>, ConnId, &str) + Send + Sync + use<> {
         let key = self.key.clone();
         let wanted = Arc::clone(&self.wanted);

@@ -91,8 +91,8 @@ impl StoredKeys {
         }
     }
 
-    /// Runs all checks that create and change nothing. Returns what is stored, if that is in a directory. `has_others` is true if clients have
-    /// keys elsewhere, or make them.
+    /// Runs all checks that create and change nothing. Returns what is stored, if that is in a directory.
+    /// `has_others` is true if clients have keys elsewhere, or make them.
     pub fn check(&self, has_others: bool) -> Result<Option<String>, Failure> {
         let dir = match self {
             StoredKeys::Directory(dir) => dir,
@@ -113,8 +113,8 @@ impl StoredKeys {
         Ok(Some(format!("--data_dir {dir} {found}.{advice}")))
     }
 
-    /// Opens them for a server, if any are stored. Warns if another server uses the same ones without being a node of the same cluster.
-    /// With `pending`, the predecessor may use them for a while.
+    /// Opens them for a server, if any are stored. Warns if another server uses the same ones without being a
+    /// node of the same cluster. With `pending`, the predecessor may use them for a while.
     pub fn open(&self, pending: Option<&mut PendingResources>) -> Result<Option<OpenKeys>, Failure> {
         Ok(match self {
             StoredKeys::InMemory => None,
@@ -151,7 +151,8 @@ impl StoredKeys {
         })
     }
 
-    /// Opens them for `peerbroker keys`. Unless they are `new`, a wrong path is an error and does not create a directory.
+    /// Opens them for `peerbroker keys`. Unless they are `new`, a wrong path is an error and does not create
+    /// a directory.
     pub fn open_to_edit(self, new: bool) -> Result<Box<dyn KeyStore>, Failure> {
         match self {
             StoredKeys::InMemory => Err(wrong(
@@ -210,7 +211,8 @@ impl Found {
         }
     }
 
-    /// Says that there were no keys: a relative path or a volume that is not mounted leads to another directory.
+    /// Says that there were no keys: a relative path or a volume that is not mounted leads to another
+    /// directory.
     fn tell(&self, dir: &Path, warn: impl Fn(&str), note: impl Fn(&str)) {
         let dir = absolute(dir).unwrap_or_else(|_| dir.to_owned());
         let dir = dir.display();
@@ -251,7 +253,8 @@ fn of_server(error: &KeyError, dir: &Path) -> Failure {
     })
 }
 
-/// The error, with advice if the database, its directory, or the nearest one above it belongs to another user than this process.
+/// The error, with advice if the database, its directory, or the nearest one above it belongs to another user
+/// than this process.
 fn explained(error: &KeyError, dir: &Path, advice: impl Fn(&Path, u32, u32) -> String) -> Failure {
     let of_permissions = match error {
         KeyError::Store(error) => {

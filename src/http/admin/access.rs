@@ -1,7 +1,9 @@
-//! Decides whether a caller may use the API: by a token, by a session of a browser, or because it is on this machine.
+//! Decides whether a caller may use the API: by a token, by a session of a browser, or because it is on this
+//! machine.
 //!
-//! A session is a cookie that stands for a token, and nothing is stored. The cookie is the second at which it expires, and an
-//! HMAC of that by the token. So it is valid on all nodes with the same token, and ends when the token changes.
+//! A session is a cookie that stands for a token, and nothing is stored. The cookie is the second at which it
+//! expires, and an HMAC of that by the token. So it is valid on all nodes with the same token, and ends when
+//! the token changes.
 
 use std::fmt::Write as _;
 use std::net::IpAddr;
@@ -211,8 +213,8 @@ fn check_site(headers: &HeaderMap) -> Result<(), Problem> {
     is_allowed.then_some(()).ok_or_else(|| Problem::forbidden(OTHER_SITE))
 }
 
-/// The token that equals a given one, with what it allows. Hashes of all tokens are compared, in constant time: the time reveals
-/// neither the length of a token nor which one is right.
+/// The token that equals a given one, with what it allows. Hashes of all tokens are compared, in constant
+/// time: the time reveals neither the length of a token nor which one is right.
 fn find<'a>(tokens: &'a ApiTokens, given: &[u8]) -> Option<(&'a AdminToken, Scope)> {
     let hash = |text: &[u8]| digest(&SHA256, text);
     let given = hash(given);
@@ -221,9 +223,9 @@ fn find<'a>(tokens: &'a ApiTokens, given: &[u8]) -> Option<(&'a AdminToken, Scop
     scopes(tokens).filter(|(token, _)| is_right(token)).reduce(|first, _| first)
 }
 
-/// Counts a wrong token, in a header, a cookie or a login, and refuses it. The right one is never refused: others of the same
-/// address, such as clients of a proxy, cannot keep an operator out. So what makes guessing hopeless is the length of a token; the
-/// limit bounds the work for guesses.
+/// Counts a wrong token, in a header, a cookie or a login, and refuses it. The right one is never refused:
+/// others of the same address, such as clients of a proxy, cannot keep an operator out. So what makes
+/// guessing hopeless is the length of a token; the limit bounds the work for guesses.
 fn wrong_token(ops: &AdminState, request: &HttpRequest) -> Problem {
     let runtime = &ops.runtime;
     let address = request.peer_addr().map(|peer| peer.ip());
@@ -259,7 +261,8 @@ fn scopes(tokens: &ApiTokens) -> impl Iterator<Item = (&AdminToken, Scope)> {
 
 const BEARER: &[u8] = b"Bearer ";
 
-/// A browser sends its cookie for every page. So a change is accepted only if a page of this server asks for it.
+/// A browser sends its cookie for every page. So a change is accepted only if a page of this server asks for
+/// it.
 fn check_session(tokens: &ApiTokens, request: &ServiceRequest) -> Result<Scope, AccessDenied> {
     let headers = request.headers();
     let scope = find_session(tokens, headers, unix_time())?;
@@ -269,8 +272,8 @@ fn check_session(tokens: &ApiTokens, request: &ServiceRequest) -> Result<Scope, 
     is_allowed.then_some(scope).ok_or(AccessDenied::OtherSite)
 }
 
-/// True if the page that asks is one of the host that it asks. Browsers send no `Sec-Fetch-Site` over plain HTTP to another
-/// machine, but they send `Origin` with each change.
+/// True if the page that asks is one of the host that it asks. Browsers send no `Sec-Fetch-Site` over plain
+/// HTTP to another machine, but they send `Origin` with each change.
 fn is_own_origin(headers: &HeaderMap) -> bool {
     let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
     let (Some(origin), Some(host)) = (text(header::ORIGIN), text(header::HOST)) else { return false };
@@ -278,8 +281,8 @@ fn is_own_origin(headers: &HeaderMap) -> bool {
     authority.is_some_and(|authority| authority.eq_ignore_ascii_case(host))
 }
 
-/// Without a token, only programs of this machine are allowed, and the dashboard in its browsers, but not pages of others or
-/// proxies.
+/// Without a token, only programs of this machine are allowed, and the dashboard in its browsers, but not
+/// pages of others or proxies.
 fn check_local(request: &ServiceRequest) -> Result<(), Problem> {
     let headers = request.headers();
     let is_local = request.peer_addr().is_some_and(|peer| peer.ip().to_canonical().is_loopback());
@@ -315,8 +318,8 @@ pub(super) struct Login {
     token: String,
 }
 
-/// Begins a session in a browser: sets a cookie that counts as the token for 12 hours. Does nothing on a server without a
-/// token.
+/// Begins a session in a browser: sets a cookie that counts as the token for 12 hours. Does nothing on a
+/// server without a token.
 #[utoipa::path(
     tag = "session",
     security(()),
@@ -452,7 +455,8 @@ mod tests {
         AdminToken::parse(text).unwrap()
     }
 
-    /// The scope of a cookie of this value at a second, on a server with this admin token. An error tells if it counts as a guess.
+    /// The scope of a cookie of this value at a second, on a server with this admin token. An error tells if
+    /// it counts as a guess.
     fn session(admin: &AdminToken, value: &str, now: u64) -> Result<Scope, bool> {
         let tokens = ApiTokens { admin: Some(admin.clone()), ..ApiTokens::default() };
         let request =

@@ -81,8 +81,8 @@ pub(super) async fn list_bans(ops: Data<AdminState>) -> JsonResult<ShownBans> {
     Ok(Json(ShownBans { bans: shown(configured, true).chain(shown(set, false)).collect() }))
 }
 
-/// Bans the clients of a network on all nodes, in place of an earlier ban of the same network and key. Their connections are closed
-/// with the close code 4008.
+/// Bans the clients of a network on all nodes, in place of an earlier ban of the same network and key. Their
+/// connections are closed with the close code 4008.
 #[utoipa::path(
     tag = "bans",
     request_body(content = NewBan, example = json!({"network": "192.0.2.7", "seconds": 3600})),
@@ -162,8 +162,8 @@ pub(super) struct ShownAddress {
     address: String,
     /// Its open connections, also over HTTP.
     connections: u32,
-    /// WebSockets and streams that it has opened since it was first seen. It is forgotten when it has no connection, and its full
-    /// burst again.
+    /// WebSockets and streams that it has opened since it was first seen. It is forgotten when it has no
+    /// connection, and its full burst again.
     opened: u32,
     /// Connections that a limit of addresses has refused in that time.
     limit_hits: u32,

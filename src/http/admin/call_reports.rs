@@ -111,7 +111,8 @@ impl ShownReport {
     }
 }
 
-/// Shows what clients of a key have reported to this node of their connections, if `call_reports` of the key is on.
+/// Shows what clients of a key have reported to this node of their connections, if `call_reports` of the key
+/// is on.
 #[utoipa::path(
     tag = "peers",
     params(("key" = String, Path, example = "my-game"), AskedReports),

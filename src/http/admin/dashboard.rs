@@ -56,7 +56,8 @@ pub(super) async fn file(request: &HttpRequest, target: &Target) -> Option<HttpR
     Some(response)
 }
 
-/// The content security policy. The page may talk to this server and, to test a key, to the port of the clients.
+/// The content security policy. The page may talk to this server and, to test a key, to the port of the
+/// clients.
 fn policy(broker: &str) -> String {
     let sockets = broker.replacen("http", "ws", 1);
     format!(
@@ -74,7 +75,8 @@ fn broker_origin(ops: &AdminState, request: &HttpRequest) -> String {
     format!("{scheme}://{name}:{}", clients.port)
 }
 
-/// The name in a `Host` header, if it has only characters of names and addresses. It becomes part of the policy.
+/// The name in a `Host` header, if it has only characters of names and addresses. It becomes part of the
+/// policy.
 fn name_of(host: &str) -> Option<&str> {
     let name = match host.find(']') {
         Some(end) => host.get(..=end)?,

@@ -1,8 +1,8 @@
 //! The server's numbers and events as they happen, as server-sent events.
 //!
-//! A ring keeps the newest events for all streams. A stream makes its next message when its reader has room for it: the latest sample,
-//! with the events since the last message. So a slow reader gets fewer samples, and the number of events that have left the ring
-//! meanwhile.
+//! A ring keeps the newest events for all streams. A stream makes its next message when its reader has room
+//! for it: the latest sample, with the events since the last message. So a slow reader gets fewer samples,
+//! and the number of events that have left the ring meanwhile.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -41,8 +41,9 @@ pub(super) struct LiveTick {
     skipped: u64,
 }
 
-/// Sends the server's numbers and events each second (`text/event-stream`). The first message, `history`, has the numbers of the
-/// last five minutes in `samples`, and the last 100 events in `events`. Each other message, `tick`, is one of these objects.
+/// Sends the server's numbers and events each second (`text/event-stream`). The first message, `history`, has
+/// the numbers of the last five minutes in `samples`, and the last 100 events in `events`. Each other
+/// message, `tick`, is one of these objects.
 #[utoipa::path(
     tag = "stats",
     responses((status = OK, body = LiveTick, content_type = "text/event-stream", description = "messages until the caller leaves"), Problem)
@@ -75,7 +76,8 @@ struct Reader {
 }
 
 impl Reader {
-    /// The next message, once there is a new sample. `None` if the reader has to reconnect, or the server stops.
+    /// The next message, once there is a new sample. `None` if the reader has to reconnect, or the server
+    /// stops.
     async fn next(mut self) -> Option<(Result<Bytes, Infallible>, Self)> {
         if Instant::now() >= self.end {
             return None;

@@ -87,8 +87,8 @@ pub(super) async fn send_to_all(
     Ok(accepted(node.send_to_all(&key, &payload).await, false))
 }
 
-/// Sends a message to all members of a room, on all nodes. The body is its payload, any JSON value. It waits for members that are
-/// away.
+/// Sends a message to all members of a room, on all nodes. The body is its payload, any JSON value. It waits
+/// for members that are away.
 #[utoipa::path(
     tag = "messages",
     params(("key" = String, Path, example = "my-game"), ("name" = String, Path, example = "lobby")),
@@ -113,7 +113,8 @@ fn accepted(reached: usize, waits: bool) -> HttpResponse {
     HttpResponse::Accepted().json(MessageOutcome { reached, waits })
 }
 
-/// Reads and checks the payload of a message, whose text stays as it is. It is bounded as a message of a client.
+/// Reads and checks the payload of a message, whose text stays as it is. It is bounded as a message of a
+/// client.
 async fn payload(ops: &AdminState, request: &HttpRequest, body: Payload) -> Result<String, Problem> {
     if request.content_type() != "application/json" {
         return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "the body must be application/json"));

@@ -15,7 +15,8 @@ impl<'de, T: DeserializeOwned> Deserialize<'de> for Object<T> {
     }
 }
 
-/// Reads an object. The error names the first member that is wrong: the last one of the shortest object with this error.
+/// Reads an object. The error names the first member that is wrong: the last one of the shortest object with
+/// this error.
 pub(super) fn read<T: DeserializeOwned>(members: Map<String, Value>) -> Result<T, String> {
     let error_of = |members| T::deserialize(Value::Object(members)).err().map(|error| error.to_string());
     T::deserialize(Value::Object(members.clone())).map_err(|error| {

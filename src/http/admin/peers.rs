@@ -12,7 +12,8 @@ use super::target::OfKey;
 use peerbroker_core::vocabulary::PeerId;
 use peerbroker_node::PeerReport;
 
-/// Clients that a search reads in one request, and per question. In a cluster each question costs every node some work.
+/// Clients that a search reads in one request, and per question. In a cluster each question costs every node
+/// some work.
 const MAX_SEARCHED: usize = 20_000;
 const SEARCH_BATCH: usize = 2000;
 
@@ -25,7 +26,8 @@ pub(super) struct PeerPage {
     next: Option<String>,
 }
 
-/// Lists the connected clients of a key. A search among very many clients takes several pages, and some may be empty.
+/// Lists the connected clients of a key. A search among very many clients takes several pages, and some may
+/// be empty.
 #[utoipa::path(
     tag = "peers",
     params(("key" = String, Path, example = "my-game"), Page),
@@ -90,7 +92,8 @@ fn absent() -> Problem {
     Problem::not_found("no such client is connected")
 }
 
-/// Closes the connection of a client with the close code 4005. The client may reconnect: to keep it out, ban its address, or set `auth` of the key.
+/// Closes the connection of a client with the close code 4005. The client may reconnect: to keep it out, ban
+/// its address, or set `auth` of the key.
 #[utoipa::path(
     tag = "peers",
     params(("key" = String, Path, example = "my-game"), ("id" = String, Path, example = "alice")),

@@ -26,8 +26,10 @@ const MAX_REFUSALS: usize = 500;
 /// Something that happened. Strings in it come from strangers.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct LiveEvent {
-    /// The kind: `connected`, `disconnected`, `refused`, `mistake`, `kicked`, `expired`, `room_joined`, `room_left`, `relayed`, `call_failed`, `connection_failed`, `limit`,
-    /// `key_added`, `key_changed`, `key_removed`, `keys_changed`, `key_full`, `banned`, `unbanned`, `certificate`, `reloaded`, `reload_failed`, `log_filter`, `cluster` or `stopping`.
+    /// The kind: `connected`, `disconnected`, `refused`, `mistake`, `kicked`, `expired`, `room_joined`,
+    /// `room_left`, `relayed`, `call_failed`, `connection_failed`, `limit`, `key_added`, `key_changed`,
+    /// `key_removed`, `keys_changed`, `key_full`, `banned`, `unbanned`, `certificate`, `reloaded`,
+    /// `reload_failed`, `log_filter`, `cluster` or `stopping`.
     kind: &'static str,
     /// The key that it concerns.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -47,7 +49,8 @@ pub(super) struct LiveEvent {
     /// The origin of the client's page.
     #[serde(skip_serializing_if = "Option::is_none")]
     origin: Option<String>,
-    /// The reason, or more: the label of a reason or limit, the name of a room, file or node, or a mistake, to be read after "a client".
+    /// The reason, or more: the label of a reason or limit, the name of a room, file or node, or a mistake,
+    /// to be read after "a client".
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<String>,
     /// Seconds since it happened.
@@ -105,16 +108,16 @@ struct Ring {
     events: VecDeque<(Instant, Arc<Event>)>,
     /// Calls that have failed, in the same way. The oldest goes of the caller with the most.
     failed_calls: VecDeque<(Instant, CallPeers, CallFailure)>,
-    /// Clients that were refused and had named an id, or whose address was refused, in the same way. The oldest
-    /// goes of the address with the most.
+    /// Clients that were refused and had named an id, or whose address was refused, in the same way. The
+    /// oldest goes of the address with the most.
     refusals: VecDeque<(Instant, Arc<Event>)>,
     /// The number of events since the start, including those that were lost or have left the ring.
     total: u64,
 }
 
 impl Ring {
-    /// True for a refused client that had named an id, or whose address was refused. The connections of one address that follow
-    /// each other count once, so that they push out nothing.
+    /// True for a refused client that had named an id, or whose address was refused. The connections of one
+    /// address that follow each other count once, so that they push out nothing.
     fn is_refusal_to_keep(&self, event: &Event) -> bool {
         let address = match event {
             Event::Refused(refused) => return refused.id.is_some(),
@@ -173,7 +176,8 @@ impl Recent {
         }
     }
 
-    /// The events after the first `seen`: those that are kept, and the number of the other ones. All of them are seen then.
+    /// The events after the first `seen`: those that are kept, and the number of the other ones. All of them
+    /// are seen then.
     pub(super) fn since(&self, seen: &mut u64) -> (Vec<LiveEvent>, u64) {
         let now = self.clock.now();
         let ring = self.ring.lock();

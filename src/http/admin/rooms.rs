@@ -120,7 +120,8 @@ fn one_page<T>(
     Ok((rooms.into_iter().map(entry).collect(), next))
 }
 
-/// Lists the members of a room, of all nodes; none if there is no such room. Clients that may come back within the reclaim timeout are among them.
+/// Lists the members of a room, of all nodes; none if there is no such room. Clients that may come back
+/// within the reclaim timeout are among them.
 #[utoipa::path(
     tag = "rooms",
     params(("key" = String, Path, example = "my-game"), ("name" = String, Path, example = "lobby"), Page),

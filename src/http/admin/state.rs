@@ -31,7 +31,8 @@ pub(crate) struct ClientPort {
 }
 
 impl AdminState {
-    /// The state of the API. It takes samples of the server's numbers until it is dropped, and keeps the newest events.
+    /// The state of the API. It takes samples of the server's numbers until it is dropped, and keeps the
+    /// newest events.
     pub(crate) fn start(runtime: Arc<Runtime>, clients: ClientPort) -> Arc<Self> {
         let recent = Arc::new(Recent::new(runtime.node.clock().clone()));
         recent.follow(&runtime.events);
@@ -74,8 +75,8 @@ pub(super) struct Page {
     limit: Option<usize>,
     /// The `next` of the previous page.
     pub(super) after: Option<String>,
-    /// Lists only entries with this text: keys in themselves or in their names, rooms in their names, clients in their
-    /// ids or, outside rooms, at the start of their addresses. Ignores case.
+    /// Lists only entries with this text: keys in themselves or in their names, rooms in their names, clients
+    /// in their ids or, outside rooms, at the start of their addresses. Ignores case.
     pub(super) search: Option<String>,
 }
 

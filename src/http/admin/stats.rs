@@ -1,4 +1,5 @@
-//! Statistics of the broker, the mistakes of its clients, and its health, which needs no token and reveals no secrets.
+//! Statistics of the broker, the mistakes of its clients, and its health, which needs no token and reveals no
+//! secrets.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
@@ -45,7 +46,8 @@ pub(super) struct Stats {
     outbox_bytes: usize,
     /// The most such bytes of one client within the last one to two minutes.
     outbox_peak_bytes: u64,
-    /// The latest timer of each worker within the last one to two minutes, in milliseconds. A busy worker is late.
+    /// The latest timer of each worker within the last one to two minutes, in milliseconds. A busy worker is
+    /// late.
     worker_lag_ms: Vec<u64>,
     /// Connections that got an id since the start.
     opened: u64,
@@ -53,8 +55,8 @@ pub(super) struct Stats {
     closed: BTreeMap<&'static str, u64>,
     /// Refused clients since the start, by reason.
     refused: BTreeMap<&'static str, u64>,
-    /// Messages since the start, by kind and outcome. A message that waits counts as `queued`, and later also as
-    /// `delivered`, `expired` or dropped.
+    /// Messages since the start, by kind and outcome. A message that waits counts as `queued`, and later also
+    /// as `delivered`, `expired` or dropped.
     messages: BTreeMap<&'static str, BTreeMap<&'static str, u64>>,
     /// Bytes of messages since the start: those that clients sent.
     received_bytes: u64,
@@ -70,8 +72,8 @@ pub(super) struct Stats {
     slow_readers: u64,
     /// Connections closed because the client was silent. The same as `closed.timed_out`.
     timed_out: u64,
-    /// Connections that lost their id because they did not answer when another client asked for it. The same as
-    /// `closed.evicted`.
+    /// Connections that lost their id because they did not answer when another client asked for it. The same
+    /// as `closed.evicted`.
     evicted: u64,
     /// Number of times that all waiting messages from a sender to a peer expired and the sender was told.
     expired: u64,
@@ -89,7 +91,8 @@ pub(super) struct Stats {
     pipes: Option<PipeStats>,
     /// Events for webhooks.
     webhooks: WebhookTotals,
-    /// The cluster that this server is a node of; `null` outside of a cluster. All other fields are about this server.
+    /// The cluster that this server is a node of; `null` outside of a cluster. All other fields are about
+    /// this server.
     cluster: Option<ClusterStats>,
 }
 
@@ -268,7 +271,8 @@ impl PipeStats {
 struct ClusterStats {
     /// Name of this node.
     node: String,
-    /// Identifies this life of the node; `null` while it has not joined. Each time that a node joins, it begins a new life.
+    /// Identifies this life of the node; `null` while it has not joined. Each time that a node joins, it
+    /// begins a new life.
     life: Option<String>,
     /// The state of the connection to the other nodes.
     state: NodeState,
@@ -415,7 +419,8 @@ pub(super) struct ShownRefusals {
 /// Most refusals of an answer.
 const MAX_REFUSALS: usize = 50;
 
-/// Lists the last refusals by this node of clients that named an id, whatever their key was, and of addresses.
+/// Lists the last refusals by this node of clients that named an id, whatever their key was, and of
+/// addresses.
 #[utoipa::path(
     tag = "stats",
     params(AskedRefusals),
@@ -464,7 +469,8 @@ pub(super) async fn show_health(ops: Data<AdminState>) -> HttpResponse {
     HttpResponse::Ok().json(Health { status: "ok" })
 }
 
-/// Answers if the server should get clients: not while it stops, has not read its keys, or is out of its cluster.
+/// Answers if the server should get clients: not while it stops, has not read its keys, or is out of its
+/// cluster.
 #[utoipa::path(
     tag = "health",
     security(()),

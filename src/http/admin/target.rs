@@ -1,5 +1,6 @@
-//! The target of a request. No other file of the API reads a path: its segments are decoded once, here, and the names that the
-//! guard authorises are those that handlers get. actix-web decodes a path twice, so with `%%36f` it would find another key.
+//! The target of a request. No other file of the API reads a path: its segments are decoded once, here, and
+//! the names that the guard authorises are those that handlers get. actix-web decodes a path twice, so with
+//! `%%36f` it would find another key.
 
 use std::future::{Ready, ready};
 
@@ -23,8 +24,8 @@ const MALFORMED: &str = "the path has a malformed percent-escape, or is not UTF-
 pub(super) struct Target(Vec<String>);
 
 impl Target {
-    /// Decodes the path of a request, and puts the one spelling of it that has no unnecessary escape in its place: actix-web
-    /// finds the handler by that.
+    /// Decodes the path of a request, and puts the one spelling of it that has no unnecessary escape in its
+    /// place: actix-web finds the handler by that.
     pub(super) fn take(request: &mut ServiceRequest) -> Result<Self, Problem> {
         let target = Target::parse(request.path())?;
         path::set_path(request.head_mut(), target.path());
@@ -79,7 +80,8 @@ impl Target {
     }
 }
 
-/// The key in a path below `/api/keys/`, and the names of things of the key: `/api/keys/{key}/peers/{name}/messages`.
+/// The key in a path below `/api/keys/`, and the names of things of the key:
+/// `/api/keys/{key}/peers/{name}/messages`.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct OfKey<const N: usize = 0> {
     pub(super) key: ApiKey,
@@ -116,7 +118,8 @@ mod tests {
 
     use super::*;
 
-    /// A path with a key and a name, in which each byte is escaped, in small or capital letters, or not, where that is allowed.
+    /// A path with a key and a name, in which each byte is escaped, in small or capital letters, or not,
+    /// where that is allowed.
     fn spelled(names: [&str; 2], spellings: &[u8]) -> String {
         let mut spellings = spellings.iter().cycle();
         let mut spell = |name: &str| {

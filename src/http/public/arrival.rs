@@ -11,7 +11,8 @@ use peerbroker_node::session::{ClientSource, ConnectRequest};
 use peerbroker_protocols::client::Protocol as _;
 use peerbroker_protocols::{query, with_clients};
 
-/// A client that asks for a connection, in whatever way it comes: everything that counts, whether its request is one of HTTP/1 or not.
+/// A client that asks for a connection, in whatever way it comes: everything that counts, whether its request
+/// is one of HTTP/1 or not.
 pub(super) struct Arrival<'a> {
     /// The path of its request, which has led to the endpoint.
     pub(super) path: &'a str,
@@ -22,7 +23,8 @@ pub(super) struct Arrival<'a> {
 }
 
 impl Arrival<'_> {
-    /// Counts what the client opens, and tells the operator of its mistakes, unless its address is banned or over a limit.
+    /// Counts what the client opens, and tells the operator of its mistakes, unless its address is banned or
+    /// over a limit.
     pub(super) fn enter(
         self,
         mounted: &Mounted,

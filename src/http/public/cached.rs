@@ -20,7 +20,8 @@ use web::Bytes;
 
 use super::handler::{bare, vary};
 
-/// Sizes of texts that are compressed: a smaller one is one packet anyway, a larger one takes a core for too long.
+/// Sizes of texts that are compressed: a smaller one is one packet anyway, a larger one takes a core for too
+/// long.
 const COMPRESSIBLE: RangeInclusive<u64> = 1024..=2 * 1024 * 1024;
 
 /// Of brotli. Above it, each percent less takes twice the time.

@@ -28,12 +28,14 @@ static DOCUMENTS: LazyLock<Vec<Document>> = LazyLock::new(|| {
     GROUPS.iter().flat_map(rendered).collect()
 });
 
-/// The name of a document if the page below `broker/` is one, or of their index. The empty name is the list of all.
+/// The name of a document if the page below `broker/` is one, or of their index. The empty name is the list
+/// of all.
 pub(super) fn requested(page: &str) -> Option<&str> {
     if page == "docs" { Some("") } else { page.strip_prefix("docs/") }
 }
 
-/// Renders the documents before their first request, on the blocking pool: clients of this worker do not wait.
+/// Renders the documents before their first request, on the blocking pool: clients of this worker do not
+/// wait.
 pub(super) async fn prepare(page: &str) {
     if requested(page).is_some() && LazyLock::get(&DOCUMENTS).is_none() {
         // If it fails, the page renders them itself.
@@ -163,7 +165,8 @@ fn ends_words(event: &Event<'_>) -> bool {
     matches!(event, Event::End(end) if !matches!(end, TagEnd::Emphasis | TagEnd::Strong | TagEnd::Link))
 }
 
-/// A link to a section behind its heading, for people who want to send it to somebody. `anchor` is that of the last heading.
+/// A link to a section behind its heading, for people who want to send it to somebody. `anchor` is that of
+/// the last heading.
 fn section_link<'a>(event: &Event<'a>, anchor: &mut Option<CowStr<'a>>, document: &str) -> Option<Event<'a>> {
     match event {
         Event::Start(Tag::Heading { level, id, .. }) if *level != HeadingLevel::H1 => anchor.clone_from(id),
@@ -199,11 +202,12 @@ fn anchor(title: &str, taken: &mut HashMap<String, usize>) -> String {
 /// Columns of a table whose cells need no names on a phone, which shows the rows of all tables as cards.
 const PAIR: usize = 2;
 
-/// Most characters of code that a desk shows in one line: names of flags and the like. Other texts would leave no room to the columns
-/// behind them.
+/// Most characters of code that a desk shows in one line: names of flags and the like. Other texts would
+/// leave no room to the columns behind them.
 const LONGEST_NAME: usize = 34;
 
-/// Names the column of each cell, for cards, and leaves no header cell empty: people who hear a table would hear a header without a name.
+/// Names the column of each cell, for cards, and leaves no header cell empty: people who hear a table would
+/// hear a header without a name.
 fn name_cells(events: Vec<Event<'_>>) -> Vec<Event<'_>> {
     let mut shown = Vec::with_capacity(events.len());
     let mut columns = Vec::new();

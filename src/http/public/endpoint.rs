@@ -40,7 +40,8 @@ pub(super) enum SocketEndpoint {
     Pipe,
     /// The mount path, for PeerJS clients: a proxy in front has cut the path.
     CutPath,
-    /// The mount path, for PeerJS clients of a server without PeerJS: without a refusal they would wait for ever.
+    /// The mount path, for PeerJS clients of a server without PeerJS: without a refusal they would wait for
+    /// ever.
     PeerJsOff,
     /// Any other path, for PeerJS clients with a wrong one: they are told the right one.
     WrongPath,
@@ -112,7 +113,8 @@ pub(crate) enum AddressRefused {
     TooMany(LimitExceeded),
 }
 
-/// Counts a new connection, unless its address is over a limit, or banned and the connection is one of clients.
+/// Counts a new connection, unless its address is over a limit, or banned and the connection is one of
+/// clients.
 pub(crate) fn count_connection(
     runtime: &Runtime,
     peer: Option<SocketAddr>,
@@ -139,7 +141,8 @@ pub(super) fn is_banned(runtime: &Runtime, query: &str, address: Option<IpAddr>)
     is_banned
 }
 
-/// Tells operators of a client whose address is refused, with the key and the id of its query if they are valid.
+/// Tells operators of a client whose address is refused, with the key and the id of its query if they are
+/// valid.
 fn turned_away(runtime: &Runtime, why: HandshakeRefusal, query: &str, address: Option<IpAddr>) {
     runtime.events.emit(|| {
         let [key, id] = values(query, ["key", "id"]);
@@ -149,14 +152,14 @@ fn turned_away(runtime: &Runtime, why: HandshakeRefusal, query: &str, address: O
     });
 }
 
-/// The address that a connection counts for. Clients of a trusted proxy share its connections, so each client is counted
-/// later, when it opens a WebSocket or a stream.
+/// The address that a connection counts for. Clients of a trusted proxy share its connections, so each client
+/// is counted later, when it opens a WebSocket or a stream.
 fn counted_address(config: &Config, peer: SocketAddr) -> Option<IpAddr> {
     Some(peer.ip().to_canonical()).filter(|address| !config.is_proxy(address))
 }
 
-/// Counts what a client opens, such as a WebSocket or a stream, unless its address is over a limit. `connection` is that of the
-/// connection it comes over, if it was counted.
+/// Counts what a client opens, such as a WebSocket or a stream, unless its address is over a limit.
+/// `connection` is that of the connection it comes over, if it was counted.
 pub(super) fn connect_request(
     runtime: &Runtime,
     query: String,
@@ -193,7 +196,8 @@ pub(super) fn is_of_doctor(headers: &HeaderMap) -> bool {
     headers.get(USER_AGENT).is_some_and(|agent| agent.as_bytes().starts_with(DOCTOR))
 }
 
-/// True if `peerbroker doctor` sent these bytes. It also tries what must fail, so the operator needs no advice about it.
+/// True if `peerbroker doctor` sent these bytes. It also tries what must fail, so the operator needs no
+/// advice about it.
 pub(crate) fn names_doctor(bytes: &[u8]) -> bool {
     memmem::find(bytes, DOCTOR).is_some()
 }

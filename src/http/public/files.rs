@@ -1,7 +1,7 @@
 //! Serves the files of `--static_dir`.
 //!
-//! `NamedFile` of actix-files sends them, because it knows ranges and conditions. Its service `Files` is not used: it follows links
-//! out of the directory, and opens whatever is there.
+//! `NamedFile` of actix-files sends them, because it knows ranges and conditions. Its service `Files` is not
+//! used: it follows links out of the directory, and opens whatever is there.
 
 use std::fs::{self, Metadata};
 use std::path::{Path, PathBuf};
@@ -138,8 +138,8 @@ fn is_text(kind: &Mime) -> bool {
     kind.type_() == mime::TEXT || is_of(kind.subtype()) || kind.suffix().is_some_and(is_of)
 }
 
-/// Redirects to the same path with a final slash. The URL is relative, so it works behind any proxy and cannot lead to
-/// another host. It starts with a dot because a name with a colon would look like a scheme.
+/// Redirects to the same path with a final slash. The URL is relative, so it works behind any proxy and
+/// cannot lead to another host. It starts with a dot because a name with a colon would look like a scheme.
 fn redirect(request: &HttpRequest) -> Option<HttpResponse> {
     let (_, last) = request.path().rsplit_once('/')?;
     let query = request.uri().query().map(|query| format!("?{query}")).unwrap_or_default();

@@ -28,8 +28,8 @@ pub(super) fn client_options(mounted: &Mounted, request: &HttpRequest) -> Client
     client_options_of(mounted, request.head(), mounted.is_secure(request))
 }
 
-/// The client options by the request's `Host`, or by the headers of the trusted proxies in front of this server.
-/// `secure` is true if the request came over TLS.
+/// The client options by the request's `Host`, or by the headers of the trusted proxies in front of this
+/// server. `secure` is true if the request came over TLS.
 pub(super) fn client_options_of(mounted: &Mounted, head: &RequestHead, secure: bool) -> ClientOptions {
     let headers = head.headers();
     let config = &mounted.runtime.config();
@@ -49,8 +49,8 @@ pub(super) fn client_options_of(mounted: &Mounted, head: &RequestHead, secure: b
     ClientOptions::new(host, port, &mounted.path, &config.shown_key(), secure)
 }
 
-/// The value of the furthest trusted proxy. Each proxy appends one value or replaces all, so with n proxies all values
-/// before the last n come from the client.
+/// The value of the furthest trusted proxy. Each proxy appends one value or replaces all, so with n proxies
+/// all values before the last n come from the client.
 fn forwarded_value<'a>(headers: &'a HeaderMap, name: &'static str, proxies: usize) -> Option<&'a str> {
     let lines = headers.get_all(HeaderName::from_static(name)).filter_map(|line| line.to_str().ok());
     let values = lines.flat_map(|line| line.split(',')).map(str::trim).filter(|value| !value.is_empty());
@@ -118,7 +118,8 @@ fn is_forwarded(headers: &HeaderMap) -> bool {
         .any(|name| headers.contains_key(name))
 }
 
-/// Follows the hops from the nearest one to the first that is not trusted. Any client could have written the hops beyond it.
+/// Follows the hops from the nearest one to the first that is not trusted. Any client could have written the
+/// hops beyond it.
 pub(crate) fn proxy_chain(config: &Config, headers: &HeaderMap, peer: SocketAddr) -> ProxyChain {
     let mut client = peer.ip().to_canonical();
     if !config.is_proxy(&client) || !has_secret(config, headers) {

@@ -1,4 +1,5 @@
-//! The tools of all handlers: the broker at its path, parts of requests, and answers with their headers, those of CORS among them.
+//! The tools of all handlers: the broker at its path, parts of requests, and answers with their headers,
+//! those of CORS among them.
 
 use std::borrow::Cow;
 use std::net::IpAddr;
@@ -88,8 +89,8 @@ pub(super) fn with<const N: usize>(
     response
 }
 
-/// Adds the headers that let the requesting page read the answer, if `allowed` has its origin. An empty list allows
-/// every origin. False if it has another one.
+/// Adds the headers that let the requesting page read the answer, if `allowed` has its origin. An empty list
+/// allows every origin. False if it has another one.
 pub(super) fn allow_origin(allowed: &[Origin], request: &HttpRequest, response: &mut HttpResponse) -> bool {
     vary(response, "Origin");
     let Some(origin) = request.headers().get(header::ORIGIN).filter(|origin| !origin.is_empty()) else {

@@ -1,5 +1,5 @@
-//! The opening handshake (RFC 6455, section 4.2). Both transports carry out the decision that is made here. Connections that
-//! upgrade are taken over before actix-web sees their requests.
+//! The opening handshake (RFC 6455, section 4.2). Both transports carry out the decision that is made here.
+//! Connections that upgrade are taken over before actix-web sees their requests.
 
 #[cfg(test)]
 mod tests;
@@ -40,8 +40,8 @@ pub(crate) struct AcceptedHandshake {
     protocol: Option<String>,
 }
 
-/// Accepts or refuses a handshake, and counts the WebSocket. `None` if the request is not a handshake. `is_secure` says
-/// whether it came over TLS.
+/// Accepts or refuses a handshake, and counts the WebSocket. `None` if the request is not a handshake.
+/// `is_secure` says whether it came over TLS.
 pub(super) fn open(
     mounted: &Mounted,
     head: &RequestHead,
@@ -153,8 +153,8 @@ impl AcceptedHandshake {
 
 const WEBSOCKET: &str = "websocket";
 
-/// True if a request asks for a WebSocket, even with a malformed handshake. Any of several `Upgrade` headers counts, as
-/// in actix-http.
+/// True if a request asks for a WebSocket, even with a malformed handshake. Any of several `Upgrade` headers
+/// counts, as in actix-http.
 fn asks_for_websocket(headers: &HeaderMap) -> bool {
     headers.get_all(header::UPGRADE).filter_map(text).any(|upgrade| upgrade.eq_ignore_ascii_case(WEBSOCKET))
 }
@@ -187,7 +187,8 @@ fn headers_of(why: HandshakeRefusal) -> &'static [(&'static str, &'static str)] 
         HandshakeRefusal::BadMethod => &[("Allow", "GET")],
         HandshakeRefusal::BadVersion => &[("Sec-WebSocket-Version", "13, 8")],
         HandshakeRefusal::NoUpgrade | HandshakeRefusal::BadBody | HandshakeRefusal::BadKey => &[],
-        // Told before a request is read, so to pages of any origin. A page whose socket does not open asks for the reason.
+        // Told before a request is read, so to pages of any origin. A page whose socket does not open asks
+        // for the reason.
         HandshakeRefusal::Banned | HandshakeRefusal::TooManyConnections => {
             &[("Access-Control-Allow-Origin", "*")]
         }

@@ -1,4 +1,5 @@
-//! The built-in pages: their files and libraries, which are in the binary, and HTML for requests that prefer it.
+//! The built-in pages: their files and libraries, which are in the binary, and HTML for requests that prefer
+//! it.
 
 use std::borrow::Cow;
 
@@ -76,7 +77,8 @@ pub(super) const PIPES_MODULE: &str = client!("dist/webrtc.mjs");
 /// A script that sets `usePipes`, which loads `webrtc.js` when a connection needs it.
 pub(super) const LAZY_PIPES: &str = client!("dist/pipes.js");
 
-/// Presets PeerJS to its broker, as a script that sets `presetPeer`. The script of call reports sets `callReports`.
+/// Presets PeerJS to its broker, as a script that sets `presetPeer`. The script of call reports sets
+/// `callReports`.
 pub(super) const PRESET: &str = client!("dist/peer.js");
 pub(super) const REPORTS: &str = client!("dist/reports.js");
 
@@ -283,7 +285,8 @@ impl Values {
         filled
     }
 
-    /// The value of a placeholder: its own, or the part of its name. The name of a part of HTML lacks its extension.
+    /// The value of a placeholder: its own, or the part of its name. The name of a part of HTML lacks its
+    /// extension.
     fn value(&self, name: &str) -> Option<Cow<'_, str>> {
         if let Some((_, value)) = self.0.iter().find(|(known, _)| *known == name) {
             return Some(Cow::from(value));

@@ -116,8 +116,8 @@ const NOT_STORED: &str = "The key could not be stored, which is this server’s 
 
 const NOT_READ: &str = "The keys of this server cannot be read at the moment. Try again later.";
 
-/// True if a page of this server sent the form, or a program. Pages of other sites could otherwise register keys with
-/// the browsers of their visitors.
+/// True if a page of this server sent the form, or a program. Pages of other sites could otherwise register
+/// keys with the browsers of their visitors.
 fn is_from_own_page(mounted: &Mounted, request: &HttpRequest) -> bool {
     match (request.headers().get(SEC_FETCH_SITE), origin(request.headers())) {
         (Some(site), _) => site == "same-origin" || site == "none",

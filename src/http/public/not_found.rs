@@ -144,7 +144,8 @@ fn sentence(text: &str) -> String {
     chars.next().map(|first| first.to_uppercase().chain(chars).collect()).unwrap_or_default()
 }
 
-/// Tells the operator once that a proxy in front cuts the path of PeerJS clients, which are served nevertheless.
+/// Tells the operator once that a proxy in front cuts the path of PeerJS clients, which are served
+/// nevertheless.
 pub(super) fn record_cut(mounted: &Mounted, source: &ClientSource) {
     if source.is_doctor {
         return;

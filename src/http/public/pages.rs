@@ -1,5 +1,5 @@
-//! Serves the landing page, the demos, and the clients: PeerJS, preset to this broker and unchanged, and that for rooms. The
-//! dashboard uses some of their files.
+//! Serves the landing page, the demos, and the clients: PeerJS, preset to this broker and unchanged, and that
+//! for rooms. The dashboard uses some of their files.
 
 use std::borrow::Cow;
 use std::net::IpAddr;
@@ -71,7 +71,8 @@ fn off(mounted: &Mounted, page: &str) -> Option<Demo> {
     DEMOS.into_iter().find(|(name, _, dialect)| *name == page && !dialects.has(*dialect))
 }
 
-/// The part with the main button of the landing page: the first thing that works here. Empty without PeerJS, which all of them need.
+/// The part with the main button of the landing page: the first thing that works here. Empty without PeerJS,
+/// which all of them need.
 fn start(mounted: &Mounted, host: &str) -> &'static str {
     if !mounted.runtime.config().dialects.has(Dialect::PeerJs) {
         return "";
@@ -169,8 +170,8 @@ enum Kind {
 /// The key of scripts that got no other one, as in PeerJS.
 const USUAL_KEY: &str = "peerjs";
 
-/// The script of data channels over the broker. It takes its address and its key from `document.currentScript`, which does not know
-/// the built-in key.
+/// The script of data channels over the broker. It takes its address and its key from
+/// `document.currentScript`, which does not know the built-in key.
 fn webrtc(mounted: &Mounted) -> Cow<'static, str> {
     const CURRENT_SCRIPT: &str = "document.currentScript";
     debug_assert_eq!(PIPES.text.matches(CURRENT_SCRIPT).count(), 1, "webrtc.js reads its address once");
@@ -234,7 +235,8 @@ fn rooms(mounted: &Mounted, kind: Kind, pipes: &str) -> String {
     values.part(template)
 }
 
-/// A script with the address of a page for other devices, which only the server knows if the page is at `localhost`.
+/// A script with the address of a page for other devices, which only the server knows if the page is at
+/// `localhost`.
 fn share_script(mounted: &Mounted) -> String {
     let lan_host = mounted.lan_host.map(|host| host.to_string());
     let values = Values::default()

@@ -1,5 +1,5 @@
-//! The HTTP endpoints of PeerJS: ids, the list of peers, and `GET {path}{key}/ice`, the ICE servers for clients of a key with
-//! time-limited credentials.
+//! The HTTP endpoints of PeerJS: ids, the list of peers, and `GET {path}{key}/ice`, the ICE servers for
+//! clients of a key with time-limited credentials.
 
 use std::net::IpAddr;
 use std::rc::Rc;
@@ -44,8 +44,8 @@ pub(super) fn about() -> HttpResponse {
     json_answer(ABOUT)
 }
 
-/// True if the page that sends the request may use a key with these settings.
-/// Browsers omit `Origin` on same-origin requests, so a request without it counts as one from this server's own page.
+/// True if the page that sends the request may use a key with these settings. Browsers omit `Origin` on
+/// same-origin requests, so a request without it counts as one from this server's own page.
 pub(super) fn allows_origin(mounted: &Mounted, settings: &Settings, request: &HttpRequest) -> bool {
     match origin(request.headers()) {
         Some(origin) => settings.allows_origin(Some(&origin)),
@@ -58,8 +58,8 @@ pub(super) fn own_origin(mounted: &Mounted, request: &HttpRequest) -> String {
     forwarded::client_options(mounted, request).origin()
 }
 
-/// Requests for ids on one connection that only a page makes which creates clients again and again. Browsers end idle connections after
-/// seconds.
+/// Requests for ids on one connection that only a page makes which creates clients again and again. Browsers
+/// end idle connections after seconds.
 const MANY_IDS: u8 = 20;
 
 /// True once for each connection that has so many. Through a proxy, many browsers share one.
@@ -70,8 +70,8 @@ fn is_one_too_many(runtime: &Runtime, request: &HttpRequest) -> bool {
     connection.is_some_and(|connection| connection.count_id() == MANY_IDS && !is_proxied)
 }
 
-/// Answers with a fresh id, never that of a connected peer of any node. If the client sends a token with a subject, it gets that id.
-/// The type is `text/html`, as in peerjs-server.
+/// Answers with a fresh id, never that of a connected peer of any node. If the client sends a token with a
+/// subject, it gets that id. The type is `text/html`, as in peerjs-server.
 pub(super) async fn new_id(
     runtime: &Runtime,
     key: &str,
@@ -118,15 +118,16 @@ fn token_refused(runtime: &Runtime, policy: &Policy, request: &HttpRequest, deni
     bare(if denied.is_unknown() { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::UNAUTHORIZED })
 }
 
-/// Answers a client with a wrong path as one with a wrong key: PeerJS shows no text of a 404, but that of the ERROR on the WebSocket that
-/// it opens next. The header tells the doctor the right path.
+/// Answers a client with a wrong path as one with a wrong key: PeerJS shows no text of a 404, but that of the
+/// ERROR on the WebSocket that it opens next. The header tells the doctor the right path.
 pub(super) fn id_at_wrong_path(mounted: &Mounted) -> HttpResponse {
     let mut response = HttpResponse::Ok();
     response.insert_header((RIGHT_PATH, mounted.path.as_str()));
     answer_with_id(&mut response, random(IdStyle::Uuid))
 }
 
-/// Answers a client that may not use the key, for the same reason. No token is verified, because the WebSocket is refused.
+/// Answers a client that may not use the key, for the same reason. No token is verified, because the
+/// WebSocket is refused.
 pub(super) fn id_in_vain(why: (&'static str, &'static str)) -> HttpResponse {
     let mut response = HttpResponse::Ok();
     response.insert_header(why);
@@ -140,7 +141,8 @@ fn answer_with_id(response: &mut HttpResponseBuilder, id: String) -> HttpRespons
 /// Most ids of a page.
 const MAX_PAGE: usize = 1000;
 
-/// Answers with the ids of all peers of a key, or of those that are near, or of one page of them. Discovery is on.
+/// Answers with the ids of all peers of a key, or of those that are near, or of one page of them. Discovery
+/// is on.
 pub(super) async fn peers(
     runtime: &Runtime,
     policy: &Policy,
@@ -262,7 +264,8 @@ pub(super) async fn ice_servers(mounted: &Mounted, policy: &Policy, request: &Ht
     with(json_answer(answer.to_string()), [NO_STORE])
 }
 
-/// True if clients of the key in the query, or of the built-in key, are told any server. If not, no page asks.
+/// True if clients of the key in the query, or of the built-in key, are told any server. If not, no page
+/// asks.
 pub(super) fn has_servers(mounted: &Mounted, request: &HttpRequest) -> bool {
     let is_on = setting(mounted, request, |key| key.ice_servers).unwrap_or(true);
     is_on && !servers(mounted, request, "").is_empty()
@@ -285,7 +288,8 @@ pub(super) fn discovery(mounted: &Mounted, request: &HttpRequest) -> Discovery {
     setting(mounted, request, |key| key.allow_discovery).unwrap_or_default()
 }
 
-/// True if the key in the query of a script, or the built-in key, takes call reports; and if any other one does.
+/// True if the key in the query of a script, or the built-in key, takes call reports; and if any other one
+/// does.
 #[derive(Clone, Copy, Serialize)]
 pub(super) struct TakesReports {
     pub(super) own: bool,
@@ -320,16 +324,16 @@ fn servers(mounted: &Mounted, request: &HttpRequest, key: &str) -> Vec<Value> {
     listed(&runtime.config().ice, &own, &here, key, unix_time())
 }
 
-/// The URLs with addresses of a client's family, or all if there are none. A browser makes an allocation with each URL, for each
-/// connection that it prepares.
+/// The URLs with addresses of a client's family, or all if there are none. A browser makes an allocation with
+/// each URL, for each connection that it prepares.
 fn of_family(urls: Vec<String>, client: IpAddr) -> Vec<String> {
     let is_of_family = |url: &String| url.contains('[') == client.is_ipv6();
     let (own, others): (Vec<String>, Vec<String>) = urls.into_iter().partition(is_of_family);
     if own.is_empty() { others } else { own }
 }
 
-/// STUN servers, then TURN servers; of each, this program's own first. One entry for all servers of a kind: they share
-/// their credentials. `here` is how the client reaches the broker, `now` in seconds since 1970.
+/// STUN servers, then TURN servers; of each, this program's own first. One entry for all servers of a kind:
+/// they share their credentials. `here` is how the client reaches the broker, `now` in seconds since 1970.
 fn listed(config: &IceConfig, own: &OwnIceServers, here: &ClientOptions, key: &str, now: u64) -> Vec<Value> {
     let stun: Vec<&String> = own.stun_urls.iter().chain(&config.stun_urls).collect();
     // Firewalls let out the port by which the client has come.

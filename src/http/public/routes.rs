@@ -21,7 +21,8 @@ pub(crate) enum Route<'a> {
     Socket(Dialect),
     /// The WebSocket of an end of a pipe: the id of the pipe.
     Pipe(&'a str),
-    /// The WebSocket of a room of a protocol: its name, still percent-encoded, and empty if the path has none.
+    /// The WebSocket of a room of a protocol: its name, still percent-encoded, and empty if the path has
+    /// none.
     Room(Dialect, &'a str),
     /// For load balancers and process managers.
     Health,
@@ -47,7 +48,8 @@ const PIPE: &str = "pipe";
 /// The last segment of a request for an id.
 pub(super) const ID: &str = "id";
 
-/// Finds the route of a WebSocket. Paths of rooms have another meaning for other requests, where the first segment is a key.
+/// Finds the route of a WebSocket. Paths of rooms have another meaning for other requests, where the first
+/// segment is a key.
 pub(super) fn find_socket<'a>(mount: &MountPath, path: &'a str) -> Route<'a> {
     let (first, room) = match path.strip_prefix(mount.as_str()) {
         Some(below) => below.split_once('/').unwrap_or((below, "")),
@@ -66,8 +68,8 @@ pub(super) fn find_socket<'a>(mount: &MountPath, path: &'a str) -> Route<'a> {
 
 /// Finds the route of a path below a mount path.
 ///
-/// A wrong `path` is the most common mistake: with `path: "/peerjs"` against a server at `/`, a client requests
-/// `/peerjs/peerjs` and `/peerjs/{key}/id`. Such paths are unambiguous, so they work.
+/// A wrong `path` is the most common mistake: with `path: "/peerjs"` against a server at `/`, a client
+/// requests `/peerjs/peerjs` and `/peerjs/{key}/id`. Such paths are unambiguous, so they work.
 pub(crate) fn find<'a>(mount: &MountPath, path: &'a str) -> Route<'a> {
     let mount = mount.as_str();
     if path == mount.trim_end_matches('/') || path == mount {

@@ -44,8 +44,9 @@ impl OperatorBans {
         OperatorBans { node, store, are_shared, known: Mutex::default() }
     }
 
-    /// Bans the clients of a network, on all nodes, in place of an earlier ban of the same network and key. Closes those that are
-    /// connected to this node; the others notice within a second. It is active here even if the store cannot keep it.
+    /// Bans the clients of a network, on all nodes, in place of an earlier ban of the same network and key.
+    /// Closes those that are connected to this node; the others notice within a second. It is active here
+    /// even if the store cannot keep it.
     pub(crate) fn add(&self, by: Actor, ban: Ban) -> Result<(), ControlError> {
         let mut known = self.known.lock();
         let place = ban.place();

@@ -1,4 +1,5 @@
-//! The stored keys as a process knows them: the changes of others, and those of its own that the store could not keep.
+//! The stored keys as a process knows them: the changes of others, and those of its own that the store could
+//! not keep.
 
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
@@ -20,7 +21,8 @@ pub(super) struct StoredKeys {
     pub(super) changed: Vec<(ApiKey, KeyEvent)>,
 }
 
-/// The stored keys as this process knows them, to notice changes by others: `peerbroker keys`, or another node.
+/// The stored keys as this process knows them, to notice changes by others: `peerbroker keys`, or another
+/// node.
 #[derive(Default)]
 pub(super) struct KnownKeys {
     /// The version of the store when they were read.

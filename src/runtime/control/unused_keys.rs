@@ -18,7 +18,8 @@ const NOTICE: u64 = HOURS_A_DAY;
 /// Most keys that one line of the log names.
 const MOST_NAMED: usize = 10;
 
-/// Counts the hours in which this server runs. No date decides: clocks leap, backups are old, and machines are switched off.
+/// Counts the hours in which this server runs. No date decides: clocks leap, backups are old, and machines
+/// are switched off.
 #[derive(Default)]
 pub(super) struct UnusedKeys(Mutex<CountedHours>);
 
@@ -30,8 +31,9 @@ struct CountedHours {
 }
 
 impl UnusedKeys {
-    /// Counts an hour, once it is over, and names the keys that will be removed. Returns the unused hours after which a key goes now.
-    /// Nothing is removed on the first day, so the log names a key a day before, and clients can come back.
+    /// Counts an hour, once it is over, and names the keys that will be removed. Returns the unused hours
+    /// after which a key goes now. Nothing is removed on the first day, so the log names a key a day before,
+    /// and clients can come back.
     pub(super) fn hours_to_removal(
         &self,
         store: &dyn KeyStore,

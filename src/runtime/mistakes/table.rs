@@ -1,5 +1,6 @@
-//! The table of mistakes. A row has the event that shows a mistake, the words after "a client" in the log and on the dashboard, and
-//! a hint. A client that is told too gets the text of `vocabulary/endings.rs`, or of `src/http/public/not_found.rs`.
+//! The table of mistakes. A row has the event that shows a mistake, the words after "a client" in the log and
+//! on the dashboard, and a hint. A client that is told too gets the text of `vocabulary/endings.rs`, or of
+//! `src/http/public/not_found.rs`.
 
 use std::net::IpAddr;
 
@@ -34,7 +35,8 @@ pub(super) struct MistakeText<'a> {
     pub(super) hint: Box<dyn FnOnce() -> String + 'a>,
 }
 
-/// A mistake for the list of what happens, to be read after "a client". Unlike in the log, each path is one of its own.
+/// A mistake for the list of what happens, to be read after "a client". Unlike in the log, each path is one
+/// of its own.
 pub(crate) fn mistake_words(event: &Event) -> Option<String> {
     match event {
         Event::ClientMistake(sent) => match &sent.mistake {
@@ -55,7 +57,8 @@ enum Seen<'a> {
     Lost(&'a str),
 }
 
-/// The rows of what is no mistake, and of each mistake: how it is seen, its words, and its hint, both as `format!` takes them.
+/// The rows of what is no mistake, and of each mistake: how it is seen, its words, and its hint, both as
+/// `format!` takes them.
 macro_rules! table {
     ($seen:ident by $who:ident, $address:ident, $is_flood:ident: $none:pat => None; $($row:pat $(if $condition:expr)? => $what:tt $hint:tt;)*) => {
         match $seen {
@@ -70,8 +73,8 @@ macro_rules! table {
     };
 }
 
-/// True if an event may be one: of limits, those that an address reaches with connections or guesses, and that of links, of which not
-/// every client is told.
+/// True if an event may be one: of limits, those that an address reaches with connections or guesses, and
+/// that of links, of which not every client is told.
 pub(in crate::runtime) fn may_be_mistake(event: &Event) -> bool {
     use Limit::{ConnectionsPerAddress, LinkBytes, OpensPerSecond, WrongAdminTokens, WrongRoomCodes};
     match event {
@@ -124,8 +127,8 @@ pub(super) fn line<'a>(
     let from = address.filter(|_| !matches!(seen, Hit(_))).map(|address| format!("from {address}"));
     let id = id.map(|id| format!("{id:?}")).unwrap_or_default();
     let page = origin.as_deref().map(|page| Foreign::new(page).to_string()).unwrap_or_default();
-    // Crawlers ask for anything, so their requests are one mistake, and the client's text has the latest one. That of `CorsRefused`
-    // lacks the page, which its words have.
+    // Crawlers ask for anything, so their requests are one mistake, and the client's text has the latest one.
+    // That of `CorsRefused` lacks the page, which its words have.
     let (latest, of_page) = match seen {
         Sent(NotFound { method, path, hint: None, is_of_client: false, .. }) => {
             (format!("{method} {path:?}"), &*page)

@@ -1,4 +1,5 @@
-//! The files of deploy/ fit the program: their flags and variables exist, and the health check sees its health.
+//! The files of deploy/ fit the program: their flags and variables exist, and the health check sees its
+//! health.
 
 use std::collections::BTreeSet;
 use std::fs;

@@ -1,4 +1,5 @@
-//! The tables of endings and events in the documents, and the words and the form of the dashboard, have the rows of the code.
+//! The tables of endings and events in the documents, and the words and the form of the dashboard, have the
+//! rows of the code.
 
 use peerbroker_config::WebhookEvent;
 use peerbroker_core::vocabulary::{

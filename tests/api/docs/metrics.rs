@@ -1,4 +1,5 @@
-//! The dashboard, the alert rules and the queries of the documentation use metrics that a server exports. promtool checks the rest.
+//! The dashboard, the alert rules and the queries of the documentation use metrics that a server exports.
+//! promtool checks the rest.
 
 use std::collections::BTreeSet;
 

@@ -90,7 +90,8 @@ pub fn spans(text: &str) -> Vec<String> {
     text.split('`').skip(1).step_by(2).map(str::to_owned).collect()
 }
 
-/// The rows of all tables below this heading, or with this head in the first column; of all tables if it is empty.
+/// The rows of all tables below this heading, or with this head in the first column; of all tables if it is
+/// empty.
 pub fn rows(page: &str, of: &str) -> Vec<Vec<String>> {
     let mut heading = String::new();
     let mut head = None;

@@ -30,8 +30,8 @@ fn references_of_the_pages_exist() {
     assert!(missing.is_empty(), "{missing:#?}");
 }
 
-/// The last column cites tests: a Rust test by its name, a test in a browser by its title or a part of it, where `…` stands for
-/// what it fills in.
+/// The last column cites tests: a Rust test by its name, a test in a browser by its title or a part of it,
+/// where `…` stands for what it fills in.
 #[test]
 fn the_tests_of_the_threats_and_of_the_mistakes_are_there() {
     let rust = rust_tests();

@@ -1,4 +1,5 @@
-//! The listing of docs/WEBHOOKS.md that verifies a request without a library: it accepts a real one, and refuses a changed one.
+//! The listing of docs/WEBHOOKS.md that verifies a request without a library: it accepts a real one, and
+//! refuses a changed one.
 
 use std::collections::BTreeMap;
 use std::io::Write as _;

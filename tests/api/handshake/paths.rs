@@ -51,7 +51,8 @@ fn a_peerjs_client_at_a_wrong_path_is_told_the_right_one() {
     }
 }
 
-/// Apache with `ProxyPass /peerjs ws://127.0.0.1:9000/`, or nginx with `location /peerjs { proxy_pass http://127.0.0.1:9000/; }`.
+/// Apache with `ProxyPass /peerjs ws://127.0.0.1:9000/`, or nginx with
+/// `location /peerjs { proxy_pass http://127.0.0.1:9000/; }`.
 #[test]
 fn a_peerjs_client_whose_proxy_cuts_the_path_is_served() {
     for (mount, targets) in [("/", &["/"][..]), ("/myapp", &["/myapp", "/myapp/"])] {

@@ -1,4 +1,5 @@
-//! A store of keys that could not be read yet: nobody knows whether a key exists, so no client hears that it does not.
+//! A store of keys that could not be read yet: nobody knows whether a key exists, so no client hears that it
+//! does not.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

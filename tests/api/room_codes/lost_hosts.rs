@@ -25,7 +25,8 @@ fn guest_from(server: &TestServer, address: &str) -> RawClient {
     guest
 }
 
-/// Returns once the server has handled a message of a guest that is there: otherwise the guest would wait from a later time on.
+/// Returns once the server has handled a message of a guest that is there: otherwise the guest would wait
+/// from a later time on.
 fn wait_until_one_has_spoken(server: &TestServer) {
     let guests = server.guests();
     let has_spoken = |id: &PeerId| guests.present(id.as_str()).is_some_and(|guest| guest.messages > 0);

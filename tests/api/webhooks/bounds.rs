@@ -24,7 +24,8 @@ fn while_an_endpoint_hangs_pairs_are_dropped_whole_and_the_others_come_later() {
     assert!(totals.dropped > 0 && totals.waiting <= 10_000 + 16, "{totals:?}");
 
     receiver.says(ok());
-    // Ten thousand events. If the clients took longer than a request may, some of them wait for a pause of the server's clock.
+    // Ten thousand events. If the clients took longer than a request may, some of them wait for a pause of
+    // the server's clock.
     let deadline = Instant::now() + Duration::from_secs(120);
     while server.webhooks().waiting > 0 {
         assert!(Instant::now() < deadline, "{:?}", server.webhooks());

@@ -66,7 +66,8 @@ pub struct Calls {
     buffer: Vec<u8>,
     /// Index of the next side to send at a fixed rate.
     next: usize,
-    /// Sends datagrams of a burst as one (UDP GSO), as network cards hand them to a server that takes them joined.
+    /// Sends datagrams of a burst as one (UDP GSO), as network cards hand them to a server that takes them
+    /// joined.
     offload: UdpSocketState,
 }
 
@@ -210,8 +211,8 @@ impl Calls {
         Ok(calls)
     }
 
-    /// Sends datagrams of `size` bytes in both directions of all calls. At a fixed rate, a side sends `burst` of
-    /// them in a row. Returns the CPU time of the server for each that arrived, in microseconds.
+    /// Sends datagrams of `size` bytes in both directions of all calls. At a fixed rate, a side sends `burst`
+    /// of them in a row. Returns the CPU time of the server for each that arrived, in microseconds.
     pub fn cpu_us(&mut self, server: Process, pace: Pace, burst: usize, size: usize) -> Result<f64> {
         let payload = vec![SRTP; size];
         self.run(pace, burst, &payload, WARM_UP)?;
@@ -224,8 +225,9 @@ impl Calls {
         Ok(micros(cpu) / received as f64)
     }
 
-    /// The highest steady rate of datagrams of `size` bytes, in datagrams a second, at which none is lost. A rate has one more try,
-    /// because a machine that others share pauses at times. A load generator that is too slow for a rate ends the search, too.
+    /// The highest steady rate of datagrams of `size` bytes, in datagrams a second, at which none is lost. A
+    /// rate has one more try, because a machine that others share pauses at times. A load generator that is
+    /// too slow for a rate ends the search, too.
     pub fn lossless_rate(&mut self, size: usize) -> Result<f64> {
         let (mut whole, mut lossy, precision, time) = SEARCH;
         while lossy / whole > precision {

@@ -30,8 +30,8 @@ impl Rounds {
         median(self.0.clone())
     }
 
-    /// The median of the ratios to a figure of the same rounds. A machine is slower in some rounds than in others, and then for
-    /// both.
+    /// The median of the ratios to a figure of the same rounds. A machine is slower in some rounds than in
+    /// others, and then for both.
     pub fn ratio(&self, to: &Rounds) -> Option<f64> {
         let ratios = self.0.iter().zip(&to.0).map(|(value, to)| value / to);
         median(ratios.filter(|ratio| ratio.is_finite()).collect())

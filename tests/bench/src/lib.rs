@@ -1,5 +1,5 @@
-//! The benchmark's load generator, the servers that it compares, and its report. `compare` is its program; `yardstick`,
-//! `forwarder` and `actix_ws_server` are servers.
+//! The benchmark's load generator, the servers that it compares, and its report. `compare` is its program;
+//! `yardstick`, `forwarder` and `actix_ws_server` are servers.
 
 #![forbid(unsafe_code)]
 

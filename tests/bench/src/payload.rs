@@ -36,7 +36,8 @@ pub fn room_message(bytes: usize) -> String {
     format!("{begin}{}{end}", "x".repeat(bytes.saturating_sub(begin.len() + end.len())))
 }
 
-/// A publication of `bytes` bytes to the topic of [`SUBSCRIBE`]: a signal of y-webrtc, which a password has encrypted.
+/// A publication of `bytes` bytes to the topic of [`SUBSCRIBE`]: a signal of y-webrtc, which a password has
+/// encrypted.
 pub fn publication(bytes: usize) -> String {
     let begin = r#"{"type":"publish","topic":"bench","data":""#;
     let end = r#""}"#;

@@ -1,6 +1,7 @@
 //! The steps of a run, in order.
 //!
-//! Rounds go through all servers (A B C, A B C, …), so that other load on the machine affects all of them alike.
+//! Rounds go through all servers (A B C, A B C, …), so that other load on the machine affects all of them
+//! alike.
 
 use std::collections::BTreeSet;
 use std::time::Instant;
@@ -36,7 +37,8 @@ impl Plan {
     /// The comparison with other servers.
     pub fn comparison() -> Self {
         let mut plan = Plan::default();
-        // Many short rounds: a machine that others share is slower for seconds, and then a round is slow for one server only.
+        // Many short rounds: a machine that others share is slower for seconds, and then a round is slow for
+        // one server only.
         for _ in 0..9 {
             plan.add(&Kind::COMPARED, "messages", |server, record| {
                 exchange::run(server, record, &[ONE, FOUR, STEADY], 0.6)

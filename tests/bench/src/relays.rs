@@ -39,7 +39,8 @@ pub enum Relay {
 /// The coturn of `--coturn`, the names of [`Relay::Newer`] and [`Relay::NewerTwice`], and flags of the first.
 static NEWER: OnceLock<(PathBuf, [String; 2], &str)> = OnceLock::new();
 
-/// coturn 4.12 and later reads and sends UDP in batches with these: the first has it use `recvmmsg` and `sendmmsg`.
+/// coturn 4.12 and later reads and sends UDP in batches with these: the first has it use `recvmmsg` and
+/// `sendmmsg`.
 const BATCHES: &str = "--multiplex-peer --udp-gso";
 
 /// Adds a coturn to the compared relays.
@@ -66,7 +67,8 @@ pub const PACES: [Pace; 4] = [Pace::InFlight(1), Pace::InFlight(4), Pace::InFlig
 pub const BURST: usize = 20;
 
 const CALLS: usize = 200;
-/// Calls between two reads of memory: the first calls need more than later ones. Each needs two sockets of the load generator.
+/// Calls between two reads of memory: the first calls need more than later ones. Each needs two sockets of
+/// the load generator.
 const SOME_CALLS: usize = 1_000;
 const MANY_CALLS: usize = 5_000;
 

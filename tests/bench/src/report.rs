@@ -1,8 +1,8 @@
-//! Writes the figures of the recorded runs into the documents. A test of the server's package compiles this file too, and checks that
-//! the documents are as this leaves them.
+//! Writes the figures of the recorded runs into the documents. A test of the server's package compiles this
+//! file too, and checks that the documents are as this leaves them.
 //!
-//! A figure stands in a document as `<!-- figure: NAME -->1.2 KB<!-- end -->`; [`figures`] has the names. The tables of `BENCHMARKS.md`
-//! are figures with the names of their runs.
+//! A figure stands in a document as `<!-- figure: NAME -->1.2 KB<!-- end -->`; [`figures`] has the names. The
+//! tables of `BENCHMARKS.md` are figures with the names of their runs.
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -63,7 +63,8 @@ const TIME: Duration = Duration::from_secs(2);
 /// Timeout of the messages that are awaited together.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// CPU time of a message in microseconds, if each is sent when the one before has been delivered. `send` gets the number of each.
+/// CPU time of a message in microseconds, if each is sent when the one before has been delivered. `send` gets
+/// the number of each.
 fn one_by_one(server: &Server, mut send: impl FnMut(usize) -> Result<()>) -> Result<f64> {
     let mut sent = 0;
     let mut send_for = |time: Duration| -> Result<f64> {

@@ -127,7 +127,8 @@ pub struct Server {
 }
 
 impl Server {
-    /// Starts a server and waits until it has admitted a peer; or a Redis with its nodes, until all are ready.
+    /// Starts a server and waits until it has admitted a peer; or a Redis with its nodes, until all are
+    /// ready.
     pub fn start(places: &Places, kind: Kind) -> Result<Self> {
         let program = match kind {
             Kind::ActixWs => beside_us("actix_ws_server")?,

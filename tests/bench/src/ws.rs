@@ -68,7 +68,8 @@ pub fn unmask(payload: &mut [u8], [a, b, c, d]: [u8; 4]) {
 pub struct Inbox(Vec<u8>);
 
 impl Inbox {
-    /// Shows `understand` the input behind what is left of the input before. It returns how many bytes it used.
+    /// Shows `understand` the input behind what is left of the input before. It returns how many bytes it
+    /// used.
     pub fn take<T>(&mut self, input: &mut [u8], understand: impl FnOnce(&mut [u8]) -> (usize, T)) -> T {
         if self.0.is_empty() {
             let (used, result) = understand(input);

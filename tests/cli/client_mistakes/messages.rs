@@ -202,7 +202,8 @@ fn a_client_that_begins_with_a_ping_at_the_root_is_told_the_address_of_rxdb_and_
     assert!(line.ends_with("the address of RxDB is …/rxdb"), "{line}");
 }
 
-/// A component that creates a Peer at each render. A classroom behind one address has a connection for each browser.
+/// A component that creates a Peer at each render. A classroom behind one address has a connection for each
+/// browser.
 #[test]
 fn a_page_that_creates_clients_again_and_again_is_told_of_and_many_browsers_of_one_address_are_not() {
     const PAGE: &str = "Origin: http://page.test\r\n";

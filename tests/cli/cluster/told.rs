@@ -248,7 +248,8 @@ fn ids_that_are_lost_after_an_outage_are_counted_in_the_log() {
         client.expect_open();
         client
     };
-    // Both answer pings. Otherwise the winner could be found dead after the loser was told, and nobody would have the id.
+    // Both answer pings. Otherwise the winner could be found dead after the loser was told, and nobody would
+    // have the id.
     let mut clients: Vec<_> = [open(0, "one"), open(1, "other")]
         .into_iter()
         .map(|mut client| {

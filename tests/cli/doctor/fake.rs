@@ -8,8 +8,9 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use ring::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
 
-/// Answers the first bytes of each connection with what `answer` makes of them, and hangs up after a handshake of a WebSocket only when
-/// the client does. Nobody waits for its threads: they end with the process.
+/// Answers the first bytes of each connection with what `answer` makes of them, and hangs up after a
+/// handshake of a WebSocket only when the client does. Nobody waits for its threads: they end with the
+/// process.
 pub fn serve(answer: impl Fn(&[u8]) -> Vec<u8> + Send + 'static) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();

@@ -1,5 +1,5 @@
-//! Relayed calls while servers take over from each other: they go on, new ones are relayed by the new server, and a call that has
-//! to end is told to both clients.
+//! Relayed calls while servers take over from each other: they go on, new ones are relayed by the new server,
+//! and a call that has to end is told to both clients.
 
 use std::env;
 use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};

@@ -12,7 +12,8 @@ use serde_json::json;
 use testkit::tools::lacks;
 use testkit::wait::wait_until;
 
-/// Fills a small disk, runs the commands, and becomes the server. Its stdout has only the lines of the server.
+/// Fills a small disk, runs the commands, and becomes the server. Its stdout has only the lines of the
+/// server.
 const SCRIPT: &str = r#"
 mount -t tmpfs -o size=512k none "$1" || exit 9
 "$0" keys add --key kept --data_dir "$1/data" >&2

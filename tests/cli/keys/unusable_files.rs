@@ -1,4 +1,5 @@
-//! Databases that are damaged, belong to another user, or are on a disk that fails: the error is one line, with a way out that works.
+//! Databases that are damaged, belong to another user, or are on a disk that fails: the error is one line,
+//! with a way out that works.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};

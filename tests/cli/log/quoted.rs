@@ -220,8 +220,8 @@ fn every_line_that_the_document_quotes_is_written_with_its_level() {
     assert!(missing.is_empty(), "not written: {missing:#?}\nof {lines:#?}");
 }
 
-/// The lines of stdout are those of a server that anybody may reach, so `::` and `localhost` stand for its address. The line about the
-/// network needs one.
+/// The lines of stdout are those of a server that anybody may reach, so `::` and `localhost` stand for its
+/// address. The line about the network needs one.
 #[test]
 fn every_line_of_stdout_that_the_document_quotes_is_printed() {
     let page = page();

@@ -10,8 +10,8 @@
 //! store.failover(Duration::from_millis(300));
 //! ```
 //!
-//! Everything random comes from the seed, so in paused time a test repeats itself exactly. Include it in another test
-//! binary with `#[path = "../cluster/sim/mod.rs"] mod sim;`.
+//! Everything random comes from the seed, so in paused time a test repeats itself exactly. Include it in
+//! another test binary with `#[path = "../cluster/sim/mod.rs"] mod sim;`.
 
 // No binary uses all of it.
 #![allow(dead_code)]

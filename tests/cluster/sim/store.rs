@@ -1,5 +1,5 @@
-//! A Redis in memory, as far as the backplane uses one: its commands in Rust, and its scripts in the Lua that Redis has. It knows no
-//! time but the one that it is given, in microseconds.
+//! A Redis in memory, as far as the backplane uses one: its commands in Rust, and its scripts in the Lua that
+//! Redis has. It knows no time but the one that it is given, in microseconds.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap, VecDeque};

@@ -17,7 +17,8 @@ pub struct Nginx {
 }
 
 impl Nginx {
-    /// Starts one with these lines in its `http` block, where `LISTEN` is its address. `None` if nginx is missing.
+    /// Starts one with these lines in its `http` block, where `LISTEN` is its address. `None` if nginx is
+    /// missing.
     pub fn start(lines: &str) -> Option<Self> {
         let program = need("nginx")?;
         let directory = Directory::new();

@@ -4,8 +4,8 @@ use std::fs;
 use std::hash::{BuildHasher as _, RandomState};
 use std::net::{TcpListener, UdpSocket};
 
-/// Below those that systems give to clients and for port 0. One of these could become the source of any connection, even of one to
-/// itself, while no server listens there.
+/// Below those that systems give to clients and for port 0. One of these could become the source of any
+/// connection, even of one to itself, while no server listens there.
 const FIRST: u16 = 10_000;
 const COUNT: u64 = 20_000;
 
@@ -33,7 +33,8 @@ fn bound() -> (TcpListener, UdpSocket) {
     }
 }
 
-/// True if a UDP socket of IPv4 has this port. To bind it for a moment would tell, too, and fail a server that binds it then.
+/// True if a UDP socket of IPv4 has this port. To bind it for a moment would tell, too, and fail a server
+/// that binds it then.
 pub fn is_udp_bound(port: u16) -> bool {
     let local = format!(":{port:04X}");
     fs::read_to_string("/proc/net/udp").is_ok_and(|sockets| {

@@ -16,7 +16,8 @@ use crate::signal;
 use crate::tools::built_program;
 use crate::wait::{look_for, wait_for};
 
-/// Time for a start. Under valgrind and beside other tests, it takes longer than anything else. A program that ends is noticed at once.
+/// Time for a start. Under valgrind and beside other tests, it takes longer than anything else. A program
+/// that ends is noticed at once.
 const START: Duration = Duration::from_secs(120);
 
 /// The variable for another program than the one that Cargo built.
@@ -95,7 +96,8 @@ impl Program {
         (program, stdout)
     }
 
-    /// Starts with `--stdio`, as the child of another program: returns its stdin, and its stdout after the first line.
+    /// Starts with `--stdio`, as the child of another program: returns its stdin, and its stdout after the
+    /// first line.
     pub fn start_stdio(args: &[&str]) -> (Self, ChildStdin, BufReader<ChildStdout>) {
         let args = [&["--stdio", "--host", "127.0.0.1", "--port", "0"], args].concat();
         let mut program = Self::spawn(command(&args).stdin(Stdio::piped()), false);

@@ -78,8 +78,8 @@ impl Side {
         buffer[..length].to_vec()
     }
 
-    /// Checks, and proves its address. Like browsers, it ignores checks with another password: under load, one may come late,
-    /// for the call of an earlier socket with this port.
+    /// Checks, and proves its address. Like browsers, it ignores checks with another password: under load,
+    /// one may come late, for the call of an earlier socket with this port.
     pub fn prove(&self) {
         self.check();
         let check = loop {

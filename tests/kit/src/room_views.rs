@@ -15,8 +15,8 @@ pub struct RoomViews {
     pub own_data: BTreeMap<String, Option<String>>,
     /// The ids that it watches, and if they are online.
     pub online: BTreeMap<String, bool>,
-    /// Messages and updates that it heard of each room behind its first list, if they have a number `n` and so exist once. A member
-    /// whose time runs out just as it comes back joins with the same data again.
+    /// Messages and updates that it heard of each room behind its first list, if they have a number `n` and
+    /// so exist once. A member whose time runs out just as it comes back joins with the same data again.
     pub orders: BTreeMap<String, Vec<String>>,
 }
 
@@ -78,8 +78,8 @@ impl RoomViews {
     }
 }
 
-/// Finds a room whose members did not hear all in one order. Such an order exists if no frame is before itself. Frames that are not `once` may
-/// come again, and are left out.
+/// Finds a room whose members did not hear all in one order. Such an order exists if no frame is before
+/// itself. Frames that are not `once` may come again, and are left out.
 pub fn without_one_order<'a>(
     views: impl IntoIterator<Item = &'a RoomViews>,
     once: impl Fn(&str) -> bool,

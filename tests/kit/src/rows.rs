@@ -1,5 +1,5 @@
-//! Test binaries with a table of their own in place of libtest: attacks, and counts of instructions. `scripts/test.mjs` runs rows
-//! that fail once more by themselves.
+//! Test binaries with a table of their own in place of libtest: attacks, and counts of instructions.
+//! `scripts/test.mjs` runs rows that fail once more by themselves.
 
 use std::env;
 use std::process::ExitCode;
@@ -13,8 +13,8 @@ pub struct Arguments {
 }
 
 impl Arguments {
-    /// `None` if there is nothing to do: nextest asks each binary for its tests, and gets none of these; and without a program,
-    /// `cargo test` skips them.
+    /// `None` if there is nothing to do: nextest asks each binary for its tests, and gets none of these; and
+    /// without a program, `cargo test` skips them.
     pub fn read(target: &str) -> Option<Self> {
         let (flags, names): (Vec<String>, Vec<String>) =
             env::args().skip(1).partition(|argument| argument.starts_with('-'));

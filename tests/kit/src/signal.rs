@@ -5,7 +5,8 @@ use std::process::Command;
 
 use crate::wait::wait_until;
 
-/// Sends a signal, named as `kill` names it: `-TERM`. A process that gets `-STOP` has stopped when this returns.
+/// Sends a signal, named as `kill` names it: `-TERM`. A process that gets `-STOP` has stopped when this
+/// returns.
 pub fn send(name: &str, process: u32) {
     let killed = Command::new("kill").args([name, &process.to_string()]).status().expect("kill");
     assert!(killed.success(), "kill {name} {process}");

@@ -87,7 +87,8 @@ pub fn trusting_everybody() -> Arc<ClientConfig> {
     accepting(false)
 }
 
-/// For the benchmark: a check of a signature would cost its load generator more than a handshake costs the server.
+/// For the benchmark: a check of a signature would cost its load generator more than a handshake costs the
+/// server.
 pub fn believing_everything() -> Arc<ClientConfig> {
     accepting(true)
 }

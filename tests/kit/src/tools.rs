@@ -42,8 +42,8 @@ pub fn find(program: &str) -> Option<PathBuf> {
     places.map(|place| place.join(program)).find(|path| path.is_file())
 }
 
-/// The path of a program that a test needs. Without it, the test skips itself on the machine of a developer, and fails where
-/// `CI` is set.
+/// The path of a program that a test needs. Without it, the test skips itself on the machine of a developer,
+/// and fails where `CI` is set.
 pub fn need(program: &str) -> Option<PathBuf> {
     let found = find(program);
     if found.is_none() {

@@ -200,7 +200,8 @@ impl TurnClient {
     }
 }
 
-/// The password of a username, as web servers make it from the secret (draft-uberti-behave-turn-rest-00, section 2.2).
+/// The password of a username, as web servers make it from the secret (draft-uberti-behave-turn-rest-00,
+/// section 2.2).
 fn password(secret: &str, username: &str) -> String {
     let key = hmac::Key::new(hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, secret.as_bytes());
     BASE64_STANDARD.encode(hmac::sign(&key, username.as_bytes()))

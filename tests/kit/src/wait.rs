@@ -6,11 +6,12 @@ use std::time::{Duration, Instant};
 
 use crate::http_client::TIMEOUT;
 
-/// Longest time that a test waits for a condition. Longer than for one answer, because a condition may need several on a busy machine.
+/// Longest time that a test waits for a condition. Longer than for one answer, because a condition may need
+/// several on a busy machine.
 const PATIENCE: Duration = TIMEOUT.saturating_mul(3);
 
-/// The pause between two looks, between these. It grows with what a look takes, such as a TLS handshake: who waits for half a minute
-/// must not keep a processor busy with that.
+/// The pause between two looks, between these. It grows with what a look takes, such as a TLS handshake: who
+/// waits for half a minute must not keep a processor busy with that.
 const PAUSE: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_millis(50);
 
 /// The pause, as a multiple of what a look has taken.

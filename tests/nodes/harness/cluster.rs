@@ -96,7 +96,8 @@ impl Cluster {
         got.expect("a client")
     }
 
-    /// Waits until a message goes from one client to the other: sends one again and again, because each may expire.
+    /// Waits until a message goes from one client to the other: sends one again and again, because each may
+    /// expire.
     pub async fn reaches(&self, from: &Client, to: &Client) -> bool {
         thread_local!(static NUMBER: std::cell::Cell<u64> = const { std::cell::Cell::new(0) });
         let mut sent: Vec<String> = Vec::new();

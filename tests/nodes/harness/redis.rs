@@ -44,8 +44,8 @@ impl Redis {
         let mut command = Command::new(program);
         command
             .args(["--port", "0", "--save", "", "--appendonly", "yes", "--loglevel", "warning"])
-            // The default acknowledges writes up to two seconds before it passes them to the kernel, while a slow disk is synchronized.
-            // A killed Redis has lost these, although no test took its data away.
+            // The default acknowledges writes up to two seconds before it passes them to the kernel, while a
+            // slow disk is synchronized. A killed Redis has lost these, although no test took its data away.
             .args(["--appendfsync", "no"])
             .arg("--unixsocket")
             .arg(&socket)

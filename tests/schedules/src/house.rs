@@ -233,7 +233,8 @@ impl Writer for Socket {
     }
 }
 
-/// The task of a session: it sleeps until somebody wakes it. If nobody does, loom says that this is a deadlock.
+/// The task of a session: it sleeps until somebody wakes it. If nobody does, loom says that this is a
+/// deadlock.
 #[derive(Default)]
 pub struct Task {
     is_woken: Mutex<bool>,
@@ -265,7 +266,8 @@ impl Wake for Task {
     }
 }
 
-/// Polls the outbox of a session, as `session::run` does. True if the session has to tell its client of state.
+/// Polls the outbox of a session, as `session::run` does. True if the session has to tell its client of
+/// state.
 pub fn poll(peer: &PeerHandle, task: &Arc<Task>, socket: &Socket) -> bool {
     let waker = task.waker();
     let owes_state = peer.with_outbox(|outbox| {

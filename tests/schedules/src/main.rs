@@ -1,8 +1,9 @@
-//! The router under every order of threads: its own source, with the locks and atomics of [loom](https://docs.rs/loom).
+//! The router under every order of threads: its own source, with the locks and atomics of
+//! [loom](https://docs.rs/loom).
 //!
-//! Each test is a small scenario: loom runs it once for each order in which its threads can touch what they share, and for each value
-//! that the memory model lets a read return. `PREEMPTIONS` bounds how often an order interrupts a thread.
-//! `cargo test --package schedules -- --nocapture` prints the number of orders.
+//! Each test is a small scenario: loom runs it once for each order in which its threads can touch what they
+//! share, and for each value that the memory model lets a read return. `PREEMPTIONS` bounds how often an
+//! order interrupts a thread. `cargo test --package schedules -- --nocapture` prints the number of orders.
 
 mod house;
 mod outboxes;

@@ -1,4 +1,5 @@
-//! What `crates/router/src/sync.rs` has, of loom. The map is one behind a lock: loom must see who waits for it.
+//! What `crates/router/src/sync.rs` has, of loom. The map is one behind a lock: loom must see who waits for
+//! it.
 
 use std::borrow::Borrow;
 use std::collections::BTreeMap;
@@ -8,8 +9,8 @@ use loom::sync::RwLock;
 pub use loom::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
 pub use loom::sync::{Mutex, MutexGuard};
 
-/// As much of the real one as the router uses. It hands out clones, so no reader holds its lock: a reader of the real one holds that of
-/// a part of the map, and takes no other lock meanwhile.
+/// As much of the real one as the router uses. It hands out clones, so no reader holds its lock: a reader of
+/// the real one holds that of a part of the map, and takes no other lock meanwhile.
 pub struct DashMap<K, V>(RwLock<BTreeMap<K, V>>);
 
 pub struct Entry<'a, K, V>(&'a DashMap<K, V>, K);

@@ -184,7 +184,8 @@ fn messages(history: &History) -> BTreeMap<u32, Message> {
     messages
 }
 
-/// Spans in which the backplane, or the node's connection to it, was faulty, each with the time until nodes notice.
+/// Spans in which the backplane, or the node's connection to it, was faulty, each with the time until nodes
+/// notice.
 fn outages(history: &History, node: usize) -> Vec<(Millis, Millis)> {
     let mut outages: Vec<(Millis, Millis)> = Vec::new();
     let mut open: HashMap<(Option<usize>, bool), Millis> = HashMap::new();
@@ -296,8 +297,8 @@ fn check_messages(
     }
 }
 
-/// True if an EXPIRE can be about other messages: those of an earlier connection of the same client, which waited on another
-/// node; or an earlier message that is in doubt, and excludes the later ones.
+/// True if an EXPIRE can be about other messages: those of an earlier connection of the same client, which
+/// waited on another node; or an earlier message that is in doubt, and excludes the later ones.
 fn is_older_loss(
     history: &History,
     spans: &[Span],

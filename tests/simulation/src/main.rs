@@ -1,10 +1,11 @@
-//! Nodes of a cluster in one process and in virtual time: the real broker, node and worker, on a simulated backplane that
-//! delays, repeats, loses and forgets. Each seed is a run; a checker reads its whole history.
+//! Nodes of a cluster in one process and in virtual time: the real broker, node and worker, on a simulated
+//! backplane that delays, repeats, loses and forgets. Each seed is a run; a checker reads its whole history.
 //!
-//! `make test` runs 130 seeds, `make test-simulation` ten thousand in an optimized build, or `SIMULATION_SEEDS` of them.
-//! `SIMULATION_FROM=500` begins behind others. `SIMULATION_SEED=17` shows one.
+//! `make test` runs 130 seeds, `make test-simulation` ten thousand in an optimized build, or
+//! `SIMULATION_SEEDS` of them. `SIMULATION_FROM=500` begins behind others. `SIMULATION_SEED=17` shows one.
 //!
-//! Beside the seeds, every run of two nodes with few events: see `world/walk.rs`. `SIMULATION_DEPTH` is their number.
+//! Beside the seeds, every run of two nodes with few events: see `world/walk.rs`. `SIMULATION_DEPTH` is their
+//! number.
 
 mod checker;
 mod history;

@@ -124,7 +124,8 @@ pub fn play(world: impl FnOnce() -> World, script: impl AsyncFnOnce(&mut World))
 }
 
 impl NodeHandle {
-    /// True if its threads serve clients: as those of a process, they wait after a pause until the node is sure.
+    /// True if its threads serve clients: as those of a process, they wait after a pause until the node is
+    /// sure.
     fn serves(&self) -> bool {
         !self.pause.paused.get() && self.node.membership().is_some_and(|membership| membership.is_sure())
     }

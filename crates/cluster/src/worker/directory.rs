@@ -1,5 +1,5 @@
-//! Requests to the directory of names: it gives a client an id that nobody in the cluster has, and finds peers. Claims,
-//! releases, searches and notices go there many at once.
+//! Requests to the directory of names: it gives a client an id that nobody in the cluster has, and finds
+//! peers. Claims, releases, searches and notices go there many at once.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -41,12 +41,13 @@ const LOCATE_BATCH: usize = 64;
 /// Most such requests at a time.
 const LOCATING: usize = 2;
 
-/// Multiple of the lifetime of a message for which its recipient stays noted, so that the next messages need no question.
+/// Multiple of the lifetime of a message for which its recipient stays noted, so that the next messages need
+/// no question.
 const MARKED: u32 = 4;
 
 impl<B: Backplane> Worker<B> {
-    /// Opens an id for a client. Continues if the client leaves, because its claim may have displaced a connection,
-    /// which has to be told.
+    /// Opens an id for a client. Continues if the client leaves, because its claim may have displaced a
+    /// connection, which has to be told.
     pub(super) async fn open(self: &Rc<Self>, request: OpenRequest) -> Opening {
         match timeout(MAX_OPENING, self.claim_name(&request)).await {
             Ok(opening) => opening,
@@ -143,13 +144,14 @@ impl<B: Backplane> Worker<B> {
         }
     }
 
-    /// True if the owner of a record is certainly not there: its node is dead, or is this one and knows better.
+    /// True if the owner of a record is certainly not there: its node is dead, or is this one and knows
+    /// better.
     pub(super) fn is_gone(&self, realm: &Realm, id: &PeerId, owner: Owner) -> bool {
         self.is_dead(owner.node) || (self.is_ours(owner.node) && !realm.is_held_by(id, owner.connection))
     }
 
-    /// Asks a peer of any node for a sign of life. If the directory cannot be asked, it is taken for alive; if its node is silent, for
-    /// gone.
+    /// Asks a peer of any node for a sign of life. If the directory cannot be asked, it is taken for alive;
+    /// if its node is silent, for gone.
     pub(super) async fn peer_is_alive(&self, realm: &Realm, id: &PeerId) -> bool {
         if realm.contains(id.as_str()) {
             return realm.is_alive(id).await;
@@ -167,15 +169,16 @@ impl<B: Backplane> Worker<B> {
         }
     }
 
-    /// Asks another node whether the client of a connection is alive. A node that does not answer is taken for alive.
+    /// Asks another node whether the client of a connection is alive. A node that does not answer is taken
+    /// for alive.
     pub(super) async fn is_alive_there(&self, realm: &Realm, name: &Name, owner: Owner) -> bool {
         let question = Question::Alive(name.as_ref().to_owned_name(), owner.connection.get());
         let bound = realm.probe_timeout() + PROBE_MARGIN;
         self.ask(owner.node, question, bound).await != Some(NodeAnswer::No)
     }
 
-    /// Ends the connection that had the id before, and waits for the messages that its node had from us: so they stay in
-    /// order, and no two connections have the id.
+    /// Ends the connection that had the id before, and waits for the messages that its node had from us: so
+    /// they stay in order, and no two connections have the id.
     async fn take_over(self: &Rc<Self>, realm: &Realm, id: &PeerId, name: &Name, former: Vec<Owner>) {
         let told = join_all(self.notify_former(name, former, CloseReason::Replaced));
         // A node that does not answer in time is not waited for, and is told as soon as it can be.
@@ -183,7 +186,8 @@ impl<B: Backplane> Worker<B> {
         if let Some(settled) = realm.recall(id)
             && is_told
         {
-            // Later messages are lost: the broker tells the senders. A silent node will not answer for messages either.
+            // Later messages are lost: the broker tells the senders. A silent node will not answer for
+            // messages either.
             let _ = timeout(YIELD_TIMEOUT, settled).await;
         }
     }
@@ -247,8 +251,8 @@ impl<B: Backplane> Worker<B> {
         }
     }
 
-    /// Gives back claims that may have been granted without an answer. They may have displaced connections that were not
-    /// told, so every node checks whether it has one of them, and registers it again.
+    /// Gives back claims that may have been granted without an answer. They may have displaced connections
+    /// that were not told, so every node checks whether it has one of them, and registers it again.
     async fn abandon(self: &Rc<Self>, claims: Vec<Claim>) {
         if !self.calls.abandon(claims) {
             return;
@@ -260,14 +264,16 @@ impl<B: Backplane> Worker<B> {
                 sleep(RETRY_DELAY).await;
                 continue;
             }
-            // Told with the next renewal: this node may have lost its lease in between, and then may not speak.
+            // Told with the next renewal: this node may have lost its lease in between, and then may not
+            // speak.
             if self.calls.give_back(count) {
                 return;
             }
         }
     }
 
-    /// Tells the connections that a claim has displaced. Its client has left, so no other node would tell them.
+    /// Tells the connections that a claim has displaced. Its client has left, so no other node would tell
+    /// them.
     fn dismiss(self: &Rc<Self>, name: &Name, former: Vec<Owner>) {
         if let Some((realm, id)) = self.peer_of(&name.as_ref()) {
             let ours = former.iter().filter(|owner| self.is_ours(owner.node));
@@ -283,8 +289,8 @@ impl<B: Backplane> Worker<B> {
         }
     }
 
-    /// Finds peers for which messages wait here, for as long as the node runs. A flood of searches must not delay claims and
-    /// messages, which use the same backplane.
+    /// Finds peers for which messages wait here, for as long as the node runs. A flood of searches must not
+    /// delay claims and messages, which use the same backplane.
     pub(super) async fn locate_always(self: Rc<Self>) {
         let in_flight = Arc::new(Semaphore::new(LOCATING));
         while let Ok(permit) = Arc::clone(&in_flight).acquire_owned().await {

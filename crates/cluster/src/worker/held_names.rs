@@ -1,4 +1,5 @@
-//! Names besides the ids of peers, seats of clients of other nodes under them, and texts that were posted on other nodes.
+//! Names besides the ids of peers, seats of clients of other nodes under them, and texts that were posted on
+//! other nodes.
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -119,7 +120,8 @@ impl<B: Backplane> Worker<B> {
         Some((node.realm(key, kind.realm())?, client))
     }
 
-    /// Gives a client of another node a seat under a name of this one, and tells that node when it is not open any more.
+    /// Gives a client of another node a seat under a name of this one, and tells that node when it is not
+    /// open any more.
     pub(super) async fn give_seat(self: &Rc<Self>, from: NodeId, question: &Question) -> NodeAnswer {
         let Question::Seat { name, wanted, client, seat } = question else { return NodeAnswer::No };
         let seat = *seat;
@@ -165,7 +167,8 @@ impl<B: Backplane> Worker<B> {
         }
     }
 
-    /// It is in doubt which seats a node has that this one has given, and which it has given; `None` means all nodes.
+    /// It is in doubt which seats a node has that this one has given, and which it has given; `None` means
+    /// all nodes.
     pub(super) fn doubt_seats(&self, node: Option<NodeId>) {
         self.shared.state.lock().doubt_seats(node);
         self.seats.doubt(node);

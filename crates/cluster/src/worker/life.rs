@@ -1,5 +1,5 @@
-//! A life of this node: it joins, registers its names, keeps its lease, and loses it or leaves. Between, outages of the
-//! backplane.
+//! A life of this node: it joins, registers its names, keeps its lease, and loses it or leaves. Between,
+//! outages of the backplane.
 
 use std::collections::BTreeSet;
 use std::rc::Rc;
@@ -30,9 +30,9 @@ const JOIN_INTERVAL: Duration = Duration::from_millis(250);
 /// Number of renewals within one lease.
 const RENEWALS: u32 = 5;
 
-/// Number of renewal intervals in which the other nodes may register their names, after this one has lost its life and before it
-/// claims ids. If no id may be given twice, it waits after each outage, and for a lease: by then each node has registered, or
-/// others may have its ids.
+/// Number of renewal intervals in which the other nodes may register their names, after this one has lost its
+/// life and before it claims ids. If no id may be given twice, it waits after each outage, and for a lease:
+/// by then each node has registered, or others may have its ids.
 const SETTLING: u32 = 2;
 
 /// Number of names that are registered at once.
@@ -186,8 +186,8 @@ impl<B: Backplane> Worker<B> {
         }
     }
 
-    /// Tells of other nodes with the name of this one. An earlier life of this node, which was killed, lives until its lease ends. The
-    /// next server of a node has its name, and its place too.
+    /// Tells of other nodes with the name of this one. An earlier life of this node, which was killed, lives
+    /// until its lease ends. The next server of a node has its name, and its place too.
     fn record_namesakes(&self, own: NodeId, members: &[KnownNode]) {
         let name = &self.shared.config.node_name;
         let now = self.shared.clock.elapsed();
@@ -236,8 +236,8 @@ impl<B: Backplane> Worker<B> {
         }
     }
 
-    /// Tells all nodes, this one too, the names that a claim or a registration of ours may have taken from them, and that we do not have
-    /// any more.
+    /// Tells all nodes, this one too, the names that a claim or a registration of ours may have taken from
+    /// them, and that we do not have any more.
     fn send_given_back(&self) {
         let members = self.shared.state.lock().members.clone();
         let has_left = |name: &Name, connection: ConnId| {
@@ -259,7 +259,8 @@ impl<B: Backplane> Worker<B> {
 
     /// Sends a packet to itself. An inbox that does not deliver it is read again from its beginning.
     ///
-    /// When it comes, all is read that was said before: the node knows if others have taken its ids in so many gaps.
+    /// When it comes, all is read that was said before: the node knows if others have taken its ids in so
+    /// many gaps.
     fn check_inbox(self: &Rc<Self>, node: NodeId, gaps: u64) {
         if self.certainty.misses_echo() {
             self.inbox.rewind();
@@ -352,13 +353,15 @@ impl<B: Backplane> Worker<B> {
         Registration { name, owner, token, kind, known_dead, fence, since, former, late }
     }
 
-    /// Registers names. Returns the lost ones, and the winner of each. `None` if the backplane did not answer.
+    /// Registers names. Returns the lost ones, and the winner of each. `None` if the backplane did not
+    /// answer.
     pub(super) async fn register(
         self: &Rc<Self>,
         mut asked: Vec<Registration>,
     ) -> Option<Vec<(Registration, Owner)>> {
         let mut lost = Vec::new();
-        // The second time over the dead ones. If two have held a room or alias on this node, its present holder is right.
+        // The second time over the dead ones. If two have held a room or alias on this node, its present
+        // holder is right.
         for is_last in [false, true] {
             if asked.is_empty() {
                 break;
@@ -396,8 +399,9 @@ impl<B: Backplane> Worker<B> {
         self.notify_former(name, granted.former, CloseReason::Outranked);
     }
 
-    /// Another connection has the better claim to an id. If it lives, ours is told; but it may have left in an outage, or leave
-    /// while it is asked, and ours be registered in the meantime. So the directory has the last word.
+    /// Another connection has the better claim to an id. If it lives, ours is told; but it may have left in
+    /// an outage, or leave while it is asked, and ours be registered in the meantime. So the directory has
+    /// the last word.
     async fn contest(self: Rc<Self>, registration: Registration, winner: Owner) {
         let Some((realm, id)) = self.peer_of(&registration.name.as_ref()) else { return };
         let Owner { node, connection } = registration.owner;
@@ -441,7 +445,8 @@ impl<B: Backplane> Worker<B> {
         self.untold.lose_lease();
         let is_late = self.shared.clock.elapsed() >= self.shared.state.lock().good_until;
         let was_answered = self.shared.clock.now() < self.lives.renewed_at() + self.shared.config.lease / 2;
-        // A node that only slept had no outage: its new clients wait for its next life, and that need not wait for other nodes.
+        // A node that only slept had no outage: its new clients wait for its next life, and that need not
+        // wait for other nodes.
         if !(is_late && was_answered) {
             self.begin_outage();
             self.outages.unsettle();
@@ -548,8 +553,9 @@ impl<B: Backplane> Worker<B> {
         ids.max(names).unwrap_or(0)
     }
 
-    /// This node closes. Its messages go to others, or senders are told. After their first answers they send nothing more for
-    /// members that were here, and before their second ones they have read what was given back.
+    /// This node closes. Its messages go to others, or senders are told. After their first answers they send
+    /// nothing more for members that were here, and before their second ones they have read what was given
+    /// back.
     async fn give_away(self: &Rc<Self>) {
         if self.node.strong_count() == 0 {
             return;

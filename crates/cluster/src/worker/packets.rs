@@ -1,4 +1,5 @@
-//! Sends batches to other nodes: one at a time for each, repeated until it is there. Reads theirs, and acts on them.
+//! Sends batches to other nodes: one at a time for each, repeated until it is there. Reads theirs, and acts
+//! on them.
 
 use std::convert::Infallible;
 use std::rc::Rc;
@@ -27,7 +28,8 @@ const WAIT: Duration = Duration::from_secs(1);
 /// Time for which a batch that was read may stay in the inbox: under load, one removal is enough for many.
 const TRIM_INTERVAL: Duration = Duration::from_millis(50);
 
-/// A message that another node has forwarded and waits for, as long as it believes in the life of this node that got it.
+/// A message that another node has forwarded and waits for, as long as it believes in the life of this node
+/// that got it.
 struct Forwarded {
     membership: Arc<Membership>,
     life: Option<NodeId>,
@@ -181,7 +183,8 @@ impl<B: Backplane> Worker<B> {
         }
     }
 
-    /// Gives up the outcomes of messages that a node had, and the seats of which it may not know; `None` means all nodes.
+    /// Gives up the outcomes of messages that a node had, and the seats of which it may not know; `None`
+    /// means all nodes.
     pub(super) fn lose_node(&self, node: Option<NodeId>) {
         self.realms().for_each(|realm| realm.lose_node(node));
         self.doubt_seats(node);
@@ -234,8 +237,8 @@ impl<B: Backplane> Worker<B> {
         }
     }
 
-    /// `read` is the time of the last read of the inbox. In an outage the lease cannot be renewed either, which is in the log
-    /// already.
+    /// `read` is the time of the last read of the inbox. In an outage the lease cannot be renewed either,
+    /// which is in the log already.
     fn record_deafness(&self, read: Instant, error: &str) {
         let mut state = self.shared.state.lock();
         let inbox_stalled = self.shared.clock.now().saturating_since(read) > self.shared.config.lease
@@ -386,8 +389,8 @@ impl<B: Backplane> Worker<B> {
         }
     }
 
-    /// Gives a message to its connection, or reports that this is not here. A message for an opening connection waits
-    /// for it: the next message to it must not overtake this one.
+    /// Gives a message to its connection, or reports that this is not here. A message for an opening
+    /// connection waits for it: the next message to it must not overtake this one.
     fn accept(&self, realm: &Realm, id: &PeerId, connection: ConnId, mut message: Outgoing) -> Option<Flush> {
         if self.parked.is_empty() {
             match self.hand_over(realm, id, connection, message) {
@@ -404,7 +407,8 @@ impl<B: Backplane> Worker<B> {
         self.accept_or_refuse(realm, id, connection, message)
     }
 
-    /// Gives a message to its connection. One of a room is dropped, if the id is not that of the member any more to which it was sent.
+    /// Gives a message to its connection. One of a room is dropped, if the id is not that of the member any
+    /// more to which it was sent.
     fn hand_over(
         &self,
         realm: &Realm,

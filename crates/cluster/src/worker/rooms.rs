@@ -13,7 +13,8 @@ use peerbroker_rooms::{News, Replicated};
 use peerbroker_router::Flush;
 
 impl<B: Backplane> Worker<B> {
-    /// Lists this node's members to living nodes that do not know them, and forgets those of nodes that have died.
+    /// Lists this node's members to living nodes that do not know them, and forgets those of nodes that have
+    /// died.
     pub(super) fn share_rooms(&self, own: NodeId, members: &[KnownNode]) {
         let alive: Vec<NodeId> =
             members.iter().filter(|member| member.alive).map(|member| member.node).collect();
@@ -31,9 +32,11 @@ impl<B: Backplane> Worker<B> {
         self.ask_for_missed();
     }
 
-    /// The time in which members of a node that is gone may come to another one, or be listed by its next life.
+    /// The time in which members of a node that is gone may come to another one, or be listed by its next
+    /// life.
     ///
-    /// If its lease has ended while the backplane answered, they had that time. But an outage ends leases of nodes that live.
+    /// If its lease has ended while the backplane answered, they had that time. But an outage ends leases of
+    /// nodes that live.
     pub(super) fn patience(&self, has_left: bool) -> Duration {
         let lease = self.shared.config.lease;
         let reclaim = |node: Arc<dyn LocalNode>| node.router().live_config().load().limits.reclaim_timeout;
@@ -50,7 +53,8 @@ impl<B: Backplane> Worker<B> {
         self.node.upgrade().map(|node| node.replicated()).unwrap_or_default()
     }
 
-    /// Asks for the lists of nodes whose news this node could not understand, because it did not know their key yet.
+    /// Asks for the lists of nodes whose news this node could not understand, because it did not know their
+    /// key yet.
     fn ask_for_missed(&self) {
         let Some(node) = self.node.upgrade() else { return };
         let is_known = |key: &str| node.rooms(key, RealmKind::PeerJs).is_some();
@@ -120,8 +124,8 @@ impl<B: Backplane> Worker<B> {
         }
     }
 
-    /// Answers for the members for whom this node has no message any more. Called after each batch: one settles each message that this
-    /// node hands over.
+    /// Answers for the members for whom this node has no message any more. Called after each batch: one
+    /// settles each message that this node hands over.
     pub(super) fn answer_settled(&self) {
         let is_settled = |member: &Unsettled| {
             let here = self.node.upgrade().and_then(|node| node.realm(&member.key, member.realm));

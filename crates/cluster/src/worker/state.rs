@@ -1,5 +1,5 @@
-//! The state of the worker, in parts. Only their methods change it, and none of these waits, so each change is whole before the next
-//! one. It outlives a life of the node.
+//! The state of the worker, in parts. Only their methods change it, and none of these waits, so each change
+//! is whole before the next one. It outlives a life of the node.
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
@@ -18,7 +18,8 @@ use peerbroker_protocols::names::GivenSeat;
 use peerbroker_rooms::OwnList;
 use peerbroker_router::{Flush, Outgoing};
 
-/// Interval at which all clients are registered again, in milliseconds. The backplane forgets them after an hour.
+/// Interval at which all clients are registered again, in milliseconds. The backplane forgets them after an
+/// hour.
 const RECONCILE: u64 = 10 * 60 * 1000;
 
 /// Most messages that wait for opening connections.
@@ -27,7 +28,8 @@ const MAX_PARKED: usize = 4096;
 /// Most unknown keys that are remembered: nodes learn of keys within seconds.
 const MAX_MISSED: usize = 1024;
 
-/// Most members that have moved away and for whom this node has messages. Nodes wait for the answer for a second at most.
+/// Most members that have moved away and for whom this node has messages. Nodes wait for the answer for a
+/// second at most.
 const MAX_UNSETTLED: usize = 4096;
 
 /// Most other processes whose lives are remembered, beyond the living: each start of a node is another one.
@@ -84,8 +86,8 @@ impl Inbox {
     }
 }
 
-/// After gaps in its time, a node does not know if others have taken its ids. It is sure once it has read all that was said before an
-/// echo of its own, and contests no id.
+/// After gaps in its time, a node does not know if others have taken its ids. It is sure once it has read all
+/// that was said before an echo of its own, and contests no id.
 #[derive(Default)]
 pub(super) struct Certainty {
     sent: Cell<u64>,
@@ -159,7 +161,8 @@ pub(super) struct Lives {
     former: Cell<Option<NodeId>>,
     /// The highest fence of a name of this node when its lease had ended, and others could claim its names.
     lapsed: Cell<u64>,
-    /// The time at which the lease was last renewed: tells a node that slept from one whose backplane did not answer.
+    /// The time at which the lease was last renewed: tells a node that slept from one whose backplane did not
+    /// answer.
     renewed_at: Cell<Instant>,
 }
 
@@ -201,9 +204,11 @@ impl Lives {
 
 /// The store, and the time since it was another one, or did not answer.
 pub(super) struct Outages {
-    /// The store in which names are claimed: this node's names are registered there, and it has waited for the other nodes.
+    /// The store in which names are claimed: this node's names are registered there, and it has waited for
+    /// the other nodes.
     store: Cell<u64>,
-    /// No names are claimed until then: after an outage, the other nodes register theirs first. `None` during the outage.
+    /// No names are claimed until then: after an outage, the other nodes register theirs first. `None` during
+    /// the outage.
     settled_from: Cell<Option<LeaseInstant>>,
     /// The last time at which the backplane did not answer.
     interrupted: Cell<LeaseInstant>,
@@ -291,7 +296,8 @@ impl Doubts {
         self.doubt(doubted.ids);
     }
 
-    /// They were registered. True if the store has lost a connection since the last time, and maybe more than records.
+    /// They were registered. True if the store has lost a connection since the last time, and maybe more than
+    /// records.
     pub(super) fn end(&self, now: LeaseInstant, doubted: &Doubted) -> bool {
         if doubted.all {
             self.reconciled.set(now);
@@ -300,7 +306,8 @@ impl Doubts {
     }
 }
 
-/// Calls to the directory of names that wait or are on their way, and what those without an answer may have changed.
+/// Calls to the directory of names that wait or are on their way, and what those without an answer may have
+/// changed.
 #[derive(Default)]
 pub(super) struct Calls {
     claims: RefCell<Vec<(Claim, oneshot::Sender<ClaimOutcome>)>>,
@@ -310,7 +317,8 @@ pub(super) struct Calls {
     abandoned: RefCell<Vec<(Name, Owner)>>,
     /// Names whose claims were given back; other nodes have to be told.
     given_back: RefCell<Vec<Name>>,
-    /// Ids whose registration got no answer, and the connection. It may have displaced a connection that only the answer names.
+    /// Ids whose registration got no answer, and the connection. It may have displaced a connection that only
+    /// the answer names.
     unanswered: RefCell<BTreeMap<Name, ConnId>>,
 }
 
@@ -337,7 +345,8 @@ impl Calls {
         self.releasing.take()
     }
 
-    /// Claims got no answer. True if no other call is giving such claims back, which would do it for these too.
+    /// Claims got no answer. True if no other call is giving such claims back, which would do it for these
+    /// too.
     pub(super) fn abandon(&self, claims: Vec<Claim>) -> bool {
         let mut abandoned = self.abandoned.borrow_mut();
         let is_first = abandoned.is_empty();
@@ -364,7 +373,8 @@ impl Calls {
         self.unanswered.borrow_mut().remove(name);
     }
 
-    /// Names that a call without an answer may have taken from other nodes, and that this node does not have any more.
+    /// Names that a call without an answer may have taken from other nodes, and that this node does not have
+    /// any more.
     pub(super) fn take_displaced(&self, has_left: impl Fn(&Name, ConnId) -> bool) -> Vec<Name> {
         let mut unanswered = self.unanswered.borrow_mut();
         let left = unanswered.extract_if(.., |name, connection| has_left(name, *connection));
@@ -377,7 +387,8 @@ impl Calls {
 /// Events that nobody was told of.
 #[derive(Default)]
 pub(super) struct Untold {
-    /// Living nodes with the name of this one, and since when this node knows each. The time is `None` once it was told.
+    /// Living nodes with the name of this one, and since when this node knows each. The time is `None` once
+    /// it was told.
     namesakes: RefCell<BTreeMap<NodeId, Option<LeaseInstant>>>,
     /// Living nodes, each with the settings that it has differently from this one.
     differences: RefCell<BTreeMap<NodeId, String>>,

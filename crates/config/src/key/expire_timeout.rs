@@ -19,7 +19,8 @@ pub struct ExpireTimeout(u64);
 pub struct InvalidExpireTimeout;
 
 impl ExpireTimeout {
-    /// Those that a key may have. Its queues are as bounded as ever: for longer, the app keeps what its clients want.
+    /// Those that a key may have. Its queues are as bounded as ever: for longer, the app keeps what its
+    /// clients want.
     pub const MILLIS: RangeInclusive<u64> = 1..=120_000;
 
     /// The time.

@@ -14,9 +14,10 @@ pub const MAX_ORIGIN_BYTES: usize = 300;
 /// The origin of pages without an address, such as sandboxed frames.
 const NULL: &str = "null";
 
-/// An origin of pages: `https://example.org`, with a port unless it is the default of the scheme. A pattern like
-/// `https://*.example.org` matches all subdomains at any depth, but not `example.org` itself. Apps have schemes of their
-/// own, as in `app://.`; pages without an address have the origin `null`. Origins are compared in the form that browsers send.
+/// An origin of pages: `https://example.org`, with a port unless it is the default of the scheme. A pattern
+/// like `https://*.example.org` matches all subdomains at any depth, but not `example.org` itself. Apps have
+/// schemes of their own, as in `app://.`; pages without an address have the origin `null`. Origins are
+/// compared in the form that browsers send.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Origin {
@@ -34,7 +35,8 @@ enum Compared {
     AsPattern,
 }
 
-/// Schemes that people write, and that no page has: browsers load none from them, or give it the origin `null`.
+/// Schemes that people write, and that no page has: browsers load none from them, or give it the origin
+/// `null`.
 const NO_PAGES: &[&str] = &["ftp", "ftps", "sftp", "ws", "wss", "data", "blob"];
 
 /// The error of a text that is no valid origin.
@@ -56,7 +58,8 @@ pub enum InvalidOrigin {
     Malformed,
 }
 
-/// A host and its port in the form that browsers send (the URL standard): without the default port, `127.0.0.1` for `127.1`.
+/// A host and its port in the form that browsers send (the URL standard): without the default port,
+/// `127.0.0.1` for `127.1`.
 fn as_sent(scheme: &str, authority: &str) -> Option<String> {
     let url = Url::parse(&format!("{scheme}://{authority}")).ok()?;
     let host = url.host_str()?;
@@ -72,7 +75,8 @@ impl PartialSchema for Origin {
 impl ToSchema for Origin {}
 
 impl Origin {
-    /// Parses an origin, in upper or lower case, with or without a final slash and the default port of the scheme.
+    /// Parses an origin, in upper or lower case, with or without a final slash and the default port of the
+    /// scheme.
     pub fn parse(text: &str) -> Result<Self, InvalidOrigin> {
         let text = text.to_ascii_lowercase();
         if text == NULL {
@@ -108,12 +112,14 @@ impl Origin {
         Ok(Origin { text: format!("{scheme}://{star}{host}"), compared })
     }
 
-    /// A text that matches the same text only, even if no browser sends it: peerjs-server compares all values of `--cors` so.
+    /// A text that matches the same text only, even if no browser sends it: peerjs-server compares all values
+    /// of `--cors` so.
     pub fn exact(text: &str) -> Self {
         Origin { text: text.to_owned(), compared: Compared::Exactly }
     }
 
-    /// The origin of a page: its address without the path. Pages that share their origin with pages of others have none.
+    /// The origin of a page: its address without the path. Pages that share their origin with pages of others
+    /// have none.
     pub fn of_page(address: &str) -> Result<Self, InvalidOrigin> {
         let (scheme, rest) = address.split_once("://").ok_or(InvalidOrigin::NoScheme)?;
         let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();

@@ -60,7 +60,8 @@ impl KeyToken {
         (KeyToken { name, scopes, created, hash }, text)
     }
 
-    /// The key that a text names, whether that has such a token or not. `None` if the text is no token of a key.
+    /// The key that a text names, whether that has such a token or not. `None` if the text is no token of a
+    /// key.
     pub fn key_of(text: &str) -> Option<ApiKey> {
         let (key, _) = text.strip_prefix(PREFIX)?.rsplit_once('_')?;
         ApiKey::parse(&String::from_utf8(URL_SAFE_NO_PAD.decode(key).ok()?).ok()?).ok()

@@ -38,7 +38,8 @@ macro_rules! points_in_time {
                 Duration::from_millis(self.millis_since(earlier))
             }
 
-            /// The same in milliseconds: cheaper, for messages and for lengths that are in milliseconds anyway.
+            /// The same in milliseconds: cheaper, for messages and for lengths that are in milliseconds
+            /// anyway.
             #[inline]
             pub const fn millis_since(self, earlier: Self) -> u64 {
                 self.0.saturating_sub(earlier.0)
@@ -71,11 +72,12 @@ macro_rules! points_in_time {
 }
 
 points_in_time! {
-    /// A time of [`Clock::now`](super::Clock::now), which passes only while this process runs. All timeouts use it.
+    /// A time of [`Clock::now`](super::Clock::now), which passes only while this process runs. All timeouts
+    /// use it.
     Instant;
 
-    /// A time of [`Clock::elapsed`](super::Clock::elapsed), which passes in gaps too. Named after leases: only they need the time of
-    /// everybody else.
+    /// A time of [`Clock::elapsed`](super::Clock::elapsed), which passes in gaps too. Named after leases:
+    /// only they need the time of everybody else.
     LeaseInstant;
 
     /// Wall time, in milliseconds since 1970: for people, and for other nodes.

@@ -15,7 +15,8 @@ pub struct IceCredentials<'a> {
     pub pwd: &'a str,
 }
 
-/// An IPv4 address, or the /64 of an IPv6 address, which is the usual size of one household's network. Limits count by it.
+/// An IPv4 address, or the /64 of an IPv6 address, which is the usual size of one household's network. Limits
+/// count by it.
 ///
 /// Bytes, because the alignment of `u128` would make its containers larger.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -32,12 +33,14 @@ impl AddressPrefix {
         AddressPrefix::new(address, 64)
     }
 
-    /// The /48 of an IPv6 address instead: the most that one customer has (RFC 6177). An IPv4 address is returned unchanged.
+    /// The /48 of an IPv6 address instead: the most that one customer has (RFC 6177). An IPv4 address is
+    /// returned unchanged.
     pub fn site(address: IpAddr) -> Self {
         AddressPrefix::new(address, 48)
     }
 
-    /// A number that no other one has: an IPv4 address is in one half of the bytes, and the /64 of an IPv6 address in the other.
+    /// A number that no other one has: an IPv4 address is in one half of the bytes, and the /64 of an IPv6
+    /// address in the other.
     pub fn number(self) -> u64 {
         let bits = u128::from_be_bytes(self.0);
         (bits >> 64) as u64 | bits as u64
@@ -85,7 +88,8 @@ number!(
 );
 
 number!(
-    /// One life of a node: from its join until it leaves, or is believed dead. Never reused, because it is random.
+    /// One life of a node: from its join until it leaves, or is believed dead. Never reused, because it is
+    /// random.
     NodeId, "{:016x}"
 );
 

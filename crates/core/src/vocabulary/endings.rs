@@ -1,7 +1,8 @@
-//! The table of endings: why a handshake opens no WebSocket, why a client is not admitted, why a connection ends, and why
-//! a request about a room, or a message to the app, is refused.
+//! The table of endings: why a handshake opens no WebSocket, why a client is not admitted, why a connection
+//! ends, and why a request about a room, or a message to the app, is refused.
 //!
-//! `docs/PROTOCOL.md` has the same table, and `tests/api/docs/endings.rs` compares the two. No other file has a close code.
+//! `docs/PROTOCOL.md` has the same table, and `tests/api/docs/endings.rs` compares the two. No other file has
+//! a close code.
 
 use std::borrow::Cow;
 
@@ -16,28 +17,32 @@ pub struct Ending {
     pub label: &'static str,
     /// The close code; `None` is a close frame without a code, as the reference sends it.
     pub code: Option<u16>,
-    /// The text for the client: the close reason, if there is a code. A refused client also gets it in the frame before.
+    /// The text for the client: the close reason, if there is a code. A refused client also gets it in the
+    /// frame before.
     pub text: &'static str,
     /// True if the same client can succeed later without a change: it should reconnect, with a pause.
     pub retry: bool,
 }
 
-/// The code of a client that does not come back (RFC 6455, section 7.4.1). `peer.disconnect()` sends none, and may be followed by
-/// `peer.reconnect()`.
+/// The code of a client that does not come back (RFC 6455, section 7.4.1). `peer.disconnect()` sends none,
+/// and may be followed by `peer.reconnect()`.
 pub const NORMAL: u16 = 1000;
 
-/// The code of browsers when a page goes away, or is loaded again (RFC 6455, section 7.4.1). Their `close()` sends none.
+/// The code of browsers when a page goes away, or is loaded again (RFC 6455, section 7.4.1). Their `close()`
+/// sends none.
 pub const GOING_AWAY: u16 = 1001;
 
-/// The code of a pipe that is refused for a reason whose row has none. The text says the reason, and the page does not come back by itself.
+/// The code of a pipe that is refused for a reason whose row has none. The text says the reason, and the page
+/// does not come back by itself.
 pub const PIPE_REFUSED: u16 = 4014;
 
-/// The close reason in place of the one of [`CloseReason::Replaced`], if an id changes hands several times in a minute.
+/// The close reason in place of the one of [`CloseReason::Replaced`], if an id changes hands several times in
+/// a minute.
 pub const DUPLICATED_TAB: &str = "two pages use this id and one token: a duplicated tab?";
 
 table! {
-    /// The reason why a connection that had an id ended. Codes below 4000 are those of RFC 6455, section 7.4.1, and of
-    /// IANA's registry (1013).
+    /// The reason why a connection that had an id ended. Codes below 4000 are those of RFC 6455, section
+    /// 7.4.1, and of IANA's registry (1013).
     CloseReason.ending: Ending(label, code, text, retry);
     /// The client closed it, or it broke.
     Left: "left", Some(1000), "", true;
@@ -53,15 +58,18 @@ table! {
     KeyRevoked: "key_revoked", Some(4004), "the key is not valid any more", false;
     /// The operator removed the client.
     Kicked: "kicked", Some(4005), "removed by the operator", false;
-    /// After an outage of the store that its nodes share, another client had the id, and the better claim to it.
+    /// After an outage of the store that its nodes share, another client had the id, and the better claim to
+    /// it.
     Outranked: "outranked", Some(4006), "another client has its id", true;
     /// The room that a client of Matchbox named takes no more members: it has no other way to say so.
     RoomFull: "room_full", Some(4007), "the room is full", true;
     /// The operator has banned the address of the client.
     Banned: "banned", Some(4008), "this address is banned", false;
-    /// A client of Matchbox waited for too long for a place in a group: its node could not learn which one gives them.
+    /// A client of Matchbox waited for too long for a place in a group: its node could not learn which one
+    /// gives them.
     NoPlace: "no_place", Some(1013), "no node gives places in this room", true;
-    /// A client of RxDB sent a message that its protocol does not have: RxDB's server closes the connection too.
+    /// A client of RxDB sent a message that its protocol does not have: RxDB's server closes the connection
+    /// too.
     WrongMessage: "wrong_message", Some(4009), "the protocol has no such message", false;
     /// No other end of the pipe came in time.
     PipeAlone: "pipe_alone", Some(4010), "no other end came", false;
@@ -69,8 +77,8 @@ table! {
     PipeLeft: "pipe_left", Some(4011), "the other end has left", false;
     /// One end of the pipe has read nothing for too long.
     PipeStalled: "pipe_stalled", Some(4012), "an end did not read", false;
-    /// The connection of an end of a pipe cannot go on: nothing came from it, so its network may be gone, or the message that it gets will
-    /// never be whole.
+    /// The connection of an end of a pipe cannot go on: nothing came from it, so its network may be gone, or
+    /// the message that it gets will never be whole.
     PipeBroken: "pipe_broken", None, "", true;
     /// The server or the key has no pipes any more.
     PipesOff: "pipes_off", Some(PIPE_REFUSED), "Pipes are off", false;
@@ -110,16 +118,17 @@ impl CloseReason {
         }
     }
 
-    /// True if the id is reserved for its owner for a while: the client may be there, behind a slow network, and come
-    /// back.
+    /// True if the id is reserved for its owner for a while: the client may be there, behind a slow network,
+    /// and come back.
     pub fn is_reclaimable(self) -> bool {
         matches!(self, CloseReason::Evicted | CloseReason::SlowReader)
     }
 }
 
 table! {
-    /// The reason why a client gets no id. It is told in a frame of its protocol, and closed. The texts of `Incomplete`,
-    /// `InvalidKey`, `LimitReached` and `IdTaken` are the reference's, and so are the close frames without a code.
+    /// The reason why a client gets no id. It is told in a frame of its protocol, and closed. The texts of
+    /// `Incomplete`, `InvalidKey`, `LimitReached` and `IdTaken` are the reference's, and so are the close
+    /// frames without a code.
     Refusal.ending: Ending(label, code, text, retry);
     /// The query lacks a key, an id or a token.
     Incomplete: "incomplete", None, "No id, token, or key supplied to websocket server", false;
@@ -133,7 +142,8 @@ table! {
     InvalidKey: "invalid_key", None, "Invalid key provided", false;
     /// The page's origin may not use the key.
     ForeignOrigin: "foreign_origin", None, "This origin may not use the key", false;
-    /// The token does not prove that the id is the client's. The client is not told why: that is for the operator's log.
+    /// The token does not prove that the id is the client's. The client is not told why: that is for the
+    /// operator's log.
     TokenRefused: "token_refused", None, "Invalid token provided", false;
     /// The token was valid, and has expired. Only its owner has it, so the client is told.
     TokenExpired: "token_expired", None, "The token has expired", false;
@@ -149,7 +159,8 @@ table! {
     LimitReached: "limit_reached", None, "Server has reached its concurrent user limit", true;
     /// The nodes cannot agree on the owner of the id, because the store that they share cannot be reached.
     Unavailable: "unavailable", Some(1013), "Server is not available at the moment", true;
-    /// A PeerJS client opened a WebSocket at a path that this server does not have. The text goes on with the right path.
+    /// A PeerJS client opened a WebSocket at a path that this server does not have. The text goes on with the
+    /// right path.
     WrongPath: "wrong_path", None, "Wrong path", false;
     /// A PeerJS client opened a WebSocket at the root of a server whose dialects lack PeerJS.
     PeerJsOff: "peerjs_off", None, "This server does not speak PeerJS", false;
@@ -319,8 +330,8 @@ table! {
     TooManyConnections: "too_many_connections", 429, Some("Too many connections from this address\n"), true;
 }
 
-/// True if a close frame of a client may have this code: those of RFC 6455, section 7.4, and of IANA's registry, and
-/// those of applications.
+/// True if a close frame of a client may have this code: those of RFC 6455, section 7.4, and of IANA's
+/// registry, and those of applications.
 pub fn is_close_code(code: u16) -> bool {
     matches!(code, 1000..=1003 | 1007..=1014 | 3000..=4999)
 }

@@ -5,8 +5,8 @@ use std::fmt;
 /// Most characters of one that are printed.
 const MAX_SHOWN: usize = 128;
 
-/// A text of a stranger. It prints itself in quotes, cut, and with escapes for all that could forge a line, end the quotes, or change the
-/// direction of the text.
+/// A text of a stranger. It prints itself in quotes, cut, and with escapes for all that could forge a line,
+/// end the quotes, or change the direction of the text.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Foreign<'a>(&'a str);
 

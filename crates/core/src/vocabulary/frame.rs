@@ -15,7 +15,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// A whole server-to-client WebSocket frame, encoded once: header and payload in one piece.
 ///
-/// The dialect writes a message straight into its frame, which is never copied again, even if it is queued first.
+/// The dialect writes a message straight into its frame, which is never copied again, even if it is queued
+/// first.
 #[derive(Debug)]
 pub struct Frame {
     // The header is right-aligned in the first HEADROOM bytes, because its length is known only
@@ -200,8 +201,8 @@ impl Frame {
         Frame { buf: Buffer::Shared(shared), ..*self }
     }
 
-    /// Notes that the frame waits in one more queue. Returns the bytes that it adds to what waits: none if it shares those of a frame
-    /// that waits already.
+    /// Notes that the frame waits in one more queue. Returns the bytes that it adds to what waits: none if it
+    /// shares those of a frame that waits already.
     pub fn enter_queue(&self) -> usize {
         match &self.buf {
             Buffer::Shared(shared) if shared.queues.fetch_add(1, Ordering::Relaxed) > 0 => 0,
@@ -217,16 +218,16 @@ impl Frame {
         }
     }
 
-    /// Appends a part of a binary message to bytes that are sent as [`raw`](Self::raw) ones: a frame of its own, for which nobody has
-    /// to know the message's length (RFC 6455, section 5.4).
+    /// Appends a part of a binary message to bytes that are sent as [`raw`](Self::raw) ones: a frame of its
+    /// own, for which nobody has to know the message's length (RFC 6455, section 5.4).
     pub fn append_fragment(raw: &mut Vec<u8>, payload: &[u8], place: Fragment) {
         let first = if place.is_first { BINARY } else { CONTINUATION };
         append_header(raw, if place.is_last { FIN | first } else { first }, payload.len(), 0);
         raw.extend_from_slice(payload);
     }
 
-    /// The same, as a client sends it to a server, and of a text too. The key of the mask is zeros: it is for two nodes, between which
-    /// nobody looks for HTTP (RFC 6455, section 10.3).
+    /// The same, as a client sends it to a server, and of a text too. The key of the mask is zeros: it is for
+    /// two nodes, between which nobody looks for HTTP (RFC 6455, section 10.3).
     pub fn append_masked_fragment(raw: &mut Vec<u8>, is_text: bool, payload: &[u8], place: Fragment) {
         let first = match (place.is_first, is_text) {
             (true, true) => Opcode::Text as u8,
@@ -245,8 +246,8 @@ impl Frame {
         raw.extend_from_slice(payload);
     }
 
-    /// The whole frames at the beginning of raw bytes, for a transport that does not send bytes: the reverse of
-    /// [`append_fragment`](Self::append_fragment).
+    /// The whole frames at the beginning of raw bytes, for a transport that does not send bytes: the reverse
+    /// of [`append_fragment`](Self::append_fragment).
     pub fn frames_in(raw: &[u8]) -> FramesIn<'_> {
         FramesIn { rest: raw }
     }

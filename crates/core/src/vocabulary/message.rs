@@ -14,7 +14,8 @@ labels! {
         Leave = "leave",
         /// Between the host of a room code and its players.
         RoomCode = "room_code",
-        /// Between the two ends of a one-to-one call, or two other clients that signal each other. Metrics call it a call.
+        /// Between the two ends of a one-to-one call, or two other clients that signal each other. Metrics
+        /// call it a call.
         Signal = "call",
         /// From the app's server to a client.
         Server = "server",
@@ -53,7 +54,8 @@ impl MessageKind {
 numbers!(MessageKind: Offer = 0, Answer = 1, Candidate = 2, Leave = 3, RoomCode = 4, Signal = 5, Server = 6, Room = 7, Swarm = 8);
 
 labels! {
-    /// The reason why a message was not delivered and does not wait. The labels are those of the outcome of the message.
+    /// The reason why a message was not delivered and does not wait. The labels are those of the outcome of
+    /// the message.
     pub enum DropReason {
         /// The recipient is absent, and messages of this kind do not wait.
         Absent = "dropped_absent",
@@ -69,9 +71,11 @@ labels! {
         QueueBytes = "dropped_queue_bytes",
         /// `queue_total_bytes` wait for all absent peers.
         QueueTotalBytes = "dropped_queue_total_bytes",
-        /// The recipient's connection ended before the message was written, and messages of this kind do not wait.
+        /// The recipient's connection ended before the message was written, and messages of this kind do not
+        /// wait.
         Disconnected = "dropped_disconnected",
-        /// Another node had it, and its outcome will stay unknown: that node died, or lost the messages between the two.
+        /// Another node had it, and its outcome will stay unknown: that node died, or lost the messages
+        /// between the two.
         InDoubt = "dropped_in_doubt",
     }
 }

@@ -21,8 +21,9 @@ pub enum InvalidName {
     ControlCharacter,
 }
 
-/// The first character of names that no client can have, because [`check`] takes no control characters: of the token of a verified
-/// subject, of the sender of messages to rooms, and of the room of those that watch an id.
+/// The first character of names that no client can have, because [`check`] takes no control characters: of
+/// the token of a verified subject, of the sender of messages to rooms, and of the room of those that watch
+/// an id.
 const MARK: char = '\u{1}';
 
 fn check(text: &str, max: usize) -> Result<&str, InvalidName> {
@@ -90,9 +91,10 @@ impl PeerId {
         PeerId("".into())
     }
 
-    /// The sender of this client's messages to rooms; the app's server stays itself. No client can have this id: [`parse`](Self::parse) takes no control
-    /// characters. So these messages wait and expire apart from those about connections, and the client gets no EXPIRE for
-    /// them, which PeerJS takes for a failed connection.
+    /// The sender of this client's messages to rooms; the app's server stays itself. No client can have this
+    /// id: [`parse`](Self::parse) takes no control characters. So these messages wait and expire apart from
+    /// those about connections, and the client gets no EXPIRE for them, which PeerJS takes for a failed
+    /// connection.
     pub fn in_rooms(&self) -> Self {
         if self.is_client() { PeerId(format!("{MARK}{}", self.as_str()).into()) } else { self.clone() }
     }
@@ -125,11 +127,12 @@ impl PeerId {
 /// Most bytes of a topic. Apps make them of names of documents, which may be longer than those of rooms.
 const MAX_TOPIC_BYTES: usize = 256;
 
-/// Most bytes of a name that has no other limit here: its protocol has one, or it is that of a group, made of a client's and more.
+/// Most bytes of a name that has no other limit here: its protocol has one, or it is that of a group, made of
+/// a client's and more.
 const MAX_MEASURED_BYTES: usize = 512;
 
-/// The room of the clients of one network. Names that begin with it and `:` or `/` are such rooms, too. The server adds the network to all
-/// of them, behind the last `/`, so no client names the room of another one.
+/// The room of the clients of one network. Names that begin with it and `:` or `/` are such rooms, too. The
+/// server adds the network to all of them, behind the last `/`, so no client names the room of another one.
 pub const NEAR: &str = "~near";
 
 /// Fewest digits of a PIN.
@@ -147,7 +150,8 @@ name!(
 shown!(RoomName);
 
 impl RoomName {
-    /// The room of an id and those that watch it. No client can name it: [`parse`](Self::parse) takes no control characters.
+    /// The room of an id and those that watch it. No client can name it: [`parse`](Self::parse) takes no
+    /// control characters.
     pub fn of_watched(id: &str) -> Self {
         RoomName(format!("{MARK}{id}").into())
     }
@@ -194,7 +198,8 @@ impl RoomName {
         of_network.is_none_or(|(_, of)| network.is_some_and(|network| network.to_string() == of))
     }
 
-    /// The name that its members know, of the server's name of a room that is near: no client learns an address from it.
+    /// The name that its members know, of the server's name of a room that is near: no client learns an
+    /// address from it.
     pub fn known(name: &str) -> &str {
         let cut = near(name).and_then(|_| name.rsplit_once('/'));
         cut.map_or(name, |(known, _)| known)
@@ -221,8 +226,9 @@ name!(
 );
 
 impl Token {
-    /// The token of a verified subject, the same on every server. No client can send it: [`parse`](Self::parse)
-    /// takes no control characters. An id and its mark are shorter than [`MAX_BYTES`](Self::MAX_BYTES).
+    /// The token of a verified subject, the same on every server. No client can send it:
+    /// [`parse`](Self::parse) takes no control characters. An id and its mark are shorter than
+    /// [`MAX_BYTES`](Self::MAX_BYTES).
     pub fn of_subject(subject: &PeerId) -> Self {
         Token(format!("{MARK}{}", subject.as_str()).into())
     }

@@ -1,4 +1,5 @@
-//! The protocols that the server offers, with their names, numbers and addresses. `protocols` of the broker has all else of them.
+//! The protocols that the server offers, with their names, numbers and addresses. `protocols` of the broker
+//! has all else of them.
 
 use super::tables::{labels, numbers};
 
@@ -36,8 +37,8 @@ pub enum Address {
 }
 
 impl Dialect {
-    /// Where its clients connect, the realm in which they find each other, and whether the server offers it unless `--dialects` says
-    /// otherwise.
+    /// Where its clients connect, the realm in which they find each other, and whether the server offers it
+    /// unless `--dialects` says otherwise.
     #[inline]
     const fn row(self) -> (Address, RealmKind, bool) {
         match self {
@@ -88,14 +89,16 @@ labels! {
 numbers!(RealmKind: PeerJs = 0, Guests = 1, RxDb = 4, Matchbox = 5);
 
 impl RealmKind {
-    /// True if its clients choose their ids and tokens. For others the broker chooses new ones each time, so none of them can come back.
+    /// True if its clients choose their ids and tokens. For others the broker chooses new ones each time, so
+    /// none of them can come back.
     pub const fn has_own_ids(self) -> bool {
         matches!(self, RealmKind::PeerJs)
     }
 }
 
 labels! {
-    /// A kind of names that clients hold beside their ids: at most one client of a key on all nodes has a name. The labels are those in Redis.
+    /// A kind of names that clients hold beside their ids: at most one client of a key on all nodes has a
+    /// name. The labels are those in Redis.
     pub enum NameKind {
         /// The code of a room.
         RoomCode = "room",
@@ -120,8 +123,8 @@ const _: () = {
 };
 
 impl NameKind {
-    /// The realm of the clients that hold such names, whether they use them before the other nodes can be asked, and whether others send
-    /// them messages by such a name.
+    /// The realm of the clients that hold such names, whether they use them before the other nodes can be
+    /// asked, and whether others send them messages by such a name.
     const fn row(self) -> (RealmKind, bool, bool) {
         match self {
             NameKind::RoomCode => (RealmKind::Guests, true, false),

@@ -28,7 +28,8 @@ impl RoomRights {
         RoomRights(Arc::new(known.collect()))
     }
 
-    /// The right in a room, if there is one. That in the room of a network counts for its rooms with PINs, too.
+    /// The right in a room, if there is one. That in the room of a network counts for its rooms with PINs,
+    /// too.
     pub fn right_in(&self, room: &str) -> Option<RoomRight> {
         let listed = near(room).map_or(room, |_| NEAR);
         self.0.get(listed).copied()

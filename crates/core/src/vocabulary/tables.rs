@@ -1,4 +1,5 @@
-//! Enums that are tables: each variant stands with its label, its number or its row, so no list of them can be incomplete.
+//! Enums that are tables: each variant stands with its label, its number or its row, so no list of them can
+//! be incomplete.
 
 /// An enum whose variants have labels: `Variant = "label"`.
 #[doc(hidden)]
@@ -40,8 +41,8 @@ macro_rules! labels {
 }
 pub use labels;
 
-/// Gives an enum the numbers of its variants in packets. A number never changes, and is never reused: nodes of several
-/// versions exchange packets.
+/// Gives an enum the numbers of its variants in packets. A number never changes, and is never reused: nodes
+/// of several versions exchange packets.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! numbers {

@@ -23,14 +23,15 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// Time limit for other processes at a checkpoint, which may be left to the next change.
 const CHECKPOINT_TIMEOUT: Duration = Duration::from_millis(100);
 
-/// Most KiB of pages that a connection keeps. The server reads all keys when they change, and the kernel has the pages too.
+/// Most KiB of pages that a connection keeps. The server reads all keys when they change, and the kernel has
+/// the pages too.
 const CACHE_KIB: i64 = 256;
 
-/// Each step migrates a database of version N to N + 1; version 0 is empty. Never change a released step: append
-/// another one.
+/// Each step migrates a database of version N to N + 1; version 0 is empty. Never change a released step:
+/// append another one.
 ///
-/// Fields that operators query are columns. The settings are JSON, where missing fields have their default, so a
-/// new setting needs no step. `settings ->> '$.enabled'` queries one of them.
+/// Fields that operators query are columns. The settings are JSON, where missing fields have their default,
+/// so a new setting needs no step. `settings ->> '$.enabled'` queries one of them.
 const MIGRATIONS: &[&str] = &[
     "CREATE TABLE keys (
         key TEXT NOT NULL PRIMARY KEY,
@@ -190,8 +191,8 @@ impl FileIds {
         Ok(FileIds { file: id(path)?, log: id(&log_of(path)).ok() })
     }
 
-    /// Fails if the file was removed or replaced: SQLite would report success. The log exists as long as a connection is
-    /// open.
+    /// Fails if the file was removed or replaced: SQLite would report success. The log exists as long as a
+    /// connection is open.
     pub(super) fn check(&self, path: &Path) -> Result<(), Problem> {
         let found = FileIds::of(path).map_err(|_| Problem::Moved)?;
         let is_same = found.file == self.file && (self.log.is_none() || found.log == self.log);
@@ -204,8 +205,8 @@ pub(super) fn make(dir: &Path) -> Result<PathBuf, KeyError> {
     let made = files::private_dir().recursive(true).create(dir);
     at(dir, made.map_err(Problem::Directory))?;
     let path = dir.join(FILE_NAME);
-    // Closing a file releases all locks of this process on it (fcntl(2)), so no other thread may have the new file
-    // open yet.
+    // Closing a file releases all locks of this process on it (fcntl(2)), so no other thread may have the new
+    // file open yet.
     static MAKING: Mutex<()> = Mutex::new(());
     let _making = MAKING.lock();
     match make_private(&path) {
@@ -216,14 +217,14 @@ pub(super) fn make(dir: &Path) -> Result<PathBuf, KeyError> {
     Ok(path)
 }
 
-/// Creates an empty file that only its owner can read, because it contains secrets. SQLite gives its other files
-/// the same mode.
+/// Creates an empty file that only its owner can read, because it contains secrets. SQLite gives its other
+/// files the same mode.
 fn make_private(path: &Path) -> io::Result<()> {
     files::new_private().open(path).map(drop)
 }
 
-/// Fails if the database, or a file that SQLite has beside it, is no file: SQLite would wait for the writer of a pipe. It refuses
-/// directories itself.
+/// Fails if the database, or a file that SQLite has beside it, is no file: SQLite would wait for the writer
+/// of a pipe. It refuses directories itself.
 fn check_kind(path: &Path) -> Result<(), Problem> {
     let is_other = |path: PathBuf| fs::metadata(path).is_ok_and(|found| !found.is_file() && !found.is_dir());
     let is_fine = !["", "-wal", "-shm", "-journal"].into_iter().any(|end| is_other(beside(path, end)));
@@ -244,8 +245,8 @@ pub(super) fn open(path: &Path) -> Result<Opened, Problem> {
     let mut connection = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
     let was_blank = has_bytes_alone && format_of(&connection)? == 0;
     wal(&connection)?;
-    // A key that was printed survives a power cut. NORMAL would keep the file valid but could lose the last changes.
-    // Changes are rare, so FULL costs nothing.
+    // A key that was printed survives a power cut. NORMAL would keep the file valid but could lose the last
+    // changes. Changes are rare, so FULL costs nothing.
     connection.pragma_update(None, "synchronous", "FULL")?;
     connection.pragma_update(None, "foreign_keys", true)?;
     if format_of(&connection)? < MIGRATIONS.len() {
@@ -255,16 +256,17 @@ pub(super) fn open(path: &Path) -> Result<Opened, Problem> {
     Ok(Opened { connection, was_blank })
 }
 
-/// Moves the write-ahead log into the file, so that a copy of the file alone has all keys. While another process uses the log, a part
-/// stays there until the next change. Errors are ignored: the log keeps what was written.
+/// Moves the write-ahead log into the file, so that a copy of the file alone has all keys. While another
+/// process uses the log, a part stays there until the next change. Errors are ignored: the log keeps what was
+/// written.
 pub(super) fn checkpoint(connection: &Connection) {
     let _ = connection.busy_timeout(CHECKPOINT_TIMEOUT);
     let _ = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
     let _ = connection.busy_timeout(BUSY_TIMEOUT);
 }
 
-/// Opens the file for reading. Without a log no other process has it open, so it is read as immutable: otherwise SQLite
-/// would make a log.
+/// Opens the file for reading. Without a log no other process has it open, so it is read as immutable:
+/// otherwise SQLite would make a log.
 pub(super) fn open_unchanged(path: &Path) -> Result<Connection, Problem> {
     check_kind(path)?;
     system::may_write(path).map_err(|_| Problem::Unopened)?;
@@ -273,8 +275,8 @@ pub(super) fn open_unchanged(path: &Path) -> Result<Connection, Problem> {
     connect_to_read(path, !log_of(path).exists())
 }
 
-/// Opens the file for reading while its disk is full: there is no space for the index of a log. An empty log has nothing to read, and
-/// nobody can write one.
+/// Opens the file for reading while its disk is full: there is no space for the index of a log. An empty log
+/// has nothing to read, and nobody can write one.
 pub(super) fn open_on_full_disk(path: &Path) -> Result<Connection, Problem> {
     connect_to_read(path, fs::metadata(log_of(path)).map_or(0, |found| found.len()) == 0)
 }
@@ -314,8 +316,8 @@ pub(super) fn format_of(connection: &Connection) -> Result<usize, Problem> {
     if found > known { Err(Problem::Newer { found, known }) } else { Ok(found) }
 }
 
-/// Enables write-ahead logging, so that readers and a writer do not wait for each other. The change of mode needs
-/// exclusive access, and SQLite's busy timeout does not apply to it, so this waits itself.
+/// Enables write-ahead logging, so that readers and a writer do not wait for each other. The change of mode
+/// needs exclusive access, and SQLite's busy timeout does not apply to it, so this waits itself.
 fn wal(connection: &Connection) -> Result<(), Problem> {
     let deadline = Instant::now() + BUSY_TIMEOUT;
     loop {
@@ -331,8 +333,8 @@ fn wal(connection: &Connection) -> Result<(), Problem> {
     }
 }
 
-/// Applies all steps in one transaction, so a process that is killed leaves the file unchanged. If two processes start
-/// at once, the second one finds all steps done.
+/// Applies all steps in one transaction, so a process that is killed leaves the file unchanged. If two
+/// processes start at once, the second one finds all steps done.
 fn migrate(connection: &mut Connection) -> Result<(), Problem> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let format = format_of(&transaction)?;
@@ -343,10 +345,11 @@ fn migrate(connection: &mut Connection) -> Result<(), Problem> {
     Ok(transaction.commit()?)
 }
 
-/// Copies a database to a new file. A checkpoint of the write-ahead log needs write access, also to the source.
+/// Copies a database to a new file. A checkpoint of the write-ahead log needs write access, also to the
+/// source.
 ///
-/// All pages in one step: with a write-ahead log, a reader does not hold up writers. With several steps, each write in
-/// between would start the copy anew.
+/// All pages in one step: with a write-ahead log, a reader does not hold up writers. With several steps, each
+/// write in between would start the copy anew.
 pub(super) fn copy(source: &Path, copy: &Path) -> Result<(), KeyError> {
     let open = || {
         check_kind(source)?;

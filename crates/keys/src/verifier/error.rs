@@ -6,8 +6,8 @@ use std::sync::Arc;
 use peerbroker_core::vocabulary::InvalidName;
 use peerbroker_system::files::FileError;
 
-/// The reason why a client does not own an id. It is for the log; a client is told only that its token has expired. No variant
-/// holds text of a token.
+/// The reason why a client does not own an id. It is for the log; a client is told only that its token has
+/// expired. No variant holds text of a token.
 #[expect(missing_docs, reason = "the messages say it")]
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Denied {
@@ -74,8 +74,8 @@ pub enum Denied {
     LongAnswer,
 }
 
-/// The reason why the `auth` settings of a key cannot verify clients. Each message explains its variant. No variant holds a
-/// secret.
+/// The reason why the `auth` settings of a key cannot verify clients. Each message explains its variant. No
+/// variant holds a secret.
 #[derive(Debug, thiserror::Error)]
 #[allow(missing_docs)]
 pub enum BadAuth {

@@ -1,5 +1,5 @@
-//! Hints about tokens that are refused, or odd, for the log and the dashboard. They decide nothing, so they may read a token whose
-//! signature is wrong.
+//! Hints about tokens that are refused, or odd, for the log and the dashboard. They decide nothing, so they
+//! may read a token whose signature is wrong.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;

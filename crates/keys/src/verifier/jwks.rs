@@ -105,7 +105,8 @@ struct KeySet {
     keys: Vec<Value>,
 }
 
-/// The keys of a set. One that cannot be used is skipped (RFC 7517, section 5), because issuers add kinds of keys.
+/// The keys of a set. One that cannot be used is skipped (RFC 7517, section 5), because issuers add kinds of
+/// keys.
 pub(super) fn parse(path: &Path, text: &[u8]) -> Result<VerifyingKeys, BadAuth> {
     let set: KeySet = serde_json::from_slice(text).map_err(|error| BadAuth::NoKeySet {
         path: path.to_owned(),

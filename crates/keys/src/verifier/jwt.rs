@@ -15,8 +15,8 @@ use peerbroker_core::vocabulary::{ApiKey, PeerId, RoomRights};
 /// Seconds by which the clock of the token's issuer may differ.
 const LEEWAY: f64 = 30.0;
 
-/// The members of a header that decide something. Keys in it (`jku`, `x5u`, `jwk`, `x5c`) do not: an attacker could otherwise choose the
-/// key.
+/// The members of a header that decide something. Keys in it (`jku`, `x5u`, `jwk`, `x5c`) do not: an attacker
+/// could otherwise choose the key.
 #[derive(Debug, Deserialize)]
 struct Header {
     alg: String,
@@ -145,8 +145,8 @@ pub(super) fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
     T::deserialize(from).map(Some)
 }
 
-/// Reads the rooms that a proof lists, as in `{"lobby": "join", "news": "listen"}`. A proof may use the name for something else, which
-/// lists no room.
+/// Reads the rooms that a proof lists, as in `{"lobby": "join", "news": "listen"}`. A proof may use the name
+/// for something else, which lists no room.
 pub(super) fn rooms<'de, D: Deserializer<'de>>(from: D) -> Result<RoomRights, D::Error> {
     #[derive(Deserialize)]
     #[serde(untagged)]

@@ -1,7 +1,8 @@
 //! Keys that verify signatures. The algorithm follows from the key, never from the token.
 //!
-//! jsonwebtoken only reads headers, PEM and key sets. It brings two libraries of cryptography, neither of them that of TLS, and takes
-//! another one only for the whole process, which may be an embedding program. So ring verifies.
+//! jsonwebtoken only reads headers, PEM and key sets. It brings two libraries of cryptography, neither of
+//! them that of TLS, and takes another one only for the whole process, which may be an embedding program. So
+//! ring verifies.
 
 use std::ops::RangeInclusive;
 
@@ -98,8 +99,8 @@ impl VerifyingKeys {
         key.map(VerifyingKeys::One)
     }
 
-    /// The key for a token. A single key verifies tokens with any `kid`; keys of one `kid` differ by their algorithms (RFC 7517,
-    /// section 4.5).
+    /// The key for a token. A single key verifies tokens with any `kid`; keys of one `kid` differ by their
+    /// algorithms (RFC 7517, section 4.5).
     pub(super) fn choose(&self, kid: Option<&str>, algorithm: &str) -> Result<&VerifyingKey, Denied> {
         match (self, kid) {
             (VerifyingKeys::One(key), _) => Ok(key),
@@ -173,8 +174,8 @@ impl VerifyingKey {
         }
     }
 
-    /// Verifies with ring. jsonwebtoken supports ring only as a setting of the whole process, which may belong to an
-    /// embedding program.
+    /// Verifies with ring. jsonwebtoken supports ring only as a setting of the whole process, which may
+    /// belong to an embedding program.
     pub(super) fn verifies(&self, message: &[u8], signature: &[u8]) -> bool {
         let verified = match self {
             VerifyingKey::Hs256(key, _) => hmac::verify(key, message, signature),
@@ -184,8 +185,8 @@ impl VerifyingKey {
         verified.is_ok()
     }
 
-    /// The reason why a signature is wrong: some libraries decode the text of a secret, and signers may read a file with its last line
-    /// break.
+    /// The reason why a signature is wrong: some libraries decode the text of a secret, and signers may read
+    /// a file with its last line break.
     pub(super) fn denied(&self, message: &[u8], signature: &[u8]) -> Denied {
         let VerifyingKey::Hs256(_, secret) = self else { return Denied::Signature };
         let decoded = [("hex", of_hex(secret)), ("base64", STANDARD.decode(&**secret).ok())];
@@ -248,7 +249,8 @@ fn es256(key: &DecodingKey) -> Result<VerifyingKey, BadAuth> {
         point if point.len() != P256_POINT_BYTES => return Err(BadAuth::UnsupportedKey),
         point => point.to_vec(),
     };
-    // ring checks that a point is on the curve only when it uses it. A key agreement does so without a signature.
+    // ring checks that a point is on the curve only when it uses it. A key agreement does so without a
+    // signature.
     let on_curve = EphemeralPrivateKey::generate(&ECDH_P256, &SystemRandom::new()).and_then(|private| {
         agree_ephemeral(private, &agreement::UnparsedPublicKey::new(&ECDH_P256, &point), |_| ())
     });

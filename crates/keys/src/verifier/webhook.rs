@@ -22,8 +22,8 @@ use peerbroker_core::vocabulary::{AddressPrefix, ApiKey, PeerId, RoomRights, Tok
 use peerbroker_limits::Places;
 use peerbroker_tls::outbound::{Bounds, HttpClient, NoAnswer, Reach, parse_url};
 
-/// Connections are not reused, because the worker that opened one may be busy or gone when another worker needs it. Answers are
-/// cached instead.
+/// Connections are not reused, because the worker that opened one may be busy or gone when another worker
+/// needs it. Answers are cached instead.
 const BOUNDS: Bounds =
     Bounds { reach: Reach::Anywhere, idle: 0, timeout: Duration::from_secs(3), max_body: 4096 };
 
@@ -165,7 +165,8 @@ fn hash(question: &[u8]) -> Result<Hash, Denied> {
     hmac::sign(&SECRET, question).as_ref().try_into().map_err(|_| Denied::Overloaded)
 }
 
-/// An answer of 2xx is a yes, with the rooms that it lists, except if its body is an object with another `id`, or begins with `{` and cannot be parsed.
+/// An answer of 2xx is a yes, with the rooms that it lists, except if its body is an object with another
+/// `id`, or begins with `{` and cannot be parsed.
 fn check_answer(body: &[u8], id: &PeerId) -> Verdict {
     let body = body.strip_prefix("\u{feff}".as_bytes()).unwrap_or(body).trim_ascii();
     if !body.starts_with(b"{") {
@@ -211,7 +212,8 @@ struct Known {
 }
 
 impl AnswerCache {
-    /// Returns the cached answer, or asks the webhook for a client of an address. Clients with the same question wait for one answer.
+    /// Returns the cached answer, or asks the webhook for a client of an address. Clients with the same
+    /// question wait for one answer.
     pub(super) async fn find<F: Future<Output = Verdict>>(
         &self,
         hash: Hash,

@@ -1,4 +1,5 @@
-//! The session description in a message, as the JSON text that its sender wrote: finds its ICE credentials, and adds a candidate.
+//! The session description in a message, as the JSON text that its sender wrote: finds its ICE credentials,
+//! and adds a candidate.
 
 use memchr::memmem;
 
@@ -26,8 +27,8 @@ pub(super) struct Description<'a> {
 }
 
 impl<'a> Description<'a> {
-    /// The first session description in a JSON text: a string with the first line of every session description. `None` if
-    /// there is none, or it is not one for ICE.
+    /// The first session description in a JSON text: a string with the first line of every session
+    /// description. `None` if there is none, or it is not one for ICE.
     pub(super) fn find(text: &'a str) -> Option<Self> {
         let start = memmem::find(text.as_bytes(), br#""v=0\"#)? + 1;
         let rest = text.get(start..)?;
@@ -49,7 +50,8 @@ impl<'a> Description<'a> {
         })
     }
 
-    /// The text with additional candidates, otherwise unchanged. A candidate is a line without its `a=` and its end.
+    /// The text with additional candidates, otherwise unchanged. A candidate is a line without its `a=` and
+    /// its end.
     pub(super) fn with_candidates(&self, candidates: &[String]) -> String {
         let (before, after) = self.text.split_at_checked(self.end_of_media).unwrap_or((self.text, ""));
         let lines: String =

@@ -1,4 +1,5 @@
-//! Removes the addresses of clients from their messages about a call, so that they reach each other through the relay only.
+//! Removes the addresses of clients from their messages about a call, so that they reach each other through
+//! the relay only.
 
 use std::borrow::Cow;
 
@@ -9,9 +10,9 @@ use peerbroker_json as json;
 /// Levels of JSON texts inside of each other, as of pages that write a description as JSON themselves.
 const MAX_DEPTH: u8 = 3;
 
-/// The text of JSON without candidates, wherever they are: lines of descriptions are left out, and a candidate by itself
-/// becomes empty. The rest is unchanged. A string that cannot be decoded becomes empty too, because browsers might read a
-/// candidate in it.
+/// The text of JSON without candidates, wherever they are: lines of descriptions are left out, and a
+/// candidate by itself becomes empty. The rest is unchanged. A string that cannot be decoded becomes empty
+/// too, because browsers might read a candidate in it.
 pub fn without_addresses(text: &str) -> String {
     at_depth(0, text)
 }
@@ -81,8 +82,8 @@ fn without_candidates(text: &str) -> String {
     kept
 }
 
-/// A line of a description without addresses. The parsers of browsers forgive blanks, cases and a missing colon, so a line is
-/// removed for what it contains, not for how it begins.
+/// A line of a description without addresses. The parsers of browsers forgive blanks, cases and a missing
+/// colon, so a line is removed for what it contains, not for how it begins.
 fn line_without_address(line: &str) -> Option<Cow<'_, str>> {
     if begins(line, "c=") {
         return Some("c=IN IP4 0.0.0.0".into());
@@ -96,8 +97,8 @@ fn line_without_address(line: &str) -> Option<Cow<'_, str>> {
     (!tells).then_some(line.into())
 }
 
-/// True if a text has the type of a candidate, as in `typ host` (RFC 8839, section 5.1). Every candidate has one, but Firefox
-/// accepts any text in front of the first colon.
+/// True if a text has the type of a candidate, as in `typ host` (RFC 8839, section 5.1). Every candidate has
+/// one, but Firefox accepts any text in front of the first colon.
 fn has_type(text: &str) -> bool {
     let is_blank = |c: char| c.is_whitespace() || c.is_control();
     let behind = text.match_indices(['t', 'T']).filter(|(at, _)| {

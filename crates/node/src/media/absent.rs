@@ -1,4 +1,5 @@
-//! Stands for the media plane in a build without it: no value of these types exists, so nothing calls their methods.
+//! Stands for the media plane in a build without it: no value of these types exists, so nothing calls their
+//! methods.
 
 use std::collections::HashSet;
 use std::future::Ready;

@@ -56,7 +56,8 @@ pub struct ConnectRequest {
     pub permit: Option<ConnectionPermit>,
 }
 
-/// The id, realm and token of an admitted client, and the state of its key, which may be removed before it has gone.
+/// The id, realm and token of an admitted client, and the state of its key, which may be removed before it
+/// has gone.
 pub(super) struct Admitted {
     pub key: Arc<KeyState>,
     pub realm: Arc<Realm>,
@@ -164,7 +165,8 @@ fn key_or_root(node: &Node, key: &str) -> Result<ApiKey, Refusal> {
     }
 }
 
-/// Admits a client by the query of its URL. It takes nothing that others may want: the client may still be refused.
+/// Admits a client by the query of its URL. It takes nothing that others may want: the client may still be
+/// refused.
 pub(super) async fn enter<C: Protocol>(
     node: &Node,
     query: &str,
@@ -231,7 +233,8 @@ async fn verify(
     })
 }
 
-/// Decides on a client that sends no credentials: it gets a fresh id. The key is the one in the query, or that of the root.
+/// Decides on a client that sends no credentials: it gets a fresh id. The key is the one in the query, or
+/// that of the root.
 async fn admit_without_credentials<C: Protocol>(
     node: &Node,
     query: &str,
@@ -258,8 +261,9 @@ async fn admit_without_credentials<C: Protocol>(
     })
 }
 
-/// The key of an end of a pipe, if it may use it: as a client of that key and origin may. A key whose clients prove their ids wants the proof
-/// of a client, or a pipe that is in a description which such a client has sent.
+/// The key of an end of a pipe, if it may use it: as a client of that key and origin may. A key whose clients
+/// prove their ids wants the proof of a client, or a pipe that is in a description which such a client has
+/// sent.
 pub(super) async fn admit_end(
     node: &Node,
     query: &str,
@@ -289,13 +293,15 @@ pub(super) fn tenant_of_end(node: &Node, query: &str) -> Result<Arc<KeyState>, R
     Ok(Arc::clone(&tenant))
 }
 
-/// Time for which the pipe of an end without a proof is sought on other nodes: the end that is known there comes at about the same time.
+/// Time for which the pipe of an end without a proof is sought on other nodes: the end that is known there
+/// comes at about the same time.
 const EXPECTATION: Duration = Duration::from_secs(5);
 
 /// Pause before it is sought again.
 const SEEK_AGAIN: Duration = Duration::from_millis(500);
 
-/// True if an end needs no proof: its pipe is in a description that was sent here, or on another node, which has asked for one.
+/// True if an end needs no proof: its pipe is in a description that was sent here, or on another node, which
+/// has asked for one.
 async fn is_expected(node: &Node, tenant: &Tenant, pipe: PipeId, waits: bool) -> bool {
     let pipes = tenant.part::<Pipes>();
     if pipes.is_expected(pipe) {

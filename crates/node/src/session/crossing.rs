@@ -1,4 +1,5 @@
-//! An end whose pipe is on another node: this one is that node's client, and passes on messages in both directions, unread.
+//! An end whose pipe is on another node: this one is that node's client, and passes on messages in both
+//! directions, unread.
 
 use std::future::poll_fn;
 use std::mem;

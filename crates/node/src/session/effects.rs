@@ -147,8 +147,8 @@ impl<'a> Turn<'a> {
         self.handle(client, |client, context| client.on_lost(lost, context));
     }
 
-    /// Tells the subscribers of a topic. To an offer or answer of y-webrtc the relay adds its candidates. The id that its client gives itself
-    /// becomes the data of the subscription, so that all nodes know it.
+    /// Tells the subscribers of a topic. To an offer or answer of y-webrtc the relay adds its candidates. The
+    /// id that its client gives itself becomes the data of the subscription, so that all nodes know it.
     fn publish(&mut self, topic: &str, text: &str, read: &mut Read) {
         let Some(rooms) = self.key.existing_rooms(self.peer.realm().kind()) else { return };
         let requester = &mut Requester { peer: self.peer, request: None, flushes: self.flushes };

@@ -24,8 +24,8 @@ const FREE_READS: usize = 4;
 /// Pause between further reads: their input is ignored, so a flood must not cost much.
 const REST: Duration = Duration::from_millis(50);
 
-/// Tells a client that is not served at its address why, and closes its connection. Without an answer on its WebSocket it would
-/// only report a lost server.
+/// Tells a client that is not served at its address why, and closes its connection. Without an answer on its
+/// WebSocket it would only report a lost server.
 pub fn turn_away<S: Socket>(
     mut socket: S,
     node: &Arc<Node>,
@@ -75,8 +75,8 @@ pub(super) async fn close<S: Socket>(
     farewell(socket, send, node, false).await;
 }
 
-/// Sends the last frames with `send`, waits for the client's close frame unless it came already, and ends the connection.
-/// Closing a socket with unread input resets it, and the client may lose the last frames.
+/// Sends the last frames with `send`, waits for the client's close frame unless it came already, and ends the
+/// connection. Closing a socket with unread input resets it, and the client may lose the last frames.
 pub(super) async fn farewell<S: Socket>(
     socket: &mut S,
     mut send: impl FnMut(&mut task::Context<'_>, &mut S) -> Poll<io::Result<()>>,

@@ -1,9 +1,9 @@
 //! The one session of a worker that writes for all of them.
 //!
-//! Sessions of a worker are polled one after another. First all that can read do; the first of them that has something to write is polled
-//! again behind the others, and then writes for all. So messages of several senders to one recipient are one write, and the code for
-//! reading stays in the processor's cache, and then that for writing: writing after each read costs 5 % more of the processor per
-//! message.
+//! Sessions of a worker are polled one after another. First all that can read do; the first of them that has
+//! something to write is polled again behind the others, and then writes for all. So messages of several
+//! senders to one recipient are one write, and the code for reading stays in the processor's cache, and then
+//! that for writing: writing after each read costs 5 % more of the processor per message.
 
 use std::cell::Cell;
 use std::time::Instant;

@@ -163,8 +163,8 @@ impl<'a, S: Socket> Waiting<'a, S> {
         loop {
             tokio::select! {
                 result = &mut awaited => {
-                    // The client of an abandoned stream may wait here with its WebSocket too. If the stream registered first,
-                    // the WebSocket would get no OPEN.
+                    // The client of an abandoned stream may wait here with its WebSocket too. If the stream
+                    // registered first, the WebSocket would get no OPEN.
                     return if self.socket.is_abandoned() { Err(Refusal::Elsewhere) } else { Ok(result) };
                 }
                 () = self.node.clock().sleep(LOOK_INTERVAL) => {}

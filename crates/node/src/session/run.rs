@@ -29,7 +29,8 @@ use peerbroker_transport::{self as transport, Socket, SocketEvent};
 /// Reads before other tasks of the worker get their turn. Only a flood fills even one.
 pub(super) const READS_PER_TURN: usize = 2;
 
-/// Most frames that are handled before other tasks of the worker get their turn. One read may bring thousands.
+/// Most frames that are handled before other tasks of the worker get their turn. One read may bring
+/// thousands.
 pub(super) const FRAMES_PER_TURN: u32 = 32;
 
 /// Interval at which we check if a client above its rate limit has left during its pause.
@@ -69,7 +70,8 @@ where
 {
     let registration = Box::pin(register_session(socket, OpenSession::new(node, permit), source, admission));
     async move {
-        // One pattern: a variable for the whole would take space in the future for as long as the client is connected.
+        // One pattern: a variable for the whole would take space in the future for as long as the client is
+        // connected.
         let Some(Registered { socket, session, key, lease, client }) = registration.await else { return };
         let mut active = ActiveSession::new(socket, session, key, lease, client);
         let end = poll_fn(|cx| active.poll(cx)).await;
@@ -264,7 +266,8 @@ impl<S: Socket, C: Protocol> ActiveSession<S, C> {
             let withholds = key.settings().withholds_addresses();
             let counters = session.counters();
             let is_followed = log::log_enabled!(target: MESSAGES, Level::Trace);
-            // Before the read: only what is read after the ping answers it. Behind an earlier frame may be LEAVE.
+            // Before the read: only what is read after the ping answers it. Behind an earlier frame may be
+            // LEAVE.
             let is_probed = lease.is_probed();
             let mut turn = Turn::new(session, lease, key, flushes);
             let received = ready!(socket.poll_recv(cx, &mut |event| {
@@ -297,8 +300,8 @@ impl<S: Socket, C: Protocol> ActiveSession<S, C> {
             let left = turn.left;
             let asked = wait_for_answer(turn, client, waits);
             left_of_turn = left_of_turn.saturating_sub(frames);
-            // Charged before the messages are delivered: a takeover right after them must not get a new burst. Pings,
-            // pongs and fragments count too, because they cost CPU time.
+            // Charged before the messages are delivered: a takeover right after them must not get a new
+            // burst. Pings, pongs and fragments count too, because they cost CPU time.
             let pause = key.spend(lease, &spent);
             if let Some(pause) = pause {
                 counters.add(Count::LimitHits(pause.limit), 1);
@@ -313,8 +316,8 @@ impl<S: Socket, C: Protocol> ActiveSession<S, C> {
             if left || !lease.is_current() {
                 return Poll::Ready(LEFT);
             }
-            // Part of a frame is a sign of life as well. A probe ends when all that came is handled: its asker would be refused the id
-            // of a client that leaves.
+            // Part of a frame is a sign of life as well. A probe ends when all that came is handled: its
+            // asker would be refused the id of a client that leaves.
             if is_probed {
                 lease.mark_alive();
             } else {
@@ -425,7 +428,8 @@ fn follow(peer: &PeerHandle, event: &SocketEvent<'_>) {
     }
 }
 
-/// Waits for the answer to what a client has asked, if it has asked. The error is the end of a client that keeps too much meanwhile.
+/// Waits for the answer to what a client has asked, if it has asked. The error is the end of a client that
+/// keeps too much meanwhile.
 fn wait_for_answer<C: Protocol>(
     turn: Turn<'_>,
     client: &C,

@@ -1,4 +1,5 @@
-//! A PeerJS 0.3.x client without a WebSocket, or before it has one: it receives over an HTTP stream and sends by POST.
+//! A PeerJS 0.3.x client without a WebSocket, or before it has one: it receives over an HTTP stream and sends
+//! by POST.
 
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -23,7 +24,8 @@ use peerbroker_router::{MESSAGES, PeerHandle, PendingRegistration, PostPermit};
 use peerbroker_transport::Socket;
 use peerbroker_transport::stream::{StreamBody, StreamSocket, stream};
 
-/// Time for which a stream waits for the WebSocket that its client opens at the same time: only one of the two may get OPEN.
+/// Time for which a stream waits for the WebSocket that its client opens at the same time: only one of the
+/// two may get OPEN.
 const HEAD_START: Duration = Duration::from_secs(1);
 
 /// Time for which an ended stream counts as open: its client opens the next one.
@@ -89,7 +91,8 @@ pub struct Sender {
     _posting: PostPermit,
 }
 
-/// Waits up to `CLIENT_TIMEOUT` until the client is registered. An error is the outcome of a POST that is not read.
+/// Waits up to `CLIENT_TIMEOUT` until the client is registered. An error is the outcome of a POST that is not
+/// read.
 pub async fn sender(node: &Node, credentials: Credentials, source: &ClientSource) -> Result<Sender, Posted> {
     let admitted = admit(node, credentials, source).await;
     let admitted = admitted.map_err(|refusal| match refusal {
@@ -122,7 +125,8 @@ pub async fn sender(node: &Node, credentials: Credentials, source: &ClientSource
     Ok(Sender { admitted, _posting: posting })
 }
 
-/// Charges a text that is kept to the quota of unfinished messages. `address` is that of the client, unless another node got the text.
+/// Charges a text that is kept to the quota of unfinished messages. `address` is that of the client, unless
+/// another node got the text.
 pub fn hold(node: &Node, address: Option<IpAddr>, bytes: usize) -> Result<QuotaShare, Posted> {
     let mut share = node.unfinished.share(AddressPrefix::of_remote(address));
     match share.set(bytes) {
@@ -157,8 +161,8 @@ async fn until_elsewhere(node: &Node, admitted: &Admitted) {
 }
 
 impl Sender {
-    /// Handles the posted message. Looks the client up again: it may have reconnected, or lost its id, while the body
-    /// arrived.
+    /// Handles the posted message. Looks the client up again: it may have reconnected, or lost its id, while
+    /// the body arrived.
     pub async fn post(&self, node: &Node, text: &str) -> Posted {
         select! {
             biased;
@@ -197,7 +201,8 @@ pub fn take_posts_of_others(node: &Arc<Node>) {
     }));
 }
 
-/// Texts that wait for the app's hooks, which may be slow. Otherwise they would be handled on the thread that renews this node's lease.
+/// Texts that wait for the app's hooks, which may be slow. Otherwise they would be handled on the thread that
+/// renews this node's lease.
 #[derive(Default)]
 struct HookThread {
     waiting: AtomicUsize,

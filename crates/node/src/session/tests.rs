@@ -96,8 +96,8 @@ impl World {
         client
     }
 
-    /// The holder of an id, which was just pinged, and another client that waits for the id with its handshake
-    /// answered.
+    /// The holder of an id, which was just pinged, and another client that waits for the id with its
+    /// handshake answered.
     async fn contested(&self) -> (MockClient, MockClient) {
         let mut holder = self.client("a").await;
         let mut other = self.begin("a", "another");

@@ -7,7 +7,8 @@ use dashmap::DashMap;
 use crate::names::Names;
 use peerbroker_core::vocabulary::PeerId;
 
-/// The ids under which guests can be called. Each alias leads to the guest's own id. A guest can change its alias; its own id stays.
+/// The ids under which guests can be called. Each alias leads to the guest's own id. A guest can change its
+/// alias; its own id stays.
 #[derive(Default)]
 pub struct CallAliases {
     guests: DashMap<PeerId, PeerId>,

@@ -76,8 +76,8 @@ impl Caller {
         context.reply(started);
     }
 
-    /// The first alias is the id of the peer itself, so that hooks and logs know it. A caller without an alias gets it too,
-    /// so that it can be answered.
+    /// The first alias is the id of the peer itself, so that hooks and logs know it. A caller without an
+    /// alias gets it too, so that it can be answered.
     fn alias(&mut self, aliases: &Arc<CallAliases>, context: &Context<'_, '_>) -> &CallAlias {
         let peer = context.peer.id();
         let add = || Box::new(HeldAlias { alias: aliases.add(peer.clone(), peer), _hold: None });

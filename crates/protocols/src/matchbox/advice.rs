@@ -4,8 +4,8 @@ use super::{CLIENT_SERVER, HOSTED, UNNAMED};
 use crate::advice::{Advice, NamedBy};
 use peerbroker_core::vocabulary::Foreign;
 
-/// A parameter of an address that has no effect, in words: the mistake, and the advice. The reference ignores it, too. Values of unknown
-/// parameters may be secrets.
+/// A parameter of an address that has no effect, in words: the mistake, and the advice. The reference ignores
+/// it, too. Values of unknown parameters may be secrets.
 pub(super) fn odd_parameter(query: &str) -> Option<(String, String)> {
     form_urlencoded::parse(query.as_bytes()).find_map(|(name, value)| {
         let hint = match &*name {

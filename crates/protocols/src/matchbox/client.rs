@@ -32,7 +32,8 @@ const RETRY: Duration = Duration::from_millis(100);
 /// Most attempts to join the room of a group from which somebody has just gone.
 const MAX_JOINS: u32 = 100;
 
-/// Leases for which a client waits for a place: the giver of the last one may have to die, and its right with it.
+/// Leases for which a client waits for a place: the giver of the last one may have to die, and its right with
+/// it.
 const PATIENCE: u32 = 2;
 
 /// A peer and its room.
@@ -94,7 +95,8 @@ impl Matchbox {
         (self.room.clone(), size)
     }
 
-    /// Tells the operator if clients wait in a room that has the same name, and other parameters in its address.
+    /// Tells the operator if clients wait in a room that has the same name, and other parameters in its
+    /// address.
     fn report_others(&self, context: &Context<'_, '_>) {
         let room = self.room.as_str();
         // Its parameter is told already.
@@ -227,7 +229,8 @@ impl Matchbox {
         context.dismiss(CloseReason::NoPlace);
     }
 
-    /// The group has ended, so its peers take other places. One that is known to be full stays together, whatever happens to the nodes.
+    /// The group has ended, so its peers take other places. One that is known to be full stays together,
+    /// whatever happens to the nodes.
     fn leave_group(&mut self, context: &mut Context<'_, '_>) {
         let Some(size) = self.size else { return };
         let Some(room) = self.place.as_ref().map(|place| place.room.clone()) else { return };

@@ -1,13 +1,14 @@
-//! Groups of clients that come one after another: the first of a size are one, then the next ones, as `?next=2` of Matchbox asks for.
+//! Groups of clients that come one after another: the first of a size are one, then the next ones, as
+//! `?next=2` of Matchbox asks for.
 //!
-//! See matchbox_server 0.15.0, `src/state.rs`, `add_peer`: a client that leaves before its group is full makes room for another one. A full
-//! group is never filled again.
+//! See matchbox_server 0.15.0, `src/state.rs`, `add_peer`: a client that leaves before its group is full
+//! makes room for another one. A full group is never filled again.
 //!
 //! If its peers have hosts, the first client of a group is its host, and the group ends with it.
 //!
-//! In a cluster, a group is on the node that has opened it. Only that node ever gives its places, so a group never has more clients than
-//! its size, whatever other nodes believe. If it is in doubt who has a place of an open group, the group ends, and its clients take other
-//! places.
+//! In a cluster, a group is on the node that has opened it. Only that node ever gives its places, so a group
+//! never has more clients than its size, whatever other nodes believe. If it is in doubt who has a place of
+//! an open group, the group ends, and its clients take other places.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -33,7 +34,8 @@ pub struct Groups(Mutex<State>);
 #[derive(Default)]
 struct State {
     open: BTreeMap<GroupKind, Group>,
-    /// Those that clients want to open, if the other nodes let them. True if another node has got the right to since.
+    /// Those that clients want to open, if the other nodes let them. True if another node has got the right
+    /// to since.
     opening: BTreeMap<GroupKind, bool>,
 }
 
@@ -122,7 +124,8 @@ impl Groups {
         self.place(kind, client, Some(new))
     }
 
-    /// A client is to open a group, once it may. `None` if there is one, or another client of this node is to.
+    /// A client is to open a group, once it may. `None` if there is one, or another client of this node is
+    /// to.
     pub fn begin(self: &Arc<Self>, kind: &GroupKind) -> Option<Opening> {
         let state = &mut *self.0.lock();
         if state.open.contains_key(kind) || state.opening.contains_key(kind) {
@@ -215,7 +218,8 @@ fn kind_of(name: &str) -> Option<GroupKind> {
     Some((RoomName::measured(room).ok()?, size.parse().ok()?))
 }
 
-/// A name that no group has had. Names of rooms of clients have no slash. The name of a group with a host ends with the host's id.
+/// A name that no group has had. Names of rooms of clients have no slash. The name of a group with a host
+/// ends with the host's id.
 fn new_name((room, size): &GroupKind, first: &PeerId) -> Result<RoomName, InvalidName> {
     let number: u64 = random();
     let room = room.as_str();

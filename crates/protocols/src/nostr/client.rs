@@ -245,8 +245,9 @@ fn subscription(
 }
 
 impl Subscriptions {
-    /// Adds a subscription, or replaces the one with its id, and answers. A place that has no room for it now is left out, and its client
-    /// is told by a NOTICE: Trystero uses a relay never again that has sent CLOSED.
+    /// Adds a subscription, or replaces the one with its id, and answers. A place that has no room for it now
+    /// is left out, and its client is told by a NOTICE: Trystero uses a relay never again that has sent
+    /// CLOSED.
     fn subscribe(
         self: &Arc<Self>,
         subscription: Subscription,
@@ -346,7 +347,8 @@ impl Kept {
         its.or_else(|| self.all.iter().position(Option::is_none)).unwrap_or(self.all.len())
     }
 
-    /// Removes the places that only the subscription with an id needs, and that are not wanted now. Returns their rooms.
+    /// Removes the places that only the subscription with an id needs, and that are not wanted now. Returns
+    /// their rooms.
     fn forsake(&mut self, id: &str, wanted: &Wanted) -> Vec<RoomName> {
         let number = self.number(id);
         let is_forsaken = |mark: &Mark, place: &mut Place| {

@@ -57,7 +57,8 @@ impl fmt::Display for Property<'_> {
     }
 }
 
-/// The hash of a property, with keys that only this process knows: nobody finds two properties that have the same.
+/// The hash of a property, with keys that only this process knows: nobody finds two properties that have the
+/// same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Mark(u64);
 
@@ -80,7 +81,8 @@ pub(super) struct Heard {
 }
 
 impl Heard {
-    /// Reads a message of a client. `None` if it is no event: a client of topics may publish to these rooms, too.
+    /// Reads a message of a client. `None` if it is no event: a client of topics may publish to these rooms,
+    /// too.
     pub(super) fn read(message: &Frame) -> Option<Self> {
         let elements = list(std::str::from_utf8(message.payload()).ok()?)?;
         let text = *elements.get(1)?;

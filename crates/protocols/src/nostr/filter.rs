@@ -7,7 +7,8 @@ use super::event::{AUTHOR, Heard, ID, KIND, Mark, Property};
 use super::{MAX_VALUES, list};
 use crate::json::{self, Object};
 
-/// A filter: an event fits it if it fits all of its conditions. That it is at one of the places of the filter is known before.
+/// A filter: an event fits it if it fits all of its conditions. That it is at one of the places of the filter
+/// is known before.
 ///
 /// Others pay for each comparison, so it is a search for a number, however long the values are.
 #[derive(Clone, Debug)]
@@ -20,8 +21,8 @@ pub(super) struct Filter {
 }
 
 impl Filter {
-    /// Reads the JSON text of a filter, and the places at which events that may fit are found: an event that fits is at one of them at least.
-    /// `read` counts its values. An error is the reason for its client.
+    /// Reads the JSON text of a filter, and the places at which events that may fit are found: an event that
+    /// fits is at one of them at least. `read` counts its values. An error is the reason for its client.
     pub(super) fn parse<'a>(
         text: &'a str,
         read: &mut usize,

@@ -1,5 +1,5 @@
-//! Messages between clients and the app's server. No release of PeerJS uses their types, so all of them pass them to listeners of
-//! their socket, and log them as a warning.
+//! Messages between clients and the app's server. No release of PeerJS uses their types, so all of them pass
+//! them to listeners of their socket, and log them as a warning.
 
 use serde_json::Value;
 

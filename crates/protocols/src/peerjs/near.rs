@@ -1,7 +1,8 @@
 //! Rooms of the clients of one network.
 //!
-//! Clients of all networks say `~near`, and the server adds the network of each. What they add to the name divides those of a network,
-//! such as strangers behind one address: with `~near:4821`, those that know the PIN are in a room.
+//! Clients of all networks say `~near`, and the server adds the network of each. What they add to the name
+//! divides those of a network, such as strangers behind one address: with `~near:4821`, those that know the
+//! PIN are in a room.
 
 use std::sync::Arc;
 
@@ -37,7 +38,8 @@ pub(super) struct Guess {
     now: Instant,
 }
 
-/// The room that a client means and may join. If nobody is there, its PIN counts as a wrong guess once it has joined.
+/// The room that a client means and may join. If nobody is there, its PIN counts as a wrong guess once it has
+/// joined.
 pub(super) fn enter(
     key: &KeyState,
     peer: &PeerHandle,

@@ -1,7 +1,8 @@
 //! The messages of rooms, beside those of PeerJS on the same socket.
 //!
-//! A release of PeerJS that does not know these types passes them on: `peer.socket.send` sends whatever has a `type`, and
-//! `peer.socket.on("message", …)` hears every frame. Data, payloads and the ids of requests stay their sender's own JSON text.
+//! A release of PeerJS that does not know these types passes them on: `peer.socket.send` sends whatever has a
+//! `type`, and `peer.socket.on("message", …)` hears every frame. Data, payloads and the ids of requests stay
+//! their sender's own JSON text.
 
 use std::borrow::Cow;
 
@@ -52,7 +53,8 @@ impl<'a> Members<'a> {
     }
 }
 
-/// The members of a request about a room, or of a message to the app's server. `None` if one is missing or has the wrong type.
+/// The members of a request about a room, or of a message to the app's server. `None` if one is missing or
+/// has the wrong type.
 #[derive(Debug)]
 pub struct Request<'a> {
     /// The name of the room.
@@ -95,7 +97,8 @@ impl<'a> Request<'a> {
         if ids.is_empty() { Err(RoomRefusal::InvalidIds) } else { Ok(ids) }
     }
 
-    /// The id of the request, as JSON text, if it has one. `invalid` is the error of one that is no short string or number.
+    /// The id of the request, as JSON text, if it has one. `invalid` is the error of one that is no short
+    /// string or number.
     pub fn id<E>(&self, invalid: E) -> Result<Option<&'a str>, E> {
         let is_short = |id: &str| id.len() <= MAX_REQUEST_BYTES;
         let is_scalar = |id: &str| id.starts_with(|first| matches!(first, '"' | '-' | '0'..='9'));

@@ -10,7 +10,8 @@ use peerbroker_core::clock::Instant;
 use peerbroker_core::vocabulary::{CloseReason, ConnId, Frame};
 use peerbroker_router::{Outbox, Outgoing};
 
-/// The sending direction of one connection. The other end of the pipe fills it, and reads no more until it is written.
+/// The sending direction of one connection. The other end of the pipe fills it, and reads no more until it is
+/// written.
 pub(super) struct Line {
     /// Tells it from all others.
     pub(super) number: ConnId,
@@ -72,7 +73,8 @@ impl Line {
         Line { number, state: Mutex::new(state) }
     }
 
-    /// Lets the connection's own task write with `send`. From now on it is woken when there is something to do.
+    /// Lets the connection's own task write with `send`. From now on it is woken when there is something to
+    /// do.
     pub(super) fn write(
         &self,
         cx: &mut Context<'_>,
@@ -113,8 +115,8 @@ impl Line {
         state.push(frames, now);
     }
 
-    /// Tells the page something, and wakes the connection's own task. If the page has half a message whose rest will not come, its connection is
-    /// over: it comes back.
+    /// Tells the page something, and wakes the connection's own task. If the page has half a message whose
+    /// rest will not come, its connection is over: it comes back.
     pub(super) fn tell(&self, text: &str, now: Instant) {
         let state = &mut *self.state.lock();
         if state.is_within_message {

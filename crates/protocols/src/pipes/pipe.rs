@@ -79,7 +79,8 @@ pub enum PipeTurn {
     Pass(ConnId),
 }
 
-/// A connection's hold on its end of a pipe. Dropping it tells the other end that the connection is lost, and may come back.
+/// A connection's hold on its end of a pipe. Dropping it tells the other end that the connection is lost, and
+/// may come back.
 pub struct PipeEnd {
     pipes: Arc<Pipes>,
     pipe: Arc<Pipe>,
@@ -220,7 +221,8 @@ impl Pipe {
         self.state.lock().ends.iter().flatten().any(|end| fits(end.address))
     }
 
-    /// Ends the connections of both ends, and gives the pipe's name back. A connection that comes later hears that the other end has left.
+    /// Ends the connections of both ends, and gives the pipe's name back. A connection that comes later hears
+    /// that the other end has left.
     pub(super) fn end(&self, reason: &dyn Fn(Option<IpAddr>) -> CloseReason) {
         self.end_with(CloseReason::PipeLeft, reason);
     }
@@ -317,8 +319,8 @@ impl PipeEnd {
         self.pipe.state.lock().other(&self.line).cloned()
     }
 
-    /// Counts the bytes of a read, and its frames. Returns the pause if the pipe, its key or all pipes are above a rate: more is read after
-    /// that.
+    /// Counts the bytes of a read, and its frames. Returns the pause if the pipe, its key or all pipes are
+    /// above a rate: more is read after that.
     pub fn charge(&self, bytes: usize, frames: usize, now: Instant) -> Option<Pause> {
         let router = &self.pipes.router;
         if frames > 0 {
@@ -340,9 +342,9 @@ impl PipeEnd {
         Pause::longest(times.map(|(time, per_second, limit)| Pause { time, limit, per_second }))
     }
 
-    /// Sends frames that were made of what this end has read to a connection of the other one, at once as far as its socket takes them.
-    /// `is_within_message` if a message at their end is not whole. If one of the two connections is not that of its end any more, they are
-    /// dropped.
+    /// Sends frames that were made of what this end has read to a connection of the other one, at once as far
+    /// as its socket takes them. `is_within_message` if a message at their end is not whole. If one of the
+    /// two connections is not that of its end any more, they are dropped.
     pub fn pass(&self, to: ConnId, frames: Vec<u8>, is_within_message: bool, now: Instant) {
         // Under the lock: nothing may come between the parts of a message.
         let mut state = self.pipe.state.lock();

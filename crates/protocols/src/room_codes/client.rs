@@ -182,7 +182,8 @@ impl Player {
         self.playing.clear();
     }
 
-    /// The room of a host that was lost waits for it. A page that is reloaded closes its connection with 1001, as one that goes away.
+    /// The room of a host that was lost waits for it. A page that is reloaded closes its connection with
+    /// 1001, as one that goes away.
     pub(crate) fn departed(self, departure: Option<&Departure>, end: Disconnect) {
         if let Some(Hosting { room, code }) = self.hosting.map(|hosting| *hosting)
             && departure.is_some_and(|departure| may_come_back(departure, end))
@@ -299,7 +300,8 @@ impl Player {
         };
         let player = room.player(username)?;
         let response = response.ok_or(Problem::NoResponse)?;
-        // No error for a player that has just left: the host could do nothing about it, and games would show it.
+        // No error for a player that has just left: the host could do nothing about it, and games would show
+        // it.
         if let Some(player) = player {
             let answer = super::response(response);
             context.send(player.as_str().to_owned(), MessageKind::RoomCode, SignalKind::Answer, answer);

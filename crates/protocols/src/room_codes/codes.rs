@@ -171,8 +171,8 @@ impl RoomCodes {
         codes.iter().next().filter(|_| codes.len() == 1).cloned()
     }
 
-    /// Gives a host that comes back its room, as it was. A reloaded page cannot prove that it is the host. Its address is the proof, if no
-    /// other room is from there.
+    /// Gives a host that comes back its room, as it was. A reloaded page cannot prove that it is the host.
+    /// Its address is the proof, if no other room is from there.
     pub fn reopen(
         self: &Arc<Self>,
         host: &PeerId,
@@ -210,8 +210,9 @@ impl RoomCodes {
         self.rooms.is_empty()
     }
 
-    /// Takes a name in a room, and returns the host as well. Until the room starts, a name whose holder lives is made longer until it
-    /// is free. After that, only known names get in, and the player that had the name before loses it.
+    /// Takes a name in a room, and returns the host as well. Until the room starts, a name whose holder lives
+    /// is made longer until it is free. After that, only known names get in, and the player that had the name
+    /// before loses it.
     pub fn join(
         self: &Arc<Self>,
         code: &str,
@@ -331,8 +332,8 @@ impl HostedRoom {
         &self.code
     }
 
-    /// The host was lost, and may come back: the room waits for that, and keeps `hold`. A room that its host could not
-    /// [reopen](RoomCodes::reopen) is removed, so an address has one that waits at most.
+    /// The host was lost, and may come back: the room waits for that, and keeps `hold`. A room that its host
+    /// could not [reopen](RoomCodes::reopen) is removed, so an address has one that waits at most.
     pub fn wait_for_host(mut self, hold: Option<Hold>) {
         let rooms = Arc::clone(&self.rooms);
         let reclaim = rooms.config.load().limits.reclaim_timeout;

@@ -1,4 +1,5 @@
-//! A client at the root: the host of a room, a player, a caller, a subscriber, a peer of swarms, or all of these.
+//! A client at the root: the host of a room, a player, a caller, a subscriber, a peer of swarms, or all of
+//! these.
 
 use std::borrow::Cow;
 use std::net::IpAddr;
@@ -18,7 +19,8 @@ use peerbroker_core::vocabulary::{Frame, InvalidName, MessageKind, RealmKind, Re
 use peerbroker_rooms::RoomFrames;
 use peerbroker_router::{Departure, Disconnect};
 
-/// A client at the root. Its id is one that we choose; others find it by a room code, an alias, a topic or a swarm.
+/// A client at the root. Its id is one that we choose; others find it by a room code, an alias, a topic or a
+/// swarm.
 pub struct Guest {
     guests: Arc<Guests>,
     room_codes: Player,

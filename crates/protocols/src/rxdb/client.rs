@@ -1,4 +1,5 @@
-//! A client of RxDB's replication: a member of rooms, which signals other members. It gets a new id each time that it connects.
+//! A client of RxDB's replication: a member of rooms, which signals other members. It gets a new id each time
+//! that it connects.
 
 use std::borrow::Cow;
 use std::net::IpAddr;
@@ -42,7 +43,8 @@ impl Protocol for RxDb {
                 context.send(to, MessageKind::Signal, kind, Frame::of_text(text));
             }
             Some(Command::Ping) => {}
-            // RxDB's server closes the connection too: for a name that is no room's, an unknown type, and another's id.
+            // RxDB's server closes the connection too: for a name that is no room's, an unknown type, and
+            // another's id.
             Some(Command::Signal(_)) | None => refuse(text, context),
         }
     }
@@ -78,8 +80,9 @@ fn refuse<'t>(text: &'t str, context: &mut Context<'_, 't>) {
     context.dismiss(CloseReason::WrongMessage);
 }
 
-/// The protocol has no answer for what is refused. A client that joins too fast loses its connection: RxDB comes back after a pause, and
-/// joins again. RxDB's server admits control characters in the name of a room, and our log must not have them.
+/// The protocol has no answer for what is refused. A client that joins too fast loses its connection: RxDB
+/// comes back after a pause, and joins again. RxDB's server admits control characters in the name of a room,
+/// and our log must not have them.
 fn join<'t>(room: &str, text: &'t str, context: &mut Context<'_, 't>) {
     let key = context.key;
     let joined = RoomName::measured(room).map_err(RoomRefusal::InvalidRoom).and_then(|room| {

@@ -26,7 +26,8 @@ fn lacks(command: Foreign<'_>, text: &str) -> String {
     }
 }
 
-/// A subscription that is refused, in words: the mistake, and the advice. `None` if it is no mistake of the client.
+/// A subscription that is refused, in words: the mistake, and the advice. `None` if it is no mistake of the
+/// client.
 pub(super) fn refused(topic: &str, refusal: RoomRefusal) -> Option<(String, String)> {
     match refusal {
         RoomRefusal::InvalidRoom(why) => {

@@ -49,7 +49,8 @@ impl Subscriber {
         })
     }
 
-    /// Ends the subscriptions of a client that is gone. If it comes back, it has another id, and subscribes again.
+    /// Ends the subscriptions of a client that is gone. If it comes back, it has another id, and subscribes
+    /// again.
     pub(crate) fn departed(peer: &PeerHandle, key: &KeyState) {
         key.leave_rooms(RealmKind::Guests, peer);
     }

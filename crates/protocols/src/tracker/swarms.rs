@@ -31,7 +31,8 @@ const LIST_STEP: usize = 500;
 
 /// The swarms of one key, with the members of all nodes.
 ///
-/// The guard of a swarm in the map is its lock: other nodes are told of a change under it, so they hear all changes in order.
+/// The guard of a swarm in the map is its lock: other nodes are told of a change under it, so they hear all
+/// changes in order.
 pub struct Swarms {
     key: ApiKey,
     others: Option<Arc<dyn OtherNodes>>,
@@ -52,7 +53,8 @@ struct Swarm {
     complete: usize,
 }
 
-/// The id of a member in a swarm, and its node, `None` for this one. One that has moved to another node may be on both.
+/// The id of a member in a swarm, and its node, `None` for this one. One that has moved to another node may
+/// be on both.
 type Place = (Hash, Option<NodeId>);
 
 struct Member {
@@ -140,7 +142,8 @@ impl Swarms {
         swarm.holder(peer_id, &nodes).map(|(_, member)| member.guest.clone())
     }
 
-    /// Random guests with other ids in a swarm than the one that this guest announces. Each is there once: many ids get no more offers.
+    /// Random guests with other ids in a swarm than the one that this guest announces. Each is there once:
+    /// many ids get no more offers.
     pub fn others(&self, info_hash: &Hash, guest: &PeerId, most: usize) -> Vec<PeerId> {
         let Some(swarm) = self.swarms.get(info_hash).filter(|_| most > 0) else { return Vec::new() };
         let guests = &swarm.guests;
@@ -150,7 +153,8 @@ impl Swarms {
         others.take(most).map(|(other, _)| other.clone()).collect()
     }
 
-    /// Another node has told of a guest of its own. One that came from a third node is there no more, or not for long.
+    /// Another node has told of a guest of its own. One that came from a third node is there no more, or not
+    /// for long.
     pub fn receive(&self, node: NodeId, news: &SwarmNews<'_>) {
         let &SwarmNews { info_hash, peer_id, guest, is_complete } = news;
         let Ok(guest) = PeerId::parse(guest) else { return };
@@ -367,8 +371,8 @@ impl Memberships {
 
     /// Joins a swarm, changes the membership or ends it.
     ///
-    /// An id in a swarm belongs to the first guest that has it, until that leaves: others know the id. `holder` is known of the guest
-    /// that has it.
+    /// An id in a swarm belongs to the first guest that has it, until that leaves: others know the id.
+    /// `holder` is known of the guest that has it.
     pub fn announce(&mut self, announce: &Announce<'_>, holder: &NameHolder) -> Result<Announced, Problem> {
         let info_hash = announce.info_hash.bytes;
         let peer_id = announce.peer_id.bytes;

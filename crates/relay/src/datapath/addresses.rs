@@ -20,7 +20,8 @@ struct Known {
 /// An address that a server has bound.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Bound {
-    /// Unspecified if it listens at all addresses of this machine, and clients are told none of them, or several.
+    /// Unspecified if it listens at all addresses of this machine, and clients are told none of them, or
+    /// several.
     pub(crate) at: SocketAddr,
     /// It listens at all other addresses of this machine too.
     pub(crate) is_everywhere: bool,

@@ -1,5 +1,5 @@
-//! Datagrams that are sent together. Video comes in bursts of 10 to 40 datagrams, and one system call can send those of one size
-//! to one address (UDP GSO).
+//! Datagrams that are sent together. Video comes in bursts of 10 to 40 datagrams, and one system call can
+//! send those of one size to one address (UDP GSO).
 
 use std::cell::RefCell;
 use std::net::SocketAddr;
@@ -51,8 +51,8 @@ impl Drop for Gathered {
     }
 }
 
-/// Sends a datagram in parts. While the thread gathers, the datagram waits for others, and a lack of room shows only in
-/// [`Gathered::end`]. Otherwise false if the socket has no room.
+/// Sends a datagram in parts. While the thread gathers, the datagram waits for others, and a lack of room
+/// shows only in [`Gathered::end`]. Otherwise false if the socket has no room.
 pub(crate) fn send(port: &Arc<Port>, to: SocketAddr, parts: [&[u8]; 2]) -> bool {
     BURST.with_borrow_mut(|burst| {
         if !burst.is_open
@@ -71,8 +71,8 @@ pub(crate) fn send(port: &Arc<Port>, to: SocketAddr, parts: [&[u8]; 2]) -> bool 
     })
 }
 
-/// Sends datagrams of `size` bytes, the last of which may be shorter, like [`send`]. Returns the number of those for which the
-/// socket has no room.
+/// Sends datagrams of `size` bytes, the last of which may be shorter, like [`send`]. Returns the number of
+/// those for which the socket has no room.
 pub(crate) fn send_all(port: &Arc<Port>, to: SocketAddr, bytes: &[u8], size: usize) -> usize {
     if bytes.len() <= size {
         return usize::from(!send(port, to, [bytes, &[]]));

@@ -1,4 +1,5 @@
-//! Rates of datagrams: the pace at which one connection is read, and the limit of addresses that have proved nothing yet.
+//! Rates of datagrams: the pace at which one connection is read, and the limit of addresses that have proved
+//! nothing yet.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -10,13 +11,13 @@ use peerbroker_core::vocabulary::AddressPrefix;
 use tokio::task::yield_now;
 use tokio::time::{Instant, sleep};
 
-/// Charged for each message or datagram besides its bytes, by relay and TURN alike: its headers of Ethernet, IP, UDP and TURN,
-/// and the work for each message.
+/// Charged for each message or datagram besides its bytes, by relay and TURN alike: its headers of Ethernet,
+/// IP, UDP and TURN, and the work for each message.
 const MESSAGE_OVERHEAD: u64 = 60;
 
-/// Messages per second of a connection whose client has proved nothing; bursts of ten times that. An allocation takes three.
-/// Chromium sends up to twenty checks a second until the relay has answered one. One connection alone cannot use up the
-/// budget of its address ([`UnverifiedSourceLimiter`]).
+/// Messages per second of a connection whose client has proved nothing; bursts of ten times that. An
+/// allocation takes three. Chromium sends up to twenty checks a second until the relay has answered one. One
+/// connection alone cannot use up the budget of its address ([`UnverifiedSourceLimiter`]).
 const UNVERIFIED_PER_SECOND: u32 = 10;
 
 /// Messages that are handled before other connections get their turn.

@@ -13,8 +13,9 @@ use super::reader::Reader;
 /// Size of the kernel's buffer, which is used while a thread does not run.
 const BUFFER: usize = 1 << 21;
 
-/// Longest datagram that is sent together with others: as much as fits into an Ethernet frame with IPv6. The kernel refuses
-/// longer ones where frames are that short, and then quinn-udp would never join datagrams again.
+/// Longest datagram that is sent together with others: as much as fits into an Ethernet frame with IPv6. The
+/// kernel refuses longer ones where frames are that short, and then quinn-udp would never join datagrams
+/// again.
 const MAX_JOINED: usize = 1452;
 
 /// Most bytes that are sent together, a little less than an IP packet can have.
@@ -23,7 +24,8 @@ const MAX_BYTES: usize = 65_000;
 /// A UDP port. Several threads may send through it.
 pub(crate) struct Port {
     socket: UdpSocket,
-    /// `None` where the system refuses an option that quinn-udp needs, as wine does: then datagrams go one by one.
+    /// `None` where the system refuses an option that quinn-udp needs, as wine does: then datagrams go one by
+    /// one.
     state: Option<UdpSocketState>,
     /// The address that it is bound to.
     pub(crate) bound: SocketAddr,
@@ -85,10 +87,12 @@ impl Port {
         socket.bind(&address.into())
     }
 
-    /// Leaves the address to the next server. Received datagrams can still be read, and all can still be sent.
+    /// Leaves the address to the next server. Received datagrams can still be read, and all can still be
+    /// sent.
     pub(super) fn leave(&self) -> io::Result<()> {
-        // A connected socket receives from its peer only, and nothing comes from the port itself, nor from an address of documentation
-        // (RFC 5737 and 3849), which leaves the interface that leads out as the source.
+        // A connected socket receives from its peer only, and nothing comes from the port itself, nor from an
+        // address of documentation (RFC 5737 and 3849), which leaves the interface that leads out as the
+        // source.
         let nobody: SocketAddr = match self.bound {
             SocketAddr::V4(at) if at.ip().is_unspecified() => (Ipv4Addr::new(192, 0, 2, 1), 9).into(),
             SocketAddr::V6(at) if at.ip().is_unspecified() => {
@@ -111,8 +115,8 @@ impl Port {
         }
     }
 
-    /// Sends datagrams of `size` bytes, the last of which may be shorter. Returns the number of those for which the socket had no
-    /// room.
+    /// Sends datagrams of `size` bytes, the last of which may be shorter. Returns the number of those for
+    /// which the socket had no room.
     pub(super) fn send_now(&self, to: SocketAddr, bytes: &[u8], size: usize) -> usize {
         let size = size.max(1);
         if bytes.len() <= size {

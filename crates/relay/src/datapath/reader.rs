@@ -5,8 +5,8 @@ use std::net::UdpSocket;
 
 use tokio::io::Interest;
 
-/// A socket whose thread wakes up when there is something to read. With tokio's own it also wakes up when the kernel has sent a
-/// datagram, which is as often.
+/// A socket whose thread wakes up when there is something to read. With tokio's own it also wakes up when the
+/// kernel has sent a datagram, which is as often.
 pub(super) struct Reader(Inner);
 
 #[cfg(unix)]
@@ -28,8 +28,9 @@ impl Reader {
         Ok(Reader(inner))
     }
 
-    /// Calls `read` whenever there may be something to read, until it is not `WouldBlock`. It returns a number of datagrams: fewer than
-    /// `most` are all that were there, so nothing is looked for again before the kernel tells of more.
+    /// Calls `read` whenever there may be something to read, until it is not `WouldBlock`. It returns a
+    /// number of datagrams: fewer than `most` are all that were there, so nothing is looked for again before
+    /// the kernel tells of more.
     pub(super) async fn read(
         &self,
         most: usize,

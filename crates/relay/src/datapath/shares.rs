@@ -1,4 +1,5 @@
-//! The number of things that each owner has, and the state that they share. Owners are keys, clients or addresses.
+//! The number of things that each owner has, and the state that they share. Owners are keys, clients or
+//! addresses.
 
 use std::hash::Hash;
 use std::ops::Deref;
@@ -9,7 +10,8 @@ use dashmap::DashMap;
 /// The owners that have something, and what each has once for all its things.
 pub(crate) struct Shares<K, T = ()>(DashMap<K, Arc<T>>);
 
-/// The share of one thing in what its owner has. It counts until it is dropped. The share of an owner alone counts its clones.
+/// The share of one thing in what its owner has. It counts until it is dropped. The share of an owner alone
+/// counts its clones.
 #[derive(Clone, Default)]
 pub(crate) struct Share<T = ()>(Arc<T>);
 

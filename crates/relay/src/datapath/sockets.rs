@@ -1,7 +1,7 @@
 //! The ports of a server, and the threads that serve them.
 //!
-//! A server that stops can leave its ports to the next one, and still serve the clients that it has: each of them gets a socket of
-//! its own at the same port.
+//! A server that stops can leave its ports to the next one, and still serve the clients that it has: each of
+//! them gets a socket of its own at the same port.
 
 use std::cell::RefCell;
 use std::collections::HashSet;
@@ -31,7 +31,8 @@ const TRIES: usize = 16;
 /// Size of the kernel's buffer for a client that reads slowly. More would only be late.
 const SEND_BUFFER: usize = 1 << 16;
 
-/// Bytes in that buffer that are not on their way yet, on Linux. Others wait in our outbox, where the oldest can be dropped.
+/// Bytes in that buffer that are not on their way yet, on Linux. Others wait in our outbox, where the oldest
+/// can be dropped.
 pub(crate) const UNSENT: usize = 1 << 12;
 
 /// Delay before a socket is tried again after an error.
@@ -64,7 +65,8 @@ pub(crate) struct Sockets {
     of_clients: watch::Sender<Vec<Arc<Port>>>,
 }
 
-/// Most clients that get a socket of their own. Linux before 6.13 compares each datagram for the port with all of them.
+/// Most clients that get a socket of their own. Linux before 6.13 compares each datagram for the port with
+/// all of them.
 const MAX_OF_CLIENTS: usize = 4096;
 
 /// The reason why a relay or a TURN server cannot be bound.
@@ -99,8 +101,9 @@ impl BadMediaAddress {
 }
 
 impl Sockets {
-    /// Binds each address for UDP once for each thread, and for TCP too if wanted, with the same port. Clients are told the
-    /// `public` ones of its family in its place. An unspecified one without any is bound if it can be: clients may be told one later.
+    /// Binds each address for UDP once for each thread, and for TCP too if wanted, with the same port.
+    /// Clients are told the `public` ones of its family in its place. An unspecified one without any is bound
+    /// if it can be: clients may be told one later.
     pub(crate) fn bind(
         what: &'static str,
         addresses: &[SocketAddr],
@@ -119,8 +122,9 @@ impl Sockets {
                 io::Error::new(io::ErrorKind::InvalidInput, "no address is named that clients are told");
             return Err(bad((*unnamed, why)));
         }
-        // A client expects datagrams from the address that it was told. From a socket at all addresses they leave with the one of the
-        // interface that leads to the client: with several, this is the one that the client was told.
+        // A client expects datagrams from the address that it was told. From a socket at all addresses they
+        // leave with the one of the interface that leads to the client: with several, this is the one that
+        // the client was told.
         let exact = |at: &SocketAddr| {
             let [told] = of_family(at).collect::<Vec<_>>()[..] else { return None };
             let is_wanted = ports::CAN_BE_SHARED && at.ip().is_unspecified() && is_local(*told);
@@ -210,8 +214,8 @@ impl Sockets {
         Ok(())
     }
 
-    /// Gives each of these clients a socket of its own, before the ports are [left](Self::leave). Returns the clients for which
-    /// there was none. Call it once.
+    /// Gives each of these clients a socket of its own, before the ports are [left](Self::leave). Returns the
+    /// clients for which there was none. Call it once.
     pub(crate) fn keep(&self, clients: impl IntoIterator<Item = SocketAddr>) -> HashSet<SocketAddr> {
         let mut kept = Vec::new();
         let mut without = HashSet::new();
@@ -230,7 +234,8 @@ impl Sockets {
         without
     }
 
-    /// Leaves the ports to the next server. Clients that were [kept](Self::keep), and connections, are still served.
+    /// Leaves the ports to the next server. Clients that were [kept](Self::keep), and connections, are still
+    /// served.
     pub(crate) fn leave(&self) {
         for port in self.all_ports() {
             if let Err(error) = port.leave() {
@@ -323,7 +328,8 @@ async fn accept(service: impl Service, listener: TcpListener) {
 /// Most threads for each address.
 const MAX_THREADS: usize = 8;
 
-/// Datagrams that one system call may bring, and the most bytes of each: the kernel joins datagrams of one sender.
+/// Datagrams that one system call may bring, and the most bytes of each: the kernel joins datagrams of one
+/// sender.
 const BATCH: usize = 16;
 const JOINED: usize = 1 << 16;
 
@@ -347,7 +353,8 @@ fn bind_threads(addresses: &[SocketAddr]) -> Result<Vec<Ports>, (SocketAddr, io:
     let most = if ports::CAN_BE_SHARED { MAX_THREADS } else { 1 };
     let threads = thread::available_parallelism().map_or(1, usize::from).min(most);
     let mut addresses = addresses.to_vec();
-    // Our threads share the port. Another server must not: the kernel would split the datagrams between the two.
+    // Our threads share the port. Another server must not: the kernel would split the datagrams between the
+    // two.
     for address in &addresses {
         Port::check_free(*address).map_err(|error| (*address, error))?;
     }
@@ -396,7 +403,8 @@ async fn read(service: impl Service, port: Arc<Port>) {
             // Others of this thread have their turn in a flood.
             Ok(BATCH) => yield_now().await,
             Ok(_) => {}
-            // So Windows tells that a client has closed the port to which a datagram went. Others must not wait for that.
+            // So Windows tells that a client has closed the port to which a datagram went. Others must not
+            // wait for that.
             Err(error) if error.kind() == io::ErrorKind::ConnectionReset => {}
             Err(error) => {
                 log::debug!("cannot read UDP port {}: {error}", port.bound);
@@ -406,8 +414,8 @@ async fn read(service: impl Service, port: Arc<Port>) {
     }
 }
 
-/// Handles received datagrams, up to a batch, and sends what the service sends meanwhile. Returns their number, in which joined
-/// ones are one.
+/// Handles received datagrams, up to a batch, and sends what the service sends meanwhile. Returns their
+/// number, in which joined ones are one.
 fn read_batch(service: &impl Service, port: &Arc<Port>, buffers: &mut [[u8; JOINED]]) -> io::Result<usize> {
     let mut metas = [RecvMeta::default(); BATCH];
     let mut slices = buffers.iter_mut().map(|buffer| IoSliceMut::new(buffer));

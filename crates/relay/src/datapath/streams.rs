@@ -1,4 +1,5 @@
-//! Messages on connections, over TCP or TLS: one loop reads, one writes, and both never wait for another connection.
+//! Messages on connections, over TCP or TLS: one loop reads, one writes, and both never wait for another
+//! connection.
 
 use std::cell::RefCell;
 use std::future::poll_fn;
@@ -34,12 +35,12 @@ const CROWDED: usize = MAX_WAITING / 2;
 /// Most time for which one message waits.
 const MAX_WAIT_FOR_ROOM: Duration = Duration::from_millis(100);
 
-/// Waits in vain after which senders no longer wait for an outbox, until its client reads. So a client that reads nothing delays its senders
-/// by two seconds at most: they may have other recipients.
+/// Waits in vain after which senders no longer wait for an outbox, until its client reads. So a client that
+/// reads nothing delays its senders by two seconds at most: they may have other recipients.
 const MAX_VAIN_WAITS: u32 = 17;
 
-/// Time after which a client that has sent to another recipient waits for a crowded one. A client with several recipients
-/// does not wait: the slowest one would slow all of them.
+/// Time after which a client that has sent to another recipient waits for a crowded one. A client with
+/// several recipients does not wait: the slowest one would slow all of them.
 const ALONE: Duration = Duration::from_secs(1);
 
 thread_local! {
@@ -109,7 +110,8 @@ impl Outbox {
         let was_empty = waiting.is_empty();
         let length = parts.iter().map(|part| part.len()).sum::<usize>();
         let mut dropped = 0;
-        // The oldest: newer ones are more useful to a call, and data channels took more of a slow line (docs/CALLS-MEASURED.md).
+        // The oldest: newer ones are more useful to a call, and data channels took more of a slow line
+        // (docs/CALLS-MEASURED.md).
         while !waiting.is_empty() && waiting.len() + length > MAX_WAITING {
             let end = (self.end_of_first)(&waiting);
             waiting.advance(end);
@@ -231,8 +233,8 @@ pub(crate) trait Protocol {
     /// The clock of all times below.
     fn clock(&self) -> &Clock;
 
-    /// Asked when [`TO_PROVE`](Self::TO_PROVE) is over, about a client that is silent since then: the time to ask again. `None`
-    /// ends the connection.
+    /// Asked when [`TO_PROVE`](Self::TO_PROVE) is over, about a client that is silent since then: the time to
+    /// ask again. `None` ends the connection.
     fn ask_again_at(&self, silent_since: clock::Instant) -> Option<clock::Instant>;
 }
 
@@ -392,8 +394,8 @@ mod tests {
         }
     }
 
-    /// Sends messages at once to a client that reads that many bytes each ten milliseconds. Returns the number of lost messages, and
-    /// the time that sending took.
+    /// Sends messages at once to a client that reads that many bytes each ten milliseconds. Returns the
+    /// number of lost messages, and the time that sending took.
     async fn lost(messages: usize, read_at_once: usize) -> (usize, Duration) {
         let outboxes = [Outbox::of::<ToOutboxes<'_>>()];
         let (ours, theirs) = duplex(1 << 16);

@@ -12,7 +12,8 @@ use stun_types::message::{Message, MessageWrite as _, MessageWriteExt as _, Mess
 const STUN: u8 = 4;
 pub(crate) const COOKIE: [u8; 4] = [0x21, 0x12, 0xA4, 0x42];
 
-/// First bytes of ChannelData, with the numbers of RFC 5766. Neither DTLS nor RTP begins with them (RFC 7983, section 7).
+/// First bytes of ChannelData, with the numbers of RFC 5766. Neither DTLS nor RTP begins with them (RFC 7983,
+/// section 7).
 const CHANNEL: std::ops::RangeInclusive<u8> = 0x40..=0x7F;
 
 /// True if the bytes are for STUN. The first tells it from DTLS, SRTP and all others (RFC 7983).
@@ -53,14 +54,16 @@ const OF_ALL: [AttributeType; 6] = [
 /// Most unknown attributes that an answer names.
 const MAX_UNKNOWN: usize = 8;
 
-/// The attributes of a request that must be understood, and are not: neither `known` nor of credentials (RFC 8489, section 6.3.1).
+/// The attributes of a request that must be understood, and are not: neither `known` nor of credentials (RFC
+/// 8489, section 6.3.1).
 pub(crate) fn unknown_attributes(request: &Message<'_>, known: &[AttributeType]) -> Vec<AttributeType> {
     let types = request.iter_attributes().map(|(_, attribute)| attribute.get_type());
     let is_known = |kind: &AttributeType| known.contains(kind) || OF_ALL.contains(kind);
     types.filter(|kind| kind.comprehension_required() && !is_known(kind)).take(MAX_UNKNOWN).collect()
 }
 
-/// The address that a client's request came from. A client that asks for the answer of another port must not believe that it has it.
+/// The address that a client's request came from. A client that asks for the answer of another port must not
+/// believe that it has it.
 pub(crate) fn mapped(request: &Message<'_>, from: SocketAddr) -> Vec<u8> {
     let unknown = unknown_attributes(request, &[PRIORITY, USE_CANDIDATE]);
     if !unknown.is_empty() {

@@ -15,7 +15,8 @@ use crate::datapath::of_key::KeyTraffic;
 use crate::datapath::pace::cost;
 use crate::datapath::shares::Share;
 
-/// Checks and answers per second that a side of a call relays for free, so that a call above its limit of bytes survives.
+/// Checks and answers per second that a side of a call relays for free, so that a call above its limit of
+/// bytes survives.
 const FREE_CHECKS: u32 = 5;
 
 /// Stands between names, which have no control characters.
@@ -33,7 +34,8 @@ pub(super) struct OfKey {
 pub(super) struct Call {
     pub(super) number: u32,
     pub(super) session: Mutex<IceSession>,
-    /// The ids of the offerer, of the answerer and of the connection in one text, because there are many calls.
+    /// The ids of the offerer, of the answerer and of the connection in one text, because there are many
+    /// calls.
     names: Box<str>,
     realm: RealmKind,
     pub(super) only_relayed: bool,
@@ -91,7 +93,8 @@ impl Call {
         fits
     }
 
-    /// Charges datagrams from one side to the other, except a few checks per second. Drops those above the limit, and counts them.
+    /// Charges datagrams from one side to the other, except a few checks per second. Drops those above the
+    /// limit, and counts them.
     pub(super) fn let_pass(
         &self,
         end: CallSide,

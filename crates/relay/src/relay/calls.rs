@@ -44,7 +44,8 @@ pub struct Calls {
     private: AtomicBool,
     pub(super) offers: Offers,
     by_number: DashMap<u32, Arc<Call>>,
-    /// By the digest of the username: the text would take more memory than the rest. The password decides in any case.
+    /// By the digest of the username: the text would take more memory than the rest. The password decides in
+    /// any case.
     by_username: DashMap<u64, (Arc<Call>, CallSide)>,
     digests: RandomState,
     /// The addresses that have proved themselves.
@@ -137,8 +138,8 @@ impl Calls {
         self.digests.hash_one((key, realm, id))
     }
 
-    /// Begins a call when it is answered. False if its offer is not known, or a limit is reached. A guest whose answer comes from
-    /// another node may be known here by an alias.
+    /// Begins a call when it is answered. False if its offer is not known, or a limit is reached. A guest
+    /// whose answer comes from another node may be known here by an alias.
     pub fn begin(&self, parties: Parties<'_>, answer: IceCredentials<'_>, may_be_alias: bool) -> bool {
         if self.has_retired.load(Ordering::Relaxed) {
             return false;
@@ -203,8 +204,8 @@ impl Calls {
         self.timer.until_due(&self.context.clock).await;
     }
 
-    /// Checks the clients of calls that did not find a direct path in time, and keeps the paths of the others open. Returns
-    /// the datagrams to send.
+    /// Checks the clients of calls that did not find a direct path in time, and keeps the paths of the others
+    /// open. Returns the datagrams to send.
     pub(super) fn on_time(&self) -> Vec<Outgoing<'static>> {
         let now = self.context.clock.now();
         let mut all = Vec::new();
@@ -221,8 +222,8 @@ impl Calls {
         self.by_number.get(&number).map(|call| Arc::clone(&call))
     }
 
-    /// Counts a call, within the limits of the configuration. If there is no room, it replaces an unused call of a client that has
-    /// at least as many.
+    /// Counts a call, within the limits of the configuration. If there is no room, it replaces an unused call
+    /// of a client that has at least as many.
     fn reserve_call(&self, key: &ApiKey, offerer: Offerer) -> Option<(Share<OfKey>, Load)> {
         let limits = self.limits();
         // Half: then one address alone does not leave others without the relay, and a school has enough.
@@ -421,7 +422,8 @@ impl Calls {
     /// Counts a datagram of an address that has proved nothing. False if it is too many.
     fn admits_unverified(&self, from: Endpoint, now: Instant) -> bool {
         let ip = from.address().ip();
-        // A proxy of this machine has one address for all of its clients. Each connection has a rate limit in any case.
+        // A proxy of this machine has one address for all of its clients. Each connection has a rate limit in
+        // any case.
         from.is_tcp() && ip.is_loopback() || self.unverified.allows(ip, now)
     }
 
@@ -483,7 +485,8 @@ impl Calls {
         self.by_address.remove_if(&address, |_, (known, _)| known.number == call.number);
     }
 
-    /// Takes no more calls, and forgets those that do not need it. Returns the addresses over UDP of the clients of the others.
+    /// Takes no more calls, and forgets those that do not need it. Returns the addresses over UDP of the
+    /// clients of the others.
     pub(super) fn retire(&self) -> Vec<SocketAddr> {
         self.has_retired.store(true, Ordering::Relaxed);
         let now = self.context.clock.now();
@@ -510,8 +513,9 @@ impl Calls {
         self.all().iter().filter(|call| call.session.lock().is_open(now)).count()
     }
 
-    /// Ends the calls of clients at these addresses over UDP, or all calls. `tell` tells clients that have no call any more, and
-    /// returns true if both know it then. Each client also hears it when it checks its path.
+    /// Ends the calls of clients at these addresses over UDP, or all calls. `tell` tells clients that have no
+    /// call any more, and returns true if both know it then. Each client also hears it when it checks its
+    /// path.
     pub fn end(&self, at: Option<&HashSet<SocketAddr>>, mut tell: impl FnMut(EndedCalls) -> bool) {
         let is_at =
             |at: &HashSet<SocketAddr>, client: Endpoint| !client.is_tcp() && at.contains(&client.address());
@@ -534,7 +538,8 @@ impl Calls {
             }
         }
         for (clients, (is_lost, calls)) in pairs {
-            // PeerJS 1.5.5 overlooks every second connection to a peer that leaves, so several are also told by their checks.
+            // PeerJS 1.5.5 overlooks every second connection to a peer that leaves, so several are also told
+            // by their checks.
             if is_lost
                 && tell(clients)
                 && let [call] = &calls[..]

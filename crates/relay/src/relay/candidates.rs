@@ -4,14 +4,15 @@ use std::net::{IpAddr, SocketAddr};
 
 use crate::datapath::addresses::Address;
 
-/// Priorities, below all of a client's own (RFC 8445, section 5.1.2.1): over UDP, over TCP at the relay's port, and over TCP at
-/// another one. They are so far apart that there are some for every time.
+/// Priorities, below all of a client's own (RFC 8445, section 5.1.2.1): over UDP, over TCP at the relay's
+/// port, and over TCP at another one. They are so far apart that there are some for every time.
 const UDP: u32 = 255;
 const TCP: u32 = 127;
 const OTHER_TCP: u32 = 63;
 
-/// The candidates that lead to a relay at these addresses: lines of a description without their `a=` and their end. With `tcp`,
-/// clients also come over TCP: to the relay, and to an `other` server where it listens, unless its port is 0.
+/// The candidates that lead to a relay at these addresses: lines of a description without their `a=` and
+/// their end. With `tcp`, clients also come over TCP: to the relay, and to an `other` server where it
+/// listens, unless its port is 0.
 ///
 /// No two have the same foundation, nor those of different `times` the same priority.
 pub(super) fn lines(addresses: &[Address], tcp: bool, other: Option<SocketAddr>, times: u8) -> Vec<String> {

@@ -4,7 +4,8 @@ use std::borrow::Cow;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
-/// The address of a client, and how datagrams get there. Half as large as a `SocketAddr`, because there are many.
+/// The address of a client, and how datagrams get there. Half as large as a `SocketAddr`, because there are
+/// many.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Endpoint {
     /// Of IPv4 in its mapped form.
@@ -18,7 +19,8 @@ pub(super) struct Endpoint {
 pub(super) enum Transport {
     Udp,
     Tcp,
-    /// A connection that the broker has accepted. Two clients behind a NAT may come to both ports from one address and port.
+    /// A connection that the broker has accepted. Two clients behind a NAT may come to both ports from one
+    /// address and port.
     BrokerTcp,
 }
 

@@ -7,7 +7,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::datapath::shares::{Share, Shares};
 
-/// The offerer of an entry: digests of a client and of its address. Loopback has none, because it may be a proxy.
+/// The offerer of an entry: digests of a client and of its address. Loopback has none, because it may be a
+/// proxy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Offerer {
     pub(super) client: u64,
@@ -90,7 +91,8 @@ impl Drop for Load {
     }
 }
 
-/// The order in which entries are evicted: those of the heaviest offerer first, and of equals the oldest, which is the lowest `T`.
+/// The order in which entries are evicted: those of the heaviest offerer first, and of equals the oldest,
+/// which is the lowest `T`.
 #[derive(Default)]
 pub(super) struct Ranking<T: Ord>(BinaryHeap<(usize, Reverse<T>)>);
 
@@ -100,8 +102,8 @@ impl<T: Ord> Ranking<T> {
         self.0.push((weight, Reverse(what)));
     }
 
-    /// Evicts an entry in favour of an offerer with `newcomer`'s weight: none, if all others are lighter. `weigh` returns the
-    /// present weight of the offerer, and `None` for an entry that is gone or must stay.
+    /// Evicts an entry in favour of an offerer with `newcomer`'s weight: none, if all others are lighter.
+    /// `weigh` returns the present weight of the offerer, and `None` for an entry that is gone or must stay.
     pub(super) fn give_way(&mut self, newcomer: usize, weigh: impl Fn(&T) -> Option<usize>) -> Option<T> {
         while let Some(mut top) = self.0.peek_mut().filter(|top| top.0 >= newcomer) {
             match weigh(&top.1.0) {

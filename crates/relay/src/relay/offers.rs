@@ -18,11 +18,12 @@ use crate::datapath::counters::Count;
 /// Milliseconds after which an offer is not answered any more. A person may have to be asked first.
 const ANSWER_TIMEOUT: u64 = 120_000;
 
-/// Milliseconds for which the offers of a client stay after it has left: as long as an answer waits for it by default.
+/// Milliseconds for which the offers of a client stay after it has left: as long as an answer waits for it by
+/// default.
 const ABSENT: u64 = 5_000;
 
-/// The most offers of a client, which may join a room of a hundred, with data and media for each; and of an address: a
-/// school.
+/// The most offers of a client, which may join a room of a hundred, with data and media for each; and of an
+/// address: a school.
 const MOST: Most = Most { of_client: 256, of_address: 10_000 };
 
 /// Longest id of a connection. Those of PeerJS have some 20 bytes.
@@ -40,7 +41,8 @@ const OVERHEAD: usize = 512;
 /// Longest check that is kept. Those of browsers have some 130 bytes.
 const MAX_CHECK: usize = 512;
 
-/// Clients whose offers the sweeper visits under one lock. Every offer, answer and check of an unknown client needs it, too.
+/// Clients whose offers the sweeper visits under one lock. Every offer, answer and check of an unknown client
+/// needs it, too.
 const SWEPT_AT_ONCE: usize = 64;
 
 /// The digest of the client that made an offer, and the number of the offer.
@@ -86,7 +88,8 @@ pub(super) struct Offer {
     connection: Option<Box<str>>,
     ufrag: Box<str>,
     pwd: Box<str>,
-    /// Checks of its answerer that came before the answer: the last one over UDP and over TCP. A browser may send no second one.
+    /// Checks of its answerer that came before the answer: the last one over UDP and over TCP. A browser may
+    /// send no second one.
     pub(super) early_checks: [Option<EarlyCheck>; 2],
     at: Instant,
     load: Load,
@@ -104,8 +107,8 @@ impl Offer {
 }
 
 impl Offers {
-    /// Stores an offer, in place of an earlier one of the same call. False if its client or its address has too many, or if
-    /// there is no room and no client has more.
+    /// Stores an offer, in place of an earlier one of the same call. False if its client or its address has
+    /// too many, or if there is no room and no client has more.
     pub(super) fn record(
         &self,
         offerer: Offerer,
@@ -160,7 +163,8 @@ impl Offers {
         true
     }
 
-    /// The offer of a call, which is answered once. A guest whose answer comes from another node may be known here by an alias.
+    /// The offer of a call, which is answered once. A guest whose answer comes from another node may be known
+    /// here by an alias.
     pub(super) fn take(&self, client: u64, parties: Parties<'_>, may_be_alias: bool) -> Option<Offer> {
         let mut waiting = self.waiting.lock();
         let mut offers = waiting.offers.range(all_of(client));
@@ -208,7 +212,8 @@ impl Offers {
         self.waiting.lock().offers.range(all_of(client)).next().is_some()
     }
 
-    /// Forgets offers that are too old for an answer, and those of clients that have left. Asks about them without the lock.
+    /// Forgets offers that are too old for an answer, and those of clients that have left. Asks about them
+    /// without the lock.
     pub(super) fn sweep(&self, now: Instant, is_here: impl Fn(&ApiKey, RealmKind, &str) -> bool) {
         let mut next = Some(0);
         while let Some(from) = next {
@@ -244,7 +249,8 @@ impl Waiting {
         }
     }
 
-    /// Evicts an offer of a client whose offers, with those of its address, have at least as many bytes as those of the newcomer.
+    /// Evicts an offer of a client whose offers, with those of its address, have at least as many bytes as
+    /// those of the newcomer.
     fn make_room(&mut self, weight: usize) -> bool {
         let weigh = |(_, id): &(u64, OfferId)| self.offers.get(id).map(|offer| offer.load.weight_in_bytes());
         let taken = self.ranking.give_way(weight, weigh);

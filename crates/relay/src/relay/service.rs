@@ -52,7 +52,8 @@ pub(super) struct Service {
     pub(super) counters: Arc<TrafficCounters>,
 }
 
-/// The TCP connections of all threads. A client that reads slowly loses datagrams, as it would on a slow line.
+/// The TCP connections of all threads. A client that reads slowly loses datagrams, as it would on a slow
+/// line.
 pub(super) struct Streams {
     pub(super) connections: Connections,
     pub(super) outboxes: DashMap<Endpoint, Arc<Outbox>>,
@@ -163,8 +164,8 @@ impl Service {
         crowded
     }
 
-    /// Sends datagrams of `size` bytes, the last of which may be shorter. Returns the number of those that had no room, or of older
-    /// ones that made room for them.
+    /// Sends datagrams of `size` bytes, the last of which may be shorter. Returns the number of those that
+    /// had no room, or of older ones that made room for them.
     fn send(&self, to: Endpoint, bytes: &[u8], size: usize) -> (usize, Crowded) {
         let address = to.address();
         let datagrams = || bytes.chunks(size.max(1));
@@ -251,8 +252,9 @@ impl Protocol for OfCall<'_> {
         let next = if calls.is_client(self.from) {
             Some(end)
         } else {
-            // Browsers check from the moment that they have an offer, and never open a second connection. A page that waits for all
-            // candidates answers seconds later; from then on its client has time once more.
+            // Browsers check from the moment that they have an offer, and never open a second connection. A
+            // page that waits for all candidates answers seconds later; from then on its client has time once
+            // more.
             let mut answers = self.answers.lock();
             let offer = answers.take();
             *answers = offer.filter(|offer| calls.offers.waits(offer));
@@ -262,7 +264,8 @@ impl Protocol for OfCall<'_> {
     }
 }
 
-/// Returns the protocol that a client speaks, and the bytes that were `read` to know it. `None` if it ends before.
+/// Returns the protocol that a client speaks, and the bytes that were `read` to know it. `None` if it ends
+/// before.
 async fn greeting(stream: &mut TcpStream, mut read: BytesMut) -> Option<(Spoken, BytesMut)> {
     loop {
         if let Some(language) = spoken(&read) {
@@ -281,8 +284,8 @@ const MAX_FRAME: usize = 1600;
 /// Bytes of the length in front of a frame.
 const LENGTH: usize = 2;
 
-/// True if a connection may begin with a frame, by its first byte: TLS (RFC 8446, section 5.1) and methods of HTTP begin with
-/// larger ones.
+/// True if a connection may begin with a frame, by its first byte: TLS (RFC 8446, section 5.1) and methods of
+/// HTTP begin with larger ones.
 pub(super) fn may_be_frame(first: u8) -> bool {
     usize::from(first) <= MAX_FRAME >> u8::BITS
 }

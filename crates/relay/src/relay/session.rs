@@ -15,12 +15,13 @@ const UNUSED: u64 = 120_000;
 /// Most checks that are remembered until they are answered.
 const MAX_CROSSINGS: usize = 16;
 
-/// Least and most milliseconds between our own checks, which keep a path open while the call goes directly: Chromium gives a
-/// path up after 30 s without a packet. So one of two checks may be lost. Random, so that the checks of calls are spread.
+/// Least and most milliseconds between our own checks, which keep a path open while the call goes directly:
+/// Chromium gives a path up after 30 s without a packet. So one of two checks may be lost. Random, so that
+/// the checks of calls are spread.
 pub(super) const KEEP_OPEN: std::ops::Range<u64> = 11_000..14_000;
 
-/// Least milliseconds for which a client without a path waits: Firefox gives up after 8 s, and Chromium stays as long as the relay
-/// checks it. A client that leaves earlier may have changed its mind.
+/// Least milliseconds for which a client without a path waits: Firefox gives up after 8 s, and Chromium stays
+/// as long as the relay checks it. A client that leaves earlier may have changed its mind.
 const WAITS: u64 = 5_000;
 
 /// Milliseconds that a client checks this path without an answer before the other one is told to come.
@@ -68,7 +69,8 @@ impl Outcome<'_> {
     }
 }
 
-/// The outcome of a call that a limit has ended or refused. It may have another path than the relay, unless `only_relayed`.
+/// The outcome of a call that a limit has ended or refused. It may have another path than the relay, unless
+/// `only_relayed`.
 pub(super) fn limited(only_relayed: bool) -> CallOutcome {
     if only_relayed { CallOutcome::Failed(CallFailure::Limit) } else { CallOutcome::Unknown }
 }
@@ -159,8 +161,8 @@ impl IceSession {
         self.heard().unwrap_or_default().max(self.left)
     }
 
-    /// The outcome of a call that nothing was carried for. `only_relayed` is true if it had no other path, and `displaced` if it
-    /// made room for another one.
+    /// The outcome of a call that nothing was carried for. `only_relayed` is true if it had no other path,
+    /// and `displaced` if it made room for another one.
     pub(super) fn outcome(&self, only_relayed: bool, displaced: bool) -> CallOutcome {
         let has_waited = self.last_heard().millis_since(self.begun) >= WAITS;
         let (absent, has_failed) = match self.sides.each_ref().map(|side| side.has_come) {
@@ -204,7 +206,8 @@ impl IceSession {
         if !address.is_proved() {
             // Never longer than the request, whoever sent it.
             address.unanswered = u16::try_from(bytes.len()).unwrap_or(u16::MAX);
-            // The address over UDP will prove itself first, and its check shall not wait for its repetition then.
+            // The address over UDP will prove itself first, and its check shall not wait for its repetition
+            // then.
             if !from.is_tcp() || side.held.as_ref().is_none_or(|held| held.0.is_tcp()) {
                 side.hold(from, bytes);
             }
@@ -235,7 +238,8 @@ impl IceSession {
         Ok(outcome)
     }
 
-    /// Checks addresses: those that have waited for the end of the head start, and those that consent, to keep their path open.
+    /// Checks addresses: those that have waited for the end of the head start, and those that consent, to
+    /// keep their path open.
     pub(super) fn on_time(&mut self, now: Instant) -> Vec<Outgoing<'static>> {
         let number = self.number;
         let age = now.saturating_since(self.begun);
@@ -360,15 +364,15 @@ impl IceSession {
 /// Most addresses of a side.
 const MAX_ADDRESSES: usize = 8;
 
-/// Milliseconds of silence after which another address of a side takes over. Clients check a path that they use every
-/// 2.5 s (Chromium) or 5 s (Firefox).
+/// Milliseconds of silence after which another address of a side takes over. Clients check a path that they
+/// use every 2.5 s (Chromium) or 5 s (Firefox).
 const SILENT: u64 = 8_000;
 
 /// Milliseconds after which a client that has not checked its path has withdrawn its consent (RFC 7675).
 pub(super) const CONSENT: u64 = 30_000;
 
-/// Milliseconds without a datagram after which nobody needs a call's relay: twice the time between two heartbeats of SCTP (RFC
-/// 9260, section 16), which an idle data connection has.
+/// Milliseconds without a datagram after which nobody needs a call's relay: twice the time between two
+/// heartbeats of SCTP (RFC 9260, section 16), which an idle data connection has.
 const IDLE: u64 = 60_000;
 
 /// Milliseconds in which a new call finds its path.
@@ -490,8 +494,9 @@ impl Side {
         current.filter(is_alive).or_else(latest).map(|address| address.at)
     }
 
-    /// True if an address may prove itself, in a call of that age. TCP is for clients that do not come over UDP. The second
-    /// address family is for those that do not answer in the first: Firefox often uses neither if both begin to work at once.
+    /// True if an address may prove itself, in a call of that age. TCP is for clients that do not come over
+    /// UDP. The second address family is for those that do not answer in the first: Firefox often uses
+    /// neither if both begin to work at once.
     fn is_turn_of(&self, at: Endpoint, age: Duration, now: Instant) -> bool {
         let is_better = |address: &Address| {
             address.is_alive(now) && (at.is_tcp() || address.at.is_ipv4() != at.is_ipv4())
@@ -540,7 +545,8 @@ impl Side {
         self.addresses.iter_mut().find(|address| address.at == at)
     }
 
-    /// Records that it is told to come. Returns the number of times, unless that was just now, or often enough.
+    /// Records that it is told to come. Returns the number of times, unless that was just now, or often
+    /// enough.
     fn nudge(&mut self, now: Instant) -> Option<u8> {
         let is_time = self.nudges == 0 || now.millis_since(self.nudged) >= NUDGE_AGAIN;
         let may = is_time && self.nudges < MAX_NUDGES;

@@ -80,7 +80,8 @@ pub(super) fn check(transaction: Transaction, username: &str, pwd: &str, our_rol
     let mut message = Message::builder(kind, id, MessageWriteVec::with_capacity(128));
     message.add_attribute(&Username::new(username).ok()?).ok()?;
     message.add_attribute(&RawAttribute::new(PRIORITY, &LOWEST.to_be_bytes())).ok()?;
-    // With these tie-breakers, a client that has the same role answers with an error, which is as good a proof, and keeps its role.
+    // With these tie-breakers, a client that has the same role answers with an error, which is as good a
+    // proof, and keeps its role.
     let (role, tie_breaker) = match our_role {
         Role::Controlling => (ICE_CONTROLLING, [0; 8]),
         Role::Controlled => (ICE_CONTROLLED, [0xFF; 8]),
@@ -91,7 +92,8 @@ pub(super) fn check(transaction: Transaction, username: &str, pwd: &str, our_rol
     Some(message.finish())
 }
 
-/// The answer to a check that withdraws consent (RFC 7675, section 5.2): the client gives up this path at once. Shorter than any check.
+/// The answer to a check that withdraws consent (RFC 7675, section 5.2): the client gives up this path at
+/// once. Shorter than any check.
 pub(super) fn revoked(check: &Message<'_>, pwd: &str) -> Option<Vec<u8>> {
     let mut answer = Message::builder_error(check, MessageWriteVec::with_capacity(72));
     answer.add_attribute(&ErrorCode::new(ErrorCode::FORBIDDEN, "Forbidden").ok()?).ok()?;

@@ -17,16 +17,16 @@ use super::relayed::RelayedSocket;
 const PERMISSION: u64 = 300_000;
 const CHANNEL: u64 = 600_000;
 
-/// Most peers that one client may have permissions for, and channels to. A browser has one allocation for each connection, and
-/// asks for each address of its one peer.
+/// Most peers that one client may have permissions for, and channels to. A browser has one allocation for
+/// each connection, and asks for each address of its one peer.
 const MAX_PERMISSIONS: usize = 64;
 const MAX_CHANNELS: usize = 64;
 
 /// Maximum of other clients of this server that one client hears.
 const MAX_NAMED: usize = 64;
 
-/// Milliseconds after which an allocation that relays nothing counts as unused. Browsers check a path that they may need more
-/// often.
+/// Milliseconds after which an allocation that relays nothing counts as unused. Browsers check a path that
+/// they may need more often.
 const UNUSED: u64 = 60_000;
 
 /// Channel numbers. RFC 8656, section 12, ends them at 0x4FFF; clients of RFC 5766 choose among all of these.
@@ -67,8 +67,8 @@ pub(super) struct Rights {
     channels: Vec<Channel>,
     /// The address that all clients of this server have in common.
     shared: IpAddr,
-    /// The ports at that address that the client has named. Permissions have no ports (RFC 8656, section 9): without these, a
-    /// client that permits one other client would hear all of them.
+    /// The ports at that address that the client has named. Permissions have no ports (RFC 8656, section 9):
+    /// without these, a client that permits one other client would hear all of them.
     named: Vec<u16>,
 }
 
@@ -147,8 +147,8 @@ impl Rights {
         permits
     }
 
-    /// The channel in which a peer's bytes get to the client, if it has one. They are dropped unless it has permitted the peer:
-    /// another client with its port.
+    /// The channel in which a peer's bytes get to the client, if it has one. They are dropped unless it has
+    /// permitted the peer: another client with its port.
     pub(super) fn channel_of(
         &self,
         peer: SocketAddr,

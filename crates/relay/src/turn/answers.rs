@@ -47,7 +47,8 @@ impl ErrorResponse {
         ErrorResponse { code, text: Some(text), why, unknown: Vec::new() }
     }
 
-    /// True if the client may try again with other credentials, or with a new nonce (RFC 8489, section 9.2.5).
+    /// True if the client may try again with other credentials, or with a new nonce (RFC 8489, section
+    /// 9.2.5).
     pub(super) fn asks_for_credentials(&self) -> bool {
         matches!(self.code, ErrorCode::UNAUTHORIZED | ErrorCode::STALE_NONCE)
     }

@@ -52,7 +52,8 @@ impl Drop for OfTurn<'_> {
 impl Protocol for OfTurn<'_> {
     const TO_PROVE: Duration = IDLE_TIMEOUT;
     const TO_READ: Duration = IDLE_TIMEOUT;
-    /// One message: TLS makes a record of each write, and some clients read only the first message of a record.
+    /// One message: TLS makes a record of each write, and some clients read only the first message of a
+    /// record.
     const MAX_WRITE: usize = 0;
 
     fn first(bytes: &[u8]) -> io::Result<Option<Framed>> {
@@ -100,8 +101,8 @@ impl Server {
         is_turn
     }
 
-    /// Serves a connection of which `read` was read already, and which somebody else has counted for its address. Ends at once
-    /// if there are too many.
+    /// Serves a connection of which `read` was read already, and which somebody else has counted for its
+    /// address. Ends at once if there are too many.
     pub(crate) async fn serve_counted(
         self: &Arc<Self>,
         stream: impl AsyncRead + AsyncWrite,

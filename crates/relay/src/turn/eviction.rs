@@ -17,13 +17,15 @@ const SEARCH_EVERY: u64 = 1000;
 pub(super) struct Unused {
     /// The earliest time of the next search.
     next: Instant,
-    /// Each with the number of unused ones that its site has left when its older ones are ended. The last goes first.
+    /// Each with the number of unused ones that its site has left when its older ones are ended. The last
+    /// goes first.
     ranked: Vec<(usize, Weak<Allocation>)>,
 }
 
 impl Unused {
-    /// The unused allocation among `all` that is ended next: the oldest of the site with the most, among those that `may_go`. Only if
-    /// these are more than twice as many as the asking site holds, so that equals do not evict each other in turn.
+    /// The unused allocation among `all` that is ended next: the oldest of the site with the most, among
+    /// those that `may_go`. Only if these are more than twice as many as the asking site holds, so that
+    /// equals do not evict each other in turn.
     pub(super) fn next(
         &mut self,
         all: impl FnOnce() -> Vec<Arc<Allocation>>,

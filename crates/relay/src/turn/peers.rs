@@ -26,8 +26,8 @@ impl Peers {
         Peers { own, private, loopback, knows_local }
     }
 
-    /// True if clients may get a permission for an address. This machine's own is fine, because other clients are reached
-    /// there: see [`accept`](Self::accept).
+    /// True if clients may get a permission for an address. This machine's own is fine, because other clients
+    /// are reached there: see [`accept`](Self::accept).
     pub(super) fn may_permit(&self, peer: IpAddr) -> bool {
         let peer = peer.to_canonical();
         self.own.has_ip(peer)
@@ -47,7 +47,8 @@ impl Peers {
     }
 }
 
-/// True if an address is that of a host in a local network. Link-local ones are not: the metadata of clouds is there.
+/// True if an address is that of a host in a local network. Link-local ones are not: the metadata of clouds
+/// is there.
 fn is_private(peer: IpAddr) -> bool {
     match peer {
         // RFC 6598: between a provider and its customers.

@@ -10,8 +10,8 @@ use peerbroker_media_api::{KeyLimits, TurnLimits, TurnRefusal};
 use crate::datapath::of_key::KeyTraffic;
 use crate::datapath::shares::{Share, Shares};
 
-/// A site, the /48 of an IPv6 address, may have as many allocations as this many addresses. Mobile networks have thousands of
-/// customers in one.
+/// A site, the /48 of an IPv6 address, may have as many allocations as this many addresses. Mobile networks
+/// have thousands of customers in one.
 const ADDRESSES_PER_SITE: usize = 4;
 
 /// Counts allocations.
@@ -32,7 +32,8 @@ pub(super) struct AllocationPermit {
 }
 
 impl Quotas {
-    /// A place for an allocation of a key and a client's address, or the quota that is used up. The key may have limits of its own.
+    /// A place for an allocation of a key and a client's address, or the quota that is used up. The key may
+    /// have limits of its own.
     pub(super) fn take(
         &self,
         key: &str,
@@ -76,7 +77,8 @@ impl Quotas {
         self.all.count()
     }
 
-    /// Forgets addresses without allocations, and keys whose full burst is available again. Sets the limits of the others' `own`.
+    /// Forgets addresses without allocations, and keys whose full burst is available again. Sets the limits
+    /// of the others' `own`.
     pub(super) fn sweep(&self, now: Instant, own: impl Fn(&str) -> KeyLimits) {
         self.by_key.all().iter().for_each(|(key, traffic)| traffic.own.store(Arc::new(own(key))));
         self.by_key.sweep(|traffic| !traffic.rate.is_rested(now));

@@ -1,10 +1,11 @@
 //! Relayed addresses: virtual ones, and sockets in a range of ports.
 //!
-//! Both clients of a call almost always have the same page, and so the same TURN server. Then an address is only a name that the
-//! other client sends to. All virtual addresses are ports of one address, although permissions name no ports (RFC 8656, section
-//! 9): each allocation notes the ports that its client has named. An address for each allocation would not do, because browsers
-//! also send checks of their own there: 100.64.0.0/10 leads to other customers of a provider or into a VPN, 198.18.0.0/15 to
-//! proxies, some systems refuse 240.0.0.0/4, and clients that do not ask for IPv6 must get IPv4.
+//! Both clients of a call almost always have the same page, and so the same TURN server. Then an address is
+//! only a name that the other client sends to. All virtual addresses are ports of one address, although
+//! permissions name no ports (RFC 8656, section 9): each allocation notes the ports that its client has
+//! named. An address for each allocation would not do, because browsers also send checks of their own there:
+//! 100.64.0.0/10 leads to other customers of a provider or into a VPN, 198.18.0.0/15 to proxies, some systems
+//! refuse 240.0.0.0/4, and clients that do not ask for IPv6 must get IPv4.
 
 use std::io;
 use std::net::SocketAddr;
@@ -80,7 +81,8 @@ fn bind(address: SocketAddr) -> io::Result<UdpSocket> {
     UdpSocket::from_std(socket)
 }
 
-/// All ports of a range, from a random one on. So the next one cannot be guessed, and a port is not used again at once.
+/// All ports of a range, from a random one on. So the next one cannot be guessed, and a port is not used
+/// again at once.
 fn shuffled(ports: &RangeInclusive<u16>) -> impl Iterator<Item = u16> + use<> {
     let first = *ports.start();
     let last = *ports.end();

@@ -31,7 +31,8 @@ use crate::datapath::stun::unknown_attributes;
 const LIFETIME: u32 = 600;
 const MAX_LIFETIME: u32 = 3600;
 
-/// Bytes of an answer for each byte of an unverified request. The shortest whole request has 28, and its challenge 56.
+/// Bytes of an answer for each byte of an unverified request. The shortest whole request has 28, and its
+/// challenge 56.
 const MAX_AMPLIFIED: usize = 2;
 
 /// Attempts to find a free address, if other threads take it first.

@@ -263,8 +263,8 @@ impl Server {
         None
     }
 
-    /// A place for an allocation of a key and a client's address; if necessary that of an unused one, whichever quota is used up: pages
-    /// with a pool of offers make many that nobody uses.
+    /// A place for an allocation of a key and a client's address; if necessary that of an unused one,
+    /// whichever quota is used up: pages with a pool of offers make many that nobody uses.
     pub(super) fn place(
         &self,
         key: &str,

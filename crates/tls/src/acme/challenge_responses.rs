@@ -76,7 +76,8 @@ impl Drop for ChallengeResponse {
     }
 }
 
-/// The name that a validator sends. TLS has no addresses as names, so it sends their names of reverse DNS (RFC 8738, section 6).
+/// The name that a validator sends. TLS has no addresses as names, so it sends their names of reverse DNS
+/// (RFC 8738, section 6).
 fn name_in_handshake(name: &AcmeName) -> String {
     match name {
         AcmeName::Host(name) => name.clone(),

@@ -67,7 +67,8 @@ impl Failure {
     pub(super) fn kind(&self) -> FailureKind {
         match self {
             Failure::Unreachable { .. } | Failure::Store(_) => FailureKind::Outage,
-            // Faults of the server are not counted against this account. A nonce is bad if the server has restarted.
+            // Faults of the server are not counted against this account. A nonce is bad if the server has
+            // restarted.
             Failure::Refused { kind, .. } if matches!(&**kind, "serverInternal" | "badNonce") => {
                 FailureKind::Outage
             }

@@ -1,4 +1,5 @@
-//! Requests to the ACME server: one order, from the account to the certificate, and the window for its renewal.
+//! Requests to the ACME server: one order, from the account to the certificate, and the window for its
+//! renewal.
 
 use std::ops::Range;
 use std::rc::Rc;
@@ -57,8 +58,8 @@ pub(super) async fn account(
     Ok(account)
 }
 
-/// The window in which the ACME server wants a certificate to be renewed, in seconds since 1970, if it has one (ARI, RFC 9773). Also
-/// returns for how many seconds that holds.
+/// The window in which the ACME server wants a certificate to be renewed, in seconds since 1970, if it has
+/// one (ARI, RFC 9773). Also returns for how many seconds that holds.
 pub(super) async fn window(
     account: &Account,
     certificate: &CertificateIdentifier<'_>,

@@ -7,8 +7,8 @@ use crate::Validity;
 const MINUTE: u64 = 60;
 const HOUR: u64 = 60 * MINUTE;
 
-/// Pauses after failures that an ACME server counts. An attempt may fail two validations, one of each kind, and Let's Encrypt
-/// allows five failed validations of a name per hour.
+/// Pauses after failures that an ACME server counts. An attempt may fail two validations, one of each kind,
+/// and Let's Encrypt allows five failed validations of a name per hour.
 const DELAYS_AFTER_REFUSALS: &[u64] = &[5 * MINUTE, HOUR, 2 * HOUR, 4 * HOUR, 6 * HOUR];
 /// Pauses after failures that the server did not see, such as a network that is not up yet.
 const DELAYS_AFTER_OUTAGES: &[u64] =
@@ -83,7 +83,8 @@ impl Schedule {
         let Some(certificate) = self.certificate else { return 0 };
         let life = certificate.to.saturating_sub(certificate.from);
         match &self.window {
-            // RFC 9773, section 4.2: a random time within the window. The end of the certificate is the last resort.
+            // RFC 9773, section 4.2: a random time within the window. The end of the certificate is the last
+            // resort.
             Some(window) => {
                 let length = window.end.saturating_sub(window.start);
                 window.start.saturating_add(part(length, self.jitter)).min(certificate.to)

@@ -48,8 +48,8 @@ impl StoreError {
     }
 }
 
-/// A directory for one ACME server, so that certificates of a staging server are never taken for others. Processes of one machine may
-/// share it.
+/// A directory for one ACME server, so that certificates of a staging server are never taken for others.
+/// Processes of one machine may share it.
 pub(super) struct Store {
     dir: PathBuf,
     /// Open while this process has the right to order.
@@ -136,8 +136,8 @@ impl Store {
         remove(&path).map_err(|error| StoreError::new("remove", &path, error))
     }
 
-    /// Takes the right to order, which one process has at a time. The system gives it back if the process dies. False if another one has
-    /// it.
+    /// Takes the right to order, which one process has at a time. The system gives it back if the process
+    /// dies. False if another one has it.
     pub(super) fn lock(&self) -> Result<bool, StoreError> {
         // One of an attempt that has panicked.
         drop(self.lock.take());

@@ -1,4 +1,5 @@
-//! The configuration file: TOML. Its settings have the names of the flags, and each `[[api_key]]` table is a key.
+//! The configuration file: TOML. Its settings have the names of the flags, and each `[[api_key]]` table is a
+//! key.
 
 mod keys;
 mod syntax;

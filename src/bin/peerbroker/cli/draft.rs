@@ -17,7 +17,8 @@ use crate::stored_keys::KeysIn;
 /// Directory of the accounts and certificates of --acme, in the data directory.
 pub const ACME_DIR: &str = "acme";
 
-/// The values of all settings: first the defaults, then what was given. [`settings`](super::Cli::settings) checks them together.
+/// The values of all settings: first the defaults, then what was given. [`settings`](super::Cli::settings)
+/// checks them together.
 #[derive(Clone, Debug, Default)]
 pub struct Draft {
     pub(super) config: Config,

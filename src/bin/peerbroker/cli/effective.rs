@@ -1,4 +1,5 @@
-//! The active settings, each with its source: for `peerbroker config show`, and for the differences of a reload.
+//! The active settings, each with its source: for `peerbroker config show`, and for the differences of a
+//! reload.
 
 use std::fmt::{self, Display};
 
@@ -39,8 +40,8 @@ impl Cli {
         settings_of_files().map(setting).collect()
     }
 
-    /// The settings and some keys as a configuration file. The file gives the same settings, except for secrets. Those of `sockets`
-    /// replace others.
+    /// The settings and some keys as a configuration file. The file gives the same settings, except for
+    /// secrets. Those of `sockets` replace others.
     pub fn as_file(&self, keys: &[Key], sockets: &InheritedSockets) -> String {
         let mut settings = self.effective();
         for OnSocket { flag, value, .. } in self.on(sockets) {

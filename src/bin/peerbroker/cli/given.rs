@@ -196,7 +196,8 @@ impl Given {
         }
     }
 
-    /// A text about flags that names variables and settings of the file in place of flags that were not given.
+    /// A text about flags that names variables and settings of the file in place of flags that were not
+    /// given.
     pub fn reworded(&self, text: &str) -> String {
         let mut reworded = String::with_capacity(text.len());
         let mut parts = text.split("--");

@@ -161,8 +161,8 @@ pub struct OneKey {
     pub key: ApiKey,
 }
 
-/// The settings of a key that are given, before they are checked together. A setting that is not given has its default
-/// in a new key, and does not change in an existing one.
+/// The settings of a key that are given, before they are checked together. A setting that is not given has
+/// its default in a new key, and does not change in an existing one.
 #[derive(Debug, Default)]
 pub struct KeySettings {
     change: Change,
@@ -385,7 +385,8 @@ fn jwt_auth(flag: &str, path: &Path) -> Result<Auth, Failure> {
     let verify = match flag {
         "jwt_secret_file" => JwtKey::secret(secret_file::of_flag(flag, path)?),
         "jwt_key_file" => JwtKey::Pem(secret_file::of_flag(flag, path)?),
-        // Absolute, because the server runs in another directory. Links are kept, so that they can be switched.
+        // Absolute, because the server runs in another directory. Links are kept, so that they can be
+        // switched.
         _ if path.to_string_lossy().contains("://") => JwtKey::Jwks(path.to_owned()),
         _ => JwtKey::Jwks(absolute(path)?),
     };

@@ -1,5 +1,5 @@
-//! Odd values of the flags of peerjs-server. It starts with them, so this program starts too, and warns. Variables of our own and
-//! the configuration file have no such past: there they are errors.
+//! Odd values of the flags of peerjs-server. It starts with them, so this program starts too, and warns.
+//! Variables of our own and the configuration file have no such past: there they are errors.
 
 use peerbroker::Config;
 use peerbroker_config::MountPath;
@@ -98,7 +98,8 @@ pub fn key(text: &str) -> Option<Odd> {
     text.is_empty().then(|| odd(default, format!("is empty, so the key is {default}")))?
 }
 
-/// A number that JavaScript reads, as in `1e4`, and one with letters behind it, as in `9000abc`, which it reads from a variable.
+/// A number that JavaScript reads, as in `1e4`, and one with letters behind it, as in `9000abc`, which it
+/// reads from a variable.
 pub fn port(text: &str) -> Option<Odd> {
     text.parse::<u16>().err()?;
     let number = number(text).map(|number| number.to_string());

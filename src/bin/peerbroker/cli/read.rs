@@ -30,14 +30,16 @@ pub struct Reread {
     pub in_force: Cli,
     /// The differences that are active, as the log says them.
     pub changed: Vec<String>,
-    /// The differences that are not active, because they need a restart or are overridden, as the log says them.
+    /// The differences that are not active, because they need a restart or are overridden, as the log says
+    /// them.
     pub pending: Vec<String>,
     /// The settings and keys that the file had, and no longer has.
     pub taken_away: Vec<String>,
 }
 
 impl Cli {
-    /// Reads flags, environment and configuration file. The error may be a text that the flags ask for, such as the help.
+    /// Reads flags, environment and configuration file. The error may be a text that the flags ask for, such
+    /// as the help.
     pub fn read() -> Result<Self, Error> {
         Self::of(&Vec::from_iter(env::args_os()), variable)
     }
@@ -107,7 +109,8 @@ fn config_file(path: &OsStr, given: &Given) -> Result<ConfigFile, Error> {
     ConfigFile::read(Path::new(path))
 }
 
-/// Prints an error or the text that the flags ask for, in colours where they are wanted. Returns the exit code.
+/// Prints an error or the text that the flags ask for, in colours where they are wanted. Returns the exit
+/// code.
 pub fn print(error: &Error, in_json: impl Fn(&str)) -> u8 {
     if error.use_stderr() && log_format() == LogFormat::Json {
         in_json(&text_of(error));
@@ -127,8 +130,8 @@ fn text_of(error: &Error) -> String {
     error.to_string().trim_start_matches("error: ").trim().to_owned()
 }
 
-/// The format of the log, however wrong other flags are: clap says nothing about those that follow a wrong one. Commands print
-/// text.
+/// The format of the log, however wrong other flags are: clap says nothing about those that follow a wrong
+/// one. Commands print text.
 fn log_format() -> LogFormat {
     let args: Vec<String> =
         env::args_os().skip(1).map(|arg| arg.to_string_lossy().replacen('=', " ", 1)).collect();
@@ -154,7 +157,8 @@ const PEERSERVER: &str = "PEERSERVER_";
 /// Flags for a longer log, which other programs have.
 const VERBOSE: &[&str] = &["--verbose", "--debug", "-v", "-vv", "-d"];
 
-/// The error, reworded if clap took a text without a flag for a command, or does not know a flag of many programs.
+/// The error, reworded if clap took a text without a flag for a command, or does not know a flag of many
+/// programs.
 fn explained(error: Error, command: &ClapCommand) -> Error {
     let about = |kind| match error.get(kind) {
         Some(ContextValue::String(text)) => Some(text.clone()),
@@ -210,7 +214,8 @@ fn long_with_one_hyphen(args: &[OsString], command: &ClapCommand) -> Option<Erro
     Some(conflict(command, message))
 }
 
-/// The error of PEM text in place of the name of its file: clap would take it for an unknown flag, and print it.
+/// The error of PEM text in place of the name of its file: clap would take it for an unknown flag, and print
+/// it.
 fn pem_behind_a_flag(args: &[OsString], command: &ClapCommand) -> Option<Error> {
     let is_pem = |text: &OsString| text.to_string_lossy().starts_with("-----BEGIN");
     let at = args.iter().position(is_pem)?;
@@ -242,8 +247,8 @@ fn with_words_for_help(args: &[OsString]) -> Vec<OsString> {
     }
 }
 
-/// The command line with an empty text for each value that is missing, if peerjs-server has the flag: it starts with that. The help
-/// does not say so.
+/// The command line with an empty text for each value that is missing, if peerjs-server has the flag: it
+/// starts with that. The help does not say so.
 fn with_empty_values(line: ClapCommand) -> ClapCommand {
     let rows = ROWS.iter().filter(|row| row.odd.is_some() && !row.is_switch());
     rows.fold(line, |line, row| {

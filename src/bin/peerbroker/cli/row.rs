@@ -12,7 +12,8 @@ use super::odd::Odd;
 use super::service_links::{PREFIX, is_link};
 use super::values::Kind;
 
-/// The setting of one flag, one variable and one name in the configuration file. Its value has a place in `D`.
+/// The setting of one flag, one variable and one name in the configuration file. Its value has a place in
+/// `D`.
 pub struct RowOf<D> {
     /// With underscores.
     pub name: &'static str,
@@ -61,7 +62,8 @@ pub struct RowOf<D> {
     pub texts: Texts<D>,
 }
 
-/// The scopes of values: all nodes of a cluster alike, each node, or the built-in key, because stored keys have their own.
+/// The scopes of values: all nodes of a cluster alike, each node, or the built-in key, because stored keys
+/// have their own.
 pub const ALL_NODES: &str = "all nodes";
 pub const NODE: &str = "node";
 pub const KEY: &str = "key";
@@ -160,8 +162,8 @@ macro_rules! setters {
 }
 
 impl<D: 'static> RowOf<D> {
-    /// A row: name, place of the value, kind, a line of help in Markdown, and more of it. It is read at the start only, unless
-    /// [`live`](Self::live).
+    /// A row: name, place of the value, kind, a line of help in Markdown, and more of it. It is read at the
+    /// start only, unless [`live`](Self::live).
     pub fn new<T: 'static, S: Slot<T> + 'static>(
         name: &'static str,
         at: impl Fn(&mut D) -> &mut S + Copy + Send + Sync + 'static,
@@ -292,8 +294,8 @@ pub fn plain(markdown: &str) -> String {
     markdown.to_owned()
 }
 
-/// A variable of the process. An empty one counts as unset: compose files cannot leave one out. A file of variables from Windows leaves
-/// the first half of its line break.
+/// A variable of the process. An empty one counts as unset: compose files cannot leave one out. A file of
+/// variables from Windows leaves the first half of its line break.
 pub fn variable(name: &str) -> Option<OsString> {
     let value = env::var_os(name)?;
     let value = value.to_str().map_or_else(|| value.clone(), |text| text.trim_end_matches('\r').into());

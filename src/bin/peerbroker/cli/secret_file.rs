@@ -1,4 +1,5 @@
-//! Files with secrets, and the configuration file. They may be a shell's `<(…)`, which keeps a secret out of the file system.
+//! Files with secrets, and the configuration file. They may be a shell's `<(…)`, which keeps a secret out of
+//! the file system.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf, absolute};
@@ -8,7 +9,8 @@ use peerbroker_system::files::{self, FileError};
 
 use crate::failure::{Failure, failed};
 
-/// The texts of pipes, and true if further ones are refused. A pipe can be read once only, and a reload needs its text again.
+/// The texts of pipes, and true if further ones are refused. A pipe can be read once only, and a reload needs
+/// its text again.
 static PIPES: Mutex<(BTreeMap<PathBuf, String>, bool)> = Mutex::new((BTreeMap::new(), false));
 
 /// Longest file with a token, a secret or a public key: as long as the body of an API request.

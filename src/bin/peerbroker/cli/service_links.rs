@@ -1,5 +1,5 @@
-//! The variables that Kubernetes sets in each container for the Services of its namespace. With a Service `peerbroker-ops`, one of
-//! them has the name of our variable for `--ops_port`.
+//! The variables that Kubernetes sets in each container for the Services of its namespace. With a Service
+//! `peerbroker-ops`, one of them has the name of our variable for `--ops_port`.
 
 use std::env;
 use std::ffi::OsStr;

@@ -157,7 +157,8 @@ impl Cli {
         Ok(Settings { config, listen, cluster, calls, stored_keys, secret_stamps })
     }
 
-    /// The settings that all nodes of a cluster should share, but for secrets, and the kinds of relay that each has.
+    /// The settings that all nodes of a cluster should share, but for secrets, and the kinds of relay that
+    /// each has.
     fn shared(&self) -> SharedSettings {
         let mut draft = self.draft.clone();
         let mut defaults = Draft::default();
@@ -232,7 +233,8 @@ impl Draft {
         Ok(Some(cluster))
     }
 
-    /// The machine and the address of this server, for people. Two servers have the same only if one is the next server of the other.
+    /// The machine and the address of this server, for people. Two servers have the same only if one is the
+    /// next server of the other.
     fn place(&self) -> String {
         let host = &self.listen.host;
         let machine = gethostname();
@@ -349,7 +351,8 @@ impl Draft {
         Ok(Some(ops))
     }
 
-    /// The relay and the TURN server, if there is to be one. The public and private addresses of both are the same.
+    /// The relay and the TURN server, if there is to be one. The public and private addresses of both are the
+    /// same.
     fn calls(&self, acme: Option<&AcmeConfig>) -> Result<CallSettings, Failure> {
         let address = |host: &AcmeName| if let AcmeName::Ip(ip) = host { Some(*ip) } else { None };
         let public: Vec<IpAddr> = self.relay_public.iter().filter_map(address).collect();

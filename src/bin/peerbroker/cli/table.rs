@@ -1,7 +1,7 @@
 //! The table of settings: a new flag is one row, and the place that uses its value.
 //!
-//! Flags, variables, the configuration file, `config show`, reloads, the help, the manual page, the completions and the table in
-//! `docs/CONFIG.md` come from it.
+//! Flags, variables, the configuration file, `config show`, reloads, the help, the manual page, the
+//! completions and the table in `docs/CONFIG.md` come from it.
 
 use std::ops::RangeInclusive;
 use std::sync::LazyLock;

@@ -341,8 +341,8 @@ pub fn parse_filter(text: &str) -> Result<Filter, String> {
 
 const LEVELS: &[&str] = &["off", "error", "warn", "info", "debug", "trace"];
 
-/// True if a word alone is a level or a module of this program. The library takes any other word for a module, whose lines
-/// are then the whole log.
+/// True if a word alone is a level or a module of this program. The library takes any other word for a
+/// module, whose lines are then the whole log.
 fn is_directive(text: &str) -> bool {
     let word = text.trim();
     let is_module = word.starts_with(CRATES) && !word.contains(char::is_whitespace);
@@ -453,8 +453,8 @@ pub(super) fn ports(text: &str) -> Result<RangeInclusive<u16>, &'static str> {
 /// Longest name of a node, in bytes.
 const MAX_NODE_NAME: usize = 100;
 
-/// Similarity that a name needs to be suggested: clap's bound for flags, and the share of letters that stay. The first
-/// alone finds a short name in every long one.
+/// Similarity that a name needs to be suggested: clap's bound for flags, and the share of letters that stay.
+/// The first alone finds a short name in every long one.
 const ALIKE: f64 = 0.7;
 const KEPT: f64 = 0.5;
 
@@ -509,7 +509,8 @@ fn host_and_port<'a>(place: &'a str, default: &'a str) -> (&'a str, &'a str) {
     }
 }
 
-/// True for the flag or setting of a fixed user or password of a TURN server. `--turn_secret` is something else.
+/// True for the flag or setting of a fixed user or password of a TURN server. `--turn_secret` is something
+/// else.
 pub fn is_fixed_login(name: &str) -> bool {
     let name = name.trim_start_matches('-').replace('-', "_").to_lowercase();
     matches!(

@@ -20,7 +20,8 @@ use crate::process;
 /// A plain number of milliseconds below this is likely to be meant as seconds.
 const SHORT: u64 = 1000;
 
-/// A plain number of bytes per second below this is likely to be meant as kilobytes: a call without video needs about as much.
+/// A plain number of bytes per second below this is likely to be meant as kilobytes: a call without video
+/// needs about as much.
 const SLOW: u64 = 10_000;
 
 /// Bytes of an unfinished message that do not count in `--unfinished_total_bytes`.
@@ -48,8 +49,8 @@ const HTTP_ONLY: &[&str] = &["RENDER", "RAILWAY_ENVIRONMENT", "DYNO", "K_SERVICE
 /// A variable of Fly.io.
 const FLY: &str = "FLY_APP_NAME";
 
-/// True if this is the main program of a container, as far as Docker, Podman and Kubernetes tell. Any other program may be there for
-/// its neighbours.
+/// True if this is the main program of a container, as far as Docker, Podman and Kubernetes tell. Any other
+/// program may be there for its neighbours.
 fn is_of_container() -> bool {
     let has_file = || ["/.dockerenv", "/run/.containerenv"].iter().any(|path| Path::new(path).exists());
     let has_variable =

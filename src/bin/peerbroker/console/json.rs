@@ -1,4 +1,5 @@
-//! The lines of `--log_format json`: one object each, with `time`, `level`, `target`, `message`, and fields of their own.
+//! The lines of `--log_format json`: one object each, with `time`, `level`, `target`, `message`, and fields
+//! of their own.
 
 use std::net::SocketAddr;
 

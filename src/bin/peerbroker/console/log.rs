@@ -14,8 +14,8 @@ use peerbroker_core::vocabulary::printable;
 use super::{Style, json};
 use crate::cli::{LogFormat, parse_filter};
 
-/// The default filter. actix-http is off, because it logs every malformed request of a scanner as an error, and
-/// redis, because it repeats each failed connection to a cluster several times a second.
+/// The default filter. actix-http is off, because it logs every malformed request of a scanner as an error,
+/// and redis, because it repeats each failed connection to a cluster several times a second.
 const DEFAULT: &str = "warn,peerbroker=info,actix_http=off,redis=off";
 /// The same with `--quiet`. Changes by operators stay in the log.
 const QUIET: &str = "warn,peerbroker::audit=info,actix_http=off,redis=off";

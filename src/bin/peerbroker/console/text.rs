@@ -39,7 +39,8 @@ struct Hosts {
 }
 
 impl Hosts {
-    /// The hosts of a server that is bound to an address. With a certificate, only those that it covers: clients refuse others.
+    /// The hosts of a server that is bound to an address. With a certificate, only those that it covers:
+    /// clients refuse others.
     fn of(listen: &Listen, bound: IpAddr) -> Self {
         if let Some(name) = listen.acme.as_ref().and_then(|acme| acme.names.first()) {
             return Hosts { local: None, network: vec![name.to_string()] };
@@ -98,8 +99,8 @@ fn page_beside_index(directory: &Path) -> Option<String> {
     names.filter(|name| name.ends_with(".html") && !name.starts_with('.')).min().map(|name| printable(&name))
 }
 
-/// The code for a client, and the addresses of the landing page. A camera works at `localhost` and over HTTPS only, a phone needs the
-/// address of the network.
+/// The code for a client, and the addresses of the landing page. A camera works at `localhost` and over HTTPS
+/// only, a phone needs the address of the network.
 pub(super) fn hints(config: &Config, listen: &Listen, bound: SocketAddr) -> String {
     if config.proxied {
         let port = bound.port();

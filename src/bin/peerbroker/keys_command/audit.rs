@@ -1,5 +1,6 @@
-//! Logs the person who has changed a key to the system's log. A server sees the change, but not its author, and only while it runs.
-//! A file beside the keys would need a bound, a rotation and rights, and beside Redis there is no place for one.
+//! Logs the person who has changed a key to the system's log. A server sees the change, but not its author,
+//! and only while it runs. A file beside the keys would need a bound, a rotation and rights, and beside Redis
+//! there is no place for one.
 
 use std::borrow::Cow;
 use std::env;
@@ -29,7 +30,8 @@ impl Audit<'_> {
     }
 }
 
-/// The person at the terminal, as far as the environment shows, and the user of this process. journald notes the user itself.
+/// The person at the terminal, as far as the environment shows, and the user of this process. journald notes
+/// the user itself.
 fn who() -> String {
     let name = ["SUDO_USER", "USER", "LOGNAME"].iter().find_map(|name| env::var(name).ok());
     let name = name.map_or(Cow::Borrowed("somebody"), |name| Cow::Owned(format!("{name:?}")));

@@ -1,4 +1,5 @@
-//! The file of `peerbroker keys export` and `import`: one JSON document, so that a part of it is never taken for the whole.
+//! The file of `peerbroker keys export` and `import`: one JSON document, so that a part of it is never taken
+//! for the whole.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -19,7 +20,8 @@ use crate::stored_keys::number;
 /// The name of a file that means stdout or stdin.
 pub(super) const STDIO: &str = "-";
 
-/// The version of the format. A new setting of keys needs no new one: a program that does not know it refuses the file.
+/// The version of the format. A new setting of keys needs no new one: a program that does not know it refuses
+/// the file.
 const VERSION: u32 = 1;
 
 /// Longest file. 10,000 keys have about 5 MB.
@@ -117,7 +119,8 @@ const REQUIRED: [&str; 2] = ["key", "name"];
 /// Its other members that are no settings.
 const OTHERS: [&str; 5] = ["created", "used", "registered", "built_in", "tokens"];
 
-/// All faults of an entry are one error. A setting without effect could open a key to everybody, so an unknown one is a fault.
+/// All faults of an entry are one error. A setting without effect could open a key to everybody, so an
+/// unknown one is a fault.
 fn read_key(entry: Value) -> Result<Key, Failure> {
     let Value::Object(members) = entry else {
         return Err(failed("it is not an object with `key` and `name`"));

@@ -12,7 +12,8 @@ use crate::console::printable;
 
 /// The key alone on the first line, for scripts, then the code for a client.
 pub(super) fn added(Key { key, .. }: &Key) -> String {
-    // This command does not know where the server listens. This machine's address on the LAN is right for a first test.
+    // This command does not know where the server listens. This machine's address on the LAN is right for a
+    // first test.
     let host = lan_address().map_or_else(|| "localhost".to_owned(), |address| address.to_string());
     let client = ClientOptions::new(host, DEFAULT_PORT, &MountPath::default(), key, false);
     let note = "replace host, port and path by those of your server, which prints them when it starts";

@@ -1,4 +1,5 @@
-//! Tells systemd when the server is ready, that it stops, and the number of clients. Does nothing without systemd.
+//! Tells systemd when the server is ready, that it stops, and the number of clients. Does nothing without
+//! systemd.
 
 use std::env;
 use std::io;
@@ -15,8 +16,9 @@ const INTERVAL: Duration = Duration::from_secs(10);
 /// The longest time over which clients are closed if none is given.
 const DRAIN: Duration = Duration::from_secs(10);
 
-/// Time by which the end of a server may exceed the closing of its clients: 8 s for their answers, 10 s for the last events of
-/// webhooks, 3 s for its cluster, 1 s for stdout, and some to leave its ports. Calls that end take 13 s of it at most.
+/// Time by which the end of a server may exceed the closing of its clients: 8 s for their answers, 10 s for
+/// the last events of webhooks, 3 s for its cluster, 1 s for stdout, and some to leave its ports. Calls that
+/// end take 13 s of it at most.
 const MARGIN: Duration = Duration::from_secs(30);
 
 /// Reports the start and the end.

@@ -24,7 +24,8 @@ pub fn unusable_variable() -> Option<String> {
     None
 }
 
-/// True for the first process of a machine or container, and for one that the first has started, as with `docker run --init`.
+/// True for the first process of a machine or container, and for one that the first has started, as with
+/// `docker run --init`.
 pub fn is_main() -> bool {
     std::process::id() == 1 || parent_id() == 1
 }
@@ -68,7 +69,8 @@ pub fn raise_file_limit() -> io::Result<u64> {
     rlimit::increase_nofile_limit(u64::MAX)
 }
 
-/// The memory in bytes that this process may have: that of the machine, or what its control groups may have (cgroups(7)). `root` is `/`.
+/// The memory in bytes that this process may have: that of the machine, or what its control groups may have
+/// (cgroups(7)). `root` is `/`.
 pub fn memory(root: &Path) -> Option<u64> {
     let read = |path: &Path| fs::read_to_string(root.join(path)).ok();
     let groups = read(Path::new("proc/self/cgroup")).unwrap_or_default();

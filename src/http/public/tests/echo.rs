@@ -1,4 +1,5 @@
-//! Sends every message back, for suites that others wrote: see `tests/conformance/`. The rest of the session is that of a PeerJS client.
+//! Sends every message back, for suites that others wrote: see `tests/conformance/`. The rest of the session
+//! is that of a PeerJS client.
 
 use std::borrow::Cow;
 use std::net::IpAddr;

@@ -1,4 +1,5 @@
-//! Runs the servers side by side and compares them. `make bench` and others build its requirements and run it.
+//! Runs the servers side by side and compares them. `make bench` and others build its requirements and run
+//! it.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -36,7 +37,8 @@ enum Task {
     Full,
     /// Measure nodes that share a Redis, and write docs/benchmarks/cluster.json and the documents
     Cluster,
-    /// Measure other protocols beside their own servers, and write docs/benchmarks/protocols.json and the documents
+    /// Measure other protocols beside their own servers, and write docs/benchmarks/protocols.json and the
+    /// documents
     Protocols,
     /// Measure calls through the relay, and write docs/benchmarks/relays.json and the documents
     Relays,

@@ -1,5 +1,5 @@
-//! A yardstick for relays: one thread that reads datagrams and sends each on to its sender's counterpart. It checks
-//! nothing, counts nothing and forgets nothing. The first datagram of an address names its call.
+//! A yardstick for relays: one thread that reads datagrams and sends each on to its sender's counterpart. It
+//! checks nothing, counts nothing and forgets nothing. The first datagram of an address names its call.
 
 use std::collections::HashMap;
 use std::io::{self, IoSliceMut};

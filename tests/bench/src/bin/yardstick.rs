@@ -1,7 +1,7 @@
-//! A yardstick for the other servers, not a real server: one thread and one epoll that copies
-//! frames to the peer that they name, to all subscribers of the topic, or to members of a swarm. It parses no JSON,
-//! checks nothing, stores nothing for absent peers, and has no limit for slow readers. A server that does more cannot
-//! cost less. With `--uring`, one system call sends the output of a turn to all its recipients.
+//! A yardstick for the other servers, not a real server: one thread and one epoll that copies frames to the
+//! peer that they name, to all subscribers of the topic, or to members of a swarm. It parses no JSON, checks
+//! nothing, stores nothing for absent peers, and has no limit for slow readers. A server that does more
+//! cannot cost less. With `--uring`, one system call sends the output of a turn to all its recipients.
 
 use std::collections::HashMap;
 use std::io::{self, Read as _, Write as _};
@@ -132,7 +132,8 @@ impl Yardstick {
                 let fd = types::Fd(conn.stream.as_raw_fd());
                 let send = opcode::Send::new(fd, conn.outbox.as_ptr(), conn.outbox.len() as u32);
                 let send = send.flags(libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL).build();
-                // SAFETY: nothing touches the outbox before the kernel has done all sends, which is awaited below.
+                // SAFETY: nothing touches the outbox before the kernel has done all sends, which is awaited
+                // below.
                 unsafe { ring.submission().push(&send.user_data(index as u64)) }?;
                 sends += 1;
             }

@@ -38,8 +38,8 @@ pub fn opens(server: &mut Server, record: &mut Record) -> Result<()> {
     Ok(())
 }
 
-/// Redis stops, and starts again empty after so many seconds: measures the time until the nodes have registered all clients again,
-/// and are ready.
+/// Redis stops, and starts again empty after so many seconds: measures the time until the nodes have
+/// registered all clients again, and are ready.
 pub fn outage<const AWAY: u64>(server: &mut Server, record: &mut Record) -> Result<()> {
     let mut fleet = server.fleet()?;
     fleet.open(PEERS)?;

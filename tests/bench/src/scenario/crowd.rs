@@ -71,8 +71,8 @@ fn memory_of_some(fleet: &mut Fleet, server: &Server, base: f64, record: &mut Re
     Ok(())
 }
 
-/// CPU time of a heartbeat in microseconds. `at_once` peers send theirs at the same moment, so the server wakes up once for all of
-/// them.
+/// CPU time of a heartbeat in microseconds. `at_once` peers send theirs at the same moment, so the server
+/// wakes up once for all of them.
 fn beat(fleet: &mut Fleet, server: &Server, per_second: f64, at_once: usize) -> Result<f64> {
     let frame = ws::client_frame(ws::TEXT, payload::HEARTBEAT.as_bytes());
     let cpu = server.cpu()?;

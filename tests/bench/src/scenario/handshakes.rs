@@ -1,4 +1,5 @@
-//! TLS clients that come back with their sessions, and the cost of a handshake beside that of its cryptography.
+//! TLS clients that come back with their sessions, and the cost of a handshake beside that of its
+//! cryptography.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -60,8 +61,9 @@ fn open_us(fleet: &mut Fleet, server: &Server) -> Result<f64> {
     Ok(cost)
 }
 
-/// CPU time of a signature and of a new key with one key exchange. On the server's core, because cores differ, and while the other
-/// one does the same, as in handshakes: it may be the same core for the hardware, which is then slower.
+/// CPU time of a signature and of a new key with one key exchange. On the server's core, because cores
+/// differ, and while the other one does the same, as in handshakes: it may be the same core for the hardware,
+/// which is then slower.
 fn crypto_us() -> Result<f64> {
     let provider = default_provider();
     let key = PrivateKeyDer::from_pem_file(fixture("ec-pkcs8.key")).map_err(anyhow::Error::msg)?;

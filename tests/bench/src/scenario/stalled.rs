@@ -21,7 +21,8 @@ const BYTES_PER_SECOND: f64 = 200e6;
 /// The other pairs, and the messages per second of all of them.
 const PAIRS: usize = 50;
 const PER_SECOND: f64 = 5000.0;
-/// A pause of the machine of 25 ms would decide the 99th percentile of all that time, so it is that of the median slice.
+/// A pause of the machine of 25 ms would decide the 99th percentile of all that time, so it is that of the
+/// median slice.
 const SLICE: Duration = Duration::from_millis(500);
 /// Timeout of the scenario.
 const PATIENCE: Duration = Duration::from_secs(60);

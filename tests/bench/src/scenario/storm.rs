@@ -22,7 +22,8 @@ const PAIRS: usize = 50;
 const PER_SECOND: f64 = 2000.0;
 /// Time for which the pairs are measured alone, before each storm.
 const CALM: Duration = Duration::from_secs(1);
-/// Storms beside the pairs. Another process that takes the core for ten milliseconds decides the 99th percentile of one storm.
+/// Storms beside the pairs. Another process that takes the core for ten milliseconds decides the 99th
+/// percentile of one storm.
 const STORMS: usize = 3;
 /// Timeout of the scenario.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -79,8 +80,8 @@ fn exchange_before_and_in_storm(
             anyhow::Ok((calm, storm))
         });
         let crowd = scope.spawn(move || {
-            // This one only while no other wants its core: the pairs do not wait for those who come. Until the scheduler's next tick,
-            // only a thread that goes before all others interrupts it.
+            // This one only while no other wants its core: the pairs do not wait for those who come. Until
+            // the scheduler's next tick, only a thread that goes before all others interrupts it.
             ensure!(schedule(["--idle", "--pid", "0"])?, "chrt cannot change a thread");
             begun.recv().context("the pairs have ended")?;
             come()

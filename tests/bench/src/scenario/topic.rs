@@ -11,8 +11,8 @@ use crate::ws;
 
 const SUBSCRIBERS: usize = 100;
 
-/// A load: its figure; the publications in flight, from as many subscribers, because all answer a client that comes; and the messages in
-/// flight between two peers, for comparison.
+/// A load: its figure; the publications in flight, from as many subscribers, because all answer a client that
+/// comes; and the messages in flight between two peers, for comparison.
 pub struct Load {
     pub delivery: &'static str,
     pub message: &'static str,

@@ -1,4 +1,5 @@
-//! A peer with Matchbox's own socket. It exchanges messages with all others of its room, and says on stdout what happens.
+//! A peer with Matchbox's own socket. It exchanges messages with all others of its room, and says on stdout
+//! what happens.
 //!
 //! Usage: matchbox-peer URL OTHERS MESSAGES
 

@@ -1,4 +1,5 @@
-//! Promises of rooms: each member hears a list and exactly the changes after it, and in the end all see the same.
+//! Promises of rooms: each member hears a list and exactly the changes after it, and in the end all see the
+//! same.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -146,7 +147,8 @@ fn due(members: &BTreeMap<Conn, Member<'_>>, message: &Told) -> Vec<Conn> {
     due.map(|(conn, _)| *conn).collect()
 }
 
-/// True if others may still see, by the id of a member, the stranger who had the id before. A message to that one is for nobody else.
+/// True if others may still see, by the id of a member, the stranger who had the id before. A message to that
+/// one is for nobody else.
 fn may_be_a_stranger(members: &BTreeMap<Conn, Member<'_>>, member: &Member<'_>, at: Millis) -> bool {
     let own = member.span;
     let of_id = || members.values().map(|other| other.span).filter(|other| other.id == own.id);
@@ -188,8 +190,8 @@ fn check_arrival(
     }
 }
 
-/// True if a client has moved to this connection from another node, and a node has been by itself since: the old node may still
-/// hold its place in rooms, and forward to it.
+/// True if a client has moved to this connection from another node, and a node has been by itself since: the
+/// old node may still hold its place in rooms, and forward to it.
 fn may_hear_twice(history: &History, spans: &[Span], span: &Span, place: usize) -> bool {
     let mut earlier =
         spans.iter().filter(|old| old.id == span.id && old.node != span.node && old.opened < span.opened);
@@ -210,10 +212,11 @@ fn check_without_faults(
     }
 }
 
-/// A room has one order on each node, through every fault. Only a client that has come from another node, or from the process before,
-/// may hear several senders in another one. Old data of an id may come back if it has moved to a node that was by itself: that one gives its
-/// client those that it knows, and if it counts as dead, the others fall back to those of the node before. The same happens to a client that
-/// moves while a single failed call delays its latest data.
+/// A room has one order on each node, through every fault. Only a client that has come from another node, or
+/// from the process before, may hear several senders in another one. Old data of an id may come back if it
+/// has moved to a node that was by itself: that one gives its client those that it knows, and if it counts as
+/// dead, the others fall back to those of the node before. The same happens to a client that moves while a
+/// single failed call delays its latest data.
 fn check_order_of_nodes(history: &History, members: &BTreeMap<Conn, Member<'_>>, faults: &mut Vec<String>) {
     let nodes: BTreeSet<usize> = members.values().map(|member| member.span.node).collect();
     let killed: Vec<(usize, usize)> = history
@@ -256,8 +259,8 @@ fn check_order_of_nodes(history: &History, members: &BTreeMap<Conn, Member<'_>>,
     }
 }
 
-/// True if a connection has set data that other nodes may not know at a time, because a call has failed. The answer to a join has the
-/// data of the client itself.
+/// True if a connection has set data that other nodes may not know at a time, because a call has failed. The
+/// answer to a join has the data of the client itself.
 fn has_set_data_just_before(history: &History, conn: Conn, time: Millis) -> bool {
     history.events.iter().any(|(at, what)| {
         let is_set = match what {

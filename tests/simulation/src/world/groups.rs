@@ -147,8 +147,8 @@ fn act(player: &mut Visitor<Matchbox, Player>, node: &Arc<Node>, note: impl Fn(W
     }
 }
 
-/// Of two only one is told, and opens or closes the connection of both. The other one may have been told the end in the same step, or it
-/// has left the group, and the news of that is on its way.
+/// Of two only one is told, and opens or closes the connection of both. The other one may have been told the
+/// end in the same step, or it has left the group, and the news of that is on its way.
 fn learn(players: &mut [Visitor<Matchbox, Player>], told: &BTreeMap<(String, String), bool>) {
     let rooms: BTreeMap<String, Option<RoomName>> = players
         .iter()

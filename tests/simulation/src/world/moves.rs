@@ -131,7 +131,8 @@ fn the_sender_of_a_message_that_waits_on_a_node_that_stops_is_told_where_it_is_b
 
 #[test]
 fn a_node_that_hung_delivers_nothing_of_which_the_sender_has_heard_that_it_is_lost() {
-    // For less than its lease. Its client comes to another node at some time before it goes on, or a moment after.
+    // For less than its lease. Its client comes to another node at some time before it goes on, or a moment
+    // after.
     const HANGS: Duration = Duration::from_secs(2);
     let mut expirations = 0;
     for (seed, moment) in (1..4).flat_map(|seed| (4..=steps(HANGS) + 4).step_by(12).map(move |at| (seed, at)))

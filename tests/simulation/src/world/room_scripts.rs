@@ -309,8 +309,8 @@ fn a_member_that_has_moved_and_leaves_one_of_its_rooms_hears_nothing_more_of_it(
     }
 }
 
-/// The store is away for so many steps, and comes back empty. Meanwhile a client leaves a room and stays in another one of the same node,
-/// where others hear what is said on all nodes.
+/// The store is away for so many steps, and comes back empty. Meanwhile a client leaves a room and stays in
+/// another one of the same node, where others hear what is said on all nodes.
 fn outage(seed: u64, steps: usize) -> History {
     play(World::new(seed, LEASE, Degraded::Allow), async |world| {
         world.meet(&["a", "b", "c"]).await;

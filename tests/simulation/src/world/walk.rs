@@ -1,7 +1,8 @@
-//! Every run of two nodes in which a few events follow each other: two clients want one id, a third one sends to it, and the store
-//! answers, is slow, hangs, is lost, or comes back empty.
+//! Every run of two nodes in which a few events follow each other: two clients want one id, a third one sends
+//! to it, and the store answers, is slow, hangs, is lost, or comes back empty.
 //!
-//! A run is a list of choices. It is repeated from its beginning for each other choice at its last event, then at the one before.
+//! A run is a list of choices. It is repeated from its beginning for each other choice at its last event,
+//! then at the one before.
 
 use std::ops::Range;
 use std::time::Duration;
@@ -72,7 +73,8 @@ struct Walk<'a> {
     run: Run,
 }
 
-/// Runs everything that can follow from so many events, and gives each run to `check`. Returns the number of runs.
+/// Runs everything that can follow from so many events, and gives each run to `check`. Returns the number of
+/// runs.
 pub fn all(depth: usize, degraded: Degraded, mut check: impl FnMut(&Run) -> bool) -> usize {
     let mut choices = Vec::new();
     let mut runs = 0;

@@ -13,7 +13,8 @@ fn run(program: &str, arguments: &[&str], more: &[&str]) -> String {
         .args(arguments)
         .args(more)
         .env("JWT_SECRET", SECRET_TEXT);
-    // Cargo sets these variables for a test. Build scripts that read them would run again, here and in the next build.
+    // Cargo sets these variables for a test. Build scripts that read them would run again, here and in the
+    // next build.
     let of_test = |name: &str| {
         name == "OUT_DIR" || name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_")
     };

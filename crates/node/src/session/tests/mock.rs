@@ -15,8 +15,8 @@ use peerbroker_router::Disconnect;
 use peerbroker_router::{Outbox, Writer};
 use peerbroker_transport::{Flow, OnEvent, Socket, SocketEvent};
 
-/// Time for which a test waits for anything, by the runtime's clock. That stands still while any task can run, and
-/// otherwise moves on at once.
+/// Time for which a test waits for anything, by the runtime's clock. That stands still while any task can
+/// run, and otherwise moves on at once.
 const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// The input of one read.

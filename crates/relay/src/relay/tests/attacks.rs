@@ -155,8 +155,8 @@ fn a_client_that_has_hung_up_calls_again_from_the_same_address() {
 }
 
 proptest! {
-    /// Noise of strangers breaks nothing, and none of them gets more than it sent, except the answer with its own
-    /// address.
+    /// Noise of strangers breaks nothing, and none of them gets more than it sent, except the answer with its
+    /// own address.
     #[test]
     fn noise_is_survived_and_never_amplified(
         datagrams in prop::collection::vec((0u8..4, prop::collection::vec(any::<u8>(), 0..60), 0usize..200, any::<u8>()), 1..60)

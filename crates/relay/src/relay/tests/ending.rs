@@ -1,4 +1,5 @@
-//! Calls when the server stops: those that need the relay go on, and a call that ends is told to both clients.
+//! Calls when the server stops: those that need the relay go on, and a call that ends is told to both
+//! clients.
 
 use std::cell::RefCell;
 use std::time::Duration;

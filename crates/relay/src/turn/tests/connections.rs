@@ -96,8 +96,8 @@ async fn a_client_that_does_not_read_loses_datagrams_and_then_its_connection() {
     assert!((930..1000).contains(&full), "{full}");
 }
 
-/// A client over a connection sends a thousand datagrams to peers in turn, and checks the path to one more. None of them reads.
-/// Returns the time that this takes.
+/// A client over a connection sends a thousand datagrams to peers in turn, and checks the path to one more.
+/// None of them reads. Returns the time that this takes.
 async fn sends_to(peers: u16) -> Duration {
     let world = World::new(|limits| limits.bytes_per_second = 0);
     let (mut client, stream) = duplex(1 << 16);

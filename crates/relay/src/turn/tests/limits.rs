@@ -209,7 +209,8 @@ fn a_datagram_is_charged_with_its_headers_in_both_directions() {
             senders.iter().for_each(|sender| sender.send_channel(0x4000, b"1"));
         }
         let passed = std::iter::from_fn(|| b.answer()).count();
-        // Ten seconds of 1000 bytes have room for 10,000 datagrams of one byte, or for 160 with their headers.
+        // Ten seconds of 1000 bytes have room for 10,000 datagrams of one byte, or for 160 with their
+        // headers.
         assert!((140..=164).contains(&passed), "{limit_of}: {passed}");
     }
 }

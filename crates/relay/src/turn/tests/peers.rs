@@ -2,8 +2,8 @@
 
 use super::world::{World, addr};
 
-/// CVE-2020-26262 of coturn and its pull requests 1945 and 1947: a relay that leads to its own machine, to its network, and to
-/// the metadata of its cloud, with IPv4 in IPv6 too.
+/// CVE-2020-26262 of coturn and its pull requests 1945 and 1947: a relay that leads to its own machine, to
+/// its network, and to the metadata of its cloud, with IPv4 in IPv6 too.
 #[tokio::test]
 async fn the_relays_own_machine_and_network_are_no_peers() {
     let world = World::real(40_000..=40_100);
@@ -43,7 +43,8 @@ async fn the_relays_own_machine_and_network_are_no_peers() {
     assert_eq!(client.permit(&[addr("1.1.1.1:53"), addr("[::ffff:1.0.0.1]:53")]).code(), None);
 }
 
-/// Issue 584 of coturn: a filter of the server's own address separated the clients, whose relayed addresses are there.
+/// Issue 584 of coturn: a filter of the server's own address separated the clients, whose relayed addresses
+/// are there.
 #[tokio::test]
 async fn clients_reach_each_other_and_no_other_port_of_the_server() {
     let world = World::real(40_200..=40_300);

@@ -92,8 +92,8 @@ impl Reader<'_> {
         Ok(key)
     }
 
-    /// Refuses unknown settings, and warns of those that were perhaps meant for the server: TOML gives a key all that
-    /// stands below it.
+    /// Refuses unknown settings, and warns of those that were perhaps meant for the server: TOML gives a key
+    /// all that stands below it.
     fn check_names(&mut self, key: &ApiKey, entries: &[Entry]) -> Result<(), Misplaced> {
         let known = Settings::NAMES;
         for (span, name, _) in entries {
@@ -153,7 +153,8 @@ fn entries_of(table: &DeTable<'_>) -> Vec<Entry> {
     entries
 }
 
-/// Refuses unknown names in the tables of a key, which serde leaves out: a setting below `[api_key.auth]` would get lost.
+/// Refuses unknown names in the tables of a key, which serde leaves out: a setting below `[api_key.auth]`
+/// would get lost.
 fn check_inner(settings: &Settings, inner: &[(String, Vec<Entry>)]) -> Result<(), Misplaced> {
     let written = as_table(settings);
     for (table, entries) in inner {

@@ -28,7 +28,8 @@ fn a_client_that_watches_ids_hears_when_they_come_and_go() {
             a.expect_text(&presence("c", true)).await;
             b.send(LEAVE);
             a.expect_text(&presence("b", false)).await;
-            // A client that comes back hears again of what it watches, and those that watch it notice nothing.
+            // A client that comes back hears again of what it watches, and those that watch it notice
+            // nothing.
             c.send(watch(r#""a""#));
             c.expect_text(&presence("a", true)).await;
             c.expect_text(WATCHED).await;

@@ -30,7 +30,7 @@ const CRATES: &[Crate] = &[
     row("limits", &["core", "config"], 605, 425),
     row("router", &["core", "events", "config", "limits"], 3578, 173),
     row("rooms", &["core", "events", "config", "limits", "router"], 3322, 192),
-    row("protocols", &["core", "json", "events", "config", "limits", "router", "rooms"], 5992, 393),
+    row("protocols", &["core", "json", "events", "config", "limits", "router", "rooms"], 5994, 393),
     row("transport", &["core", "system", "limits", "router"], 1925, 1384),
     row("tls", &["core", "system", "events", "config"], 1758, 572),
     row("keys", &["core", "system", "events", "config", "limits", "tls"], 1961, 1414),
@@ -64,7 +64,7 @@ const CRATES: &[Crate] = &[
 ];
 
 /// The program's own part, in lines of program and of tests.
-const SRC: Crate = row("src", &[], 15_361, 2454);
+const SRC: Crate = row("src", &[], 15_363, 2454);
 
 /// Everything else: folders, the ends of the names of their files, and their lines.
 const OTHERS: &[(&str, &[&str], usize)] = &[

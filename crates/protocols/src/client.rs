@@ -40,6 +40,9 @@ pub trait Protocol: Sized + 'static {
     /// True if clients bring an id and a token. Others get an id.
     const HAS_CREDENTIALS: bool = false;
 
+    /// True if a program that embeds the broker hears of its messages.
+    const APP_HEARS: bool = false;
+
     /// A client of a key that has sent this query. It takes nothing that others may want: the client may
     /// still be refused.
     fn new(key: &Arc<KeyState>, query: &str, address: Option<IpAddr>) -> Result<Self, InvalidName>;

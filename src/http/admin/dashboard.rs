@@ -30,13 +30,15 @@ fn is_read(request: &HttpRequest) -> bool {
 /// The page.
 pub(super) fn page(ops: &AdminState, request: &HttpRequest) -> HttpResponse {
     let broker = broker_origin(ops, request);
-    let text = pages::of_dashboard("index.html").map(|text| String::from_utf8_lossy(&text).into_owned());
-    debug_assert!(text.is_some(), "no index.html is embedded");
+    let Some(text) = pages::of_dashboard("index.html") else {
+        debug_assert!(false, "no index.html is embedded");
+        return HttpResponse::InternalServerError().body("This program was built without its dashboard.");
+    };
     let values = PageValues::default()
         .with("broker", &format!("{broker}{}", ops.runtime.config().path.as_str()))
         .with("version", env!("CARGO_PKG_VERSION"))
         .with("has_login", &ops.runtime.api_tokens.load().has_login().to_string());
-    let page = values.fill(&text.unwrap_or_default());
+    let page = values.fill(&String::from_utf8_lossy(&text));
     HttpResponse::Ok()
         .content_type("text/html; charset=utf-8")
         .insert_header((header::CONTENT_SECURITY_POLICY, policy(&broker)))

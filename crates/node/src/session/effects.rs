@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::descriptions::{self, ANYBODY, Signal};
 use crate::{Client as Sender, Message as Seen, Node};
-use peerbroker_core::vocabulary::{Limit, PeerId, RealmKind};
+use peerbroker_core::vocabulary::{Limit, PeerId};
 use peerbroker_protocols::client::{
     AppRequest, Ask, Context, Description, Effect, Effects, Lost, Message, Protocol, Publication,
     report_mistake,
@@ -106,7 +106,7 @@ impl<'a> Turn<'a> {
 
     /// Sends a message to another client of the realm, with a candidate of the relay if the key allows it.
     fn send<C: Protocol>(&mut self, client: &mut C, mut message: Message<'_>) {
-        if C::REALM == RealmKind::PeerJs
+        if C::APP_HEARS
             && let Some(kind) = Kind::of(message.kind)
         {
             let sender = Sender { key: self.peer.key(), id: self.peer.id() };

@@ -17,7 +17,7 @@ use super::open::OpenSession;
 use super::register::{Registered, register_session};
 use crate::descriptions::without_addresses;
 use crate::{Awaited, Node};
-use peerbroker_core::vocabulary::{AddressPrefix, CloseReason, Frame, GOING_AWAY, RealmKind};
+use peerbroker_core::vocabulary::{AddressPrefix, CloseReason, Frame, GOING_AWAY};
 use peerbroker_events::{Count, Event};
 use peerbroker_limits::{ConnectionPermit, QuotaShare};
 use peerbroker_protocols::client::{Protocol, report_mistake};
@@ -473,7 +473,7 @@ fn on_event<C: Protocol>(client: &mut C, turn: &mut Turn<'_>, event: SocketEvent
 
 #[inline(always)]
 fn on_text<C: Protocol>(client: &mut C, turn: &mut Turn<'_>, text: &str) {
-    if C::REALM == RealmKind::PeerJs {
+    if C::APP_HEARS {
         turn.node.record_text(turn.peer, text);
     }
     if C::HEARTBEAT == Some(text) {

@@ -29,8 +29,8 @@ const CRATES: &[Crate] = &[
     row("config", &["core", "media-api", "events"], 1700, 438),
     row("limits", &["core", "config"], 605, 425),
     row("router", &["core", "events", "config", "limits"], 3578, 173),
-    row("rooms", &["core", "events", "config", "limits", "router"], 3322, 192),
-    row("protocols", &["core", "json", "events", "config", "limits", "router", "rooms"], 5994, 393),
+    row("rooms", &["core", "events", "config", "limits", "router"], 3322, 194),
+    row("protocols", &["core", "json", "events", "config", "limits", "router", "rooms"], 5992, 436),
     row("transport", &["core", "system", "limits", "router"], 1925, 1384),
     row("tls", &["core", "system", "events", "config"], 1758, 572),
     row("keys", &["core", "system", "events", "config", "limits", "tls"], 1961, 1414),
@@ -68,7 +68,7 @@ const SRC: Crate = row("src", &[], 15_363, 2454);
 
 /// Everything else: folders, the ends of the names of their files, and their lines.
 const OTHERS: &[(&str, &[&str], usize)] = &[
-    ("tests", &["rs"], 56_775),
+    ("tests", &["rs"], 56_777),
     ("examples", &["rs", "js", "mjs", "py"], 170),
     ("client", &["js", "mjs", "ts"], 3436),
     ("static", &["js", "css", "html"], 10_036),

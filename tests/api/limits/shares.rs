@@ -296,7 +296,9 @@ fn filled(limit: Limit) -> Filled {
             By("crates/cluster/src/link.rs a_source_that_floods_leaves_most_of_the_link_to_others")
         }
         Limit::SignupLimit => Said("keys registered per address within 24 hours"),
-        Limit::KeySwarmMemberships => Said("[swarms](PROTOCOL.md#tracker) of one client"),
+        Limit::KeySwarmMemberships => {
+            By("crates/protocols/src/tracker/swarms.rs an_address_leaves_half_of_the_memberships_of_a_key")
+        }
     }
 }
 

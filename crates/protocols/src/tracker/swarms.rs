@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, HashSet};
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use dashmap::DashMap;
@@ -16,7 +15,7 @@ use crate::names::NameHolder;
 use peerbroker_core::clock::Instant;
 use peerbroker_core::rate_limit::RateLimit;
 use peerbroker_core::vocabulary::{AddressPrefix, ApiKey, Limit, NodeId, PeerId, RealmKind};
-use peerbroker_limits::{OwnShare, SharedRate};
+use peerbroker_limits::{OwnShare, Quota, QuotaShare, SharedRate};
 use peerbroker_rooms::{News, OtherNodes, OwnList, RealmName, Replicated, SwarmNews};
 use peerbroker_router::Flush;
 
@@ -37,8 +36,8 @@ pub struct Swarms {
     key: ApiKey,
     others: Option<Arc<dyn OtherNodes>>,
     swarms: DashMap<Hash, Swarm>,
-    /// Of the guests of this node.
-    memberships: AtomicUsize,
+    /// Of the guests of this node, in shares.
+    memberships: Arc<Quota>,
     /// The memberships of guests of each other node. Locked last.
     elsewhere: Mutex<BTreeMap<NodeId, usize>>,
     /// The offers of all guests.
@@ -70,6 +69,8 @@ pub struct Memberships {
     guest: PeerId,
     /// Info hashes, and the guest's ids in these swarms.
     all: HashSet<(Hash, Hash)>,
+    /// Its part of the memberships of the key.
+    share: QuotaShare,
     offers: RateLimit,
     account: OwnShare,
 }
@@ -86,7 +87,8 @@ pub enum Announced {
 impl Swarms {
     /// None yet.
     pub fn new(key: ApiKey, others: Option<Arc<dyn OtherNodes>>) -> Self {
-        let (swarms, memberships, elsewhere) = Default::default();
+        let memberships = Quota::of_things(MAX_MEMBERSHIPS, 0);
+        let (swarms, elsewhere) = Default::default();
         Swarms { key, others, swarms, memberships, elsewhere, offers: SharedRate::default() }
     }
 
@@ -127,7 +129,7 @@ impl Swarms {
 
     /// The number of members of all swarms that are guests of this node.
     pub fn memberships(&self) -> usize {
-        self.memberships.load(Ordering::Relaxed)
+        self.memberships.used()
     }
 
     /// The number of members of a swarm.
@@ -244,16 +246,6 @@ impl Swarms {
     fn realm_name(&self) -> RealmName<'_> {
         RealmName { key: &self.key, realm: RealmKind::Guests }
     }
-
-    /// Makes a place for one more membership.
-    fn reserve(&self) -> bool {
-        let reserved = |taken| (taken < MAX_MEMBERSHIPS).then_some(taken + 1);
-        self.memberships.fetch_update(Ordering::Relaxed, Ordering::Relaxed, reserved).is_ok()
-    }
-
-    fn release(&self) {
-        self.memberships.fetch_sub(1, Ordering::Relaxed);
-    }
 }
 
 impl Replicated for Swarms {
@@ -366,7 +358,8 @@ impl Memberships {
     /// None yet.
     pub fn new(swarms: Arc<Swarms>, guest: PeerId, address: Option<IpAddr>) -> Self {
         let account = swarms.offers.of_address(address);
-        Memberships { swarms, guest, all: HashSet::new(), offers: RateLimit::default(), account }
+        let share = swarms.memberships.share(AddressPrefix::of_remote(address));
+        Memberships { swarms, guest, all: HashSet::new(), share, offers: RateLimit::default(), account }
     }
 
     /// Joins a swarm, changes the membership or ends it.
@@ -381,6 +374,7 @@ impl Memberships {
         if occasion == Occasion::Stopped {
             if self.all.remove(&name) {
                 self.leave(&info_hash, &peer_id);
+                self.count();
             }
             return Ok(Announced::Counted(self.swarms.counts(&info_hash)));
         }
@@ -388,14 +382,14 @@ impl Memberships {
         if is_new && self.all.len() >= MAX_SWARMS {
             return Err(Problem::TooManySwarms);
         }
-        if is_new && !self.swarms.reserve() {
-            return Err(Problem::KeyTooManySwarms);
+        if is_new {
+            self.share.set(self.all.len() + 1).map_err(|_| Problem::KeyTooManySwarms)?;
         }
         let joined = self.swarms.join(name, &self.guest, (announce.is_complete, occasion), holder);
         if let Ok(Announced::Counted(_)) = joined {
             self.all.insert(name);
-        } else if is_new {
-            self.swarms.release();
+        } else {
+            self.count();
         }
         joined
     }
@@ -421,12 +415,65 @@ impl Memberships {
             }
             swarm.members.is_empty()
         });
-        swarms.release();
+    }
+
+    /// Gives back what its memberships do not need.
+    fn count(&mut self) {
+        // Fewer always fit.
+        let _ = self.share.set(self.all.len());
     }
 }
 
 impl Drop for Memberships {
     fn drop(&mut self) {
         self.all.iter().for_each(|(info_hash, peer_id)| self.leave(info_hash, peer_id));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::borrow::Cow;
+
+    use super::super::Name;
+    use super::*;
+
+    /// Joins swarms with new guests of an address until the key's limit refuses it.
+    fn fill(swarms: &Arc<Swarms>, host: u8) -> Vec<Memberships> {
+        let guest = |number: usize| PeerId::parse(&format!("{host}-{number}")).unwrap();
+        let address = Some([192, 0, 2, host].into());
+        let mut all = Vec::new();
+        for number in 0.. {
+            let mut memberships = Memberships::new(Arc::clone(swarms), guest(number), address);
+            for swarm in 0..MAX_SWARMS {
+                let mut peer_id = [host; 20];
+                peer_id[..8].copy_from_slice(&(number * MAX_SWARMS + swarm).to_be_bytes());
+                let name = |bytes: Hash| Name { bytes, text: Cow::Borrowed("") };
+                let announce = Announce {
+                    info_hash: name([0; 20]),
+                    peer_id: name(peer_id),
+                    event: Some(Occasion::Here),
+                    is_complete: false,
+                    offers: Vec::new(),
+                    answer: None,
+                };
+                if memberships.announce(&announce, &NameHolder::Unasked).is_err() {
+                    return all;
+                }
+            }
+            all.push(memberships);
+        }
+        all
+    }
+
+    #[test]
+    fn an_address_leaves_half_of_the_memberships_of_a_key() {
+        let swarms = Arc::new(Swarms::new(ApiKey::parse("peerjs").unwrap(), None));
+        let guests_of = |part: usize| MAX_MEMBERSHIPS / part / MAX_SWARMS;
+        let first = fill(&swarms, 1);
+        assert_eq!(first.len(), guests_of(2));
+        let second = fill(&swarms, 2);
+        assert_eq!(second.len(), guests_of(4));
+        drop((first, second));
+        assert_eq!((swarms.memberships(), swarms.len()), (0, 0));
     }
 }

@@ -22,14 +22,14 @@ const fn row(name: &'static str, uses: &'static [&'static str], program: usize, 
 /// From low to high. `src` may use all.
 const CRATES: &[Crate] = &[
     row("core", &[], 1518, 461),
-    row("json", &[], 748, 195),
+    row("json", &[], 763, 195),
     row("system", &["core"], 515, 120),
     row("media-api", &["core", "system"], 283, 0),
     row("events", &["core", "system", "media-api"], 1428, 325),
     row("config", &["core", "media-api", "events"], 1700, 438),
     row("limits", &["core", "config"], 605, 425),
     row("router", &["core", "events", "config", "limits"], 3578, 173),
-    row("rooms", &["core", "events", "config", "limits", "router"], 3322, 194),
+    row("rooms", &["core", "events", "config", "limits", "router"], 3327, 194),
     row("protocols", &["core", "json", "events", "config", "limits", "router", "rooms"], 5992, 436),
     row("transport", &["core", "system", "limits", "router"], 1925, 1384),
     row("tls", &["core", "system", "events", "config"], 1758, 572),
@@ -64,11 +64,11 @@ const CRATES: &[Crate] = &[
 ];
 
 /// The program's own part, in lines of program and of tests.
-const SRC: Crate = row("src", &[], 15_363, 2454);
+const SRC: Crate = row("src", &[], 15_364, 2454);
 
 /// Everything else: folders, the ends of the names of their files, and their lines.
 const OTHERS: &[(&str, &[&str], usize)] = &[
-    ("tests", &["rs"], 56_777),
+    ("tests", &["rs"], 56_790),
     ("examples", &["rs", "js", "mjs", "py"], 170),
     ("client", &["js", "mjs", "ts"], 3436),
     ("static", &["js", "css", "html"], 10_036),

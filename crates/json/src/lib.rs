@@ -65,6 +65,7 @@ pub fn read<'a, T>(text: &'a str, read: impl FnOnce(&mut Reader<'a>) -> Option<T
 
 /// The text of a JSON string, unescaped. `None` for other values, and for a string with a lone
 /// surrogate, which JavaScript allows but Rust cannot represent.
+#[inline]
 pub fn string(value: &str) -> Option<Cow<'_, str>> {
     let inner = value.strip_prefix('"')?.strip_suffix('"')?;
     if inner.contains('\\') {
@@ -76,6 +77,7 @@ pub fn string(value: &str) -> Option<Cow<'_, str>> {
 
 /// The text of a JSON string, unless that surely has more than `most` UTF-16 units: decoding a long one costs
 /// much.
+#[inline]
 pub fn short_string(value: &str, most: usize) -> Option<Cow<'_, str>> {
     const LONGEST_ESCAPE: usize = 6;
     if value.len() > LONGEST_ESCAPE * most + 2 { None } else { string(value) }
@@ -124,6 +126,7 @@ enum Parts<'a> {
 }
 
 impl Member<'_> {
+    #[inline]
     fn is(&self, wanted: &str) -> bool {
         let meaning = self.meaning.as_ref().map(Meaning::as_bytes);
         meaning.unwrap_or_else(|| self.name.inner()) == wanted.as_bytes()
@@ -177,27 +180,32 @@ impl<'a> Object<'a> {
         })
     }
 
+    #[inline]
     fn index(&self, wanted: &str) -> Option<usize> {
         self.members.iter().rposition(|member| member.is(wanted))
     }
 
     /// The parts of a member, if they were read.
+    #[inline]
     fn parts(&self, wanted: &str) -> Option<&Parts<'a>> {
         let index = self.index(wanted)?;
         self.parts.iter().find(|(of, _)| *of == index).map(|(_, parts)| parts)
     }
 
     /// The raw value of a member.
+    #[inline]
     pub fn get(&self, wanted: &str) -> Option<&'a str> {
         self.index(wanted).and_then(|index| self.members.get(index)).map(|member| member.value)
     }
 
     /// The text of a member, if it is a string.
+    #[inline]
     pub fn string(&self, wanted: &str) -> Option<Cow<'a, str>> {
         self.get(wanted).and_then(string)
     }
 
     /// A member, if it is an object that was read with this one.
+    #[inline]
     pub fn object(&self, wanted: &str) -> Option<&Object<'a>> {
         match self.parts(wanted)? {
             Parts::Members(object) => Some(object),
@@ -217,6 +225,7 @@ impl<'a> Object<'a> {
     }
 
     /// The first elements of a member, if it is a list that was read with this object.
+    #[inline]
     pub fn list(&self, wanted: &str) -> Option<&[&'a str]> {
         match self.parts(wanted)? {
             Parts::Elements(elements) => Some(elements),

@@ -31,6 +31,7 @@ pub(super) struct Meaning {
 }
 
 impl Meaning {
+    #[inline]
     fn push(&mut self, byte: u8) -> Option<()> {
         *self.bytes.get_mut(self.len)? = byte;
         self.len += 1;
@@ -44,6 +45,7 @@ impl Meaning {
 
 impl<'a> Name<'a> {
     /// In its quotes.
+    #[inline]
     pub fn written(&self) -> &'a str {
         self.check();
         self.text.get(self.start..self.end).unwrap_or_default()
@@ -54,12 +56,14 @@ impl<'a> Name<'a> {
         self.text.as_bytes().get(self.start + 1..self.end - 1).unwrap_or_default()
     }
 
+    #[inline]
     fn check(&self) {
         let name = || self.text.get(self.start..self.end);
         debug_assert!(name().is_some_and(|name| name.len() > 1), "no name at {}..{}", self.start, self.end);
     }
 
     /// True if it means `wanted`.
+    #[inline]
     pub fn is(&self, wanted: &str) -> bool {
         self.index_in(&[wanted]).is_some()
     }
@@ -85,6 +89,7 @@ impl<'a> Name<'a> {
     }
 
     /// `None` if it is longer than the names that are known, or has a lone surrogate.
+    #[inline]
     fn meaning(&self) -> Option<Meaning> {
         let from = self.text.as_bytes().get(self.start + 1..)?;
         short_name(from).map(|(_, meaning)| meaning)

@@ -116,6 +116,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Where it reads.
+    #[inline]
     pub fn at(&self) -> usize {
         self.at
     }

@@ -464,7 +464,7 @@ impl Rooms {
         if let Some(presence) = self.store.presence(peer.id()) {
             let mut guard = presence.lock(peer.id(), flushes);
             if guard.state.is_of(peer) {
-                ids.iter().for_each(|id| self.watching(&mut guard).stop(id.as_str(), true));
+                self.watching(&mut guard).stop(ids.iter().map(PeerId::as_str), true);
                 self.store.retire_if_unused(&mut guard);
             }
         }

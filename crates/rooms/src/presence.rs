@@ -144,9 +144,9 @@ impl State {
         set(&mut self.share_of_rooms, self.rooms.len() + more).map_err(|_| RoomRefusal::KeyTooManyRooms)
     }
 
-    /// The same for the ids that it watches.
-    pub(super) fn count_watched(&mut self, more: usize) -> Result<(), RoomRefusal> {
-        set(&mut self.share_of_watched, self.watched.len() + more).map_err(|_| RoomRefusal::KeyTooManyWatched)
+    /// Sets the number of ids that it watches, for the limit of the key.
+    pub(super) fn count_watched(&mut self, count: usize) -> Result<(), RoomRefusal> {
+        set(&mut self.share_of_watched, count).map_err(|_| RoomRefusal::KeyTooManyWatched)
     }
 
     /// The right of the client in a room. A proof that does not list it is refused.

@@ -189,7 +189,7 @@ impl Receiving<'_> {
             guard.state.watched.iter().filter(|id| ends_watch(id)).map(str::to_owned).collect();
         let is_hidden = ends_watch(guard.id.as_str());
         let mut watching = Watching { rooms, guard: &mut guard };
-        unwatched.iter().for_each(|id| watching.stop(id, false));
+        watching.stop(unwatched.iter().map(String::as_str), false);
         if is_hidden {
             watching.hide(false);
         }

@@ -17,7 +17,9 @@ impl Watching<'_, '_> {
     pub(super) fn watch(&mut self, peer: &PeerHandle, id: &PeerId, most: usize) -> Result<(), RoomRefusal> {
         let rooms = self.rooms;
         let is_new = !self.guard.state.watched.contains(id.as_str());
-        if is_new && self.guard.state.watched.len() >= MAX_WATCHED {
+        // Counted once: it reads all of them.
+        let count = self.guard.state.watched.len();
+        if is_new && count >= MAX_WATCHED {
             return Err(RoomRefusal::TooManyWatched);
         }
         let mut watches = rooms.watches.lock();
@@ -25,7 +27,7 @@ impl Watching<'_, '_> {
             if watches.watchers(id) >= most {
                 return Err(RoomRefusal::Full);
             }
-            self.guard.state.count_watched(1)?;
+            self.guard.state.count_watched(count + 1)?;
         }
         if let Err(refusal) = rooms.limits.charge(self.guard, 1) {
             self.count_watched();
@@ -45,12 +47,16 @@ impl Watching<'_, '_> {
         Ok(())
     }
 
-    /// Watches an id no longer. One that it does not watch needs nothing.
-    pub(super) fn stop(&mut self, id: &str, for_good: bool) {
+    /// Watches ids no longer. One that it does not watch needs nothing.
+    pub(super) fn stop<'i>(&mut self, ids: impl Iterator<Item = &'i str>, for_good: bool) {
+        ids.for_each(|id| self.stop_one(id, for_good));
+        self.count_watched();
+    }
+
+    fn stop_one(&mut self, id: &str, for_good: bool) {
         if !self.guard.state.watched.remove(id) {
             return;
         }
-        self.count_watched();
         let is_unwatched = self.rooms.watches.lock().remove(id, self.guard.presence);
         // Where it was before does not count for those that watch.
         let _ = self.rooms.neighbours.announce_unwatched(id, self.guard.id, for_good, Vec::new());
@@ -63,13 +69,14 @@ impl Watching<'_, '_> {
 
     fn count_watched(&mut self) {
         // Ids that its client watches on another node too stay, even if they do not fit.
-        let _ = self.guard.state.count_watched(0);
+        let count = self.guard.state.watched.len();
+        let _ = self.guard.state.count_watched(count);
     }
 
     /// Watches nothing any more.
     pub(super) fn stop_all(&mut self, for_good: bool) {
         let watched: Vec<String> = self.guard.state.watched.iter().map(str::to_owned).collect();
-        watched.iter().for_each(|id| self.stop(id, for_good));
+        self.stop(watched.iter().map(String::as_str), for_good);
     }
 
     /// Goes on with a new connection, also with the ids that the client watches on other nodes.

@@ -231,10 +231,11 @@ impl Values {
             values = values.with(format!("{dialect}_hidden"), hidden(config.dialects.has(dialect)));
         }
         let has_pipes = offers_pipes(mounted);
-        let pipes = has_pipes.then(|| format!(r#"<script src="{}webrtc.js"></script>"#, escape(&path)));
+        let has_peerjs = config.dialects.has(Dialect::PeerJs);
+        let script = |file: &str| format!(r#"<script src="{}{file}"></script>"#, escape(&path));
         values
             .with("pipes_hidden", hidden(has_pipes))
-            .with_html("pipes", pipes.unwrap_or_default())
+            .with_html("pipes", if has_pipes { script("webrtc.js") } else { String::new() })
             .with("base", &format!("{path}broker/"))
             .with("path", &path)
             .with("key", &key)
@@ -248,7 +249,7 @@ impl Values {
             .with("lan_host", &lan_host)
             .with("default_key", &config.default_key.to_string())
             .with("version", env!("CARGO_PKG_VERSION"))
-            .with_html("peerjs", format!(r#"<script src="{}peerjs.min.js"></script>"#, escape(&path)))
+            .with_html("peerjs", if has_peerjs { script("peerjs.min.js") } else { String::new() })
             .with_html("qrcode", QRCODE.script())
             .with_html("simplepeer", SIMPLE_PEER.script())
             .with_html("yjs", YJS.script())

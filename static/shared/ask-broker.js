@@ -1,4 +1,4 @@
-// What pages ask the broker over HTTP.
+// Requests of pages to the broker over HTTP.
 
 import { broker, brokerUrl, hasIceServers } from './settings.js';
 

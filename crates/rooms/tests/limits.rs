@@ -1,4 +1,4 @@
-//! What one member may use of a room and of its key, and which news of a member count.
+//! One member leaves room to others in a room and its key; later news of a member count.
 
 use std::net::IpAddr;
 use std::sync::Arc;

@@ -417,7 +417,8 @@ impl<'a> Guard<'a> {
         let expires = outgoing.expires_for().is_some();
         let is_sought = self.is_sought();
         let own = self.slot.source();
-        // Of a sender that has gone nobody knows the address. What comes back was for a client of this id.
+        // Nobody knows the address of a sender that has gone. Its message comes back from a client of this
+        // id.
         let source = |from: &PeerId| realm.source(from).unwrap_or(own);
         let queue = self.queue.get_or_insert_default();
         let kept =

@@ -1,4 +1,4 @@
-//! What is lost is counted once, and gives back what it took.
+//! A lost message is counted once, and gives back the bytes that it took.
 
 use std::sync::Arc;
 

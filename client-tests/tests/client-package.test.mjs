@@ -39,7 +39,7 @@ after(() => rmSync(app, { recursive: true, force: true }));
 /** The listing of the README. */
 const [, listing] = readFileSync(join(clientTests, '../client/README.md'), 'utf8').match(/```ts\n([^]*?)```/);
 
-test('types are right for every entry, and for every way to look for them', async () => {
+test('types are right for every entry, and for every way to look for them', { timeout: LIMIT }, async () => {
   const { stdout } = await run('npm', ['pack', '--silent', '--ignore-scripts', '--pack-destination', app], { cwd: folder, env: { ...process.env, NODE_OPTIONS: '' } });
   const tarball = createPackageFromTarballData(readFileSync(join(app, stdout.trim())));
   const { problems } = /** @type {any} */ (await checkPackage(tarball, { entrypoints: entries.map((entry) => entry.replace('peerbroker/', './')) }));
@@ -47,7 +47,7 @@ test('types are right for every entry, and for every way to look for them', asyn
   assert.deepEqual((await publint({ pkgDir: folder, level: 'warning' })).messages, []);
 });
 
-test('importing does nothing, on a server too', async () => {
+test('importing does nothing, on a server too', { timeout: LIMIT }, async () => {
   const require = createRequire(join(app, 'app.js'));
   const names = new Set(Object.getOwnPropertyNames(globalThis));
   for (const entry of entries) {
@@ -57,7 +57,7 @@ test('importing does nothing, on a server too', async () => {
   assert.deepEqual(Object.getOwnPropertyNames(globalThis).filter((name) => !names.has(name)), []);
 });
 
-test('a page in TypeScript compiles as strictly as it gets', async () => {
+test('a page in TypeScript compiles as strictly as it gets', { timeout: LIMIT }, async () => {
   const uses = `${listing}
     import * as peerjs from 'peerjs';
     import { presetPeer } from 'peerbroker/peer';
@@ -109,7 +109,7 @@ const BUNDLERS = {
 };
 
 for (const [bundler, built] of Object.entries(BUNDLERS)) {
-  test(`${bundler} leaves out what a page does not import`, async () => {
+  test(`${bundler} leaves out what a page does not import`, { timeout: LIMIT }, async () => {
     assert.equal((await built(entries.map((entry) => `import '${entry}';`).join('\n'))).trim(), '');
     const imports = "import * as rooms from 'peerbroker/rooms'; import * as webrtc from 'peerbroker/webrtc';";
     const share = await built(`${imports} export { shareLink } from 'peerbroker/share';`);

@@ -89,16 +89,22 @@ const FILES_AT_ONCE = 7;
 /** The files that take the longest begin first, so that no file runs alone at the end. */
 const LONGEST = ['relay', 'party', 'pages', 'call', 'dashboard', 'turn', 'matrix', 'accessibility', 'relay-dialects', 'restarts', 'npx'];
 const BROWSERS = 'client-tests';
+/** The longest time of a file, in minutes: most take one, and the longest three. */
+const FILE_MINUTES = 10;
+/** How often the files that run are named, in minutes. */
+const NAMED_EVERY = 3;
 
 /** Runs a file of browser tests. @returns {Promise<Test[]>} */
 async function runFile(file, words, log) {
   const results = join(OUTPUTS, `${file}.jsonl`);
   rmSync(results, { force: true });
   const reporters = ['spec', 'stdout', './lib/results.mjs', results].map((word, i) => `--test-reporter${i % 2 ? '-destination' : ''}=${word}`);
-  const code = await log.run('node', ['--test', ...reporters, ...words, `tests/${file}`], { cwd: BROWSERS, env: PROGRAM });
+  const code = await log.run('node', ['--test', ...reporters, ...words, `tests/${file}`], {
+    cwd: BROWSERS, env: PROGRAM, minutes: FILE_MINUTES,
+  });
   const lines = readFileSync(results, { encoding: 'utf8', flag: 'a+' }).split('\n').filter(Boolean);
   const tests = lines.map((line) => JSON.parse(line)).map(({ name, ...rest }) => ({ name: `${file} ${name}`, ...rest }));
-  // A file that does not load has no tests, and one that hangs at its end has no failed one.
+  // A file that does not load has no tests, and one that is stopped has no failed one.
   if (code !== 0 && !tests.some(({ outcome }) => outcome === 'failed')) tests.push({ name: `${file} `, outcome: 'failed' });
   return tests;
 }
@@ -117,21 +123,28 @@ const browser = {
   builds: ['build-tests', 'browser-libraries'],
   hides: /^\s*(✔|﹣)/,
   async run(log, words) {
-    const code = await log.run('npm', ['run', 'pretest'], { cwd: BROWSERS });
+    const code = await log.run('npm', ['run', 'pretest'], { cwd: BROWSERS, minutes: FILE_MINUTES });
     if (code !== 0) fail(code);
     const isFile = (word) => word.endsWith('.test.mjs');
     const named = words.filter(isFile).map((word) => basename(word));
     const files = named.length > 0 ? named : longestFirst(readdirSync(join(root, BROWSERS, 'tests')).filter(isFile));
     const all = [];
+    const running = new Set();
     const work = async () => {
       for (let file = files.shift(); file; file = files.shift()) {
+        running.add(file);
         const own = new Log(file);
         const tests = await runFile(file, words.filter((word) => !isFile(word)), own);
         if (tests.some(({ outcome }) => outcome === 'failed')) log.lines.push(...own.lines);
         all.push(...tests);
+        running.delete(file);
       }
     };
+    const naming = setInterval(() => {
+      console.log(`browser tests: ${all.length} have ended, ${files.length} files wait, these run: ${[...running].join(', ')}`);
+    }, NAMED_EVERY * 60_000);
     await Promise.all(Array.from({ length: FILES_AT_ONCE }, work));
+    clearInterval(naming);
     return all;
   },
   async again(name, log) {

@@ -11,7 +11,7 @@ import { bundle } from './bundle.mjs';
 export const scripts = {
   'peer.js': ['peer/peer.js', { name: 'presetPeer' }],
   'pipes.js': ['pipe/lazy.js', { name: 'usePipes' }],
-  'reports.js': ['peer/reports.js', { name: 'callReports' }],
+  'reports.js': ['peer/call-reports.js', { name: 'callReports' }],
   'rooms.js': ['rooms/rooms.js', { name: 'rooms' }],
   'rooms.mjs': ['rooms/rooms.js', { format: 'es' }],
   'share.js': ['share/script.js', {}],

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { after, afterEach, test } from 'node:test';
 import { NEXT, nextFrame } from '../../client/src/pipe/frames.js';
-import { withoutLine } from '../../client/src/pipe/line.js';
+import { withoutLine } from '../../client/src/pipe/sdp-line.js';
 import { BrowserSocket } from '../lib/browser-socket.mjs';
 import { gc } from '../lib/memory.mjs';
 import { startPipeServer } from '../lib/pipe-server.mjs';

@@ -5,12 +5,12 @@ import { createCipheriv, createPrivateKey, createPublicKey, diffieHellman, hkdfS
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { Receiver, Sender, WINDOW } from '../../client/src/pipe/flow.js';
+import { Receiver, Sender, WINDOW } from '../../client/src/pipe/ordered-records.js';
 import { BINARY, MOST_FRAME, MOST_PAYLOAD, NEXT, PING, PipeError, TEXT, nextFrame, readFrame, readRecord, writeRecord } from '../../client/src/pipe/frames.js';
 import { source } from '../../client/src/pipe/engine.js';
-import { currentKeys, prepareKeys, startKeys } from '../../client/src/pipe/key-pairs.js';
-import { deriveKeys, keyPair } from '../../client/src/pipe/keys.js';
-import { readLine, withLine, withoutLine, writeLine } from '../../client/src/pipe/line.js';
+import { currentKeys, prepareKeys, startKeys } from '../../client/src/pipe/prepared-keys.js';
+import { deriveKeys, keyPair } from '../../client/src/pipe/sealing.js';
+import { readLine, withLine, withoutLine, writeLine } from '../../client/src/pipe/sdp-line.js';
 import { until } from '../lib/within.mjs';
 
 const vectors = JSON.parse(await readFile(join(import.meta.dirname, '../../tests/fixtures/pipe.json'), 'utf8'));

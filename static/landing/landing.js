@@ -2,7 +2,7 @@ import { testBroker } from '../shared/connection-test.js';
 import { WAYS } from '../shared/connection-words.js';
 import { enableCopy } from '../shared/copy.js';
 import { broker, brokerUrl, hasKey, hasRelay, lanHost } from '../shared/settings.js';
-import { fillSnippet } from './snippet.js';
+import { fillSnippet } from './fill-snippet.js';
 import { enableTabs } from './tabs.js';
 
 const STATE_NAMES = { waiting: 'not run yet', running: 'running', ok: 'done', failed: 'failed' };

@@ -1,4 +1,4 @@
-import { icon } from './icons.js';
+import { icon } from './media-icons.js';
 
 const element = (id) => document.getElementById(id);
 

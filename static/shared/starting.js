@@ -11,7 +11,7 @@
 
   // A module fails with its imports. Errors of elements do not bubble.
   window.addEventListener('error', failed, true);
-  // `page.js` runs after everything that it and the demo import.
+  // `start-page.js` runs after everything that it and the demo import.
   window.addEventListener('demo-loaded', () => {
     clearTimeout(timer);
     window.removeEventListener('error', failed, true);

@@ -97,7 +97,7 @@ fn the_form_is_on_the_landing_page_if_registration_is_open() {
 #[test]
 fn fragments_of_pages_are_not_served() {
     on_own_with(open, |server| {
-        for name in ["frame.html", "register.html", "key.html", "no-key.html", "snippet.html", ""] {
+        for name in ["frame.html", "register.html", "key.html", "no-key.html", "one-snippet.html", ""] {
             assert_eq!(server.get(&format!("/broker/parts/{name}")).status, 404, "{name}");
         }
     });

@@ -1,7 +1,7 @@
 // `peerbroker/peer` of npm: presets the PeerJS of a page's own bundle.
 
 import preset from './peer.js';
-import callReports from './reports.js';
+import callReports from './call-reports.js';
 
 export function presetPeer(library, broker, { key = 'peerjs', iceServers = true, reports = false } = {}) {
   const url = new URL(broker, globalThis.location?.href);

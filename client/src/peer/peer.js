@@ -1,10 +1,10 @@
 // Presets PeerJS's Peer to the broker that serves this script. What the page passes wins.
 
 import { randomHex } from '../random.js';
-import { iceServersOfPeers } from './ice.js';
+import { iceServersOfPeers } from './ice-servers.js';
 import { reconnects } from './reconnect.js';
-import { iceRestarts } from './restart.js';
-import { safetyNumbers } from './safety-numbers.js';
+import { iceRestarts } from './ice-restart.js';
+import { safetyNumbers } from './safety-exchange.js';
 
 const PIPES = Symbol.for('peerbroker.pipes');
 
@@ -12,7 +12,7 @@ const PIPES = Symbol.for('peerbroker.pipes');
  * @param {any} library
  * @param {any} script the address of the script, if it knows it
  * @param {any} settings of the broker
- * @param {any} [callReports] reports.js, if any key of the broker takes reports
+ * @param {any} [callReports] call-reports.js, if any key of the broker takes reports
  */
 export default function presetPeer({ Peer: Original, util }, script, { key: builtInKey, hasIceServers, takesReports }, callReports) {
   const pipes = globalThis[PIPES];

@@ -1,6 +1,6 @@
 // Lets data of a page go over pipes. Most pages never need the engine, so it may be in a script that is loaded later.
 
-import { startKeys } from './key-pairs.js';
+import { startKeys } from './prepared-keys.js';
 import { makeNativeFirst } from './native.js';
 import { settingsOfPeer } from './settings.js';
 
@@ -10,7 +10,7 @@ import { settingsOfPeer } from './settings.js';
  */
 export const PIPES = Symbol.for('peerbroker.pipes');
 
-/** @typedef {{ Session: any, adopt: any, keyPair: () => import('./key-pairs.js').Pair, complete(settings: any): void }} Engine */
+/** @typedef {{ Session: any, adopt: any, keyPair: () => import('./prepared-keys.js').Pair, complete(settings: any): void }} Engine */
 /** Where the engine comes from; `now`, if it is there. @typedef {{ now?: Engine, load(): Promise<Engine>, arrived?(engine: Engine): void }} Source */
 
 /** @param {import('./settings.js').Settings} settings @param {Source} source */

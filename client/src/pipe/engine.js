@@ -4,8 +4,8 @@ import { DataChannel, adopt, descendFrom } from './data-channel.js';
 import { IceCandidate, SessionDescription } from './descriptions.js';
 import { define, putConnection } from './enable.js';
 import { DataChannelEvent, IceEvent, RtcError, RtcErrorEvent } from './events.js';
-import { startKeys } from './key-pairs.js';
-import { keyPair } from './keys.js';
+import { startKeys } from './prepared-keys.js';
+import { keyPair } from './sealing.js';
 import { Session } from './session.js';
 import { makeStandIn } from './stand-in.js';
 

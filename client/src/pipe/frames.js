@@ -1,6 +1,6 @@
 // The frames of a pipe, and the records that are sealed in them.
 
-import { TAG_BYTES } from './keys.js';
+import { TAG_BYTES } from './sealing.js';
 
 /** Types of frames: the next record that this end expects; a record; the same as the first, and the other end has to answer. */
 export const NEXT = 0;

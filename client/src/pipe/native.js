@@ -4,8 +4,8 @@
 import { random } from './bytes.js';
 import { COST, MOST_KEPT, readOptions } from './channel-options.js';
 import { EVENTS, addHandlers, answerOldPages } from './events.js';
-import { currentKeys, firstKeys } from './key-pairs.js';
-import { PIPE_KEYS, readLine, withLine, withoutLine, writeLine } from './line.js';
+import { currentKeys, firstKeys } from './prepared-keys.js';
+import { PIPE_KEYS, readLine, withLine, withoutLine, writeLine } from './sdp-line.js';
 import { hasData, hasMedia } from './sdp.js';
 
 /** Native WebRTC has so many milliseconds until this page asks over a pipe. */
@@ -42,7 +42,7 @@ export function makeNativeFirst(Native, settings, source, isNative = ({ isTruste
     #session;
     // Later ones may be of another Peer.
     #settings = { ...settings };
-    /** What its line says. Without a pair it has none. @type {{ id: Uint8Array, pair?: import('./key-pairs.js').Pair | null }} */
+    /** What its line says. Without a pair it has none. @type {{ id: Uint8Array, pair?: import('./prepared-keys.js').Pair | null }} */
     #own = { id: random(16) };
     /**
      * `native` may still become another; `asking`: this page has asked the other, and the page hears nothing of native WebRTC until

@@ -1,7 +1,7 @@
 // One end of a pipe: a WebSocket at the broker that comes back when it is lost, with every record once and in order.
 
 import { NEXT, PING, RECORD, nextFrame, readFrame } from './frames.js';
-import { Receiver, Sender } from './flow.js';
+import { Receiver, Sender } from './ordered-records.js';
 import { askWhy } from './refusal.js';
 
 // In milliseconds: the other end may be away for this long; an acknowledgement may wait; an idle pipe is tried; its answer may take.

@@ -1,6 +1,6 @@
 // The state machine of descriptions: W3C's "set a session description", without media.
 
-import { withLine, withoutLine } from './line.js';
+import { withLine, withoutLine } from './sdp-line.js';
 import { Sdp, hasData } from './sdp.js';
 
 const failure = (name, message) => new DOMException(message, name);

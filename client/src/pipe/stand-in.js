@@ -1,7 +1,7 @@
 // RTCPeerConnection where the browser has none: the part of W3C's interface that data needs.
 
 import { EVENTS, addHandlers, answerOldPages } from './events.js';
-import { PIPE_KEYS } from './line.js';
+import { PIPE_KEYS } from './sdp-line.js';
 import { Session } from './session.js';
 
 const DEFAULTS = { bundlePolicy: 'balanced', iceCandidatePoolSize: 0, iceServers: [], iceTransportPolicy: 'all', rtcpMuxPolicy: 'require' };

@@ -45,7 +45,7 @@ pub(super) fn page(mounted: &Mounted, request: &HttpRequest) -> HttpResponse {
         .with("request", &format!("{method} {}", shown(path)))
         .with("hint", &hint)
         .with_html("place", link.unwrap_or_default());
-    let client = values.part(if has_key { "snippet.html" } else { "key-needed.html" });
+    let client = values.part(if has_key { "one-snippet.html" } else { "key-needed.html" });
     let values = values.with_html("client", client);
     html::framed(StatusCode::NOT_FOUND, "Not found", values.part("not-found.html"), values)
 }

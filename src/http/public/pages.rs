@@ -219,14 +219,14 @@ fn preset(mounted: &Mounted, request: &HttpRequest, of: (&Library, Kind), pipes:
         .with_html("preset", PRESET.to_owned())
         .with_html("reports", script.to_owned())
         .with_html("library", library.text.to_owned());
-    values.part(if kind == Kind::Script { "client.js" } else { "client.mjs" })
+    values.part(if kind == Kind::Script { "peerjs.template.js" } else { "peerjs.template.mjs" })
 }
 
 /// The client for rooms, which refuses messages that this server would close the connection for.
 fn rooms(mounted: &Mounted, kind: Kind, pipes: &str) -> String {
     let (script, template) = match kind {
-        Kind::Script => (ROOMS, "rooms.js"),
-        Kind::Module => (ROOMS_MODULE, "rooms.mjs"),
+        Kind::Script => (ROOMS, "rooms.template.js"),
+        Kind::Module => (ROOMS_MODULE, "rooms.template.mjs"),
     };
     let values = Values::default()
         .with_html("pipes", pipes.to_owned())
@@ -243,7 +243,7 @@ fn share_script(mounted: &Mounted) -> String {
         .with_html("library", QRCODE.text.to_owned())
         .with_html("script", SHARE.to_owned())
         .with_html("lan_host", json!(lan_host).to_string());
-    values.part("share.js")
+    values.part("share.template.js")
 }
 
 #[cfg(test)]

@@ -1,9 +1,9 @@
 import { setStatus } from '../../shared/status.js';
 import { recall, remember } from '../../shared/storage.js';
 import { Drawing, SIZE } from './drawing.js';
-import { enableKeys, enablePen } from './pen.js';
+import { enableKeys, enablePen } from './drawing-input.js';
 import { People } from './people.js';
-import { SharedDocument } from './shared.js';
+import { SharedDocument } from './shared-document.js';
 import { shareText, undoOrRedo } from './text.js';
 
 const element = (id) => document.getElementById(id);

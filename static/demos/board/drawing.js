@@ -1,4 +1,4 @@
-import { COLOURS } from '../../shared/colours.js';
+import { COLOURS } from '../../shared/colour-names.js';
 import { colourOf } from './people.js';
 
 /** The drawing in its own units, so that everybody sees the same on every screen. */

@@ -1,6 +1,6 @@
 import { randomHex } from '../../client/random.js';
 import { loadLibrary, requireWebRtc } from '../../shared/library.js';
-import { show, startPage } from '../../shared/page.js';
+import { show, startPage } from '../../shared/start-page.js';
 import { pageUrl } from '../../shared/settings.js';
 import { enableCopyLink, showJoinLink } from '../../shared/join-link.js';
 import { startBoard } from './board.js';

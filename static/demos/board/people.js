@@ -1,4 +1,4 @@
-import { COLOURS } from '../../shared/colours.js';
+import { COLOURS } from '../../shared/colour-names.js';
 import { recall, remember } from '../../shared/storage.js';
 
 const GREY = 7;

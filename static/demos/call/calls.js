@@ -1,13 +1,13 @@
 import { randomHex } from '../../client/random.js';
 import { keepAwake } from '../../shared/awake.js';
 import { enableCopy } from '../../shared/copy.js';
-import { httpsAdvice } from '../../shared/https.js';
-import { mediaPrompt, openMedia, stopMedia } from '../../shared/media.js';
+import { httpsAdvice } from '../../shared/https-advice.js';
+import { mediaPrompt, openMedia, stopMedia } from '../../shared/open-media.js';
 import { hidePrompt, showPrompt } from '../../shared/prompt.js';
 import { pageUrl } from '../../shared/settings.js';
 import { setStatus } from '../../shared/status.js';
 import { enableCopyLink, showJoinLink } from '../../shared/join-link.js';
-import { Line } from './line.js';
+import { BrokerConnection } from './broker-connection.js';
 import { Ring } from './ring.js';
 import { Stage } from './stage.js';
 import { Talk } from './talk.js';
@@ -33,7 +33,7 @@ export function startCalls(target) {
 
 class Calls {
   #target;
-  #line = new Line();
+  #broker = new BrokerConnection();
   #brokerProblem;
   #hadId = false;
   /** The current call, with its `token`, the other side's `remoteId`, and its state. */
@@ -49,9 +49,9 @@ class Calls {
 
   constructor(target) {
     this.#target = target;
-    this.#line.addEventListener('open', () => this.#lineOpened());
-    this.#line.addEventListener('lost', ({ detail }) => this.#lineLost(detail));
-    this.#line.addEventListener('frame', ({ detail }) => this.#receive(detail));
+    this.#broker.addEventListener('open', () => this.#brokerOpened());
+    this.#broker.addEventListener('lost', ({ detail }) => this.#brokerLost(detail));
+    this.#broker.addEventListener('frame', ({ detail }) => this.#receive(detail));
     window.addEventListener('pagehide', () => {
       if (this.#call) this.#send(this.#call, 'hangUp');
       this.#call?.talk?.close();
@@ -61,14 +61,14 @@ class Calls {
   }
 
   start() {
-    this.#line.start();
+    this.#broker.start();
     if (this.#target) this.#dial();
     else this.#wait();
   }
 
-  #lineOpened() {
+  #brokerOpened() {
     this.#brokerProblem = undefined;
-    const own = pageUrl({}, this.#line.id);
+    const own = pageUrl({}, this.#broker.id);
     const link = showJoinLink(own, 'QR code with the link for the other person');
     element('local-link').textContent = own.href;
     element('link-changed').hidden = !this.#hadId;
@@ -81,7 +81,7 @@ class Calls {
     this.#showStatus();
   }
 
-  #lineLost(reason) {
+  #brokerLost(reason) {
     this.#brokerProblem = reason;
     this.#showJoin();
     this.#showStatus();
@@ -170,11 +170,11 @@ class Calls {
     const call = this.#begin({ remoteId: this.#target, token: randomHex(12), phase: 'preparing' });
     if (!(await this.#getMedia(call))) return;
     this.#enter(call, 'ready');
-    if (this.#line.id) this.#offer(call);
+    if (this.#broker.id) this.#offer(call);
   }
 
   async #offer(call) {
-    if (call.remoteId === this.#line.id) {
+    if (call.remoteId === this.#broker.id) {
       this.#end(call, 'ourselves');
       return;
     }
@@ -339,7 +339,7 @@ class Calls {
   #send({ remoteId, token }, action, data) {
     // A caller without a token is a simpler client, which understands only the basic frames.
     if (token === undefined && !data) return;
-    this.#line.send(action, { remoteId, call: token, ...data });
+    this.#broker.send(action, { remoteId, call: token, ...data });
   }
 
   /** The link is of use while this page waits for a call and can be reached. */
@@ -359,13 +359,13 @@ class Calls {
 
   #showStatus() {
     const phase = this.#call?.phase;
-    if (phase === 'talking') setStatus('connected', this.#line.id ? 'In a call' : 'In a call; the broker is not reachable');
+    if (phase === 'talking') setStatus('connected', this.#broker.id ? 'In a call' : 'In a call; the broker is not reachable');
     else if (this.#brokerProblem) setStatus('retrying', 'The broker is not reachable, trying again…');
     else if (phase === 'incoming') setStatus('connecting', 'Incoming call');
     else if (phase === 'ringing') setStatus('connecting', 'Ringing…');
     else if (phase === 'preparing' || phase === 'accepting') setStatus('connecting', 'Preparing the call…');
     else if (phase) setStatus('connecting', 'Connecting…');
-    else if (!this.#line.id) setStatus('connecting', 'Connecting…');
+    else if (!this.#broker.id) setStatus('connecting', 'Connecting…');
     else setStatus('ready', this.#target ? 'Not in a call' : 'Waiting for a call');
   }
 }

@@ -1,5 +1,5 @@
 import { enableFullscreen } from '../../shared/fullscreen.js';
-import { icon } from '../../shared/icons.js';
+import { icon } from '../../shared/media-icons.js';
 import { enableMediaButtons, mediaOf, showMediaButtons } from '../../shared/media-buttons.js';
 
 const element = (id) => document.getElementById(id);

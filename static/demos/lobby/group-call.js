@@ -1,5 +1,5 @@
 import { keepAwake } from '../../shared/awake.js';
-import { mediaPrompt, openMedia, resizePicture, stopMedia } from '../../shared/media.js';
+import { mediaPrompt, openMedia, resizePicture, stopMedia } from '../../shared/open-media.js';
 import { enableMediaButtons, mediaOf, showMediaButtons } from '../../shared/media-buttons.js';
 import { hidePrompt, showPrompt } from '../../shared/prompt.js';
 

@@ -1,6 +1,6 @@
 import { randomHex } from '../../client/random.js';
 import { loadPeer } from '../../shared/peer.js';
-import { show, startPage } from '../../shared/page.js';
+import { show, startPage } from '../../shared/start-page.js';
 import { pageUrl } from '../../shared/settings.js';
 import { setStatus } from '../../shared/status.js';
 import { recall, remember } from '../../shared/storage.js';

@@ -1,4 +1,4 @@
-import { icon } from '../../shared/icons.js';
+import { icon } from '../../shared/media-icons.js';
 
 const list = /** @type {HTMLElement} */ (document.querySelector('#people'));
 

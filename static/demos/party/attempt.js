@@ -1,5 +1,5 @@
 import { openSocket } from '../../shared/socket.js';
-import { Link } from './link.js';
+import { PeerLink } from './peer-link.js';
 
 const WAIT = 15_000;
 
@@ -16,7 +16,7 @@ export class Refused extends Error {
  * and `socketClosed`, a promise that resolves when the other side closes the socket.
  */
 export async function askForSeat({ room, name, key }) {
-  const link = new Link({ initiator: true });
+  const link = new PeerLink({ initiator: true });
   let socket;
   let timer;
   try {

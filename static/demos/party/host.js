@@ -9,7 +9,7 @@ import { Picture } from './picture.js';
 import { Players } from './players.js';
 import { Room } from './room.js';
 import { showScores } from './scores.js';
-import { count, names } from './words.js';
+import { count, names } from './grammar.js';
 
 const ROUND = 45;
 

@@ -1,5 +1,5 @@
 import { loadLibrary, requireWebRtc } from '../../shared/library.js';
-import { show, startPage } from '../../shared/page.js';
+import { show, startPage } from '../../shared/start-page.js';
 import { startHost } from './host.js';
 import { startPlayer } from './player.js';
 

@@ -1,13 +1,13 @@
 import { setText } from '../../shared/set-text.js';
 import { randomHex } from '../../client/random.js';
 import { keepAwake } from '../../shared/awake.js';
-import { COLOURS } from '../../shared/colours.js';
+import { COLOURS } from '../../shared/colour-names.js';
 import { pageUrl } from '../../shared/settings.js';
 import { setStatus } from '../../shared/status.js';
 import { remember, take } from '../../shared/storage.js';
 import { Seat } from './seat.js';
 import { enableSteering } from './steering.js';
-import { count, nth } from './words.js';
+import { count, nth } from './grammar.js';
 
 const STORED = 'party';
 

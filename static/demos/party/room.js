@@ -1,5 +1,5 @@
 import { openSocketAndAsk } from '../../shared/socket.js';
-import { Link } from './link.js';
+import { PeerLink } from './peer-link.js';
 
 const HELLO_WAIT = 20_000;
 
@@ -56,7 +56,7 @@ export class Room extends EventTarget {
   }
 
   #answer({ clientUsername: name, ...offer }) {
-    const link = new Link({ initiator: false });
+    const link = new PeerLink({ initiator: false });
     const giveUp = setTimeout(() => link.close(), HELLO_WAIT);
 
     link.addEventListener('signal', ({ detail: response }) => {

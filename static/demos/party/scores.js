@@ -1,4 +1,4 @@
-import { count } from './words.js';
+import { count } from './grammar.js';
 
 const list = document.querySelector('#scores');
 

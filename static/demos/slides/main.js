@@ -1,7 +1,7 @@
 import { loadPeer, openPeer } from '../../shared/peer.js';
-import { show, startPage } from '../../shared/page.js';
+import { show, startPage } from '../../shared/start-page.js';
 import { startPresenter } from './presenter.js';
-import { startRemote } from './remote.js';
+import { startRemote } from './phone-remote.js';
 
 const presenterId = new URLSearchParams(location.hash.slice(1)).get('remote');
 

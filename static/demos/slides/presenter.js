@@ -5,7 +5,7 @@ import { setStatus } from '../../shared/status.js';
 import { recall, remember } from '../../shared/storage.js';
 import { enableCopyLink, showJoinLink } from '../../shared/join-link.js';
 import { Deck } from './deck.js';
-import { Phones } from './phones.js';
+import { Phones } from './connected-phones.js';
 
 const element = (id) => document.getElementById(id);
 

@@ -1,2 +1,2 @@
-/** The names of the colours in `colours.css`, which count from 1. */
+/** The names of the colours in `people-colours.css`, which count from 1. */
 export const COLOURS = ['', 'red', 'blue', 'green', 'yellow', 'violet', 'pink', 'grey', 'brown'];

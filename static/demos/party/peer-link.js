@@ -9,7 +9,7 @@ import { peerOptions } from '../../shared/settings.js';
  * - `message`: `detail` is a message of the other side;
  * - `close`: the connection ended or could not be opened.
  */
-export class Link extends EventTarget {
+export class PeerLink extends EventTarget {
   #peer;
   #unsent = [];
 

@@ -12,7 +12,7 @@ const NO_ID = 'The broker gave this page no id. Calls may be turned off: check i
  * - `lost`: there is no id, and a retry is scheduled. `detail` is the reason, for people;
  * - `frame`: `detail` has the `action` and the `data` of a frame.
  */
-export class Line extends EventTarget {
+export class BrokerConnection extends EventTarget {
   #socket;
   #attempts = 0;
 

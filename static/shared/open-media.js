@@ -1,4 +1,4 @@
-import { httpsAdvice } from './https.js';
+import { httpsAdvice } from './https-advice.js';
 
 const LARGE = { facingMode: 'user', width: { ideal: 1280 }, height: { ideal: 720 } };
 const SMALL = { ...LARGE, width: { ideal: 640 }, height: { ideal: 360 } };

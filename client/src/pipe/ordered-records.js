@@ -2,7 +2,7 @@
 
 import { concat } from './bytes.js';
 import { MOST_FRAME, PipeError, headerOf } from './frames.js';
-import { seal, unseal } from './keys.js';
+import { seal, unseal } from './sealing.js';
 
 /** The most bytes of records that a sender keeps. */
 export const WINDOW = 1_048_576;

@@ -1,6 +1,7 @@
 import { enableCopy } from './copy.js';
 import { lanHost } from './settings.js';
-import { drawCode, isLoopback, withHost } from '../client/share/link.js';
+import { isLoopback, withHost } from '../client/share/link.js';
+import { drawCode } from '../client/share/qr-code.js';
 
 const element = (id) => document.getElementById(id);
 

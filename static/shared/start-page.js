@@ -1,6 +1,6 @@
 import { checkKey, fetchIceServers } from './ask-broker.js';
+import { askForKey } from './ask-key.js';
 import { chosenKey, hasKey, peerOptions } from './settings.js';
-import { setStatus } from './status.js';
 
 /** Starts a demo, after asking for a key if there is none. On failure it shows the reason and a button to reload. */
 export async function startPage(start) {
@@ -12,15 +12,11 @@ export async function startPage(start) {
   // A page restored from the browser's cache has lost its connections.
   window.addEventListener('pageshow', (event) => event.persisted && location.reload());
 
-  if (!hasKey) {
-    askForKey('');
-    return;
-  }
+  if (!hasKey) return askForKey('');
   try {
     if (chosenKey) await checkKey();
   } catch (error) {
-    askForKey(error.message);
-    return;
+    return askForKey(error.message);
   }
 
   try {
@@ -32,25 +28,6 @@ export async function startPage(start) {
     document.querySelector('#reload').onclick = () => location.reload();
     show('broken');
   }
-}
-
-function askForKey(problem) {
-  const field = document.querySelector('#key');
-  const error = document.querySelector('#key-problem');
-  field.value = chosenKey;
-  error.textContent = problem;
-  error.hidden = !problem;
-  document.querySelector('#ask-key form').addEventListener('submit', (event) => {
-    event.preventDefault();
-    const url = new URL(location.href);
-    url.searchParams.set('key', field.value.trim());
-    // The hash names the room or the peer, so it stays; with it, another address alone would not load the page.
-    history.replaceState(null, '', url);
-    location.reload();
-  });
-  setStatus(problem ? 'failed' : 'ready', 'A key is needed');
-  show('ask-key');
-  field.focus();
 }
 
 /** Shows one part of a page. */

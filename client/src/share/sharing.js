@@ -1,6 +1,7 @@
 // How other devices open a page: `shareLink()` is its address for them, and `qrCode(link)` a picture of that for their cameras.
 
-import { drawCode, isLoopback, withHost } from './link.js';
+import { isLoopback, withHost } from './link.js';
+import { drawCode } from './qr-code.js';
 
 const told = new Set();
 

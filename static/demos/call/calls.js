@@ -11,7 +11,7 @@ import { BrokerConnection } from './broker-connection.js';
 import { Ring } from './ring.js';
 import { Stage } from './stage.js';
 import { Talk } from './talk.js';
-import { INCOMING, OUTCOMES, WAITING } from './words.js';
+import { INCOMING, OUTCOMES, PHASES, WAITING, statusOf } from './words.js';
 
 const RINGING_WAIT = 8_000;
 const ANSWER_WAIT = 60_000;
@@ -314,15 +314,8 @@ class Calls {
   }
 
   #showPhase(phase) {
-    const words = {
-      preparing: ['Camera and microphone', 'The browser may ask whether this page may use them.'],
-      ready: ['Connecting to the broker…', this.#brokerProblem],
-      calling: ['Calling…', ''],
-      ringing: ['Ringing…', 'The other person has to accept the call.'],
-      connecting: ['Connecting…', ''],
-    };
-    const [title, text] = words[phase] ?? [];
-    if (title) showPrompt({ title, text, buttons: [this.#cancelButton()] });
+    const text = phase === 'ready' ? this.#brokerProblem : '';
+    if (PHASES[phase]) showPrompt({ text, ...PHASES[phase], buttons: [this.#cancelButton()] });
     this.#showStatus();
   }
 
@@ -358,14 +351,6 @@ class Calls {
   }
 
   #showStatus() {
-    const phase = this.#call?.phase;
-    if (phase === 'talking') setStatus('connected', this.#broker.id ? 'In a call' : 'In a call; the broker is not reachable');
-    else if (this.#brokerProblem) setStatus('retrying', 'The broker is not reachable, trying again…');
-    else if (phase === 'incoming') setStatus('connecting', 'Incoming call');
-    else if (phase === 'ringing') setStatus('connecting', 'Ringing…');
-    else if (phase === 'preparing' || phase === 'accepting') setStatus('connecting', 'Preparing the call…');
-    else if (phase) setStatus('connecting', 'Connecting…');
-    else if (!this.#broker.id) setStatus('connecting', 'Connecting…');
-    else setStatus('ready', this.#target ? 'Not in a call' : 'Waiting for a call');
+    setStatus(...statusOf(this.#call?.phase, { ownId: this.#broker.id, brokerProblem: this.#brokerProblem, target: this.#target }));
   }
 }

@@ -12,6 +12,25 @@ const SAME_NETWORK =
   'The broker works, but the devices cannot reach each other directly. Put both on the same Wi-Fi, not on a guest ' +
   'network, and turn off VPN and mobile data.';
 
+/** While a call begins. */
+export const PHASES = {
+  preparing: { title: 'Camera and microphone', text: 'The browser may ask whether this page may use them.' },
+  ready: { title: 'Connecting to the broker…' },
+  calling: { title: 'Calling…' },
+  ringing: { title: 'Ringing…', text: 'The other person has to accept the call.' },
+  connecting: { title: 'Connecting…' },
+};
+
+const STATUSES = { incoming: 'Incoming call', ringing: 'Ringing…', preparing: 'Preparing the call…', accepting: 'Preparing the call…' };
+
+/** The state and the text of the status. `ownId` is missing without the broker, `target` if the page waits. @returns {[string, string]} */
+export function statusOf(phase, { ownId, brokerProblem, target }) {
+  if (phase === 'talking') return ['connected', ownId ? 'In a call' : 'In a call; the broker is not reachable'];
+  if (brokerProblem) return ['retrying', 'The broker is not reachable, trying again…'];
+  if (phase || !ownId) return ['connecting', STATUSES[phase] ?? 'Connecting…'];
+  return ['ready', target ? 'Not in a call' : 'Waiting for a call'];
+}
+
 /** Why a call ended. */
 export const OUTCOMES = {
   'hung up': { title: 'The other person hung up' },

@@ -5,22 +5,14 @@ import { pageUrl } from '../../shared/settings.js';
 import { setStatus } from '../../shared/status.js';
 import { enableCopyLink, showJoinLink } from '../../shared/join-link.js';
 import { Game } from './game.js';
+import { count, names } from './grammar.js';
 import { Picture } from './picture.js';
 import { Players } from './players.js';
 import { Room } from './room.js';
 import { showScores } from './scores.js';
-import { count, names } from './grammar.js';
+import { LOST, START_LABELS } from './words.js';
 
 const ROUND = 45;
-
-const LOST = {
-  title: 'The room is closed',
-  advice:
-    'The connection to the broker was lost. Connected players can keep playing. But nobody new ' +
-    'can join until a new room is open, and players who lose their connection cannot come back.',
-};
-
-const START_LABELS = { lobby: 'Start', countdown: 'Playing…', round: 'Playing…', over: 'Play again' };
 
 const element = (id) => document.getElementById(id);
 

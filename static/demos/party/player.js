@@ -5,25 +5,12 @@ import { COLOURS } from '../../shared/colour-names.js';
 import { pageUrl } from '../../shared/settings.js';
 import { setStatus } from '../../shared/status.js';
 import { remember, take } from '../../shared/storage.js';
+import { count, nth } from './grammar.js';
 import { Seat } from './seat.js';
 import { enableSteering } from './steering.js';
-import { count, nth } from './grammar.js';
+import { NO_SEAT } from './words.js';
 
 const STORED = 'party';
-
-const NO_SEAT = {
-  'wrong room': 'There is no room with this code. Compare it with the one on the computer’s screen.',
-  'no player':
-    'This game has started and the room is locked. If you were in it, join with the same name. Otherwise ' +
-    'wait for a new room, which the computer offers after the round.',
-  'room full': 'This room is full.',
-  silent: 'The room exists, but the computer does not answer. It may be asleep: wake it and bring the game to the front.',
-  direct:
-    'The broker works, but the devices cannot reach each other directly. Put both on the same Wi-Fi, not on a ' +
-    'guest network, and turn off VPN and mobile data.',
-  closed: 'The computer has closed this room. If it shows another code, join with that one.',
-  replaced: 'Another device has joined with your name and took your place.',
-};
 
 const element = (id) => document.getElementById(id);
 

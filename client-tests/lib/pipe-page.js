@@ -75,24 +75,6 @@ window.harness = (() => {
     texts.forEach((text) => channels[number].send(text));
   }
 
-  let streaming;
-  let streamed = 0;
-
-  /** Sends numbers from 0 all the time. */
-  function startStream() {
-    streaming = setInterval(() => {
-      channels[0].send(String(streamed));
-      streamed += 1;
-    });
-  }
-
-  const sentNumbers = () => streamed;
-
-  function stopStream() {
-    clearInterval(streaming);
-    return streamed;
-  }
-
   function act(what) {
     answer = what;
   }
@@ -178,6 +160,6 @@ window.harness = (() => {
   const leave = () => peer.destroy();
 
   return {
-    next, must, count, story, order, closeWhenFailed, make, addSound, offer, accept, send, startStream, sentNumbers, stopStream, act, startFile, sent, more, fileHash, states, list, kinds, heard, closeChannel, close, hang, meet, signal, say, leave,
+    next, must, count, story, order, closeWhenFailed, make, addSound, offer, accept, send, act, startFile, sent, more, fileHash, states, list, kinds, heard, closeChannel, close, hang, meet, signal, say, leave,
   };
 })();

@@ -67,8 +67,6 @@ class PipeServer {
   meddle = (frame) => [frame];
   /** True if frames get lost without a word, as in a network that is gone. */
   isSilent = false;
-  /** Hears that a broker has closed a page's socket, or that it said WAITING: the other end's is lost. @type {(how: 'closed' | 'WAITING') => void} */
-  heardLoss = () => {};
   /** How often both ends of a pipe were there. */
   openings = 0;
   url = '';
@@ -91,9 +89,7 @@ class PipeServer {
     page.on('close', () => this.#passed.delete(page));
     broker.on('data', (bytes) => {
       if (bytes.includes('{"type":"OPEN"')) this.openings += 1 / 2;
-      if (bytes.includes('{"type":"WAITING"')) this.heardLoss('WAITING');
     });
-    broker.on('close', () => this.heardLoss('closed'));
   }
 
   /** Loses a socket of each pipe, as when its network is gone, with what waits for it. */

@@ -65,21 +65,7 @@ window.harness = (() => {
     peer.on('signal', (offer) => send({ action: 'joinRoom', room, username, offer }));
   }
 
-  /** Starts the game. That has no answer, but the mistake behind it has one. */
-  async function start() {
-    send({ action: 'startGame' });
-    send({ action: 'offerResponse', clientUsername: 'nobody', response: {} });
-    await must('refused');
-  }
-
-  /** Closes the socket first, then the connections, so that the server knows before the other side does. */
-  async function leave() {
-    socket.close();
-    await must('socket closed');
-    peers.forEach((peer) => peer.destroy());
-  }
-
   const say = ({ to, text }) => peers.get(to).send(text);
 
-  return { next, must, count, story, useDefaultServers, ask, host, join, start, leave, say };
+  return { next, must, count, story, useDefaultServers, ask, host, join, say };
 })();

@@ -67,17 +67,6 @@ for (const browser of browsers) {
   });
 }
 
-ice('what /ice tells is refused when its time is over', 'chromium', async (stage) => {
-  const server = await stage.server([...(await stage.coturn()).flags, '--turn_ttl', '1']);
-  const page = await stage.page(server);
-  const { iceServers: [told], ttl } = await (await fetch(`${urlOf(server)}/peerjs/ice`)).json();
-  assert.equal(ttl, 1);
-  const end = 1000 * (Number(told.username.split(':')[0]) + 1);
-  await until('the credentials to end', () => Date.now() > end);
-
-  assert.deepEqual(await page.run(gathered, told), []);
-});
-
 ice('a page that stays open gets new credentials before its next connection', 'chromium', async (stage) => {
   const server = await stage.server([...(await stage.coturn()).flags, '--turn_ttl', '2']);
   const [alice, bob] = [await stage.page(server), await stage.page(server)];

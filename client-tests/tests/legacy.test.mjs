@@ -1,12 +1,8 @@
 // PeerJS 0.3: an HTTP stream beside the WebSocket, and instead of it where WebSockets are blocked.
 
 import assert from 'node:assert/strict';
-import { after } from 'node:test';
 import { everyClient } from '../lib/every-client.mjs';
 import { hurry, reportEachLine, watchTransports } from '../lib/http-watch.mjs';
-import { PeerSocket, endSockets } from '../lib/peer-socket.mjs';
-
-after(endSockets);
 
 const UUID = /[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}/g;
 
@@ -60,29 +56,6 @@ streaming('opens and talks over HTTP alone', async (stage) => {
   }
 });
 
-streaming('hears over HTTP alone all that comes at once', async (stage) => {
-  const server = await stage.server();
-  const [alice, bob] = [await stage.client(), await stage.client()];
-  await bob.open(await stage.httpOnlyProxy(server), 'bob');
-  await alice.open(server, 'alice');
-
-  const lines = await Promise.all([1, 2, 3, 4, 5].map(() => alice.connect('bob')));
-
-  for (const [i, line] of lines.entries()) assert.equal(await line.echo(`line ${i}`), `line ${i}`);
-});
-
-streaming('is reached over HTTP alone by a friend while another floods it', async (stage) => {
-  const server = await stage.server();
-  const [alice, bob] = [await stage.client(), await stage.client()];
-  await bob.open(await stage.httpOnlyProxy(server), 'bob');
-  await alice.open(server, 'alice');
-  const flooder = await PeerSocket.open(`http://127.0.0.1:${server.port}/`, { id: 'flooder' });
-  for (let i = 0; i < 600; i += 1) flooder.send({ type: 'OFFER', dst: 'bob', payload: { i } });
-
-  // The flood takes longer than a test may.
-  await talk(alice, bob);
-});
-
 // Chromium reports everything that arrived meanwhile as one event, and the client reads one line per event.
 streaming('hears over HTTP alone what comes while its page is busy, once and again', async (stage) => {
   const server = await stage.server();
@@ -103,27 +76,6 @@ streaming('hears over HTTP alone what comes while its page is busy, once and aga
   });
 
   await talk(alice, bob);
-});
-
-streaming('goes over to its WebSocket when that comes late', async (stage) => {
-  const server = await stage.server();
-  const proxy = await stage.httpOnlyProxy(server);
-  const [alice, bob] = [await stage.client(), await stage.client()];
-  await watchTransports(bob);
-  await alice.open(server, 'alice');
-  await bob.open(proxy, 'bob');
-  await talk(alice, bob);
-  assert.deepEqual(bob.frames, []);
-
-  proxy.admit();
-  await bob.must('socket open');
-
-  await talk(alice, bob);
-  assert.equal(await hurry(bob, 5_000), 1);
-  await talk(alice, bob);
-  assert.notDeepEqual(bob.received('OFFER'), []);
-  assert.equal(await opens(bob), 1);
-  assert.equal(await bob.count('disconnected'), 0);
 });
 
 for (const websocket of [true, false]) {
@@ -172,45 +124,6 @@ for (const websocket of [true, false]) {
     assert.deepEqual([await desk.count('open'), await phone.count('open')], [1, 1]);
   });
 }
-
-streaming('keeps its place while it renews its stream', async (stage) => {
-  const server = await stage.server();
-  const [alice, bob] = [await stage.client(), await stage.client()];
-  await watchTransports(bob);
-  await alice.open(server, 'alice');
-  await bob.open(await stage.httpOnlyProxy(server), 'bob');
-  assert.equal(await bob.must('stream'), '0');
-
-  for (const number of ['1', '2', '3']) {
-    const [renewed, during] = await Promise.all([hurry(bob, 25_000), alice.connect('bob')]);
-
-    assert.equal(renewed, 1);
-    assert.equal(await during.echo(`during ${number}`), `during ${number}`);
-    assert.equal(await bob.must('stream'), number);
-    const after = await alice.connect('bob');
-    assert.equal(await after.echo(`after ${number}`), `after ${number}`);
-  }
-
-  const back = await bob.connect('alice');
-  assert.equal(await back.echo('and back'), 'and back');
-  assert.equal(await opens(bob), 1);
-  assert.equal(await bob.count('disconnected'), 0);
-});
-
-// It drops its former stream with all that it has not read when the next one begins.
-streaming('hears over HTTP alone what came while its page was busy, though it renews its stream', async (stage) => {
-  const server = await stage.server();
-  const [alice, bob] = [await stage.client(), await stage.client()];
-  await watchTransports(bob);
-  await alice.open(server, 'alice');
-  await bob.open(await stage.httpOnlyProxy(server), 'bob');
-
-  const renewal = hurry(bob, 25_000, 2_000);
-  const lines = await Promise.all([alice.connect('bob'), alice.connect('bob')]);
-
-  assert.equal(await renewal, 1);
-  for (const [i, line] of lines.entries()) assert.equal(await line.echo(`line ${i}`), `line ${i}`);
-});
 
 /** Sends both ways, over connections opened by either side. */
 async function talk(alice, bob) {

@@ -20,21 +20,6 @@ everyClient('reconnects after its connection was cut, and can be called again', 
   assert.equal(await before.echo('and this still works'), 'and this still works');
 });
 
-everyClient('takes its id over from an older page with the same token', {}, async (stage) => {
-  const server = await stage.server();
-  const [older, newer, bob] = [await stage.client(), await stage.client(), await stage.client()];
-  await older.open(server, 'alice', { token: 'alices' });
-
-  assert.equal(await newer.open(server, 'alice', { token: 'alices' }), 'alice');
-
-  await older.next('disconnected');
-  await bob.open(server, 'bob');
-  const line = await bob.connect('alice');
-  assert.equal(await line.echo('which one?'), 'which one?');
-  assert.equal(await newer.must('connection'), 'bob');
-  assert.equal(await older.count('connection'), 0);
-});
-
 everyClient('gets its id back when it reloads after a lost network, and logs that it waits', { firefox: true }, async (stage) => {
   // A client from another address would have to wait this long.
   const server = await stage.server(['--reclaim_timeout', '600000']);
@@ -51,23 +36,4 @@ everyClient('gets its id back when it reloads after a lost network, and logs tha
   await bob.open(server, 'bob');
   const line = await bob.connect('alice');
   assert.equal(await line.echo('back again'), 'back again');
-});
-
-everyClient('stays without heartbeats as long as its browser answers, unlike one that is gone', {}, async (stage) => {
-  const server = await stage.server(['--alive_timeout', '2000']);
-  const proxy = await stage.proxy(server);
-  const [throttled, gone, bob] = [await stage.client(), await stage.client(), await stage.client()];
-  // Releases before 1.3 do not know the option, and send heartbeats rarely or never.
-  await throttled.open(server, 'throttled', { pingInterval: 3_600_000 });
-  await gone.open(proxy, 'gone');
-
-  // The later client is dropped, so the earlier one has outlived the timeout too.
-  proxy.freeze();
-  await server.line(/^Client disconnected: gone$/);
-
-  await bob.open(server, 'bob');
-  const line = await bob.connect('throttled');
-  assert.equal(await line.echo('still here?'), 'still here?');
-  assert.equal(await throttled.count('disconnected'), 0);
-  assert.deepEqual(throttled.frames.filter((frame) => frame.type === 'HEARTBEAT'), []);
 });

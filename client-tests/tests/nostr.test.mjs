@@ -42,17 +42,6 @@ onStage('pages of another room, password or key do not meet', async (stage) => {
   for (const stranger of strangers) assert.equal(await stranger.ask('count', 'met'), 0);
 });
 
-onStage('pages on three nodes meet', async (stage) => {
-  const cluster = await stage.cluster();
-  const pages = [];
-  for (const node of cluster.nodes) pages.push(await open(stage, { urls: [node.socketUrl] }));
-  for (const page of pages) await Promise.all([page.must('met'), page.must('met')]);
-
-  await pages[2].ask('tell', 'from the third');
-
-  for (const page of pages.slice(0, 2)) assert.equal(await page.must('heard'), 'from the third');
-});
-
 const meet = (pages) => Promise.all(pages.map((page) => page.must('met')));
 
 /** A page that joins a room. */

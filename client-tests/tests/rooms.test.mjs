@@ -55,38 +55,6 @@ everyClient('hears in a room who comes, changes, sends and goes', { firefox: isT
   assert.equal(await line.echo('and directly'), 'and directly');
 });
 
-everyClient('is still in its room when it comes back, and the others hear nothing', { firefox: isThorough }, async (stage) => {
-  const server = await stage.server([]);
-  const proxy = await stage.proxy(server);
-  const anna = await opened(stage, server, 'anna');
-  const bert = await opened(stage, proxy, 'bert');
-  await join(anna);
-  await join(bert);
-
-  proxy.cut();
-  await bert.next('disconnected');
-  await bert.reconnect();
-
-  assert.deepEqual(await members(bert), ['anna', 'bert']);
-  await anna.send({ type: 'ROOM-SEND', room, payload: 'there you are' });
-  assert.equal((await bert.must('ROOM-MESSAGE')).payload, 'there you are');
-  await bert.send({ type: 'ROOM-SEND', room, payload: 'yes' });
-  assert.equal((await anna.must('ROOM-MESSAGE')).payload, 'yes');
-  assert.deepEqual([await anna.count('ROOM-JOINED'), await anna.count('ROOM-LEFT')], [1, 0]);
-});
-
-everyClient('leaves its room when its tab is closed', { firefox: isThorough }, async (stage) => {
-  const server = await stage.server([]);
-  const anna = await opened(stage, server, 'anna');
-  const bert = await opened(stage, server, 'bert');
-  await join(anna);
-  await join(bert);
-
-  await bert.close();
-
-  assert.deepEqual(await anna.must('ROOM-LEFT'), { room, id: 'bert' });
-});
-
 onStage('all releases meet in one room', async (stage) => {
   const server = await stage.server([]);
   const versions = Object.keys(releases);
@@ -103,32 +71,5 @@ onStage('all releases meet in one room', async (stage) => {
     const heard = [];
     while (heard.length < versions.length - 1) heard.push((await client.must('ROOM-MESSAGE')).payload);
     assert.deepEqual(heard.sort(), versions.toSpliced(at, 1).sort());
-  }
-});
-
-everyClient('is still in its room when its node was killed, and only who stays away has left', {}, async (stage) => {
-  const cluster = await stage.cluster();
-  const anna = await opened(stage, cluster, 'anna');
-  const bert = await opened(stage, cluster, 'bert');
-  const clara = await opened(stage, cluster, 'clara');
-  const killed = await cluster.nodeOf('clara');
-  assert.ok(![await cluster.nodeOf('anna'), await cluster.nodeOf('bert')].includes(killed));
-  const dora = await opened(stage, cluster.nodes[killed], 'dora');
-  for (const client of [anna, bert, clara, dora]) await join(client);
-  const others = [anna, bert];
-  for (const client of others) while ((await client.must('ROOM-JOINED')).id !== 'dora');
-
-  await cluster.kill(killed);
-  await clara.next('disconnected');
-  await clara.reconnect();
-
-  // Dora is still expected, or not.
-  assert.deepEqual((await members(clara)).slice(0, 3), ['anna', 'bert', 'clara']);
-  await clara.send({ type: 'ROOM-SEND', room, payload: 'back again' });
-  for (const client of others) {
-    assert.equal((await client.must('ROOM-MESSAGE')).src, 'clara');
-    assert.deepEqual(await client.must('ROOM-LEFT'), { room, id: 'dora' });
-    assert.deepEqual(await join(client), ['anna', 'bert', 'clara']);
-    assert.equal(await client.count('ROOM-LEFT'), 1);
   }
 });

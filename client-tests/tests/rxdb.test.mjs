@@ -29,36 +29,6 @@ onStage('the listing of docs/CHOOSING.md replicates a database as it stands', as
   assert.equal(await ben.ask('holds', 10), 10);
 });
 
-onStage('pages of two keys do not meet, and those of one go on without the server', async (stage) => {
-  const keys = stage.keys();
-  for (const key of ['app', 'other']) await keys.add(key);
-  const server = await stage.server(keys.flags);
-  const url = (key) => `${server.socketUrl}rxdb?key=${key}`;
-  const pages = [];
-  for (const key of ['app', 'other', 'app', 'other']) pages.push(await open(stage, url(key)));
-  const [anna, other, ben, olga] = pages;
-  await Promise.all(pages.map((page) => page.must('met')));
-  await server.stop();
-
-  await ben.ask('add', { from: 0, count: 10 });
-
-  assert.equal(await anna.ask('holds', 10), 10);
-  await olga.ask('add', { from: 10, count: 1 });
-  assert.equal(await other.ask('holds', 1), 1);
-  assert.deepEqual(await Promise.all(pages.map((page) => page.count('met'))), [1, 1, 1, 1]);
-});
-
-onStage('pages on three nodes share a database', async (stage) => {
-  const cluster = await stage.cluster();
-  const pages = [];
-  for (const node of cluster.nodes) pages.push(await open(stage, `${node.socketUrl}rxdb`));
-  for (const page of pages) await Promise.all([page.must('met'), page.must('met')]);
-
-  await pages[2].ask('add', { from: 0, count: 10 });
-
-  for (const page of pages.slice(0, 2)) assert.equal(await page.ask('holds', 10), 10);
-});
-
 onNetwork('without a direct path, a database is replicated through the relay', () => Network.apart(), async (stage) => {
   const server = await stage.server(['--relay', stage.network.address]);
   const url = `ws://${server.host}:${server.port}/rxdb`;

@@ -49,35 +49,6 @@ onStage('pages know of each other, and share a document with a password', async 
   assert.deepEqual(await stranger.ask('read'), {});
 });
 
-onStage('documents of two keys are two, and pages go on without the server', async (stage) => {
-  const keys = stage.keys();
-  for (const key of ['app', 'other']) await keys.add(key);
-  const server = await stage.server(keys.flags);
-  const anna = await open(stage, { urls: [`${server.socketUrl}?key=app`], name: 'anna' });
-  const other = await open(stage, { urls: [`${server.socketUrl}?key=other`], name: 'other' });
-  const ben = await open(stage, { urls: [`${server.socketUrl}?key=app`], name: 'ben' });
-  await Promise.all([anna.must('met'), ben.must('met')]);
-  await server.stop();
-
-  await ben.ask('write', { key: 'b', value: 2 });
-
-  assert.equal(await anna.must('heard'), 'b: 2');
-  assert.deepEqual(await other.ask('read'), {});
-});
-
-onStage('pages on three nodes share a document', async (stage) => {
-  const cluster = await stage.cluster();
-  const pages = [];
-  for (const [i, node] of cluster.nodes.entries()) {
-    pages.push(await open(stage, { urls: [node.socketUrl], name: `page ${i}` }));
-  }
-  for (const page of pages) await Promise.all([page.must('met'), page.must('met')]);
-
-  await pages[2].ask('write', { key: 'from', value: 'the third' });
-
-  for (const page of pages.slice(0, 2)) assert.equal(await page.must('heard'), 'from: the third');
-});
-
 onNetwork('without a direct path, a document is shared through the relay', () => Network.apart(), async (stage) => {
   const server = await stage.server(['--relay', stage.network.address]);
   const urls = [`ws://${server.host}:${server.port}/`];

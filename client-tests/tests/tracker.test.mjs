@@ -35,18 +35,6 @@ onStage('by the listing of docs/CHOOSING.md, a page that knows only an info hash
   assert.equal(await ben.ask('load', { infoHash, code: code.replace(/^client\.seed[^]*/m, `return ${loads}`) }), 'hello');
 });
 
-onStage('torrents of two keys are two', async (stage) => {
-  const keys = stage.keys();
-  for (const key of ['app', 'other']) await keys.add(key);
-  const url = (await stage.server([...keys.flags, ...TRACKER])).socketUrl;
-  const [anna, ben, other] = [await stage.page('torrents'), await stage.page('torrents'), await stage.page('torrents')];
-  const magnet = await anna.ask('seed', { url: `${url}?key=app`, text: 'ours' });
-  await other.ask('seed', { url: `${url}?key=other`, text: 'ours' });
-
-  assert.equal(await ben.ask('load', magnet), 'ours');
-  assert.equal(await other.count('met'), 0);
-});
-
 /** The numbers that the tracker tells of a torrent. */
 async function scraped(url, infoHash) {
   const socket = new WebSocket(url);

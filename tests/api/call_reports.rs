@@ -137,6 +137,17 @@ fn without_peerjs_nothing_takes_reports() {
 }
 
 #[test]
+fn a_script_reports_for_the_key_with_which_its_page_connects() {
+    on_own_with_keys(&[reporting("on"), plain_key("off")], |server, _| {
+        let script = |query: &str| server.get(&format!("/peerjs.min.js?{query}")).text().to_owned();
+        assert_ne!(script("key=on"), script("key=off"));
+        // Of repeated ones the last counts, as for a connection.
+        assert_eq!(script("key=on&key=off"), script("key=off"));
+        assert_eq!(script("key=off&key=on"), script("key=on"));
+    });
+}
+
+#[test]
 fn operators_see_counts_reports_and_metrics_and_a_connection_counts_once() {
     let (server, api) = with_api(&[plain_key("other")], None, on);
     let mut first = report("alice", "bob", DIRECT);

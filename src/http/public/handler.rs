@@ -45,9 +45,9 @@ pub(super) async fn read_body(payload: web::Payload, max: usize) -> Result<Bytes
     }
 }
 
-/// The first value of this name in a query or a form.
+/// The value of this name in a query or a form. Of repeated ones the last counts, as for clients.
 pub(super) fn value<'a>(form: &'a [u8], name: &str) -> Option<Cow<'a, str>> {
-    form_urlencoded::parse(form).find(|(known, _)| known == name).map(|(_, value)| value)
+    form_urlencoded::parse(form).filter(|(known, _)| known == name).last().map(|(_, value)| value)
 }
 
 pub(super) fn bearer(request: &HttpRequest) -> Option<&str> {

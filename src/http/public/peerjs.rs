@@ -156,10 +156,7 @@ pub(super) async fn peers(
     {
         return too_many_requests(too_many);
     }
-    let value = |wanted: &str| {
-        let query = form_urlencoded::parse(request.query_string().as_bytes());
-        query.filter(|(name, _)| name == wanted).last().map(|(_, value)| value)
-    };
+    let value = |name| value(request.query_string().as_bytes(), name);
     let is_near = policy.settings().allow_discovery == Discovery::Near;
     let limit = value("limit").map(|limit| limit.parse().ok().filter(|limit: &usize| *limit > 0));
     let ids = match (value("after"), limit) {

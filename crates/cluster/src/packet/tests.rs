@@ -110,7 +110,8 @@ fn news_of_rooms_have_the_bytes_of_the_first_version() {
     let moved = MovedMember { key: "k", room, id, realm: 0 };
     let swarm = SwarmNews { info_hash: [b'h'; 20], peer_id: [b'p'; 20], guest: "x", is_complete: Some(true) };
     let rooms = |kind: RealmKind, news| Packet::RealmNews(kind.number(), "k", news);
-    let expected: [(Packet<'_>, &[u8]); 8] = [
+    let returned = News::Returned(private);
+    let expected: [(Packet<'_>, &[u8]); 9] = [
         (
             rooms(RealmKind::PeerJs, News::Member(member)),
             b"\x09\0\x01k\0\x01r\x01xtttttttttttttttt\x03\x01\x02{}",
@@ -126,6 +127,7 @@ fn news_of_rooms_have_the_bytes_of_the_first_version() {
             rooms(RealmKind::Guests, News::Swarm(swarm)),
             b"\x09\x01\x01k\x05hhhhhhhhhhhhhhhhhhhhpppppppppppppppppppp\x01x\x01\x01",
         ),
+        (rooms(RealmKind::PeerJs, returned), b"\x09\0\x01k\x06\x01r\x01y\x03\x01x\x01t"),
         (Packet::RoomMoved(moved), b"\x0c\x01k\x01r\x01x\0"),
         (Packet::RoomSettled(moved), b"\x0d\x01k\x01r\x01x\0"),
     ];

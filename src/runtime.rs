@@ -222,7 +222,7 @@ impl Runtime {
             // The store may be an embedding program's.
             let store = &runtime.control.store;
             let are_of_one_node =
-                runtime.node.membership().is_some() && store.is_shared() && !store.is_of_all_nodes();
+                runtime.node.membership().is_some() && store.is_shared() && store.shared().is_none();
             let known = |keys| KnownKeys { keys, are_of_one_node };
             let keys = || caught(|| runtime.control.all_keys()).ok().and_then(Result::ok).map(known);
             runtime.mistakes.log(notices, runtime.now(), runtime.node.awaits_keys(), keys);
@@ -518,7 +518,7 @@ impl MediaHost for Clients {
 
 /// The store that all nodes of a cluster share, which is that of the keys if these are there.
 fn shared_store(keys: &Arc<dyn KeyStore>, cluster: &ClusterConfig) -> Option<Arc<dyn KeyStore>> {
-    if keys.is_of_all_nodes() {
+    if keys.shared().is_some() {
         return Some(Arc::clone(keys));
     }
     backplanes::shared_keys(&cluster.backplane)

@@ -24,7 +24,7 @@ use peerbroker_events::{Actor, Event, KeyEvent, KeysEvent, PeerAddress};
 use peerbroker_keys::verifier::{BadAuth, check_auth};
 use peerbroker_keys::{
     Change, InvalidName, Key, KeyError, KeyStore, MAX_NAME_CHARS, MAX_ORIGIN_BYTES, MAX_TOKENS, Origin,
-    Settings, SignupCount, TokenChange, TokenError, Webhook, check_name,
+    Settings, TokenChange, TokenError, Webhook, check_name,
 };
 use peerbroker_limits::{GuessLimiter, LimitExceeded, SignupLimiter, address_text};
 use peerbroker_node::{NextKeys, Node};
@@ -344,7 +344,7 @@ impl Control {
         self.bans.activate();
         // A node that cannot ask the others may serve its clients, so it does not wait for what only the
         // others know.
-        if !self.bans.are_shared() || self.store.is_of_all_nodes() {
+        if !self.bans.are_shared() || self.store.shared().is_some() {
             self.bans.read()?;
         }
         let mut known = self.writing.lock();
@@ -520,7 +520,19 @@ impl Control {
         let bounds = &config.registration;
         // Held from here on, so that the counts are still right when the key is added.
         let mut known = self.writing.lock();
-        let counted = self.count_signup(address, bounds.per_day, now)?;
+        let shared = self.store.shared().filter(|_| bounds.per_day > 0);
+        let too_many = match shared {
+            Some(shared) => {
+                let wait = shared.count_signup(&address_text(address), bounds.per_day);
+                let too_many = |retry_after| LimitExceeded { limit: Limit::SignupsPerDay, retry_after };
+                wait.map_err(SignupError::Keys)?.map(too_many)
+            }
+            None => self.signups.check(address, now).err(),
+        };
+        if let Some(too_many) = too_many {
+            self.node.events().limit_hit(too_many.limit, None, address);
+            return Err(SignupError::TooMany(too_many));
+        }
         // Registration sets nothing else.
         let settings = Settings {
             origins: vec![app.origin],
@@ -529,41 +541,19 @@ impl Control {
         };
         let key = Key { registered: true, ..Key::new(None, &app.name, settings) };
         let registered = self.store.register(key.clone(), bounds.limit).map_err(SignupError::Keys);
-        if !matches!(registered, Ok(true)) && counted == SignupCount::Counted {
+        if let Some(shared) = shared.filter(|_| !matches!(registered, Ok(true))) {
             // If this fails, the address may register one key less that day.
-            let _ = self.store.discount_signup(&address_text(address));
+            let _ = shared.discount_signup(&address_text(address));
         }
         if !registered? {
             self.node.events().limit_hit(Limit::SignupLimit, None, address);
             return Err(SignupError::Full);
         }
-        if counted == SignupCount::Elsewhere {
+        if shared.is_none() {
             self.signups.count(address, now);
         }
         self.record_added(&mut known, Actor::Signup(address), &key);
         Ok(key)
-    }
-
-    /// Counts the registration in the store if nodes share it. Otherwise only checks whether it may be
-    /// counted here.
-    fn count_signup(
-        &self,
-        address: Option<IpAddr>,
-        most: u32,
-        now: Instant,
-    ) -> Result<SignupCount, SignupError> {
-        let counted = match most {
-            0 => SignupCount::Elsewhere,
-            _ => self.store.count_signup(&address_text(address), most).map_err(SignupError::Keys)?,
-        };
-        let checked = match counted {
-            SignupCount::Counted => Ok(()),
-            SignupCount::Wait(retry_after) => Err(LimitExceeded { limit: Limit::SignupsPerDay, retry_after }),
-            SignupCount::Elsewhere => self.signups.check(address, now),
-        };
-        let noted =
-            checked.inspect_err(|too_many| self.node.events().limit_hit(too_many.limit, None, address));
-        noted.map(|()| counted).map_err(SignupError::TooMany)
     }
 }
 

@@ -55,7 +55,7 @@ fn a_copy_of_the_file_alone_has_every_change() {
         fs::copy(dir.join(FILE_NAME), copy.join(FILE_NAME)).unwrap();
         let copy = open(&copy);
         assert!(!copy.was_blank());
-        (copy.all().unwrap(), copy.bans().unwrap().unwrap())
+        (copy.all().unwrap(), copy.bans().unwrap())
     };
     let ban = Ban::parse("192.0.2.0/24").unwrap();
     let rename = |name: &str| Change { name: Some(name.to_owned()), ..Change::default() };

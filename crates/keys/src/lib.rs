@@ -123,47 +123,24 @@ pub trait KeyStore: Send + Sync {
     fn is_blank(&self) -> Result<bool, KeyError> {
         Ok(false)
     }
-    /// Counts a registration of an address, unless it had `most` within 24 hours, in a store that many nodes
-    /// share. Any other store leaves the counting to its server.
-    fn count_signup(&self, address: &str, most: u32) -> Result<SignupCount, KeyError> {
-        let _ = (address, most);
-        Ok(SignupCount::Elsewhere)
-    }
-    /// The bans that operators have set. `None` from a store that keeps none: they last until the server
-    /// stops.
-    fn bans(&self) -> Result<Option<Vec<Ban>>, KeyError> {
-        Ok(None)
-    }
+    /// The bans that operators have set.
+    fn bans(&self) -> Result<Vec<Ban>, KeyError>;
     /// Keeps a ban, in place of one of the same network and key.
-    fn put_ban(&self, ban: &Ban) -> Result<(), KeyError> {
-        let _ = ban;
-        Ok(())
-    }
+    fn put_ban(&self, ban: &Ban) -> Result<(), KeyError>;
     /// Removes the ban of this network and key, if it is there.
-    fn remove_ban(&self, ban: &Ban) -> Result<(), KeyError> {
-        let _ = ban;
-        Ok(())
-    }
-    /// True if all nodes of a cluster have this store.
-    fn is_of_all_nodes(&self) -> bool {
-        false
-    }
+    fn remove_ban(&self, ban: &Ban) -> Result<(), KeyError>;
+    /// What only a store has that all nodes of a cluster use. `None` for any other.
+    fn shared(&self) -> Option<&dyn SharedStore>;
     /// Closes the store at the end of its process. Later calls may wait until that end.
     fn close(&self) {}
-    /// Takes back the last [`count_signup`](Self::count_signup): no key was registered.
-    fn discount_signup(&self, address: &str) -> Result<(), KeyError> {
-        let _ = address;
-        Ok(())
-    }
 }
 
-/// The outcome of counting a registration.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SignupCount {
-    /// It is counted.
-    Counted,
-    /// The address has to wait for this long.
-    Wait(Duration),
-    /// This store does not count.
-    Elsewhere,
+/// A store that all nodes of a cluster use, so that it counts for all of them. The server counts for any
+/// other.
+pub trait SharedStore: Send + Sync {
+    /// Counts a registration of an address, unless it had `most` within 24 hours. Returns the time that it
+    /// has to wait then.
+    fn count_signup(&self, address: &str, most: u32) -> Result<Option<Duration>, KeyError>;
+    /// Takes back the last [`count_signup`](Self::count_signup): no key was registered.
+    fn discount_signup(&self, address: &str) -> Result<(), KeyError>;
 }

@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, HashMap};
 
 use parking_lot::Mutex;
 
-use super::{Change, HOUR, Key, KeyError, KeyStore};
+use super::{Change, HOUR, Key, KeyError, KeyStore, SharedStore};
+use peerbroker_config::Ban;
 use peerbroker_core::vocabulary::ApiKey;
 
 /// Keys in memory. They are lost when the process ends.
@@ -22,6 +23,8 @@ struct State {
     hours: u64,
     counted: u64,
     version: u64,
+    /// By their places.
+    bans: BTreeMap<String, Ban>,
 }
 
 impl State {
@@ -57,6 +60,24 @@ impl KeyStore for MemoryKeys {
 
     fn is_shared(&self) -> bool {
         false
+    }
+
+    fn shared(&self) -> Option<&dyn SharedStore> {
+        None
+    }
+
+    fn bans(&self) -> Result<Vec<Ban>, KeyError> {
+        Ok(self.state.lock().bans.values().cloned().collect())
+    }
+
+    fn put_ban(&self, ban: &Ban) -> Result<(), KeyError> {
+        self.state.lock().bans.insert(ban.place(), ban.clone());
+        Ok(())
+    }
+
+    fn remove_ban(&self, ban: &Ban) -> Result<(), KeyError> {
+        self.state.lock().bans.remove(&ban.place());
+        Ok(())
     }
 
     fn register(&self, key: Key, most: usize) -> Result<bool, KeyError> {

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use parking_lot::{Mutex, MutexGuard};
 use rusqlite::{Connection, Row, Transaction, TransactionBehavior, params};
 
-use super::{Change, HOUR, Key, KeyError, KeyStore, Settings};
+use super::{Change, HOUR, Key, KeyError, KeyStore, Settings, SharedStore};
 use file::{FileIds, Opened, at};
 use peerbroker_config::Ban;
 use peerbroker_core::vocabulary::ApiKey;
@@ -278,9 +278,13 @@ impl KeyStore for SqliteKeys {
         Ok(removed)
     }
 
-    fn bans(&self) -> Result<Option<Vec<Ban>>, KeyError> {
+    fn shared(&self) -> Option<&dyn SharedStore> {
+        None
+    }
+
+    fn bans(&self) -> Result<Vec<Ban>, KeyError> {
         let database = self.0.lock();
-        at(&database.path, all_bans(&database.connection).map(Some))
+        at(&database.path, all_bans(&database.connection))
     }
 
     fn put_ban(&self, ban: &Ban) -> Result<(), KeyError> {

@@ -17,7 +17,7 @@ use super::{PREFIX, TIMEOUT};
 use peerbroker_cluster::Unavailable;
 use peerbroker_config::{Ban, RedisAddress};
 use peerbroker_core::vocabulary::ApiKey;
-use peerbroker_keys::{Change, Key, KeyError, KeyStore, SignupCount};
+use peerbroker_keys::{Change, Key, KeyError, KeyStore, SharedStore};
 use peerbroker_system::threads::{self, caught};
 
 /// Maximum of keys whose last use one call stores.
@@ -226,14 +226,9 @@ impl KeyStore for RedisKeys {
         Ok(self.version()? == 0)
     }
 
-    fn count_signup(&self, address: &str, most: u32) -> Result<SignupCount, KeyError> {
-        let wait: u64 = self.ask(Call::script(&SIGNUP, signups(address)).arg(most))?;
-        Ok(if wait == 0 { SignupCount::Counted } else { SignupCount::Wait(Duration::from_millis(wait)) })
-    }
-
-    fn bans(&self) -> Result<Option<Vec<Ban>>, KeyError> {
+    fn bans(&self) -> Result<Vec<Ban>, KeyError> {
         let texts: HashMap<String, String> = self.ask(Call::command("HGETALL", bans()))?;
-        Ok(Some(Ban::read_all(texts.into_values())))
+        Ok(Ban::read_all(texts.into_values()))
     }
 
     fn put_ban(&self, ban: &Ban) -> Result<(), KeyError> {
@@ -244,8 +239,15 @@ impl KeyStore for RedisKeys {
         self.ask::<Value>(Call::command("HDEL", bans()).arg(ban.place())).map(drop)
     }
 
-    fn is_of_all_nodes(&self) -> bool {
-        true
+    fn shared(&self) -> Option<&dyn SharedStore> {
+        Some(self)
+    }
+}
+
+impl SharedStore for RedisKeys {
+    fn count_signup(&self, address: &str, most: u32) -> Result<Option<Duration>, KeyError> {
+        let wait: u64 = self.ask(Call::script(&SIGNUP, signups(address)).arg(most))?;
+        Ok((wait > 0).then(|| Duration::from_millis(wait)))
     }
 
     fn discount_signup(&self, address: &str) -> Result<(), KeyError> {

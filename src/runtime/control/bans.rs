@@ -108,12 +108,11 @@ impl OperatorBans {
     /// Reads the bans of the store and activates them.
     pub(crate) fn read(&self) -> Result<(), KeyError> {
         let mut known = self.known.lock();
-        if let Some(stored) = self.store.bans()? {
-            let unkept = known.unkept.clone();
-            let is_kept = |ban: &Ban| unkept.iter().all(|other| other.place() != ban.place());
-            known.set = stored.into_iter().filter(is_kept).collect();
-            known.set.extend(unkept);
-        }
+        let stored = self.store.bans()?;
+        let unkept = known.unkept.clone();
+        let is_kept = |ban: &Ban| unkept.iter().all(|other| other.place() != ban.place());
+        known.set = stored.into_iter().filter(is_kept).collect();
+        known.set.extend(unkept);
         self.activate_known(&mut known);
         Ok(())
     }

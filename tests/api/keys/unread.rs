@@ -5,9 +5,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use peerbroker::PeerBroker;
+use peerbroker_config::Ban;
 use peerbroker_core::vocabulary::ApiKey;
 use peerbroker_keys::memory::MemoryKeys;
-use peerbroker_keys::{Change, Key, KeyError, KeyStore};
+use peerbroker_keys::{Change, Key, KeyError, KeyStore, SharedStore};
 
 use crate::harness::guests::problem;
 use crate::harness::keys::{INVALID_KEY, api_key, plain_key};
@@ -66,6 +67,18 @@ impl KeyStore for FarKeys {
     }
     fn remove_unused(&self, hours: u64) -> Result<Vec<ApiKey>, KeyError> {
         self.reach()?.remove_unused(hours)
+    }
+    fn bans(&self) -> Result<Vec<Ban>, KeyError> {
+        self.reach()?.bans()
+    }
+    fn put_ban(&self, ban: &Ban) -> Result<(), KeyError> {
+        self.reach()?.put_ban(ban)
+    }
+    fn remove_ban(&self, ban: &Ban) -> Result<(), KeyError> {
+        self.reach()?.remove_ban(ban)
+    }
+    fn shared(&self) -> Option<&dyn SharedStore> {
+        None
     }
     fn version(&self) -> Result<u64, KeyError> {
         self.reach()?.version()

@@ -88,7 +88,7 @@ fn keys_can_be_read_and_every_change_says_that_the_disk_is_full_until_it_is_not(
         let kept = seen.get(&ApiKey::parse("kept").unwrap()).unwrap().unwrap().settings;
         let is_kept =
             !kept.enabled && kept.concurrent_limit == 0 && kept.room_members == 7 && kept.tokens.is_empty();
-        is_kept && seen.bans().unwrap().is_some_and(|bans| bans.len() == 1)
+        is_kept && seen.bans().unwrap().len() == 1
     });
 
     let log = program.stop().stderr;

@@ -99,7 +99,8 @@ async function runFile(file, words, log) {
   const results = join(OUTPUTS, `${file}.jsonl`);
   rmSync(results, { force: true });
   const reporters = ['spec', 'stdout', './lib/results.mjs', results].map((word, i) => `--test-reporter${i % 2 ? '-destination' : ''}=${word}`);
-  const code = await log.run('node', ['--test', ...reporters, ...words, `tests/${file}`], {
+  // A file ends with its tests, whatever they have left open.
+  const code = await log.run('node', ['--test', '--test-force-exit', ...reporters, ...words, `tests/${file}`], {
     cwd: BROWSERS, env: PROGRAM, minutes: FILE_MINUTES,
   });
   const lines = readFileSync(results, { encoding: 'utf8', flag: 'a+' }).split('\n').filter(Boolean);

@@ -228,7 +228,7 @@ const inFolder = (home, code) => code.replaceAll(/\/(etc|var\/lib)\/peerbroker/g
 
 /** The programs of commands as a test has them: servers check their settings, clients ask the API of a server of the test. */
 const PROGRAMS = {
-  peerbroker: `case "$1" in keys|init|backup) exec ${binary} "$@";; *) exec ${binary} "$@" --check_config;; esac`,
+  peerbroker: `case "$1" in keys|init|backup|config) exec ${binary} "$@";; *) exec ${binary} config check "$@";; esac`,
   curl: 'exec /usr/bin/curl --silent --show-error --fail-with-body "$@"',
 };
 
@@ -298,6 +298,6 @@ test('the settings of the documents are valid', async () => {
   const file = join(home, 'peerbroker.toml');
   for (const code of [listing('docs/CONFIG.md', 'cors ='), listing('docs/CONFIG.md', '[[api_key]]'), listing('docs/DEPLOY.md', 'acme =')]) {
     writeFileSync(file, inFolder(home, code));
-    await runCommand('--config', file, '--check_config');
+    await runCommand('config', 'check', '--config', file);
   }
 });

@@ -15,7 +15,7 @@ import { LIMIT, until, within } from '../lib/within.mjs';
 const MEGABYTE = 1_048_576;
 
 /** Without limits, so that the pages and the broker are what takes time. */
-const UNLIMITED = ['--pipe_bytes_per_second=0', '--pipe_key_bytes_per_second=0', '--pipe_total_bytes_per_second=0'];
+const UNLIMITED = ['--pipe_total_bytes_per_second=0'];
 
 const NONE = { browser: 'none' };
 

@@ -195,7 +195,6 @@ fn a_client_that_reads_stays_after_a_flood_that_left_nothing_to_write() {
     on_own_with(
         |config| {
             config.limits.outbox_bytes = 100_000;
-            config.limits.ping_interval = TIMEOUT * 1000;
             config.limits.alive_timeout = TIMEOUT * 10_000;
         },
         |server| {

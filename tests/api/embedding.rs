@@ -305,7 +305,7 @@ impl LogControl for Irrevocable {
 fn a_hook_that_panics_in_the_sweep_ends_neither_expiry_nor_pings() {
     let mut config = Config::default();
     config.limits.expire_timeout = Duration::from_millis(200);
-    config.limits.ping_interval = Duration::from_millis(200);
+    config.limits.alive_timeout = Duration::from_secs(3);
     let (called, panicked) = mpsc::channel();
     let broker = PeerBroker::builder().config(config).log(Arc::new(Irrevocable(called))).build();
     let ops = ListenOps::default();

@@ -10,7 +10,7 @@ use peerbroker_keys::{Change, Origin};
 use peerbroker_protocols::pipes::{PipeReport, Pipes};
 use testkit::wire::{self, FIN, opcode};
 
-use crate::harness::keys::{key, on_both_with_keys};
+use crate::harness::keys::{key, on_both_with_keys, plain_key};
 use crate::harness::{RawClient, TestServer, on_both, on_both_with, on_own, on_own_with, wait_until};
 
 pub const PIPE: &str = "AAAAAAAAAAAAAAAAAAAAAA";
@@ -236,7 +236,7 @@ fn nobody_waits_for_longer_than_half_a_minute() {
 fn an_end_from_which_nothing_comes_is_closed_and_may_come_back() {
     on_both(|server| {
         let (mut one, mut other) = ends(server);
-        let idle = server.node().config().load().pipes.idle_timeout;
+        let idle = server.node().config().load().limits.pipe_idle_timeout();
         advance(server, idle - Duration::from_secs(1));
         other.send_binary(b"I am here");
         message(&mut one);
@@ -276,8 +276,6 @@ pub fn report(server: &TestServer) -> PipeReport {
 }
 
 pub fn unlimited(config: &mut Config) {
-    config.pipes.bytes_per_second = 0;
-    config.pipes.key_bytes_per_second = 0;
     config.pipes.total_bytes_per_second = 0;
 }
 
@@ -392,17 +390,16 @@ fn a_page_of_another_origin_gets_no_pipe() {
 
 #[test]
 fn each_limit_of_pipes_refuses_the_next_one_and_is_counted() {
-    let limits = |limit: Limit, config: &mut Config| match limit {
-        Limit::Pipes => config.pipes.total = 1,
-        Limit::PipesPerKey => config.pipes.per_key = 1,
-        _ => unreachable!("{limit:?}"),
-    };
-    for limit in [Limit::Pipes, Limit::PipesPerKey] {
+    for (limit, key) in [(Limit::Pipes, "other"), (Limit::PipesPerKey, "peerjs")] {
         on_own_with(
-            |config| limits(limit, config),
+            |config| {
+                config.pipes.total = 1;
+                config.keys = vec![plain_key("other")];
+            },
             |server| {
                 let (mut one, mut other) = ends(server);
-                refused(server, &target(server, OTHER, ONE), 1013);
+                let of_key = format!("key={key}");
+                refused(server, &target(server, OTHER, ONE).replace("key=peerjs", &of_key), 1013);
                 assert_eq!(server.node().counters().total(Count::LimitHits(limit)), 1, "{limit:?}");
                 one.expect_closed_by_us(Some(1000));
                 other.expect_closed_with(CloseReason::PipeLeft.ending().code);
@@ -417,7 +414,7 @@ fn each_limit_of_pipes_refuses_the_next_one_and_is_counted() {
 fn the_ends_of_an_address_are_limited() {
     let configure = |config: &mut Config| {
         config.proxied = true;
-        config.pipes.per_address = 2;
+        config.pipes.total = 40;
     };
     on_both_with(configure, |server| {
         let of = |address: &str, pipe: &str, end: &str| {
@@ -445,7 +442,7 @@ fn the_ends_of_an_address_are_limited() {
 #[test]
 fn above_a_rate_nothing_is_read_until_its_time() {
     on_own_with(
-        |config| config.pipes.bytes_per_second = 1000,
+        |config| config.pipes.total_bytes_per_second = 8000,
         |server| {
             let (mut one, mut other) = ends(server);
             // A burst of ten seconds, and more.

@@ -24,20 +24,20 @@ const CRATES: &[Crate] = &[
     row("core", &[], 1518, 461),
     row("json", &[], 763, 195),
     row("system", &["core"], 515, 120),
-    row("media-api", &["core", "system"], 283, 0),
+    row("media-api", &["core", "system"], 258, 0),
     row("events", &["core", "system", "media-api"], 1428, 325),
-    row("config", &["core", "media-api", "events"], 1700, 438),
+    row("config", &["core", "media-api", "events"], 1684, 427),
     row("limits", &["core", "config"], 605, 425),
     row("router", &["core", "events", "config", "limits"], 3578, 173),
     row("rooms", &["core", "events", "config", "limits", "router"], 3327, 194),
     row("protocols", &["core", "json", "events", "config", "limits", "router", "rooms"], 5992, 436),
     row("transport", &["core", "system", "limits", "router"], 1925, 1384),
-    row("tls", &["core", "system", "events", "config"], 1758, 572),
-    row("keys", &["core", "system", "events", "config", "limits", "tls"], 1961, 1414),
-    row("cluster", &["core", "events", "config", "router", "rooms", "protocols"], 3552, 264),
-    row("redis", &["core", "system", "config", "tls", "keys", "cluster"], 1627, 96),
+    row("tls", &["core", "system", "events", "config"], 1744, 571),
+    row("keys", &["core", "system", "events", "config", "limits", "tls"], 1960, 1414),
+    row("cluster", &["core", "events", "config", "router", "rooms", "protocols"], 3552, 266),
+    row("redis", &["core", "system", "config", "tls", "keys", "cluster"], 1629, 96),
     row("webhooks", &["core", "system", "events", "config", "tls", "keys"], 935, 318),
-    row("relay", &["core", "system", "media-api"], 4622, 3609),
+    row("relay", &["core", "system", "media-api"], 4621, 3599),
     row(
         "node",
         &[
@@ -58,23 +58,23 @@ const CRATES: &[Crate] = &[
             "relay",
         ],
         3394,
-        2329,
+        2328,
     ),
     row("doctor", &["core", "system"], 2067, 256),
 ];
 
 /// The program's own part, in lines of program and of tests.
-const SRC: Crate = row("src", &[], 15_364, 2454);
+const SRC: Crate = row("src", &[], 15_299, 2472);
 
 /// Everything else: folders, the ends of the names of their files, and their lines.
 const OTHERS: &[(&str, &[&str], usize)] = &[
-    ("tests", &["rs"], 56_790),
+    ("tests", &["rs"], 56_756),
     ("examples", &["rs", "js", "mjs", "py"], 170),
     ("client", &["js", "mjs", "ts"], 3436),
     ("static", &["js", "css", "html"], 10_036),
     ("npm", &["js", "mjs", "ts"], 1266),
-    ("client-tests", &["js", "mjs", "ts", "html"], 17_590),
-    ("scripts", &["sh", "mjs", "py"], 1221),
+    ("client-tests", &["js", "mjs", "ts", "html"], 17_572),
+    ("scripts", &["sh", "mjs", "py"], 1253),
 ];
 
 /// A row that is further above its part is lowered.

@@ -26,7 +26,6 @@ fn limits() -> Limits {
     Limits {
         expire_timeout: Duration::from_millis(5000),
         alive_timeout: Duration::from_millis(60_000),
-        ping_interval: Duration::from_millis(20_000),
         probe_timeout: Duration::from_millis(3000),
         queue_messages: 4,
         queue_bytes: 500,

@@ -1,5 +1,6 @@
 //! Pipes whose ends do the steps of their connections one by one, as threads of a server may mix them.
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
@@ -110,9 +111,7 @@ fn an_end_whose_pipe_turns_out_to_be_on_another_node_is_nowhere_twice() {
 #[test]
 fn above_a_rate_of_a_key_or_of_all_others_do_not_wait() {
     let house = house_with(|limits| {
-        limits.bytes_per_second = 0;
-        limits.key_bytes_per_second = 1000;
-        limits.total_bytes_per_second = 1500;
+        limits.total_bytes_per_second = 2000;
     });
     tenant(&house.broker, "other", 10);
     let crowd: Vec<_> =
@@ -136,7 +135,7 @@ fn above_a_rate_of_a_key_or_of_all_others_do_not_wait() {
 
 #[test]
 fn what_was_owed_is_owed_by_the_next_pipe_of_an_address() {
-    let house = house_with(|limits| limits.bytes_per_second = 1000);
+    let house = house_with(|limits| limits.total_bytes_per_second = 8000);
     let first = end_from(&house, "peerjs", 1, 1).expect("a place");
     assert_eq!(wait_after(&house, &first, 15_000), Duration::from_secs(5));
     first.leave(Disconnect::Closed(Some(NORMAL)));
@@ -153,13 +152,19 @@ fn an_address_leaves_pipes_of_a_key_and_of_all_to_others() {
             .map_while(|number| end_from(house, key, address, 100 * u16::from(address) + number))
             .collect()
     };
-    let house = house_with(|limits| limits.per_key = 10);
+    // An address has ten of these at most, and a key a hundred.
+    let house = house_with(|limits| limits.total = 200);
+    for key in ["other", "third"] {
+        tenant(&house.broker, key, 10);
+    }
+    let crowds =
+        |key, addresses: Range<u8>| -> Vec<_> { addresses.map(|address| of(&house, key, address)).collect() };
+    let _crowd = crowds("peerjs", 10..19);
     let [first, second] = [1, 2].map(|address| of(&house, "peerjs", address));
     assert_eq!([first.len(), second.len()], [5, 3]);
-    let house = house_with(|limits| limits.total = 10);
-    tenant(&house.broker, "other", 10);
-    let [first, second] = [("peerjs", 1), ("other", 2)].map(|(key, address)| of(&house, key, address));
-    assert_eq!([first.len(), second.len()], [5, 3]);
+    let _others = crowds("other", 20..29);
+    let [first, second] = [3, 4].map(|address| of(&house, "third", address));
+    assert_eq!([first.len(), second.len()], [6, 3]);
 }
 
 #[test]

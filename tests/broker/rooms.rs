@@ -29,7 +29,6 @@ fn limits() -> Limits {
         outbox_bytes: OUTBOX,
         reclaim_timeout: Duration::from_millis(RECLAIM),
         alive_timeout: Duration::from_secs(1_000_000),
-        ping_interval: Duration::from_secs(1_000_000),
         room_deliveries_per_second: 0,
         ..Limits::default()
     }

@@ -189,7 +189,6 @@ fn limits() -> Limits {
     Limits {
         expire_timeout: Duration::from_secs(3600),
         alive_timeout: Duration::from_secs(36_000),
-        ping_interval: Duration::from_secs(36_000),
         probe_timeout: Duration::from_secs(3600),
         queue_messages: usize::MAX,
         queue_bytes: usize::MAX,

@@ -149,9 +149,9 @@ fn a_check_reads_the_backup_and_counts_its_keys() {
     assert_eq!(checked.stdout, [format!("{copy} is a backup with 2 keys, which can all be read.")]);
     assert_eq!(files(), before);
     // The check of the flags says what it has found, too.
-    let flags = run(&["--check_config", "--data_dir", &copy], &[]);
+    let flags = run(&["config", "check", "--data_dir", &copy], &[]);
     assert!(flags.stdout.concat().ends_with(&format!("--data_dir {copy} has 2 keys.")), "{:?}", flags.stdout);
-    let missing = run(&["--check_config", "--data_dir", &directory.arg("missing")], &[]);
+    let missing = run(&["config", "check", "--data_dir", &directory.arg("missing")], &[]);
     assert!(missing.stdout.concat().contains("missing has no keys yet"), "{:?}", missing.stdout);
 
     fs::create_dir(directory.at("empty")).unwrap();

@@ -79,7 +79,6 @@ fn relay_and_turn_have_an_address_of_each_family_and_ports_of_their_own() {
             "--relay 203.0.113.1 --relay_tcp_port 443",
             "relayed at 203.0.113.1, UDP and TCP 3478, TCP 443; STUN at UDP 5349",
         ),
-        ("--relay 203.0.113.1 --relay_tcp=false", "relayed at 203.0.113.1, UDP 3478; STUN at UDP 5349"),
         ("--relay udp://203.0.113.1:0", "relayed at 203.0.113.1, UDP and TCP 0; STUN at UDP 0"),
         ("--relay 203.0.113.1:0 --turn", "relayed at 203.0.113.1, UDP and TCP 0; TURN at UDP and TCP 0"),
         ("--turn 10.0.0.1 [fd00::1]:4000", "TURN at 10.0.0.1 and fd00::1, UDP and TCP 5349 and 4000"),

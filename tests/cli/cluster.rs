@@ -21,7 +21,7 @@ fn a_wrong_url_of_redis_is_refused_without_its_password() {
     for url in ["redis://:hush-hush@host/x", "http://:hush-hush@host", "redis-sentinel://:hush-hush@host"] {
         for (args, env, name) in [
             (&["--redis", url][..], &[][..], "--redis"),
-            (&["--check_config"], &[("PEERBROKER_REDIS", url)], "PEERBROKER_REDIS"),
+            (&["config", "check"], &[("PEERBROKER_REDIS", url)], "PEERBROKER_REDIS"),
             (&["keys", "list", "--redis", url], &[], "--redis"),
         ] {
             let ended = run(args, env);
@@ -174,12 +174,12 @@ fn files_of_certificates_are_checked_before_the_start_and_named_as_they_were_giv
         (&["--redis_cert", file], &[], "--redis_key <FILE>"),
         (&["--redis-cert", file, "--redis-key", file], &[], "has no certificate"),
     ] {
-        for command in [&["--check_config"][..], &["keys", "list"]] {
+        for command in [&["config", "check"][..], &["keys", "list"]] {
             let ended = run(&[command, &redis, args].concat(), env);
             assert_eq!(ended.status.code(), Some(2), "{args:?}: {}", ended.stderr);
             assert!(ended.stderr.contains(words) && !ended.stderr.contains(PASSWORD), "{}", ended.stderr);
         }
     }
-    let useless = run(&["--check_config", "--redis_ca", file], &[]);
+    let useless = run(&["config", "check", "--redis_ca", file], &[]);
     assert!(useless.stderr.contains("--redis_ca does nothing without --redis"), "{}", useless.stderr);
 }

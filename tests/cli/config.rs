@@ -66,7 +66,7 @@ fn mistakes_name_the_file_and_the_line() {
         ("admin_token = 'short'\nops_port = 0", "admin_token (", 2),
     ] {
         let file = directory.file("p.toml", text);
-        for args in [&["config", "check", "--config", &file][..], &["--config", &file, "--check_config"]] {
+        for args in [&["config", "check", "--config", &file][..], &["--config", &file]] {
             let ended = run(args, &[]);
             assert!(
                 ended.stderr.starts_with("error: ") && ended.stderr.contains(words),
@@ -89,20 +89,20 @@ fn show_says_what_gave_each_setting_and_check_says_what_does_nothing() {
     let directory = Directory::new();
     let file = directory.file(
         "p.toml",
-        "room_codes = 5\nqueue_messages = 6\nqueue_bytes = 7\nredis = 'redis://:hushhush@h'\nkeys = 'redis'\n\
+        "pipes_total = 5\nroom_members = 6\nmax_message_bytes = 7\nredis = 'redis://:hushhush@h'\nkeys = 'redis'\n\
          [[api_key]]\nkey = 'game'\nconcurrent_limit = 9\n\
          webhook = { url = 'https://g.test/', secrets = ['whsec_aHVzaGh1c2gtaHVzaGh1c2gtaHVzaGh1c2g='] }\n",
     );
-    let args = ["--config", &file, "--queue_messages", "60"];
-    let env = [("PEERBROKER_QUEUE_BYTES", "70"), ("PORT", "9002")];
+    let args = ["--config", &file, "--room_members", "60"];
+    let env = [("PEERBROKER_MAX_MESSAGE_BYTES", "70"), ("PORT", "9002")];
     let shown = run(&[&["config", "show"][..], &args].concat(), &env);
     assert_eq!((shown.status.code(), &*shown.stderr), (Some(0), ""));
     for line in [
         "port = 9002  # PORT",
         "path = \"/\"  # default",
-        &format!("room_codes = 5  # {file}, line 1"),
-        "queue_messages = 60  # flag",
-        "queue_bytes = 70  # PEERBROKER_QUEUE_BYTES",
+        &format!("pipes_total = 5  # {file}, line 1"),
+        "room_members = 60  # flag",
+        "max_message_bytes = 70  # PEERBROKER_MAX_MESSAGE_BYTES",
         &format!("redis = \"(hidden)\"  # {file}, line 4"),
         "# sslkey is not set",
         "# trusted_proxy is not set: loopback and private networks",

@@ -356,7 +356,7 @@ fn silent_connections_stay_open() {
 
 #[test]
 fn an_alive_timeout_ends_no_client_that_answers_pings() {
-    let program = Program::start(&["--alive_timeout", "1500", "--ping_interval", "500"]);
+    let program = Program::start(&["--alive_timeout", "1500"]);
     examine(&[&url(&program), "--idle", "4"]).expect("idle", "ok", &[]);
 }
 

@@ -45,7 +45,7 @@ fn the_path_may_come_from_the_environment_and_the_flag_beats_it() {
 fn variables() -> Vec<String> {
     let page = include_str!("../../docs/CONFIG.md");
     let flags = page.lines().filter_map(|line| line.strip_prefix("| `--")?.split('`').next());
-    let settings = flags.filter(|name| !["check_config", "help", "version"].contains(name));
+    let settings = flags.filter(|name| !["help", "version"].contains(name));
     settings.map(|name| format!("PEERBROKER_{}", name.to_uppercase())).collect()
 }
 
@@ -162,8 +162,8 @@ fn tls_files_that_cannot_be_used_end_with_1_and_are_named() {
         (&key, "/dev/zero", "--sslcert /dev/zero: it is not a regular file", 1),
         ("", &cert, "--sslkey", 2),
     ] {
-        for check in [&[][..], &["--check_config"]] {
-            let args = [&["--port", "0", "--sslkey", key, "--sslcert", cert], check].concat();
+        for check in [&[][..], &["config", "check"]] {
+            let args = [check, &["--port", "0", "--sslkey", key, "--sslcert", cert]].concat();
             let ended = run(&args, &[]);
             assert_eq!(ended.status.code(), Some(code), "{args:?}: {}", ended.stderr);
             assert!(ended.stderr.contains(named), "{args:?}: {}", ended.stderr);
@@ -182,15 +182,15 @@ fn files_of_a_directory_are_served_beside_the_broker() {
 #[test]
 fn a_directory_that_cannot_be_served_ends_with_1_and_is_named() {
     for path in ["/no/such/directory", &fixture("make.sh")] {
-        for check in [&[][..], &["--check_config"]] {
-            let ended = run(&[&["--port", "0", "--static_dir", path], check].concat(), &[]);
+        for check in [&[][..], &["config", "check"]] {
+            let ended = run(&[check, &["--port", "0", "--static_dir", path]].concat(), &[]);
             assert_eq!(ended.status.code(), Some(1), "{path}: {}", ended.stderr);
             assert!(ended.stderr.starts_with("error: ") && ended.stderr.contains("--static_dir"));
             assert!(ended.stderr.contains(path), "{}", ended.stderr);
             assert!(ended.stdout.is_empty(), "{path}: {:?}", ended.stdout);
         }
     }
-    let ended = run(&["--check_config", "--static_dir", &fixture("")], &[]);
+    let ended = run(&["config", "check", "--static_dir", &fixture("")], &[]);
     assert_eq!(ended.status.code(), Some(0), "{}", ended.stderr);
 }
 
@@ -228,7 +228,7 @@ fn a_configuration_can_be_checked_without_taking_the_port() {
     let port = holder.local_addr().unwrap().port().to_string();
     let key = fixture("ec-pkcs8.key");
     let cert = fixture("ec-chain.pem");
-    let args = ["--check_config", "--port", &port, "--sslkey", &key, "--sslcert", &cert];
+    let args = ["config", "check", "--port", &port, "--sslkey", &key, "--sslcert", &cert];
     let ended = run(&args, &[]);
     assert_eq!(ended.status.code(), Some(0), "{}", ended.stderr);
     assert_eq!(ended.stdout, ["The configuration is valid. No file was read: --config names one."]);

@@ -40,7 +40,7 @@ fn start_with_socket(socket: &TcpListener, args: &[&str]) -> Program {
 }
 
 /// A command with a socket of that name. The shell moves the socket to where it belongs.
-fn command_with_socket(name: &str, socket: &TcpListener, args: &[&str]) -> Command {
+pub fn command_with_socket(name: &str, socket: &TcpListener, args: &[&str]) -> Command {
     let program = command(args);
     let mut shell = Command::new("/bin/sh");
     let variables = format!("LISTEN_PID=$$ LISTEN_FDS=1 LISTEN_FDNAMES={name}");

@@ -23,7 +23,7 @@ fn the_short_help_fits_on_one_screen_and_ends_with_examples_that_are_valid() {
     for example in examples {
         let (flags, _) = example.rsplit_once("  ").unwrap();
         let flags: Vec<&str> = flags.split_whitespace().collect();
-        let ended = command(&[&["--check_config"], &flags[..]].concat())
+        let ended = command(&[&["config", "check"], &flags[..]].concat())
             .current_dir(directory.at(""))
             .output()
             .unwrap();

@@ -22,14 +22,14 @@ fn a_pipe_is_refused_wherever_a_file_is_read() {
     let cert = cert.to_str().unwrap();
     for args in [
         &["--config", &pipe][..],
-        &["--check_config", "--ops_port", "0", "--admin_token_file", &pipe],
-        &["--check_config", "--ops_port", "0", "--read_token_file", &pipe],
-        &["--check_config", "--ops_port", "0", "--metrics_token_file", &pipe],
-        &["--check_config", "--turn_secret_file", &pipe],
-        &["--check_config", "--webhook", "https://h.test/", "--webhook_secret_file", &pipe],
-        &["--check_config", "--sslkey", &pipe, "--sslcert", cert],
-        &["--check_config", "--sslkey", cert, "--sslcert", &pipe],
-        &["--check_config", "--redis", "rediss://h", "--redis_ca", &pipe],
+        &["config", "check", "--ops_port", "0", "--admin_token_file", &pipe],
+        &["config", "check", "--ops_port", "0", "--read_token_file", &pipe],
+        &["config", "check", "--ops_port", "0", "--metrics_token_file", &pipe],
+        &["config", "check", "--turn", "10.0.0.1", "--turn_secret_file", &pipe],
+        &["config", "check", "--webhook", "https://h.test/", "--webhook_secret_file", &pipe],
+        &["config", "check", "--sslkey", &pipe, "--sslcert", cert],
+        &["config", "check", "--sslkey", cert, "--sslcert", &pipe],
+        &["config", "check", "--redis", "rediss://h", "--redis_ca", &pipe],
         &["keys", "add", "--data_dir", &data, "--jwt_secret_file", &pipe],
         &["keys", "add", "--data_dir", &data, "--jwt_key_file", &pipe],
         &["keys", "add", "--data_dir", &data, "--jwks_file", &pipe],
@@ -52,7 +52,7 @@ fn a_pipe_is_refused_wherever_a_file_is_read() {
             &["backup", "--data_dir", &data, &other],
             &["keys", "list", "--data_dir", &data],
             &["keys", "add", "--data_dir", &data],
-            &["--check_config", "--data_dir", &data],
+            &["config", "check", "--data_dir", &data],
             &["--host", "127.0.0.1", "--port", "0", "--data_dir", &data],
         ] {
             let ended = run(args, &[]);

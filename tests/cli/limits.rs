@@ -168,7 +168,7 @@ fn a_key_with_rooms_that_nobody_can_fill_is_refused() {
         assert!(ended.stderr.contains("can never have 21 members"), "{}", ended.stderr);
     }
     let text = "room_deliveries_per_second = 2\n[[api_key]]\nkey = 'k'\nroom_members = 21\n";
-    let ended = run(&["--check_config", "--config", &directory.file("keys.toml", text)], &[]);
+    let ended = run(&["config", "check", "--config", &directory.file("keys.toml", text)], &[]);
     assert_eq!(ended.status.code(), Some(2), "{}", ended.stderr);
     assert!(
         ended.stderr.contains("room_members of the [[api_key]] \"k\": a room can never"),

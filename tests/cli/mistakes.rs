@@ -136,10 +136,8 @@ fn one_port_for_clients_and_the_api_says_so() {
     expect(&relay, &["--port and --relay are both TCP port 23478"]);
     let turn = error(&["--port", "0", "--ops_port", "5349", "--ops_host", "::", "--turn"], &[], 2);
     expect(&turn, &["--ops_port and --turn are both TCP port 5349"]);
-    let udp = ["--check_config", "--port", "23478", "--relay", "192.0.2.2:23478", "--relay_tcp=false"];
-    assert_eq!(run(&udp, &[]).status.code(), Some(0));
     // Two addresses of this machine may use one port each.
-    let args = ["--check_config", "--port", "9000", "--host", "192.0.2.1", "--ops_port", "9000"];
+    let args = ["config", "check", "--port", "9000", "--host", "192.0.2.1", "--ops_port", "9000"];
     assert_eq!(run(&args, &[]).status.code(), Some(0));
 }
 
@@ -267,7 +265,7 @@ fn a_redis_of_the_host_that_is_not_used_is_named_with_its_flag() {
     let log = Program::start_with_env(&[], &url).stop().stderr;
     expect(&log, &[" INFO ", "REDIS_URL is ignored", "pass the URL in --redis or PEERBROKER_REDIS"]);
     assert!(log.lines().count() == 1 && !log.contains("hushhush"), "{log}");
-    let used = run(&["--check_config", "--redis", "redis://localhost"], &url).stderr;
+    let used = run(&["config", "check", "--redis", "redis://localhost"], &url).stderr;
     assert_eq!(used, "");
 }
 
@@ -348,7 +346,7 @@ fn a_check_creates_and_changes_nothing() {
     let directory = Directory::new();
     let absent = directory.arg("not/there");
     let data_dir = directory.arg("data");
-    let check = |dir: &str| run(&["--check_config", "--data_dir", dir], &[]);
+    let check = |dir: &str| run(&["config", "check", "--data_dir", dir], &[]);
     assert_eq!(check(&absent).status.code(), Some(0));
     assert!(!directory.at("not").exists());
 
@@ -378,11 +376,11 @@ fn a_check_creates_and_changes_nothing() {
 
     let file = directory.file("file", "");
     for (dir, words) in [(directory.arg("file/below"), "Not a directory"), (file, "not a directory")] {
-        expect(&error(&["--check_config", "--data_dir", &dir], &[], 1), &[words]);
+        expect(&error(&["config", "check", "--data_dir", &dir], &[], 1), &[words]);
     }
     fs::write(directory.at("data/peerbroker.db"), "no database").unwrap();
     expect(
-        &error(&["--check_config", "--data_dir", &data_dir], &[], 1),
+        &error(&["config", "check", "--data_dir", &data_dir], &[], 1),
         &["peerbroker.db", "not a database"],
     );
 }
@@ -431,7 +429,7 @@ fn variables_that_kubernetes_sets_for_any_service_make_one_line() {
     // Beside them, a mistake is still one.
     let mut env = env.to_vec();
     env.push(("PEERBROKER_REDIS_CAA", "x"));
-    expect(&run(&["--check_config"], &env).stderr, &["unknown variable PEERBROKER_REDIS_CAA"]);
+    expect(&run(&["config", "check"], &env).stderr, &["unknown variable PEERBROKER_REDIS_CAA"]);
 }
 
 #[test]
@@ -452,9 +450,9 @@ fn of_file(text: &str) -> String {
 
 #[test]
 fn a_check_without_a_file_says_that_it_has_read_none() {
-    for args in [&["config", "check"][..], &["--check_config"]] {
-        expect(&run(args, &[]).stdout.concat(), &["valid. No file was read: --config names one."]);
-    }
+    let checked = run(&["config", "check"], &[]).stdout.concat();
+    expect(&checked, &["valid. No file was read: --config names one."]);
+    expect(&error(&["--check_config"], &[], 2), &["'peerbroker config check' checks the flags"]);
     expect(
         &run(&["config", "check", "-h"], &[]).stdout.join("\n"),
         &["Usage: peerbroker config check --config <FILE>"],
@@ -567,14 +565,9 @@ fn a_server_that_does_not_share_its_port_says_so_to_the_next_one() {
 fn a_setting_that_has_no_effect_or_too_much_is_named() {
     for (args, words) in [
         (
-            &["--queue_bytes", "3000", "--queue_total_bytes", "2000"][..],
-            "--queue_bytes 3000 is never reached: --queue_total_bytes is 2000",
+            &["--ban", "192.0.2.7/24,until=2999-01-01T00:00:00Z"][..],
+            "--ban 192.0.2.7/24 is all of 192.0.2.0/24",
         ),
-        (
-            &["--pipes_per_key", "9", "--pipes_total", "8"],
-            "--pipes_per_key 9 is never reached: --pipes_total is 8",
-        ),
-        (&["--ban", "192.0.2.7/24,until=2999-01-01T00:00:00Z"], "--ban 192.0.2.7/24 is all of 192.0.2.0/24"),
         (
             &["--proxied", "--trusted_proxy", "10.0.0.1/8"],
             "10.0.0.0/8: write that, or 10.0.0.1 for this address alone",
@@ -593,18 +586,11 @@ fn a_setting_that_has_no_effect_or_too_much_is_named() {
         let found = warnings(args, &[]);
         assert_eq!(found.iter().filter(|warning| warning.contains(words)).count(), 1, "{args:?}: {found:#?}");
     }
-    let fine = [
-        "--pipes_total",
-        "8",
-        "--ban",
-        "192.0.2.1,key=peerjs",
-        "--ban",
-        "192.0.2.0/24",
-        "--call_reports=false",
-    ];
-    assert_eq!(warnings(&fine, &[]), [""; 0], "a total below a default limits all");
+    let fine = ["--ban", "192.0.2.1,key=peerjs", "--ban", "192.0.2.0/24", "--call_reports=false"];
+    assert_eq!(warnings(&fine, &[]), [""; 0]);
     let webhook = [
-        "--check_config",
+        "config",
+        "check",
         "--webhook",
         "https://a.test/",
         "--webhook_secret",

@@ -6,9 +6,11 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use serde_json::json;
+use socket2::SockRef;
 
 use crate::api::Api;
 use crate::directory::Directory;
+use crate::handover::command_with_socket;
 use crate::program::{Program, command, run};
 use crate::raw_client::RawClient;
 use testkit::tls::trust;
@@ -34,7 +36,11 @@ fn the_api_is_off_unless_it_has_a_port() {
 #[cfg(target_os = "linux")]
 #[test]
 fn connections_above_the_backlog_are_counted() {
-    let (program, api, _) = start(&["--backlog", "2", "--ops_port", "0", "--workers", "1"], &[]);
+    let socket = TcpListener::bind("127.0.0.1:0").unwrap();
+    SockRef::from(&socket).listen(2).unwrap();
+    let mut command = command_with_socket("main", &socket, &["--ops_port", "0", "--workers", "1"]);
+    let mut program = Program::start_command(&mut command);
+    let (api, _) = program.expect_api();
     let overflows = || -> u64 {
         let metrics = api.get("/metrics").response;
         let value = |line: &str| line.strip_prefix("peerbroker_accept_queue_overflows_total ")?.parse().ok();
@@ -86,7 +92,7 @@ fn a_token_that_only_reads_comes_from_a_flag_a_variable_or_a_file() {
             assert_eq!(api.get(path).status, 200, "{args:?} {env:?}");
             assert_eq!(api.post("/api/keys", &json!({})).status, 403, "{args:?} {env:?}");
         }
-        let same = run(&["--ops_port", "0", "--admin_token", TOKEN, &flag, TOKEN, "--check_config"], &[]);
+        let same = run(&["config", "check", "--ops_port", "0", "--admin_token", TOKEN, &flag, TOKEN], &[]);
         assert_eq!(same.status.code(), Some(2), "{}", same.stderr);
         assert!(same.stderr.contains(&format!("{flag} and --admin_token are the same")), "{}", same.stderr);
         assert!(!same.stderr.contains(TOKEN), "{}", same.stderr);
@@ -191,7 +197,7 @@ fn changes_through_the_api_are_stored_and_logged_without_secrets() {
 #[test]
 fn the_token_may_come_through_a_pipe() {
     for (token, code) in [("secret-of-16-chr", 0), ("secret-of-15-ch", 1)] {
-        let args = ["--check_config", "--ops_port", "0", "--admin_token_file", "/dev/stdin"];
+        let args = ["config", "check", "--ops_port", "0", "--admin_token_file", "/dev/stdin"];
         let mut child = command(&args).stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
         // The line break of the file is the end of the token.
         child.stdin.take().unwrap().write_all(token.as_bytes()).unwrap();

@@ -247,7 +247,7 @@ fn the_error_that_ends_the_program_and_the_result_of_a_check_can_be_json() {
     for (args, env, words) in [
         (&["--log_format", "json", "--port", "x"][..], &[][..], "invalid value 'x' for '--port"),
         (&["--no_such_flag", "--log_format=json"], &[], "unexpected argument '--no_such_flag'"),
-        (&["--ping_interval", "-1"], &[("PEERBROKER_LOG_FORMAT", "json")], "--ping_interval"),
+        (&["--turn_ttl", "-1"], &[("PEERBROKER_LOG_FORMAT", "json")], "--turn_ttl"),
     ] {
         let ended = run(args, env);
         let errors = records(ended.stderr.lines());
@@ -258,7 +258,7 @@ fn the_error_that_ends_the_program_and_the_result_of_a_check_can_be_json() {
     assert!(ended.stderr.starts_with("error: "), "{}", ended.stderr);
     let ended = run(&["keys", "no_such_command"], &[("PEERBROKER_LOG_FORMAT", "json")]);
     assert!(ended.stderr.starts_with("error: "), "{}", ended.stderr);
-    let ended = run(&["--log_format", "json", "--check_config", "--concurrent_limit", "0"], &[]);
+    let ended = run(&["config", "check", "--log_format", "json", "--concurrent_limit", "0"], &[]);
     assert_eq!(
         records(ended.stdout.iter().map(String::as_str))[0]["message"],
         "The configuration is valid. No file was read: --config names one."

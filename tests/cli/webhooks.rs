@@ -33,14 +33,14 @@ fn wrong_flags_of_webhooks_end_the_program_with_what_is_wrong_and_never_show_a_s
             "peer.connected",
         ),
     ] {
-        let ended = run(&[args, &["--check_config"]].concat(), &[]);
+        let ended = run(&[&["config", "check"], args].concat(), &[]);
         assert_eq!(ended.status.code(), Some(code), "{args:?}: {}", ended.stderr);
         assert!(ended.stderr.contains(why), "{args:?}: {}", ended.stderr);
         assert!(!ended.stderr.contains("aHVza") && !ended.stderr.contains("dG9v"), "{}", ended.stderr);
     }
     let two = format!("{SECRET} {SECRET}");
     let env = [("PEERBROKER_WEBHOOK", url), ("PEERBROKER_WEBHOOK_SECRET", two.as_str())];
-    let ended = run(&["--check_config", "--webhook_events", "peer.wanted"], &env);
+    let ended = run(&["config", "check", "--webhook_events", "peer.wanted"], &env);
     assert_eq!((ended.status.code(), ended.stderr.as_str()), (Some(0), ""));
 }
 

@@ -7,7 +7,7 @@ import { Skipped, below, output } from './tools.mjs';
 const VERSION = '0.9.0';
 
 /** Every client gets all of its 200 swarms, and nobody is too fast. */
-const FLAGS = ['--dialects', 'tracker', '--messages_per_second', '0', '--room_deliveries_per_second', '0', '--room_key_deliveries_per_second', '0'];
+const FLAGS = ['--dialects', 'tracker', '--messages_per_second', '0', '--room_deliveries_per_second', '0'];
 
 const configuration = (port) => `
 server_address = "127.0.0.1:${port}"

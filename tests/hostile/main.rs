@@ -45,10 +45,10 @@ macro_rules! attack {
 
 /// A TURN server on a free port, whose clients may send as fast as they can.
 const TURN: &[&str] =
-    &["--turn", "127.0.0.1:0", "--turn_secret", turn_client::SECRET, "--turn_bytes_per_second", "0"];
+    &["--turn", "127.0.0.1:0", "--turn_secret", turn_client::SECRET, "--relay_bytes_per_second", "0"];
 /// The same with few allocations.
 const SMALL_TURN: &[&str] =
-    &["--turn", "127.0.0.1:0", "--turn_secret", turn_client::SECRET, "--turn_allocations", "2000"];
+    &["--turn", "127.0.0.1:0", "--turn_secret", turn_client::SECRET, "--relay_calls", "4000"];
 
 /// A relay on a free port, for clients of this machine.
 const RELAY: &[&str] = &["--relay", "127.0.0.1:0", "--relay_private"];
@@ -61,33 +61,18 @@ const NO_RATE: &[&str] = &["--messages_per_second", "0"];
 
 /// The same with the limits of bytes that a small server has.
 const SLOW_TURN: &[&str] =
-    &["--turn", "127.0.0.1:0", "--turn_secret", turn_client::SECRET, "--turn_bytes_per_second", "125000"];
+    &["--turn", "127.0.0.1:0", "--turn_secret", turn_client::SECRET, "--relay_bytes_per_second", "125000"];
 /// The same with the default limits of bytes.
 const DEFAULT_TURN: &[&str] = &["--turn", "127.0.0.1:0", "--turn_secret", turn_client::SECRET];
 /// The same with few allocations, which twenty addresses can take.
-const HOARDED_TURN: &[&str] = &[
-    "--turn",
-    "127.0.0.1:0",
-    "--turn_secret",
-    turn_client::SECRET,
-    "--turn_allocations",
-    "2000",
-    "--turn_allocations_per_address",
-    "100",
-];
+const HOARDED_TURN: &[&str] =
+    &["--turn", "127.0.0.1:0", "--turn_secret", turn_client::SECRET, "--relay_calls", "4000"];
 
 /// For attacks that wait until their members have gone.
 const SOON_GONE: &[&str] = &["--reclaim_timeout", "1000"];
 
 /// Pipes that are as fast as the machine.
-const FAST_PIPES: &[&str] = &[
-    "--pipe_bytes_per_second",
-    "0",
-    "--pipe_key_bytes_per_second",
-    "0",
-    "--pipe_total_bytes_per_second",
-    "0",
-];
+const FAST_PIPES: &[&str] = &["--pipe_total_bytes_per_second", "0"];
 
 /// A tracker is off by default.
 const TRACKER: &[&str] = &["--dialects", "peerjs,tracker"];

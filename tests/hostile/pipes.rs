@@ -31,9 +31,9 @@ fn open(client: &mut RawClient) {
 
 /// Each address has as many waiting ends as it may, and wants more. A pipe of others still opens.
 pub fn ends_that_wait(target: &mut Target) {
-    /// All of them leave room under the default of `--pipes_per_key`.
+    /// All of them leave room under the default for a key.
     const ADDRESSES: usize = 9;
-    /// The default of `--pipes_per_address`.
+    /// A twentieth of the default of `--pipes_total`.
     const ENDS: usize = 100;
     let mut waiting = Vec::new();
     for address in 0..ADDRESSES {

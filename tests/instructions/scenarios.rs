@@ -190,7 +190,7 @@ fn relayed() -> Cost {
 }
 
 fn channel() -> Cost {
-    let flags = ["--turn", "127.0.0.1:0", "--turn_secret", SECRET, "--turn_bytes_per_second", "0"];
+    let flags = ["--turn", "127.0.0.1:0", "--turn_secret", SECRET, "--relay_bytes_per_second", "0"];
     let mut server = Callgrind::start(&flags);
     let turn = turn_of(&server.program);
     let [mut one, mut other] = [(); 2].map(|()| TurnClient::allocate(Datagrams::to(turn)));

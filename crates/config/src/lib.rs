@@ -36,7 +36,7 @@ use std::time::Duration;
 
 use arc_swap::{ArcSwap, Guard};
 use ipnet::IpNet;
-use peerbroker_media_api::{LiveLimits, MediaLimits};
+use peerbroker_media_api::LiveLimits;
 
 use key::{Key, Origin, Settings, Webhook};
 use peerbroker_core::vocabulary::ApiKey;
@@ -54,7 +54,7 @@ pub use mistyped::Mistyped;
 use peerbroker_core::vocabulary::Address;
 pub use peerbroker_core::vocabulary::Dialect;
 pub use peerbroker_events::WebhookEvent;
-pub use peerbroker_media_api::{RelayConfig, RelayLimits, TurnConfig, TurnLimits};
+pub use peerbroker_media_api::{MediaLimits, RelayConfig, TurnConfig};
 pub use pipes::PipeLimits;
 pub use proxies::ProxySecret;
 pub use secret::InvalidSecret;
@@ -116,10 +116,8 @@ pub struct Config {
     pub limits: Limits,
     /// Limits of pipes.
     pub pipes: PipeLimits,
-    /// Limits of the relay, if there is one.
-    pub relay_limits: RelayLimits,
-    /// Limits of the TURN server, if there is one.
-    pub turn_limits: TurnLimits,
+    /// Limits of the relay and of the TURN server.
+    pub media_limits: MediaLimits,
     /// The ICE servers that clients are told.
     pub ice: IceConfig,
     /// The webhook of the operator, and limits of all webhooks.
@@ -280,8 +278,7 @@ impl Default for Config {
             close_timeout: Duration::from_secs(5),
             address_limits: AddressLimits::default(),
             pipes: PipeLimits::default(),
-            relay_limits: RelayLimits::default(),
-            turn_limits: TurnLimits::default(),
+            media_limits: MediaLimits::default(),
             ice: IceConfig::default(),
             webhooks: WebhookConfig::default(),
             shared: SharedSettings::new(),
@@ -367,7 +364,7 @@ impl LiveConfig {
         // The last one that stores limits has seen the last configuration.
         loop {
             let config = self.load_full();
-            self.media.store(Arc::new(media_limits(&config)));
+            self.media.store(Arc::new(config.media_limits));
             if Arc::ptr_eq(&config, &self.load()) {
                 break;
             }
@@ -380,13 +377,9 @@ impl LiveConfig {
     }
 }
 
-fn media_limits(config: &Config) -> MediaLimits {
-    MediaLimits { relay: config.relay_limits, turn: config.turn_limits }
-}
-
 impl From<Config> for LiveConfig {
     fn from(config: Config) -> Self {
-        let media = Arc::new(ArcSwap::from_pointee(media_limits(&config)));
+        let media = Arc::new(ArcSwap::from_pointee(config.media_limits));
         LiveConfig { config: Arc::new(ArcSwap::from_pointee(config)), media }
     }
 }

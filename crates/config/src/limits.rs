@@ -11,9 +11,6 @@ pub struct Limits {
     pub expire_timeout: Duration,
     /// A client that was silent for this long is disconnected.
     pub alive_timeout: Duration,
-    /// A client that was silent for this long is pinged. Capped at a third of
-    /// [`alive_timeout`](Self::alive_timeout).
-    pub ping_interval: Duration,
     /// Time limit for the holder of an id to answer a ping when another client asks for the id.
     pub probe_timeout: Duration,
     /// Time for which an id is reserved for its token after the broker closed its connection with
@@ -37,7 +34,7 @@ pub struct Limits {
     /// Rate limit of the frames per second that one member of rooms causes for the others; bursts of ten
     /// times that. 0 turns it off.
     pub room_deliveries_per_second: u32,
-    /// The same for all members of a key together.
+    /// The same for all members of a key together; the program sets it to 300 times that.
     pub room_key_deliveries_per_second: u32,
     /// Maximum room codes of one key.
     pub room_codes: usize,
@@ -53,11 +50,10 @@ const BURST: usize = 10;
 /// The error of a size of rooms that no room can reach.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "a room can never have {members} members: a client that joins counts once for each, and --{flag} {rate} has a burst of {most}"
+    "a room can never have {members} members: a client that joins counts once for each, and --room_deliveries_per_second {rate} has a burst of {most}"
 )]
 pub struct CrowdedRoom {
     members: usize,
-    flag: &'static str,
     rate: u32,
     most: usize,
 }
@@ -65,17 +61,9 @@ pub struct CrowdedRoom {
 impl Limits {
     /// Checks that the last member of a room of so many may join it.
     pub fn check_room_members(&self, members: usize) -> Result<(), CrowdedRoom> {
-        let rates = [
-            ("room_deliveries_per_second", self.room_deliveries_per_second),
-            ("room_key_deliveries_per_second", self.room_key_deliveries_per_second),
-        ];
-        for (flag, rate) in rates.into_iter().filter(|(_, rate)| *rate > 0) {
-            let most = usize::try_from(rate).unwrap_or(usize::MAX).saturating_mul(BURST);
-            if members > most {
-                return Err(CrowdedRoom { members, flag, rate, most });
-            }
-        }
-        Ok(())
+        let rate = self.room_deliveries_per_second;
+        let most = usize::try_from(rate).unwrap_or(usize::MAX).saturating_mul(BURST);
+        if rate == 0 || members <= most { Ok(()) } else { Err(CrowdedRoom { members, rate, most }) }
     }
 
     /// The same of a key that does not have the default, which the server warns of for all keys.
@@ -84,16 +72,21 @@ impl Limits {
         if is_default { Ok(()) } else { self.check_room_members(settings.room_members) }
     }
 
-    /// The ping interval, capped so that three pings fit into the alive timeout.
-    pub fn effective_ping_interval(&self) -> Duration {
-        self.ping_interval.min(self.alive_timeout / 3)
+    /// A client that was silent for this long is pinged: three pings fit into the alive timeout.
+    pub fn ping_interval(&self) -> Duration {
+        self.alive_timeout / 3
+    }
+
+    /// An end of a pipe from which nothing came for this long is closed. It may come back. By default, a page
+    /// whose timers sleep says something twice in this time.
+    pub fn pipe_idle_timeout(&self) -> Duration {
+        self.alive_timeout * 5 / 2
     }
 
     /// Interval of the sweeper: an eighth of the shortest timeout, between 5 ms and 500 ms, so that no
     /// timeout is exceeded by much.
     pub fn sweep_interval(&self) -> Duration {
-        let times =
-            [self.expire_timeout, self.effective_ping_interval(), self.probe_timeout, self.stall_timeout];
+        let times = [self.expire_timeout, self.ping_interval(), self.probe_timeout, self.stall_timeout];
         let shortest = times.into_iter().min().unwrap_or_default();
         (shortest / 8).clamp(Duration::from_millis(5), Duration::from_millis(500))
     }
@@ -104,7 +97,6 @@ impl Default for Limits {
         Limits {
             expire_timeout: Duration::from_millis(5000),
             alive_timeout: Duration::from_millis(60_000),
-            ping_interval: Duration::from_millis(20_000),
             probe_timeout: Duration::from_millis(3000),
             reclaim_timeout: Duration::from_millis(10_000),
             stall_timeout: Duration::from_millis(5000),
@@ -143,23 +135,12 @@ mod tests {
 
     #[test]
     fn a_room_may_have_as_many_members_as_one_of_them_may_tell_at_once() {
-        let limits = |own, all| Limits {
-            room_deliveries_per_second: own,
-            room_key_deliveries_per_second: all,
-            ..Limits::default()
-        };
-        for (own, all, members, flag) in [
-            (2, 0, 20, None),
-            (2, 0, 21, Some("room_deliveries_per_second")),
-            (0, 3, 30, None),
-            (9, 3, 31, Some("room_key_deliveries_per_second")),
-            (0, 0, usize::MAX, None),
-        ] {
-            let checked = limits(own, all).check_room_members(members);
-            assert_eq!(checked.err().map(|crowded| crowded.flag), flag, "{own} {all} {members}");
+        let limits = |rate| Limits { room_deliveries_per_second: rate, ..Limits::default() };
+        for (rate, members, fits) in [(2, 20, true), (2, 21, false), (0, usize::MAX, true)] {
+            assert_eq!(limits(rate).check_room_members(members).is_ok(), fits, "{rate} {members}");
         }
-        assert_eq!(limits(2, 0).check_key(&Settings::default()), Ok(()));
-        assert!(limits(2, 0).check_key(&Settings { room_members: 21, ..Settings::default() }).is_err());
+        assert_eq!(limits(2).check_key(&Settings::default()), Ok(()));
+        assert!(limits(2).check_key(&Settings { room_members: 21, ..Settings::default() }).is_err());
     }
 
     #[test]

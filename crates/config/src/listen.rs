@@ -174,8 +174,6 @@ pub const MAX_ACME_NAMES: usize = 100;
 pub struct AcmeConfig {
     /// Names in the certificate, at most [`MAX_ACME_NAMES`].
     pub names: Vec<AcmeName>,
-    /// Mail address that the ACME server may write to.
-    pub email: Option<String>,
     /// URL of the ACME server's directory.
     pub directory: String,
     /// Port that answers HTTP-01 and redirects to HTTPS; `None` if there is to be none.
@@ -190,7 +188,7 @@ impl AcmeConfig {
     /// A certificate of Let's Encrypt for these names, kept in this directory.
     pub fn new(names: Vec<AcmeName>, dir: PathBuf) -> Self {
         let http_port = Some(DEFAULT_ACME_HTTP_PORT);
-        AcmeConfig { names, email: None, directory: LETS_ENCRYPT.to_owned(), http_port, ca: None, dir }
+        AcmeConfig { names, directory: LETS_ENCRYPT.to_owned(), http_port, ca: None, dir }
     }
 }
 

@@ -1,40 +1,42 @@
 //! Limits of pipes.
 
-use std::time::Duration;
-
-/// Limits of pipes, and whether the server has any. Rates have bursts of ten times that; 0 means no limit.
+/// Limits of pipes, and whether the server has any. Those of a key, of an address and of one pipe are parts
+/// of the total.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PipeLimits {
     /// False if the server has no pipes.
     pub on: bool,
     /// Maximum pipes of all keys.
     pub total: usize,
-    /// Maximum pipes of a key.
-    pub per_key: usize,
-    /// Maximum ends of pipes of one address; 0 means no limit.
-    pub per_address: usize,
-    /// Bytes per second of one pipe, both directions together.
-    pub bytes_per_second: u32,
-    /// The same of all pipes of a key.
-    pub key_bytes_per_second: u32,
-    /// The same of all pipes.
+    /// Bytes per second of all pipes, both directions together; bursts of ten times that. 0 means no limit,
+    /// for each pipe too.
     pub total_bytes_per_second: u32,
-    /// An end from which nothing came for this long is closed. It may come back.
-    pub idle_timeout: Duration,
+}
+
+impl PipeLimits {
+    /// Maximum pipes of a key.
+    pub fn per_key(&self) -> usize {
+        self.total.div_ceil(2)
+    }
+
+    /// Maximum ends of pipes of one address.
+    pub fn per_address(&self) -> usize {
+        self.total.div_ceil(20)
+    }
+
+    /// Bytes per second of one pipe.
+    pub fn bytes_per_second(&self) -> u32 {
+        self.total_bytes_per_second.div_ceil(8)
+    }
+
+    /// Bytes per second of all pipes of a key.
+    pub fn key_bytes_per_second(&self) -> u32 {
+        self.total_bytes_per_second.div_ceil(2)
+    }
 }
 
 impl Default for PipeLimits {
     fn default() -> Self {
-        PipeLimits {
-            on: true,
-            total: 2000,
-            per_key: 1000,
-            per_address: 100,
-            bytes_per_second: 4 << 20,
-            key_bytes_per_second: 16 << 20,
-            total_bytes_per_second: 32 << 20,
-            // A page whose timers sleep says something once a minute.
-            idle_timeout: Duration::from_secs(150),
-        }
+        PipeLimits { on: true, total: 2000, total_bytes_per_second: 32 << 20 }
     }
 }

@@ -215,7 +215,7 @@ impl IceUrl {
                  the same, and the clocks of both must be right."),
             Trouble::Error { code: code @ (486 | 508), reason } => {
                 failed!("{text} is full ({code} {reason})" =>
-                "Raise the limits of the TURN server (the broker: --turn_allocations and its likes; coturn: user-quota, total-quota), \
+                "Raise the limits of the TURN server (the broker: --relay_calls; coturn: user-quota, total-quota), \
                  and check that its ports are open.")
             }
             Trouble::Error { code, reason } => {

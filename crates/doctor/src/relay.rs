@@ -177,7 +177,7 @@ fn explained(
              private address in the network of the server, only --relay_private is missing."),
         (Some(_), false) => failed!("{found}, but another way to it works" =>
             "Open TCP port {port} too, in the firewall of the machine and in the security group of its provider, for clients whose \
-             network blocks UDP. Or announce it to no client: --relay_tcp=false, or --relay_tcp_port 0 for the broker's own port."),
+             network blocks UDP. For the broker's own port, --relay_tcp_port 0 tells no client of it."),
         (None, _) => failed!("{found}" =>
             "Open {ports} in the firewall of the machine and in the security group of its provider. A NAT in front \
              must forward that, and --relay_public must be the public address of the NAT. A container must publish it."),

@@ -52,7 +52,7 @@ impl PipeTotals {
         if let Some(address) = address {
             let mut addresses = self.addresses.lock();
             let ends = addresses.entry(address).or_default();
-            if limits.per_address > 0 && *ends >= limits.per_address {
+            if *ends >= limits.per_address() {
                 return Err(Limit::PipesPerAddress);
             }
             *ends += 1;

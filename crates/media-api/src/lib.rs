@@ -28,12 +28,32 @@ use peerbroker_core::vocabulary::{ApiKey, RealmKind, labels};
 use peerbroker_system::threads::Threads;
 
 /// The limits of the relay and of the TURN server.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MediaLimits {
-    /// Those of the relay.
-    pub relay: RelayLimits,
-    /// Those of the TURN server.
-    pub turn: TurnLimits,
+    /// Maximum calls that the relay knows at the same time, whether they need it or not.
+    pub calls: usize,
+    /// Maximum allocations of TURN at the same time. A connection of a browser has one for each URL and
+    /// network interface. A further client replaces an unused one.
+    pub allocations: usize,
+    /// Bytes per second of one call, or of one allocation, both directions together; bursts of ten times
+    /// that. 0 means no limit. Each datagram counts 60 bytes for its headers.
+    pub bytes_per_second: u32,
+}
+
+impl MediaLimits {
+    /// Maximum allocations of clients with one address, or in one /64 of IPv6; four times as many in a /48.
+    /// By default enough for a school or an office behind one address.
+    pub fn allocations_per_address(&self) -> usize {
+        self.allocations.div_ceil(20)
+    }
+}
+
+impl Default for MediaLimits {
+    fn default() -> Self {
+        // Video in both directions, 5 Mbit/s at most, has some 570 packets a second, and 140 more of sound
+        // and reports: 625,000 bytes, and 43,000 for their headers. Files may use the rest.
+        MediaLimits { calls: 20_000, allocations: 10_000, bytes_per_second: 1_250_000 }
+    }
 }
 
 /// The current limits, shared by all clones. They can change while a server runs, so they are read each time,
@@ -175,31 +195,6 @@ impl Default for RelayConfig {
 impl RelayConfig {
     /// The port of STUN and TURN (RFC 8489).
     pub const DEFAULT_PORT: u16 = 3478;
-}
-
-/// Limits of a relay; 0 turns off those of bytes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct RelayLimits {
-    /// Maximum calls that the relay knows at the same time, whether they need it or not.
-    pub calls: usize,
-    /// Maximum calls of one key.
-    pub calls_per_key: usize,
-    /// Bytes per second of one call, both directions together; bursts of ten times that.
-    pub bytes_per_second: u32,
-    /// Bytes per second of all calls of one key; bursts of ten times that.
-    pub key_bytes_per_second: u32,
-}
-
-impl Default for RelayLimits {
-    fn default() -> Self {
-        RelayLimits {
-            calls: 20_000,
-            calls_per_key: 20_000,
-            // Video in both directions takes some 5 Mbit/s at most; files may use the rest.
-            bytes_per_second: 1_250_000,
-            key_bytes_per_second: 0,
-        }
-    }
 }
 
 labels! {
@@ -400,39 +395,6 @@ impl TurnConfig {
         match relay {
             0 => 0,
             relay => relay.checked_add(APART).unwrap_or(relay.saturating_sub(APART)),
-        }
-    }
-}
-
-/// Limits of a TURN server; 0 turns off those of bytes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct TurnLimits {
-    /// Maximum allocations at the same time. A connection of a browser has one for each URL and network
-    /// interface. A further client replaces an unused one.
-    pub allocations: usize,
-    /// Maximum allocations of one key.
-    pub allocations_per_key: usize,
-    /// Maximum allocations of clients with one address, or in one /64 of IPv6; four times as many in a /48.
-    pub allocations_per_address: usize,
-    /// Bytes per second of one allocation, both directions together, with 60 for the headers of each
-    /// datagram; bursts of ten times that.
-    pub bytes_per_second: u32,
-    /// Bytes per second of all allocations of one key; bursts of ten times that.
-    pub key_bytes_per_second: u32,
-}
-
-impl Default for TurnLimits {
-    fn default() -> Self {
-        TurnLimits {
-            allocations: 10_000,
-            allocations_per_key: 10_000,
-            // A school or an office behind one address.
-            allocations_per_address: 500,
-            // The same as the relay's, for the same calls. Video in both directions, 5 Mbit/s at most, has
-            // some 570 packets a second, and 140 more of sound and reports: 625,000 bytes, and 43,000 for
-            // their headers.
-            bytes_per_second: 1_250_000,
-            key_bytes_per_second: 0,
         }
     }
 }

@@ -116,7 +116,7 @@ impl Pipes {
     }
 
     fn new_pipe(&self, attach: &Attach, limits: &PipeLimits) -> Result<Arc<Pipe>, Limit> {
-        let of_key = self.places.take(AddressPrefix::of_remote(attach.address), limits.per_key);
+        let of_key = self.places.take(AddressPrefix::of_remote(attach.address), limits.per_key());
         let places = [of_key.ok_or(Limit::PipesPerKey)?, self.totals.permit(attach.address, limits)?];
         Ok(Pipe::new(attach.pipe, places, unix_time()))
     }
@@ -285,11 +285,11 @@ impl KeyPart for Pipes {
         self.expected.lock().retain(|_, expected| now.saturating_since(expected.since) < EXPECTED);
         self.tickets.sweep(now);
         self.former.sweep(now, now);
-        let limits = self.router.live_config().load().pipes;
-        if !limits.on || !self.state.upgrade().is_some_and(|key| key.settings().allows_pipes()) {
+        let config = self.router.live_config().load();
+        if !config.pipes.on || !self.state.upgrade().is_some_and(|key| key.settings().allows_pipes()) {
             self.dismiss(&|_| true, CloseReason::PipesOff);
         }
-        let idle_timeout = limits.idle_timeout;
+        let idle_timeout = config.limits.pipe_idle_timeout();
         for pipe in self.all() {
             if let Some(reason) = pipe.sweep(now, idle_timeout) {
                 self.end(&pipe, reason);

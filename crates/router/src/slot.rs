@@ -177,5 +177,5 @@ impl Slot {
 
 /// Time for which a holder may be silent before it is pinged, in milliseconds.
 pub(super) fn ping_interval(limits: &Limits) -> u64 {
-    millis(limits.effective_ping_interval()).max(1)
+    millis(limits.ping_interval()).max(1)
 }

@@ -29,7 +29,7 @@ use peerbroker_core::vocabulary::ApiKey;
 use peerbroker_keys::KeyStore;
 
 use calls::CallSettings;
-use cli::{Cli, Command, LogFormat, Settings};
+use cli::{Cli, Command, ConfigCommand, LogFormat, Settings};
 use console::{Log, Style, print};
 use failure::{Failure, failed, wrong};
 use predecessor::PendingResources;
@@ -48,12 +48,13 @@ fn main() -> ExitCode {
             return ExitCode::from(cli::print(&error, |text| style.print_error(text)));
         }
     };
-    let format = if cli.command.is_some() { LogFormat::Text } else { cli.draft.log_format };
+    let is_check = matches!(cli.command, Some(Command::Config(ConfigCommand::Check)));
+    let format = if cli.command.is_none() || is_check { cli.draft.log_format } else { LogFormat::Text };
     let style = Style { format, quiet: cli.draft.quiet };
     let given = cli.given.clone();
     let ended = match &cli.command {
-        None => serve(cli, style),
-        Some(Command::Config(_)) => show(&cli).and_then(print),
+        None | Some(Command::Config(ConfigCommand::Check)) => serve(cli, style),
+        Some(Command::Config(ConfigCommand::Show)) => show(&cli).and_then(print),
         Some(Command::Keys(command)) => {
             cli::unknown_variables().iter().for_each(|warning| eprintln!("warning: {warning}"));
             keys_command::run(command, &cli, Path::new(process::SYSLOG))
@@ -91,7 +92,7 @@ fn serve(cli: Cli, style: Style) -> Result<(), Failure> {
         cli::unknown_variables().into_iter().chain(cli.warnings()).chain(settings.warnings()).chain(of_calls);
     warnings.for_each(|warning| log::warn!("{warning}"));
     cli.notes().iter().for_each(|note| log::info!("{note}"));
-    if cli.check_config { check(&cli, &settings, style) } else { run(cli, settings, style, log) }
+    if cli.command.is_some() { check(&cli, &settings, style) } else { run(cli, settings, style, log) }
 }
 
 /// The active settings as a configuration file.

@@ -37,7 +37,7 @@ struct Reloaded {
 
 impl Reloader {
     pub fn new(broker: PeerBroker, cli: Cli, settings: Settings, log: &'static Log) -> Self {
-        let seen = (cli.file.as_ref().and_then(|file| file.stamp), settings.secret_stamps);
+        let seen = (cli.file.as_ref().and_then(|file| file.stamp), settings.secret_stamps.clone());
         Reloader { broker, cli, settings, log, seen, is_in_doubt: false, owes_keys: false }
     }
 
@@ -130,26 +130,11 @@ impl Reloader {
 
     /// Secrets that are in files of the same name as before.
     fn other_secrets(&self, new: &Settings, changed: &[String]) -> Vec<String> {
-        let tokens = |settings: &Settings| {
-            settings.listen.ops.as_ref().map(|ops| ops.tokens.clone()).unwrap_or_default()
-        };
-        let old = tokens(&self.settings);
-        let now = tokens(new);
-        let secret = |settings: &Settings| settings.config.ice.turn_secret.clone();
-        let signing = |settings: &Settings| settings.config.webhooks.operator.secrets.clone();
-        let mut others = Vec::new();
-        for (flag, is_other) in [
-            ("admin_token", old.admin != now.admin),
-            ("read_token", old.read != now.read),
-            ("metrics_token", old.metrics != now.metrics),
-            ("turn_secret", secret(&self.settings) != secret(new)),
-            ("webhook_secret", signing(&self.settings) != signing(new)),
-        ] {
-            if is_other && !changed.iter().any(|text| text.starts_with(flag)) {
-                others.push(format!("the secret in {flag}_file changed"));
-            }
-        }
-        others
+        let others = new.secrets.iter().filter(|(name, text)| {
+            let is_other = self.settings.secrets.get(*name).is_some_and(|old| old != *text);
+            is_other && !changed.iter().any(|text| text.starts_with(*name))
+        });
+        others.map(|(name, _)| format!("the secret in {name}_file changed")).collect()
     }
 
     fn reread_certificate(&self) {

@@ -265,13 +265,13 @@ pub(super) fn line<'a>(
             ("there is no such active key, its --ice_servers is off, or the address is banned");
         Sent(TurnRefused { why: TurnRefusal::KeyQuota, key }) =>
             ("wanted more TURN allocations than the key {} may have", Foreign::new(key))
-            ("--turn_allocations_per_key sets how many, or --relay_calls_per_key of the key");
+            ("half of --relay_calls, or relay_calls_per_key of the key, says how many");
         Sent(TurnRefused { why: TurnRefusal::AddressQuota, .. }) =>
             ("wanted more TURN allocations than an address may have")
-            ("--turn_allocations_per_address sets how many");
+            ("that is a fortieth of --relay_calls");
         Sent(TurnRefused { .. }) =>
             ("wanted more TURN allocations than this server has")
-            ("--turn_allocations sets how many");
+            ("half of --relay_calls says how many");
 
         Sent(CertificateRefused) =>
             ("does not trust the certificate")

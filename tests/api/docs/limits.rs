@@ -35,8 +35,8 @@ fn a_limit_that_a_flag_sets_has_the_default_of_the_flag_and_a_burst_is_ten_times
         if let Some((rate, burst)) = limit.split_once(" per second, burst ") {
             assert_eq!(rate.parse::<u32>().unwrap() * 10, burst.parse::<u32>().unwrap(), "{what}");
         }
-        // The limit may be a flag.
-        if let Some(flag) = flag(&row[2]).filter(|_| !limit.starts_with('`')) {
+        // The limit may be a flag, or a part of what the flag sets.
+        if let Some(flag) = flag(&row[2]).filter(|_| !limit.starts_with('`') && row[2].starts_with('`')) {
             let is_meant = |names: &str| names.split(',').next() == Some(&format!("--{flag}"));
             let default = defaults.iter().find(|(names, _)| is_meant(names)).map(|(_, default)| default);
             assert_eq!(Some(&in_units_of_the_flag(limit)), default, "{what}");

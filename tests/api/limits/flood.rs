@@ -99,7 +99,6 @@ fn at_a_hundred_times_the_rate_a_flood_is_not_read_on_and_others_are_served_mean
         |config| {
             config.key_settings.messages_per_second = RATE;
             config.limits.alive_timeout = Duration::from_secs(1_000_000);
-            config.limits.ping_interval = Duration::from_secs(1_000_000);
         },
         |server| {
             let mut a = server.client("a");

@@ -11,7 +11,7 @@ use crate::harness::{RawClient, TestServer, on_own, on_own_with, wait_until};
 const RECLAIM: Duration = Duration::from_secs(10);
 /// Players look for their host at this interval.
 const LOOK: Duration = Duration::from_millis(250);
-/// `--room_code_timeout`.
+/// The timeout of a room code.
 const IDLE: Duration = Duration::from_secs(12);
 const MS: Duration = Duration::from_millis(1);
 

@@ -7,7 +7,7 @@ use peerbroker_core::vocabulary::CloseReason;
 use crate::harness::guests::{ANSWER, OFFER, START_GAME, join, offered, respond};
 use crate::harness::{RawClient, on_own, on_own_with, wait_until};
 
-/// `--probe_timeout`.
+/// The time for an answer to a probe.
 const PROBE: Duration = Duration::from_secs(3);
 /// A client from which nothing is read counts as heard at this interval.
 const HEARING: Duration = Duration::from_millis(250);

@@ -137,10 +137,10 @@ impl Started {
     fn broker(places: &Places) -> Result<Self> {
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()));
         let args = format!(
-            "--host 127.0.0.1 --port {} --workers 1 --ping_interval 600000 --pipe_idle_timeout 1800000 \
-             --pipes_total {MANY_PIPES} --pipes_per_key {MANY_PIPES} \
-             --pipe_bytes_per_second 0 --pipe_key_bytes_per_second 0 --pipe_total_bytes_per_second 0",
-            address.port()
+            "--host 127.0.0.1 --port {} --workers 1 --alive_timeout 1800000 \
+             --pipes_total {} --pipe_total_bytes_per_second 0",
+            address.port(),
+            2 * MANY_PIPES
         );
         let server = Running::start("0", &places.server, &args)?;
         wait_until("the broker listens", || TcpStream::connect(address).is_ok());

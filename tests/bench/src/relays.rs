@@ -126,8 +126,8 @@ impl Relay {
             Relay::Turn => (
                 places.server.clone(),
                 format!(
-                    "{ours} --turn {at} --turn_secret {SECRET} --turn_bytes_per_second 0 \
-                     --turn_allocations 20000 --turn_allocations_per_key 20000"
+                    "{ours} --turn {at} --turn_secret {SECRET} --relay_bytes_per_second 0 \
+                     --relay_calls 40000"
                 ),
                 Way::Turn { server: at, both: true, over },
             ),

@@ -85,8 +85,8 @@ impl Kind {
             Kind::YardstickUring => return "--uring".to_owned(),
             Kind::PeerjsServer => String::new(),
             _ => format!(
-                "--workers {} --ping_interval 600000 --messages_per_second 0 \
-                 --room_deliveries_per_second 0 --room_key_deliveries_per_second 0",
+                "--workers {} --alive_timeout 1800000 --messages_per_second 0 \
+                 --room_deliveries_per_second 0",
                 if self == Kind::TwoWorkers { 2 } else { 1 }
             ),
         };

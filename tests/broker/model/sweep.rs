@@ -21,7 +21,7 @@ impl Model {
     fn is_due(&self, id: &str) -> bool {
         let holder = self.holders.get(id).map(|holder| &self.conns[*holder]);
         let silent = holder.is_some_and(|holder| {
-            self.now.saturating_since(holder.last_heard) >= self.limits.effective_ping_interval()
+            self.now.saturating_since(holder.last_heard) >= self.limits.ping_interval()
         });
         let crowded = holder.is_some_and(|holder| holder.crowded.is_some());
         let waits = self.queues.contains_key(id) || self.reserved.contains_key(id);
@@ -48,7 +48,7 @@ impl Model {
                 self.probes.remove(id);
             }
             let conn = &self.conns[holder];
-            let ping = limits.effective_ping_interval();
+            let ping = limits.ping_interval();
             let late = self.probes.get(id).is_some_and(|probes| probes[0].due <= now);
             let why = if since(conn.last_heard) >= limits.alive_timeout {
                 self.counts.timed_out += 1;

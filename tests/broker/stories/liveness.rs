@@ -264,5 +264,5 @@ fn the_sweep_is_asked_for_often_enough_for_the_shortest_time() {
     let quick = Limits { expire_timeout: Duration::from_millis(80), ..Limits::default() };
     assert_eq!(quick.sweep_interval(), Duration::from_millis(10));
     let short = Limits { alive_timeout: Duration::from_millis(300), ..Limits::default() };
-    assert_eq!(short.effective_ping_interval(), Duration::from_millis(100));
+    assert_eq!(short.ping_interval(), Duration::from_millis(100));
 }

@@ -50,12 +50,12 @@ impl Live {
 #[test]
 fn a_hangup_puts_settings_in_force_and_closes_nobody() {
     let mut live = Live::start(
-        "cors = ['https://a.example']\nbacklog = 7\n[[api_key]]\nkey = 'old'\n[[api_key]]\nkey = 'kept'\n",
+        "cors = ['https://a.example']\ndrain_timeout = 7\n[[api_key]]\nkey = 'old'\n[[api_key]]\nkey = 'kept'\n",
     );
     let mut a = live.program.client("a");
     let mut b = live.program.client("b");
     live.write(
-        "cors = ['https://b.example']\nqueue_messages = 7\nworkers = 1\nturn_secret = 'hushhushhushhush'\n\
+        "cors = ['https://b.example']\nconnections_per_address = 7\nworkers = 1\nturn_secret = 'hushhushhushhush'\n\
          redis = 'redis://:hushhush@127.0.0.1'\nadmin_token = '0123456789abcdef'\nlog = 'info'\n\
          [[api_key]]\nkey = 'game'\n[[api_key]]\nkey = 'kept'\nname = 'new'\n",
     );
@@ -75,11 +75,11 @@ fn a_hangup_puts_settings_in_force_and_closes_nobody() {
     let log = &ended.stderr;
     for words in [
         "reloaded the configuration: cors https://a.example → https://b.example",
-        "queue_messages 1000 → 7",
+        "connections_per_address 1000 → 7",
         "admin_token changed",
         "log not set → info",
         "key \"old\" removed, key \"game\" added, key \"kept\" changed",
-        "backlog needs a restart; 7 stays",
+        "drain_timeout needs a restart; 7 stays",
         "workers needs a restart; 0 stays",
         "turn_secret changed",
         "redis needs a restart; not set stays",
@@ -95,12 +95,12 @@ fn a_changed_line_that_a_flag_or_a_variable_overrides_is_named_with_what_does() 
     let file = directory.file("live.toml", "messages_per_second = 100\n");
     let mut server = command(&["--config", &file, "--host", "127.0.0.1", "--port", "0"]);
     let args = ["--messages_per_second", "50", "--room_members", "20"];
-    let mut program = Program::start_command(server.args(args).env("PEERBROKER_QUEUE_MESSAGES", "9"));
-    let changed =
-        "cors = 'https://a.example'\nroom_members = 20\nmessages_per_second = 200\nqueue_messages = 8\n";
+    let mut program =
+        Program::start_command(server.args(args).env("PEERBROKER_CONNECTIONS_PER_ADDRESS", "9"));
+    let changed = "cors = 'https://a.example'\nroom_members = 20\nmessages_per_second = 200\nconnections_per_address = 8\n";
     replace(&directory, "live.toml", changed);
     program.expect_log(&format!(
-        "queue_messages ({file}, line 4) does nothing: PEERBROKER_QUEUE_MESSAGES overrides it"
+        "connections_per_address ({file}, line 4) does nothing: PEERBROKER_CONNECTIONS_PER_ADDRESS overrides it"
     ));
     replace(&directory, "live.toml", &changed.replace("200", "300"));
     program.expect_log("nothing is different");
@@ -108,7 +108,7 @@ fn a_changed_line_that_a_flag_or_a_variable_overrides_is_named_with_what_does() 
     let words =
         format!("messages_per_second ({file}, line 3) does nothing: --messages_per_second overrides it");
     assert_eq!(log.matches(&words).count(), 2, "{log}");
-    assert_eq!(log.matches("queue_messages (").count(), 1, "it is the same: {log}");
+    assert_eq!(log.matches("connections_per_address (").count(), 1, "it is the same: {log}");
     assert!(!log.contains("room_members ("), "both say the same: {log}");
 }
 
@@ -121,7 +121,7 @@ fn a_changed_file_is_read_without_a_signal_and_a_wrong_one_changes_nothing() {
     // Wrong as a file, as a value, together with others, and gone.
     for (text, words) in [
         ("prot = 1\n", "line 4: unknown setting"),
-        ("cors = ['https://c.example']\nroom_codes = 'x'\n", "invalid value 'x' for 'room_codes ("),
+        ("cors = ['https://c.example']\npipes_total = 'x'\n", "invalid value 'x' for 'pipes_total ("),
         (
             "cors = ['https://c.example']\nregistration = 'open'\npages = false\n",
             "registration form is on the landing page",
@@ -300,10 +300,10 @@ fn a_file_takes_settings_and_keys_away_only_if_two_looks_find_the_same() {
     );
     live.program.expect_log("reloaded the configuration: admin_token changed, key \"game\" removed");
     // More settings count at once, also by a signal.
-    live.write("queue_messages = 7\n");
-    live.program.expect_log("reloaded the configuration: queue_messages 1000 → 7");
+    live.write("connections_per_address = 7\n");
+    live.program.expect_log("reloaded the configuration: connections_per_address 1000 → 7");
     live.write("# none");
     live.program.signal("-HUP");
-    live.program.expect_log("no longer has queue_messages: that counts in 2 seconds");
-    live.program.expect_log("reloaded the configuration: queue_messages 7 → 1000");
+    live.program.expect_log("no longer has connections_per_address: that counts in 2 seconds");
+    live.program.expect_log("reloaded the configuration: connections_per_address 7 → 1000");
 }

@@ -60,7 +60,7 @@ fn a_damaged_database_is_named_by_every_command_with_the_way_to_restore_a_backup
         let restore = format!("`mv {data} {data}-broken && cp -a BACKUP {data}`");
         let other = directory.arg("other");
         let mut line = String::new();
-        for args in [&["keys", "list"][..], &["backup", &other], &["--check_config"]] {
+        for args in [&["keys", "list"][..], &["backup", &other], &["config", "check"]] {
             let ended = run(&[args, &["--data_dir", &data]].concat(), &[]);
             assert_eq!(ended.status.code(), Some(1), "{args:?}: {}", ended.stderr);
             line = only_line(&ended.stderr).to_owned();
@@ -123,7 +123,7 @@ fn a_directory_or_a_database_of_another_user_is_named_with_the_command_that_mend
     ] {
         let data = at(name);
         let mut line = String::new();
-        for args in [&["--check_config"][..], &["--host", "127.0.0.1", "--port", "0"]] {
+        for args in [&["config", "check"][..], &["--host", "127.0.0.1", "--port", "0"]] {
             let ended = as_stranger(&[args, &["--data_dir", &data]].concat()).unwrap();
             let stderr = String::from_utf8(ended.stderr).unwrap();
             assert_eq!(ended.status.code(), Some(1), "{name} {args:?}: {stderr}");
@@ -175,7 +175,7 @@ fn a_disk_that_is_read_only_is_named_with_the_ways_to_write_it() {
         "$0" keys add --data_dir "$1/data" || exit 9
         mount -o remount,ro "$1" || exit 9
         for dir in data new; do
-            for command in "--host 127.0.0.1 --port 0" --check_config "keys add"; do
+            for command in "--host 127.0.0.1 --port 0" "config check" "keys add"; do
                 "$0" $command --data_dir "$1/$dir" 2>&1 && exit 9
             done
         done

@@ -109,11 +109,14 @@ fn of_clients() -> Vec<(String, String)> {
         program.connect("/peerjs?key=peerjss&id=a&token=t").expect_text();
         program.expect_log("a client asked for the key \"peerjss\"");
     });
-    lines.extend(log_of(&["--key", "x", "--queue_messages", "1"], |program| {
-        let mut alice = program.connect("/peerjs?key=x&id=alice&token=t");
-        alice.expect_open();
-        (0..2).for_each(|_| alice.send(r#"{"type":"OFFER","dst":"bob","payload":{}}"#));
-        program.expect_log("limit reached: queue_messages");
+    lines.extend(log_of(&["--key", "x", "--room_members", "1"], |program| {
+        for id in ["alice", "bob"] {
+            let mut client = program.connect(&format!("/peerjs?key=x&id={id}&token=t"));
+            client.expect_open();
+            client.send(r#"{"type":"ROOM-JOIN","room":"r"}"#);
+            client.expect_text();
+        }
+        program.expect_log("room_members, key");
     }));
     lines
 }

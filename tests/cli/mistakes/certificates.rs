@@ -7,8 +7,8 @@ use crate::program::run;
 #[test]
 fn a_certificate_of_version_1_says_so_and_how_to_make_another() {
     let args = ["--sslkey", &fixture("ec-sec1.key"), "--sslcert", &fixture("version1.pem")];
-    for more in [&[][..], &["--check_config"]] {
-        let text = error(&[&args[..], more].concat(), &[], 1);
+    for more in [&[][..], &["config", "check"]] {
+        let text = error(&[more, &args[..]].concat(), &[], 1);
         expect(
             &text,
             &["version1.pem is an X.509 certificate of version 1", "openssl req -x509", "subjectAltName"],
@@ -34,7 +34,7 @@ fn warnings_of_certificate(name: &str) -> Vec<String> {
     let key = fixture("ec-sec1.key");
     let cert = fixture(name);
     let args = ["--sslkey", &key, "--sslcert", &cert];
-    let checked = run(&[&["--check_config", "--host", "127.0.0.1"], &args[..]].concat(), &[]);
+    let checked = run(&[&["config", "check", "--host", "127.0.0.1"], &args[..]].concat(), &[]);
     assert_eq!(checked.status.code(), Some(0), "{}", checked.stderr);
     let warnings = warnings(&args, &[]);
     let text = |line: &str| line.split("] ").nth(1).expect(line).to_owned();
@@ -69,7 +69,7 @@ fn no_authority_certifies_localhost() {
     let directory = Directory::new();
     let data_dir = directory.arg("data");
     let check = |more: &[&str]| {
-        let args = ["--acme", "localhost", "--data_dir", &data_dir, "--check_config"];
+        let args = ["config", "check", "--acme", "localhost", "--data_dir", &data_dir];
         run(&[&args, more].concat(), &[]).stderr
     };
     expect(&check(&[]), &["--acme localhost: no public authority certifies this name", "use --sslcert"]);

@@ -9,7 +9,7 @@ use testkit::tools::lacks;
 
 /// The log of a check in a directory.
 fn log_in(directory: &Directory, args: &[&str], env: &[(&str, &str)]) -> String {
-    let mut command = command(&[&["--check_config"], args].concat());
+    let mut command = command(&[&["config", "check"], args].concat());
     let ended = command.envs(env.iter().copied()).current_dir(directory.at("")).output().unwrap();
     let log = String::from_utf8(ended.stderr).unwrap();
     assert!(ended.status.success(), "{log}");
@@ -34,7 +34,7 @@ fn a_variable_that_peerjs_server_might_have_is_named_with_that_of_this_server() 
         ("PEERSERVER_X", "1"),
     ];
     for env in [&own[..], &of_service] {
-        let ended = run(&["--check_config"], env);
+        let ended = run(&["config", "check"], env);
         assert_eq!((ended.status.code(), ended.stderr.as_str()), (Some(0), ""), "{env:?}");
     }
 }
@@ -109,7 +109,7 @@ fn a_fixed_login_of_a_turn_server_belongs_into_the_page() {
 /// The log of a check of the first process of a container.
 fn log_of_container(args: &[&str], env: &[(&str, &str)]) -> String {
     let mut command = Command::new("unshare");
-    command.args(NAMESPACE).arg(program::path()).arg("--check_config").args(args).env_clear();
+    command.args(NAMESPACE).arg(program::path()).args(["config", "check"]).args(args).env_clear();
     let ended = command.envs(env.iter().copied()).output().unwrap();
     let log = String::from_utf8(ended.stderr).unwrap();
     assert!(ended.status.success(), "{args:?}: {log}");
@@ -144,7 +144,7 @@ fn a_server_that_only_its_container_reaches_is_noticed() {
         assert_eq!(log_of_container(args, &docker), "", "{args:?}");
     }
     // A program that another one has started, as npm does, may be there for its neighbours.
-    let ended = run(&["--check_config", "--host", "127.0.0.1"], &docker);
+    let ended = run(&["config", "check", "--host", "127.0.0.1"], &docker);
     assert_eq!((ended.status.code(), ended.stderr.as_str()), (Some(0), ""));
 }
 
@@ -152,7 +152,7 @@ fn a_server_that_only_its_container_reaches_is_noticed() {
 fn keys_of_one_node_of_a_cluster_are_noticed() {
     let directory = Directory::new();
     let data_dir = directory.arg("data");
-    let redis = ["--check_config", "--redis", "redis://h"];
+    let redis = ["config", "check", "--redis", "redis://h"];
     for (args, words) in [
         (&["--data_dir", &data_dir][..], "with --redis, only this node has the keys of --data_dir"),
         (&["--ops_port", "0"], "are lost when it stops, and other nodes do not know them"),

@@ -89,7 +89,7 @@ fn a_relay_at_a_host_that_passes_http_only_is_noticed() {
     }
     let found = warnings(&at, &[("FLY_APP_NAME", "x")]);
     assert!(!found.iter().any(|text| text.contains("passes")), "Fly passes UDP: {found:?}");
-    let anywhere = run(&["--check_config", "--relay"], &[("FLY_APP_NAME", "x")]);
+    let anywhere = run(&["config", "check", "--relay"], &[("FLY_APP_NAME", "x")]);
     expect(&anywhere.stderr, &["Fly.io passes UDP to its address fly-global-services only"]);
 }
 

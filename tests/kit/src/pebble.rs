@@ -156,7 +156,6 @@ impl Pebble {
             ("--data_dir", self.directory.join("data").display().to_string()),
             ("--acme_directory", self.url()),
             ("--acme_ca", fixture("root.pem").display().to_string()),
-            ("--acme_email", "admin@broker.test".to_owned()),
         ]
         .into_iter()
         .flat_map(|(flag, value)| [flag.to_owned(), value])

@@ -7,12 +7,8 @@ use super::{becomes, until};
 use crate::directory::Directory;
 
 /// Times that make tests short. A client of a busy machine may need a while to answer a probe.
-const FLAGS: &[(&str, &str)] = &[
-    ("--cluster_lease", "2000"),
-    ("--expire_timeout", "1500"),
-    ("--probe_timeout", "1000"),
-    ("--reclaim_timeout", "0"),
-];
+const FLAGS: &[(&str, &str)] =
+    &[("--cluster_lease", "2000"), ("--expire_timeout", "1500"), ("--reclaim_timeout", "0")];
 
 pub struct Cluster {
     pub nodes: Vec<Node>,

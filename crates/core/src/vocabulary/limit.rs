@@ -31,13 +31,13 @@ table! {
     /// Bytes of one message.
     MaxMessageBytes: "max_message_bytes", Some("max_message_bytes"), Scope::Node;
     /// Bytes of unfinished and waiting messages of all connections.
-    UnfinishedTotalBytes: "unfinished_total_bytes", Some("unfinished_total_bytes"), Scope::Node;
+    UnfinishedTotalBytes: "unfinished_total_bytes", None, Scope::Node;
     /// Messages queued for one absent peer.
-    QueueMessages: "queue_messages", Some("queue_messages"), Scope::Node;
+    QueueMessages: "queue_messages", None, Scope::Node;
     /// Bytes queued for one absent peer.
-    QueueBytes: "queue_bytes", Some("queue_bytes"), Scope::Node;
+    QueueBytes: "queue_bytes", None, Scope::Node;
     /// Bytes queued for all absent peers.
-    QueueTotalBytes: "queue_total_bytes", Some("queue_total_bytes"), Scope::Node;
+    QueueTotalBytes: "queue_total_bytes", None, Scope::Node;
     /// Bytes in the outbox of one connected client.
     OutboxBytes: "outbox_bytes", None, Scope::Node;
     /// Rooms in which one client is.
@@ -57,13 +57,13 @@ table! {
     /// Rate of the frames that one member causes for the others of its rooms.
     RoomDeliveries: "room_deliveries", Some("room_deliveries_per_second"), Scope::Node;
     /// The same of all members of a key.
-    RoomKeyDeliveries: "room_key_deliveries", Some("room_key_deliveries_per_second"), Scope::Node;
+    RoomKeyDeliveries: "room_key_deliveries", Some("room_deliveries_per_second"), Scope::Node;
     /// Bytes of messages that wait for another node.
     LinkBytes: "link_bytes", None, Scope::Node;
     /// Room codes of a key.
-    RoomCodes: "room_codes", Some("room_codes"), Scope::Node;
+    RoomCodes: "room_codes", None, Scope::Node;
     /// Players of one room code.
-    RoomCodePlayers: "room_code_players", Some("room_code_players"), Scope::Cluster;
+    RoomCodePlayers: "room_code_players", None, Scope::Cluster;
     /// Names that one client has with room codes.
     NamesPerClient: "names_per_client", None, Scope::Node;
     /// Rate of wrong room codes of one address.
@@ -75,13 +75,13 @@ table! {
     /// Pipes of all keys.
     Pipes: "pipes", Some("pipes_total"), Scope::Node;
     /// Pipes of a key.
-    PipesPerKey: "pipes_per_key", Some("pipes_per_key"), Scope::Node;
+    PipesPerKey: "pipes_per_key", Some("pipes_total"), Scope::Node;
     /// Ends of pipes of one address.
-    PipesPerAddress: "pipes_per_address", Some("pipes_per_address"), Scope::Node;
+    PipesPerAddress: "pipes_per_address", Some("pipes_total"), Scope::Node;
     /// Rate of the bytes of one pipe, both directions together.
-    PipeBytes: "pipe_bytes", Some("pipe_bytes_per_second"), Scope::Node;
+    PipeBytes: "pipe_bytes", Some("pipe_total_bytes_per_second"), Scope::Node;
     /// The same of all pipes of a key.
-    PipeKeyBytes: "pipe_key_bytes", Some("pipe_key_bytes_per_second"), Scope::Node;
+    PipeKeyBytes: "pipe_key_bytes", Some("pipe_total_bytes_per_second"), Scope::Node;
     /// The same of all pipes.
     PipeTotalBytes: "pipe_total_bytes", Some("pipe_total_bytes_per_second"), Scope::Node;
     /// Streams and POSTs that wait for one id with one token to be registered.
@@ -93,7 +93,7 @@ table! {
     /// Keys that one address registers within 24 hours.
     SignupsPerDay: "signups_per_day", Some("registrations_per_day"), Scope::Cluster;
     /// Registered keys.
-    SignupLimit: "signup_limit", Some("registration_limit"), Scope::Cluster;
+    SignupLimit: "signup_limit", None, Scope::Cluster;
     /// Rate of wrong admin tokens of one address.
     WrongAdminTokens: "wrong_admin_tokens", None, Scope::Node;
     /// Messages of clients that wait for the app.

@@ -330,8 +330,8 @@ impl PipeEnd {
         }
         let limits = router.live_config().load().pipes;
         let count = u32::try_from(bytes + frames * FRAME_BYTES).unwrap_or(u32::MAX);
-        let own = limits.bytes_per_second;
-        let of_key = limits.key_bytes_per_second;
+        let own = limits.bytes_per_second();
+        let of_key = limits.key_bytes_per_second();
         let of_all = limits.total_bytes_per_second;
         let [in_key, in_all] = &self.shares;
         let times = [

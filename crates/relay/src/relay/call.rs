@@ -6,7 +6,7 @@ use parking_lot::Mutex;
 use peerbroker_core::clock::Instant;
 use peerbroker_core::rate_limit::RateLimit;
 use peerbroker_core::vocabulary::{ApiKey, RealmKind};
-use peerbroker_media_api::{CandidateNudge, Carried, EndedCalls, Parties, RelayLimits, RelayedOver};
+use peerbroker_media_api::{CandidateNudge, Carried, EndedCalls, MediaLimits, Parties, RelayedOver};
 
 use super::endpoint::Transport;
 use super::load::{Load, Ranking};
@@ -80,13 +80,13 @@ impl Call {
     }
 
     /// Charges the call and its key for datagrams, or neither of them. False if that is too much.
-    pub(super) fn charge(&self, packets: u64, bytes: usize, limits: &RelayLimits, now: Instant) -> bool {
+    pub(super) fn charge(&self, packets: u64, bytes: usize, limits: &MediaLimits, now: Instant) -> bool {
         let count = cost(bytes, packets);
         let bytes_per_second = self.share.traffic.bytes_per_second(limits.bytes_per_second);
         if self.rate.try_charge(count, bytes_per_second, now).is_err() {
             return false;
         }
-        let fits = self.share.traffic.charge(count, limits.key_bytes_per_second, now);
+        let fits = self.share.traffic.charge(count, now);
         if !fits {
             self.rate.refund(count, bytes_per_second);
         }
@@ -99,7 +99,7 @@ impl Call {
         &self,
         end: CallSide,
         outcome: &mut Outcome<'_>,
-        limits: &RelayLimits,
+        limits: &MediaLimits,
         now: Instant,
     ) {
         let [offerer, answerer] = &self.checks;

@@ -13,7 +13,7 @@ use peerbroker_core::address::is_public;
 use peerbroker_core::clock::{Clock, Instant};
 use peerbroker_core::vocabulary::{AddressPrefix, ApiKey, IceCredentials, RealmKind};
 use peerbroker_media_api::{
-    CallOutcome, CandidateNudge, Dropped, EndedCalls, MediaContext, Parties, RelayLimits, RelayTotals,
+    CallOutcome, CandidateNudge, Dropped, EndedCalls, MediaContext, MediaLimits, Parties, RelayTotals,
 };
 use stun_types::message::MessageClass;
 
@@ -231,7 +231,7 @@ impl Calls {
         let load = self.loads.add(offerer, most)?;
         let share = self.shares.add(key.clone());
         share.traffic.own.store(Arc::new(self.context.host.limits_of(key.as_str())));
-        let of_key = share.traffic.own.load().calls.unwrap_or(limits.calls_per_key);
+        let of_key = share.traffic.own.load().calls.unwrap_or(limits.calls);
         let has_room = (share.count() <= of_key || self.displace(&share.ranking, &load))
             && (self.by_number.len() < limits.calls || self.displace(&self.ranking, &load));
         has_room.then_some((share, load))
@@ -579,7 +579,7 @@ impl Calls {
         totals
     }
 
-    pub(super) fn limits(&self) -> RelayLimits {
-        self.context.limits.load().relay
+    pub(super) fn limits(&self) -> MediaLimits {
+        **self.context.limits.load()
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use peerbroker_core::clock::Instant;
 use peerbroker_core::vocabulary::AddressPrefix;
-use peerbroker_media_api::{KeyLimits, TurnLimits, TurnRefusal};
+use peerbroker_media_api::{KeyLimits, MediaLimits, TurnRefusal};
 
 use crate::datapath::of_key::KeyTraffic;
 use crate::datapath::shares::{Share, Shares};
@@ -39,7 +39,7 @@ impl Quotas {
         key: &str,
         own: KeyLimits,
         address: IpAddr,
-        limits: TurnLimits,
+        limits: MediaLimits,
     ) -> Result<AllocationPermit, TurnRefusal> {
         let place = AllocationPermit {
             _all: self.all.clone(),
@@ -48,12 +48,12 @@ impl Quotas {
             of_site: self.by_site.add(AddressPrefix::site(address)),
         };
         place.of_key.own.store(Arc::new(own));
-        let per_site = limits.allocations_per_address.saturating_mul(ADDRESSES_PER_SITE);
+        let per_site = limits.allocations_per_address().saturating_mul(ADDRESSES_PER_SITE);
         if self.len() > limits.allocations {
             Err(TurnRefusal::Capacity)
-        } else if place.of_key.count() > own.calls.unwrap_or(limits.allocations_per_key) {
+        } else if place.of_key.count() > own.calls.unwrap_or(limits.allocations) {
             Err(TurnRefusal::KeyQuota)
-        } else if place.of_address.count() > limits.allocations_per_address
+        } else if place.of_address.count() > limits.allocations_per_address()
             || place.of_site.count() > per_site
         {
             Err(TurnRefusal::AddressQuota)
@@ -93,25 +93,21 @@ mod tests {
 
     #[test]
     fn places_are_counted_in_all_per_key_and_per_address_and_given_back() {
-        let limits = TurnLimits {
-            allocations: 4,
-            allocations_per_key: 3,
-            allocations_per_address: 2,
-            ..TurnLimits::default()
-        };
+        let limits = MediaLimits { allocations: 22, ..MediaLimits::default() };
+        let own = KeyLimits { calls: Some(3), ..KeyLimits::default() };
         let quotas = Arc::new(Quotas::default());
-        let take =
-            |key, address: u8| quotas.take(key, KeyLimits::default(), [192, 0, 2, address].into(), limits);
+        let take = |key, address: u8| quotas.take(key, own, [192, 0, 2, address].into(), limits);
         let mut places = vec![take("a", 1).ok(), take("a", 1).ok()];
         assert_eq!(take("a", 1).err(), Some(TurnRefusal::AddressQuota));
         places.push(take("a", 2).ok());
         assert_eq!(take("a", 2).err(), Some(TurnRefusal::KeyQuota));
-        places.push(take("b", 3).ok());
-        assert_eq!(take("c", 4).err(), Some(TurnRefusal::Capacity));
-        assert_eq!(quotas.len(), 4);
+        let others: Vec<String> = (0..19).map(|number| format!("b{number}")).collect();
+        places.extend((3..).zip(&others).map(|(address, key)| take(key, address).ok()));
+        assert_eq!(take("c", 99).err(), Some(TurnRefusal::Capacity));
+        assert_eq!(quotas.len(), 22);
         assert!(places.iter().all(Option::is_some));
         places.remove(0);
-        assert!(take("c", 4).is_ok());
+        assert!(take("c", 99).is_ok());
         places.clear();
         quotas.sweep(Instant::default(), |_| KeyLimits::default());
         assert_eq!(
@@ -122,7 +118,7 @@ mod tests {
 
     #[test]
     fn a_site_has_as_many_places_as_four_addresses() {
-        let limits = TurnLimits { allocations_per_address: 2, ..TurnLimits::default() };
+        let limits = MediaLimits { allocations: 40, ..MediaLimits::default() };
         let quotas = Arc::new(Quotas::default());
         let take = |address: String| quotas.take("a", KeyLimits::default(), address.parse().unwrap(), limits);
         let places: Vec<_> = (0..12).map(|subnet| take(format!("2001:db8:1:{subnet:x}::1"))).collect();
@@ -134,16 +130,17 @@ mod tests {
 
     #[test]
     fn a_key_that_comes_back_has_no_new_burst() {
+        let own = KeyLimits { key_bytes_per_second: Some(10), ..KeyLimits::default() };
         let quotas = Arc::new(Quotas::default());
         let take = || {
             let address = [192, 0, 2, 1].into();
-            quotas.take("a", KeyLimits::default(), address, TurnLimits::default()).ok().unwrap()
+            quotas.take("a", own, address, MediaLimits::default()).ok().unwrap()
         };
-        let charge = |count| take().of_key.charge(count, 10, Instant::default());
+        let charge = |count| take().of_key.charge(count, Instant::default());
         assert!(charge(100) && !charge(1));
-        quotas.sweep(Instant::default(), |_| KeyLimits::default());
+        quotas.sweep(Instant::default(), |_| own);
         assert!(!charge(1));
-        quotas.sweep(Instant::from_millis(10_000), |_| KeyLimits::default());
+        quotas.sweep(Instant::from_millis(10_000), |_| own);
         assert!(quotas.by_key.len() == 0);
     }
 }

@@ -8,7 +8,7 @@ use dashmap::{DashMap, Entry};
 use parking_lot::Mutex;
 use peerbroker_core::clock::Instant;
 use peerbroker_core::vocabulary::AddressPrefix;
-use peerbroker_media_api::{Dropped, MediaContext, TurnLimits, TurnRefusal, TurnTotals};
+use peerbroker_media_api::{Dropped, MediaContext, MediaLimits, TurnRefusal, TurnTotals};
 use stun_types::message::{BINDING, Message, MessageClass};
 use tokio_rustls::TlsAcceptor;
 use turn_types::attribute::{Data, XorPeerAddress};
@@ -106,8 +106,8 @@ impl Server {
         self.context.clock.now()
     }
 
-    pub(super) fn limits(&self) -> TurnLimits {
-        self.context.limits.load().turn
+    pub(super) fn limits(&self) -> MediaLimits {
+        **self.context.limits.load()
     }
 
     /// Handles a STUN message or ChannelData of a client. `None` if an unverified source has sent too much.
@@ -226,8 +226,7 @@ impl Server {
 
     /// Charges a datagram to the key of an allocation.
     fn charge_key(&self, allocation: &Allocation, bytes: &[u8], now: Instant) -> Result<(), Dropped> {
-        let limit = self.limits().key_bytes_per_second;
-        let fits = allocation.place.of_key.charge(cost(bytes.len(), 1), limit, now);
+        let fits = allocation.place.of_key.charge(cost(bytes.len(), 1), now);
         fits.then_some(()).ok_or(Dropped::TooMuch)
     }
 
@@ -280,7 +279,7 @@ impl Server {
         // Tries again if other threads take it first.
         for _ in 0..TRIES {
             let Err(full) = &taken else { break };
-            let unit = match self.quotas.of_address(address) >= limits.allocations_per_address {
+            let unit = match self.quotas.of_address(address) >= limits.allocations_per_address() {
                 true => AddressPrefix::of,
                 false => AddressPrefix::site,
             };

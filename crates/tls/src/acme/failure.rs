@@ -115,7 +115,6 @@ impl Failure {
             "rejectedIdentifier" | "unsupportedIdentifier" | "malformed" => {
                 format!("Check the names in --acme ({}): they must be public", names(config))
             }
-            "invalidContact" | "unsupportedContact" => "Check --acme_email".to_owned(),
             "externalAccountRequired" => {
                 "It wants accounts that are made on its web site, which this server does not support: choose another \
                  --acme_directory"

@@ -35,26 +35,13 @@ pub(super) async fn account(
 ) -> Result<Account, Failure> {
     let failed = |error| Failure::of(error, "the account", config);
     let builder = Account::builder_with_http(Box::new(http));
-    let contact = config.email.as_ref().map(|email| format!("mailto:{email}"));
-    let contact: Vec<&str> = contact.iter().map(String::as_str).collect();
-    let (account, credentials) = match store.account()? {
-        Some(stored) => {
-            let account = builder.from_credentials(stored.credentials).await.map_err(failed)?;
-            if stored.email == config.email {
-                return Ok(account);
-            }
-            account.update_contacts(&contact).await.map_err(failed)?;
-            // Credentials cannot be copied, so they are read once more.
-            let Some(stored) = store.account()? else { return Ok(account) };
-            (account, stored.credentials)
-        }
-        None => {
-            let contact = &contact;
-            let new = NewAccount { contact, terms_of_service_agreed: true, only_return_existing: false };
-            builder.create(&new, config.directory.clone(), None).await.map_err(failed)?
-        }
-    };
-    store.keep_account(&StoredAccount { email: config.email.clone(), credentials })?;
+    if let Some(stored) = store.account()? {
+        return builder.from_credentials(stored.credentials).await.map_err(failed);
+    }
+    let new = NewAccount { contact: &[], terms_of_service_agreed: true, only_return_existing: false };
+    let (account, credentials) =
+        builder.create(&new, config.directory.clone(), None).await.map_err(failed)?;
+    store.keep_account(&StoredAccount { credentials })?;
     Ok(account)
 }
 

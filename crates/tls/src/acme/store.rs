@@ -26,7 +26,6 @@ const TRIED_BYTES: usize = 32 << 10;
 /// The account at the ACME server.
 #[derive(Serialize, Deserialize)]
 pub(super) struct StoredAccount {
-    pub(super) email: Option<String>,
     pub(super) credentials: AccountCredentials,
 }
 

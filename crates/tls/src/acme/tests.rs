@@ -162,7 +162,6 @@ async fn a_refusal_says_what_to_do_in_one_line() {
     for (kind, todo) in [
         ("rateLimited", "give the staging server in --acme_directory"),
         ("rejectedIdentifier", "Check the names in --acme (example.org)"),
-        ("invalidContact", "Check --acme_email"),
         ("externalAccountRequired", "choose another --acme_directory"),
         ("caa", "A CAA record of example.org"),
         ("somethingNew", "It is tried again"),

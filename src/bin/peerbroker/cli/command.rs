@@ -14,13 +14,14 @@ use super::keys::{self, KeysCommand};
 pub struct Cli {
     /// Without a command, the program serves.
     pub command: Option<Command>,
-    pub check_config: bool,
     /// The values of all settings.
     pub draft: Draft,
     /// The settings that were given, by a flag, a variable or the configuration file.
     pub given: Given,
     /// The configuration file, if there is one.
     pub file: Option<ConfigFile>,
+    /// Warnings about flags and variables that are gone.
+    pub(super) gone: Vec<String>,
 }
 
 /// The text below `peerbroker completions --help`.
@@ -94,7 +95,7 @@ pub enum Command {
 /// The commands of `peerbroker config`. They take all flags of the server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Subcommand)]
 pub enum ConfigCommand {
-    /// Check flags, variables and files, and exit: the same as --check_config
+    /// Check flags, variables, and all files that they name; creates and changes nothing
     ///
     /// It takes the flags of the server, as in `peerbroker config check --config peerbroker.toml`.
     #[command(override_usage = "peerbroker config check --config <FILE> [FLAGS]")]

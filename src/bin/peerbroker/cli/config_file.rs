@@ -20,7 +20,7 @@ use toml::de::{DeTable, DeValue};
 use super::given::{Given, Source};
 use super::row::Row;
 use super::secret_file;
-use super::table::ROWS;
+use super::table::{ROWS, gone};
 use super::values::{FIXED_LOGIN, is_fixed_login, most_alike};
 
 /// The tables with keys. `key` is the setting of `--key`.
@@ -87,7 +87,13 @@ impl ConfigFile {
                 let mut keys = keys::Reader { path, text, lines: Vec::new(), warnings: Vec::new() };
                 file.keys = keys.read(value).map_err(|(span, why)| at(span, &why))?;
                 file.key_lines = keys.lines;
-                file.warnings = keys.warnings;
+                file.warnings.extend(keys.warnings);
+                continue;
+            }
+            let place = place(path, line_of(text, span.start));
+            let bare = name.get_ref().replace('-', "_");
+            if let Some(warning) = gone(&bare, &format!("{bare} ({place})")) {
+                file.warnings.push(warning);
                 continue;
             }
             let Some(row) = row_of(name.get_ref()) else {
@@ -98,7 +104,7 @@ impl ConfigFile {
                 return Err(at(span, &format!("{id} is set twice")));
             }
             let texts = texts_of(row, value.get_ref()).map_err(|why| at(value.span(), &why))?;
-            let source = Source::File(place(path, line_of(text, span.start)));
+            let source = Source::File(place);
             // An empty list is as good as none.
             if !texts.is_empty() {
                 file.given.add(row, source, texts);

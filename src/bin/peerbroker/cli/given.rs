@@ -111,7 +111,8 @@ impl Given {
             let Some((_, texts)) = self.0.get(row.name) else { continue };
             let named = self.named(row);
             for other in rows {
-                if row.excludes.contains(&other.name) && self.has(other.name) {
+                let excludes = row.excludes.contains(&other.name) || other.file_of == Some(row.name);
+                if excludes && self.has(other.name) {
                     let other = self.named(other);
                     return Err(wrong(format!("the argument '{named}' cannot be used with '{other}'")));
                 }

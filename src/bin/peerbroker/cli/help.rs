@@ -10,7 +10,7 @@ use clap_complete::Shell;
 use super::command::Command;
 use super::draft::Draft;
 use super::row::{ALL_NODES, Row, plain};
-use super::table::{BASICS, ROWS};
+use super::table::{GONE, ROWS};
 use super::values::{SECONDS, key, number};
 use crate::process::LACKS;
 
@@ -34,8 +34,6 @@ unit: 500ms, 10s, 2m, 1h, 7d; 64KiB, 2MiB, 1MB; 10Mbit/s, 1MB/s.
 /// Columns of a usual window.
 const MAX_WIDTH: usize = 100;
 
-pub(super) const CHECK_CONFIG: &str = "check_config";
-
 /// The text for which the command line is made.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Text {
@@ -55,17 +53,18 @@ pub(super) fn command(args: &[OsString]) -> ClapCommand {
 }
 
 fn with_args(text: Text) -> ClapCommand {
-    let check = Arg::new(CHECK_CONFIG)
-        .long(CHECK_CONFIG)
-        .alias("check-config")
-        .action(ArgAction::SetTrue)
-        .hide(text == Text::Short)
-        .help_heading(BASICS)
-        .help("Check the flags and files, and exit; creates and changes nothing");
-    let mut args: Vec<Arg> =
-        ROWS.iter().map(|row| arg(row, text).hide(text == Text::Short && !row.is_common)).collect();
-    let at = ROWS.iter().position(|row| row.group != BASICS).unwrap_or_default();
-    args.insert(at, check);
+    let args = ROWS.iter().map(|row| arg(row, text).hide(text == Text::Short && !row.is_common));
+    let gone = GONE.iter().map(|(name, _)| {
+        Arg::new(*name)
+            .long(*name)
+            .alias(name.replace('_', "-"))
+            .num_args(0..=1)
+            .action(ArgAction::Append)
+            .value_parser(clap::value_parser!(OsString))
+            .hide(true)
+    });
+    let args: Vec<Arg> =
+        args.chain(if text == Text::Reference { Vec::new() } else { gone.collect() }).collect();
     // The help of `config` has the flag that most people need there, and does not repeat the others.
     let of_config = |arg: &Arg| arg.clone().global(true).hide(arg.get_id() != "config").help_heading(None);
     let of_config: Vec<Arg> = args.iter().map(of_config).collect();

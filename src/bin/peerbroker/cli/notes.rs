@@ -30,27 +30,25 @@ impl Cli {
             self.left_out(),
             self.ignored_redis(),
             self.unsent_events(),
-            self.smaller_defaults(memory),
+            Self::smaller_defaults(memory),
         ];
         notes.into_iter().flatten().chain(self.unread_files()).collect()
     }
 
     /// A note about the defaults that follow the memory of this process.
-    fn smaller_defaults(&self, memory: Option<u64>) -> Option<String> {
+    fn smaller_defaults(memory: Option<u64>) -> Option<String> {
         let [usual, fitting] = [Draft::default(), Draft::for_memory(memory)].map(|draft| {
             let Config { unfinished_total_bytes, limits, .. } = draft.config;
-            [
-                ("unfinished_total_bytes", unfinished_total_bytes),
-                ("queue_total_bytes", limits.queue_total_bytes),
-            ]
+            [("unfinished messages", unfinished_total_bytes), ("queues", limits.queue_total_bytes)]
         });
         let mut smaller = Vec::from(fitting);
-        smaller.retain(|default| !usual.contains(default) && !self.given.has(default.0));
-        let smaller: Vec<String> = smaller.iter().map(|(name, bytes)| format!("--{name} {bytes}")).collect();
+        smaller.retain(|limit| !usual.contains(limit));
+        let smaller: Vec<String> =
+            smaller.iter().map(|(name, bytes)| format!("{name} {bytes} bytes")).collect();
         (!smaller.is_empty()).then(|| {
             let mib = memory.unwrap_or_default() >> 20;
             format!(
-                "this process may have {mib} MiB of memory, so these defaults are smaller: {}",
+                "this process may have {mib} MiB of memory, so these limits are smaller: {}",
                 smaller.join(", ")
             )
         })

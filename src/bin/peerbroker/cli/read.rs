@@ -7,15 +7,15 @@ use std::path::Path;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Command as ClapCommand, Error, FromArgMatches as _};
 
-use super::command::{Cli, Command, ConfigCommand};
+use super::command::{Cli, Command};
 use super::config_file::{ConfigFile, key_differences, removed};
 use super::draft::Draft;
 use super::effective::differences;
 use super::given::{Given, Source, Variables};
-use super::help::{CHECK_CONFIG, command};
+use super::help::command;
 use super::row::variable;
 use super::service_links::{PREFIX, Services};
-use super::table::ROWS;
+use super::table::{GONE, ROWS, gone};
 use super::values::{FIXED_LOGIN, LogFormat, check_path, is_fixed_login, most_alike};
 use crate::process::memory;
 
@@ -79,7 +79,6 @@ impl Cli {
         let lenient = if args.iter().any(is_help) { line.clone() } else { with_empty_values(line.clone()) };
         let matches = lenient.try_get_matches_from(&args).map_err(|error| explained(error, &line))?;
         let command = matches.subcommand().map(|_| Command::from_arg_matches(&matches)).transpose()?;
-        let is_check = matches!(command, Some(Command::Config(ConfigCommand::Check)));
         let (name, flags) = matches.subcommand().unwrap_or(("", &matches));
         let rows = ROWS.iter().filter(|row| matches!(name, "" | "config") || row.commands.contains(&name));
         let given = Given::of(rows, flags, variables);
@@ -88,10 +87,14 @@ impl Cli {
         }
         let file = given.last("config").map(|path| config_file(path, &given)).transpose()?;
         let given = if let Some(file) = &file { given.and(&file.given) } else { given };
-        let is_flagged = matches!(flags.try_get_one(CHECK_CONFIG), Ok(Some(true)));
-        let command = command.filter(|_| !is_check);
-        let check_config = is_check || is_flagged;
-        Ok(Cli { command, check_config, ..Cli::server(given, file)? })
+        let gone = GONE.iter().filter_map(|(name, _)| {
+            let is_flag = matches!(flags.try_contains_id(name), Ok(true));
+            let variable = format!("{PREFIX}{}", name.to_uppercase());
+            let given = if is_flag { format!("--{name}") } else { variables(&variable).map(|_| variable)? };
+            gone(name, &given)
+        });
+        let gone = gone.collect();
+        Ok(Cli { command, gone, ..Cli::server(given, file)? })
     }
 
     fn server(given: Given, file: Option<ConfigFile>) -> Result<Self, Error> {
@@ -172,6 +175,9 @@ fn explained(error: Error, command: &ClapCommand) -> Error {
     let text = flag.as_ref().or(word.as_ref()).map_or("", |text| text);
     let advice = match flags {
         _ if is_unknown && is_fixed_login(text) => FIXED_LOGIN.to_owned(),
+        _ if matches!(text, "--check_config" | "--check-config") => {
+            "'peerbroker config check' checks the flags that follow it".to_owned()
+        }
         _ if is_unknown && VERBOSE.contains(&text) => "'--log debug' makes the log longer".to_owned(),
         _ if Path::new(text).extension().is_some_and(|extension| extension == "toml") => {
             format!("a configuration file follows its flag, as in '--config {text}'")
@@ -267,7 +273,8 @@ pub(super) fn variables_of_services() -> Option<String> {
 
 /// A warning for each variable that looks like one of this program and is unknown.
 pub fn unknown_variables() -> Vec<String> {
-    let known: Vec<String> = ROWS.iter().map(|row| row.name.to_uppercase()).collect();
+    let names = ROWS.iter().map(|row| row.name).chain(GONE.iter().map(|(name, _)| *name));
+    let known: Vec<String> = names.map(str::to_uppercase).collect();
     let mut names: Vec<String> = env::vars_os().filter_map(|(name, _)| name.into_string().ok()).collect();
     let services = Services::of_environment();
     names.retain(|name| name != PROGRAM && !services.have(name));

@@ -44,6 +44,10 @@ pub struct RowOf<D> {
     pub is_live: bool,
     /// Nobody may see the value.
     pub is_secret: bool,
+    /// A setting with `_file` behind the name has the name of a file with the value.
+    pub is_in_file: bool,
+    /// The secret that is in the file.
+    pub file_of: Option<&'static str>,
     /// `-h` has it.
     pub is_common: bool,
     /// Flags that it cannot be used with.
@@ -199,6 +203,8 @@ impl<D: 'static> RowOf<D> {
             scope: ALL_NODES,
             is_live: false,
             is_secret: false,
+            is_in_file: false,
+            file_of: None,
             is_common: false,
             excludes: &[],
             with: None,
@@ -222,7 +228,8 @@ impl<D: 'static> RowOf<D> {
         at_most(values: usize) => most = values;
         of(scope: &'static str) => scope = scope;
         live() => is_live = true;
-        secret() => is_secret = true;
+        hidden() => is_secret = true;
+        secret() => is_secret = true, is_in_file = true;
         common() => is_common = true;
         excludes(flags: &'static [&'static str]) => excludes = flags;
         with(flag: &'static str) => with = Some(flag);

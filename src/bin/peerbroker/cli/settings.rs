@@ -1,27 +1,25 @@
 //! Turns the values of settings into what the server needs, and checks combinations.
 
 use std::collections::HashSet;
-use std::fmt::Display;
+use std::ffi::OsString;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::path::PathBuf;
 
 use gethostname::gethostname;
 use peerbroker::{BadWebhook, Config, Listen, check_webhook, lan_address};
 use peerbroker_config::{
-    AcmeConfig, AcmeName, AdminToken, ApiTokens, BackplaneAddress, ClusterConfig, IceConfig, ListenOps,
-    MAX_ACME_NAMES, RedisAddress, RelayConfig, SharedSettings, TlsFiles, TurnConfig, TurnSecret,
-    WebhookConfig,
+    AcmeConfig, AcmeName, ApiTokens, BackplaneAddress, ClusterConfig, IceConfig, ListenOps, MAX_ACME_NAMES,
+    RedisAddress, RelayConfig, SharedSettings, TlsFiles, TurnConfig, TurnSecret, WebhookConfig,
 };
 use peerbroker_core::vocabulary::ApiKey;
-use peerbroker_keys::{Change, WebhookSecret};
+use peerbroker_keys::Change;
 use rand::distr::{Alphanumeric, SampleString as _};
 
 use super::command::Cli;
-use super::draft::{ACME_DIR, Draft, SecretStamps};
+use super::draft::{ACME_DIR, Draft, SecretStamps, Secrets};
 use super::given::Source;
 use super::odd::quotes;
-use super::row::{NODE, Row};
+use super::row::{Invalid, NODE, Need, Row};
 use super::secret_file;
 use super::table::ROWS;
 use super::values::{MediaAddress, place_of};
@@ -48,6 +46,8 @@ pub struct Settings {
     pub stored_keys: StoredKeys,
     /// The files of secrets before they were read, so that a write meanwhile counts as another change.
     pub secret_stamps: SecretStamps,
+    /// The secrets in files.
+    pub secrets: Secrets,
 }
 
 impl Settings {
@@ -103,9 +103,9 @@ impl Settings {
 impl Cli {
     /// Checks combinations of settings, and reads the files that they name.
     pub fn settings(&self) -> Result<Settings, Failure> {
-        let draft = &self.draft;
+        let secret_stamps = self.draft.secret_stamps();
+        let (draft, secrets) = self.draft.with_secrets()?;
         let port = draft.listen.port;
-        let secret_stamps = draft.secret_stamps();
         let cluster = draft.cluster()?;
         let acme = draft.acme(cluster.as_ref())?;
         let tls = draft.tls()?;
@@ -113,7 +113,13 @@ impl Cli {
             draft.config.pages || !draft.config.registration.open,
             "--registration open cannot be used with --pages false: the registration form is on the landing page",
         )?;
+        let mut limits = draft.config.limits.clone();
+        limits.room_key_deliveries_per_second = limits.room_deliveries_per_second.saturating_mul(300);
+        let mut media_limits = draft.config.media_limits;
+        media_limits.allocations = media_limits.calls.div_ceil(2);
         let config = Config {
+            limits,
+            media_limits,
             keys: self.file.as_ref().map(|file| file.keys.clone()).unwrap_or_default(),
             // None if any origin may read answers.
             cors: draft.cors.iter().cloned().collect::<Option<_>>().unwrap_or_default(),
@@ -140,7 +146,7 @@ impl Cli {
         let listen = Listen { tls, acme, ops, ..draft.listen.clone() };
         let stored_keys = StoredKeys::of_server(draft.keys, self.places_of_keys())?;
         let calls = draft.calls(listen.acme.as_ref())?;
-        let relay = calls.relay.as_ref().filter(|relay| relay.tcp).map(|relay| ("relay", &relay.listen));
+        let relay = calls.relay.as_ref().map(|relay| ("relay", &relay.listen));
         let turn = calls.turn.as_ref().filter(|turn| !turn.only_stun).map(|turn| ("turn", &turn.listen));
         let http_port = listen.acme.as_ref().and_then(|acme| acme.http_port);
         let ops = listen.ops.as_ref().map(|ops| ("ops_port", &ops.host, ops.port));
@@ -154,7 +160,7 @@ impl Cli {
                 ensure(!at.iter().any(|at| is_taken(&at)), why)?;
             }
         }
-        Ok(Settings { config, listen, cluster, calls, stored_keys, secret_stamps })
+        Ok(Settings { config, listen, cluster, calls, stored_keys, secret_stamps, secrets })
     }
 
     /// The settings that all nodes of a cluster should share, but for secrets, and the kinds of relay that
@@ -209,6 +215,29 @@ impl Cli {
 }
 
 impl Draft {
+    /// The settings with the secrets that are in files, and the texts of these.
+    fn with_secrets(&self) -> Result<(Self, Secrets), Failure> {
+        let mut draft = self.clone();
+        let mut secrets = Secrets::new();
+        for (name, path) in self.files_of_secrets() {
+            let Some(row) = ROWS.iter().find(|row| row.name == name) else { continue };
+            // What does nothing is a warning.
+            if row.needs.is_some_and(|Need(_, is_used)| !is_used(self)) {
+                continue;
+            }
+            let flag = format!("{name}_file");
+            let text = secret_file::of_flag(&flag, path)?;
+            let texts: Vec<OsString> = match row.is_list {
+                true => text.split_whitespace().map(OsString::from).collect(),
+                false => vec![text.trim_end().into()],
+            };
+            let invalid = |Invalid { why, .. }| failed(format!("invalid value for '--{flag}': {why}"));
+            (row.set)(&mut draft, &texts).map_err(invalid)?;
+            secrets.insert(name, text);
+        }
+        Ok((draft, secrets))
+    }
+
     fn redis(&self) -> RedisAddress {
         let client = self.redis_cert.clone().zip(self.redis_key.clone());
         RedisAddress { client, ..self.redis.clone() }
@@ -299,10 +328,7 @@ impl Draft {
 
     /// The servers that clients are told, and the secret for their credentials.
     fn ice(&self) -> Result<IceConfig, Failure> {
-        let mut ice = self.config.ice.clone();
-        if let Some(secret) = read("turn_secret_file", &self.turn_secret_file, TurnSecret::parse)? {
-            ice.turn_secret = Some(secret);
-        }
+        let ice = self.config.ice.clone();
         ensure(
             ice.turn_urls.is_empty() || ice.turn_secret.is_some(),
             "--turn_url needs --turn_secret or --turn_secret_file: browsers use no TURN server without credentials",
@@ -313,9 +339,9 @@ impl Draft {
     /// The operator's webhook and its events.
     fn webhooks(&self) -> Result<WebhookConfig, Failure> {
         let mut webhooks = self.config.webhooks.clone();
-        let file = &self.webhook_secret_file;
-        if let Some(secrets) = read("webhook_secret_file", file, WebhookSecret::parse_all)? {
-            webhooks.operator.secrets = secrets;
+        if !self.webhook_events.is_empty() {
+            webhooks.events = self.webhook_events.iter().copied().flatten().collect();
+            webhooks.operator.messages = self.webhook_events.contains(&None);
         }
         check_webhook(&webhooks.operator, true).map_err(|why| match why {
             BadWebhook::NoUrl => wrong("--webhook_secret does nothing without --webhook"),
@@ -329,19 +355,12 @@ impl Draft {
 
     fn ops(&self) -> Result<Option<ListenOps>, Failure> {
         let Some(port) = self.ops_port else { return Ok(None) };
-        let mut ops = ListenOps { port, ..self.ops.clone() };
-        let ApiTokens { admin, read: reading, metrics } = &mut ops.tokens;
-        for (flag, file, token) in [
-            ("admin_token_file", &self.admin_token_file, &mut *admin),
-            ("read_token_file", &self.read_token_file, &mut *reading),
-            ("metrics_token_file", &self.metrics_token_file, &mut *metrics),
-        ] {
-            *token = read(flag, file, AdminToken::parse)?.or(token.take());
-        }
+        let ops = ListenOps { port, ..self.ops.clone() };
+        let ApiTokens { admin, read, metrics } = &ops.tokens;
         for (token, name, other, other_name) in [
-            (&*reading, "read_token", &*admin, "admin_token"),
-            (&*metrics, "metrics_token", &*admin, "admin_token"),
-            (&*metrics, "metrics_token", &*reading, "read_token"),
+            (read, "read_token", admin, "admin_token"),
+            (metrics, "metrics_token", admin, "admin_token"),
+            (metrics, "metrics_token", read, "read_token"),
         ] {
             let why = format!(
                 "--{name} and --{other_name} are the same: make another one with `openssl rand -hex 32`"
@@ -436,17 +455,6 @@ fn short(value: String) -> String {
     value.hash(&mut digest);
     let beginning: String = value.chars().take(MAX_SHARED_BYTES / 4).collect();
     format!("{beginning}… ({} bytes, digest {:x})", value.len(), digest.finish())
-}
-
-/// The secret in a file, if there is one.
-fn read<T, E: Display>(
-    flag: &str,
-    file: &Option<PathBuf>,
-    parse: fn(&str) -> Result<T, E>,
-) -> Result<Option<T>, Failure> {
-    let Some(path) = file else { return Ok(None) };
-    let parsed = parse(secret_file::of_flag(flag, path)?.trim_end());
-    parsed.map(Some).map_err(|why| failed(format!("invalid value for '--{flag}': {why}")))
 }
 
 /// A warning about a secret with more in it than was surely meant. It does not show the secret.

@@ -7,8 +7,7 @@ use std::ops::RangeInclusive;
 use std::sync::LazyLock;
 
 use peerbroker_config::{
-    AcmeName, AdminToken, Ban, Degraded, Dialect, LETS_ENCRYPT, MountPath, ProxySecret, TurnSecret,
-    WebhookEvent,
+    AcmeName, AdminToken, Ban, Degraded, LETS_ENCRYPT, MountPath, ProxySecret, TurnSecret, WebhookEvent,
 };
 use peerbroker_keys::{IdStyle, Origin, RelayMode, WebhookSecret};
 
@@ -16,9 +15,9 @@ use super::odd;
 use super::row::{KEY, NODE, Need, Row};
 use super::values::{
     ANY, BYTE_RATE, BYTES, COUNT, DAYS, DIR, FILE, Kind, LogFormat, MILLIS, SECONDS, api_key, choice, cors,
-    dialect, discovery, is_acme_directory, is_email, is_node_name, is_node_url, is_some, is_stun_url,
-    is_turn_url, kind, media_address, network, number, off_switch, parse_filter, parsed, path, port, ports,
-    public_host, show_media_address, switch, text, text_if, time,
+    dialect, discovery, is_acme_directory, is_node_name, is_node_url, is_some, is_stun_url, is_turn_url,
+    kind, media_address, network, number, off_switch, parse_filter, parsed, path, port, ports, public_host,
+    show_media_address, switch, text, text_if, time,
 };
 use crate::stored_keys::KeysIn;
 
@@ -34,12 +33,9 @@ const REDIS: Need = Need("--redis", |draft| !draft.redis.url.is_empty());
 const CLUSTER: Need = Need("--redis", |draft| draft.backplane().is_some());
 const MEDIA: Need = Need("--relay or --turn", |draft| !draft.relay_at.is_empty() || !draft.turn.is_empty());
 const RELAY: Need = Need("--relay", |draft| !draft.relay_at.is_empty());
-const TURN: Need = Need("--turn", |draft| !draft.turn.is_empty());
 const CREDENTIALS: Need =
     Need("--turn or --turn_url", |draft| !draft.turn.is_empty() || !draft.config.ice.turn_urls.is_empty());
 const WEBHOOK: Need = Need("--webhook", |draft| !draft.config.webhooks.operator.url.is_empty());
-const ROOM_CODES: Need =
-    Need("room_codes in --dialects", |draft| draft.config.dialects.has(Dialect::RoomCodes));
 const OPS: Need = Need("--ops_port", |draft| draft.ops_port.is_some());
 const OPS_TLS: Need = Need("--ops_port, and --sslcert or --acme", |draft| {
     OPS.1(draft) && (draft.sslcert.is_some() || ACME.1(draft))
@@ -75,8 +71,6 @@ pub static ROWS: LazyLock<Vec<Row>> = LazyLock::new(|| {
                 "Listen on this [Unix socket](DEPLOY.md#other-proxies) too", "").of(NODE),
             Row::new("workers", |d| &mut d.listen.workers, number(&COUNT, 0..=1024),
                 "Worker threads; 0: one per core", "").of(NODE),
-            Row::new("backlog", |d| &mut d.listen.backlog, number(&COUNT, 1..=65535),
-                "Connections that may wait to be accepted while many come at once", "Linux limits it by `net.core.somaxconn`; a socket of systemd has its own.").of(NODE),
             Row::new("reuse_port", |d| &mut d.listen.reuse_port, switch(),
                 "Let [the next server](OPERATING.md#updating-without-a-failed-connection) listen on the same ports before this one ends; Linux only", "Both need the flag, and the same user.").of(NODE),
             Row::new("drain_timeout", |d| &mut d.listen.drain_timeout, time(&MILLIS, 0..=MAX_MILLIS),
@@ -91,8 +85,6 @@ pub static ROWS: LazyLock<Vec<Row>> = LazyLock::new(|| {
                 "Certificate and chain (PEM), with --sslkey", "It may be the same file. [No restart](TLS.md#files) after a change.").common().of(NODE),
             Row::new("acme", |d| &mut d.acme.names, parsed("NAME", AcmeName::parse),
                 "Get and renew [a certificate](TLS.md#a-certificate-by-itself) for these host names and IP addresses; needs --data_dir", "You accept the terms of the ACME server. Not with --sslcert."),
-            Row::new("acme_email", |d| &mut d.acme.email, text_if("ADDRESS", is_email, "one mail address, as in admin@example.org"),
-                "Mail address that the ACME server may write to", "").needs(&ACME),
             Row::new("acme_directory", |d| &mut d.acme.directory, text_if("URL", is_acme_directory, format!("the https:// URL of a directory, as in {}", LETS_ENCRYPT)),
                 "Directory of the ACME server", "").needs(&ACME),
             Row::new("acme_http_port", |d| &mut d.acme.http_port, port(),
@@ -134,8 +126,6 @@ pub static ROWS: LazyLock<Vec<Row>> = LazyLock::new(|| {
                 "`open` lets anybody [register a key](KEYS.md#registration) on the landing page", "").live(),
             Row::new("registrations_per_day", |d| &mut d.config.registration.per_day, number(&COUNT, ANY),
                 "Keys that one address may register within 24 hours; 0: no limit", "").needs(&REGISTRATION).live(),
-            Row::new("registration_limit", |d| &mut d.config.registration.limit, number(&COUNT, ANY),
-                "Registered keys; 0: no limit", "").needs(&REGISTRATION).live(),
             Row::new("registration_ttl", |d| &mut d.config.registration.ttl_days, number(&DAYS, ANY),
                 "Delete registered keys that had no client for this long; 0 keeps them", "").live(),
             Row::new("id_style", |d| &mut d.config.key_settings.id_style, choice("STYLE", IdStyle::ALL.map(|style| (style.label(), style))),
@@ -143,7 +133,7 @@ pub static ROWS: LazyLock<Vec<Row>> = LazyLock::new(|| {
         ]),
         group("Many nodes", vec![
             Row::new("redis", |d| &mut d.redis.url, text_if("URL", is_some, "a URL"),
-                "Redis or Valkey that [a cluster](CLUSTER.md) shares", "redis://, rediss:// (TLS), redis-sentinel:// or redis-cluster://.").secret().common().commands(&["keys"]),
+                "Redis or Valkey that [a cluster](CLUSTER.md) shares", "redis://, rediss:// (TLS), redis-sentinel:// or redis-cluster://.").hidden().common().commands(&["keys"]),
             Row::new("redis_ca", |d| &mut d.redis.ca, path(FILE),
                 "Authorities that may certify the Redis (PEM), for [TLS](CLUSTER.md#tls)", "The three files are read for each connection.").needs(&REDIS).commands(&["keys"]).of(NODE),
             Row::new("redis_cert", |d| &mut d.redis_cert, path(FILE),
@@ -168,54 +158,28 @@ pub static ROWS: LazyLock<Vec<Row>> = LazyLock::new(|| {
                 "Address or host name at which clients find the relay and TURN, if behind a NAT", "A name is looked up every minute.").at_most(2).unset("a name of --acme, a public address of this machine, or that of the interface that leads out").of(NODE),
             Row::new("relay_mode", |d| &mut d.config.key_settings.relay, choice("MODE", RelayMode::ALL.map(|mode| (mode.label(), mode))),
                 "Which calls of the built-in key are relayed: fallback those that cannot go directly, always all, hiding addresses, off none", "").live().of(KEY),
-            Row::new("relay_tcp", |d| &mut d.relay.tcp, switch(),
-                "Relay over TCP too, at the same port, for networks without UDP", "").of(NODE),
             Row::new("relay_tcp_port", |d| &mut d.relay.tcp_port, port(),
                 "TCP port [besides the relay's](CALLS.md#one-port-for-everything) that clients are told, as in 443; 0: none", "It must lead to --port: set it if a NAT or a TCP proxy changes the port.").unset("that of --port; none with --proxied").needs(&RELAY).of(NODE),
             Row::new("relay_private", |d| &mut d.relay.private, switch(),
                 "Relay for clients with private addresses too", "").of(NODE),
             Row::new("relay_drain_timeout", |d| &mut d.listen.relay_drain_timeout, time(&MILLIS, 0..=MAX_MILLIS),
                 "Time for which relayed calls [may go on](OPERATING.md#relayed-calls-in-an-update) when the server stops", "").unset("600000 with --reuse_port, otherwise 0").needs(&MEDIA).of(NODE),
-            Row::new("relay_calls", |d| &mut d.config.relay_limits.calls, number(&COUNT, ANY),
-                "Calls that the relay knows, whether they need it or not", "").live(),
-            Row::new("relay_calls_per_key", |d| &mut d.config.relay_limits.calls_per_key, number(&COUNT, ANY),
-                "Calls of one key that the relay knows", "").live(),
-            Row::new("relay_bytes_per_second", |d| &mut d.config.relay_limits.bytes_per_second, number(&BYTE_RATE, ANY),
-                "Rate of one relayed call, both directions together; 0: no limit", "").live(),
-            Row::new("relay_key_bytes_per_second", |d| &mut d.config.relay_limits.key_bytes_per_second, number(&BYTE_RATE, ANY),
-                "Rate of all relayed calls of one key; 0: no limit", "").live(),
+            Row::new("relay_calls", |d| &mut d.config.media_limits.calls, number(&COUNT, ANY),
+                "Calls that the relay knows, whether they need it or not", "Half as many TURN allocations, a twentieth of these of one address: a connection of a browser has two or three, and a page with a pool of 20 offers, as of Trystero, 40 to 60.").live(),
+            Row::new("relay_bytes_per_second", |d| &mut d.config.media_limits.bytes_per_second, number(&BYTE_RATE, ANY),
+                "Rate of one relayed call or TURN allocation, both directions together; 0: no limit", "").live(),
             Row::new("turn", |d| &mut d.turn, Kind { alone: Some("all"), ..kind("ADDRESS", media_address, show_media_address) },
                 "Address of [a TURN server](CALLS.md#turn), as in [2001:db8::7]:5349, for UDP, TCP and TLS", "As --relay; alone, at the relay's addresses, or all. Port 5349 by default, or the relay's + 1871.").at_most(2).of(NODE),
             Row::new("turn_ports", |d| &mut d.turn_ports, kind("MIN-MAX", ports, |ports: &RangeInclusive<u16>| format!("{}-{}", ports.start(), ports.end())),
                 "UDP ports that the TURN server relays at, as in 50000-59999", "").unset("none; clients reach each other inside this process").of(NODE),
-            Row::new("turn_allocations", |d| &mut d.config.turn_limits.allocations, number(&COUNT, ANY),
-                "TURN allocations; a connection of a browser has two or three, and a page with a pool of 20 offers, as of Trystero, 40 to 60", "").needs(&TURN).live(),
-            Row::new("turn_allocations_per_key", |d| &mut d.config.turn_limits.allocations_per_key, number(&COUNT, ANY),
-                "TURN allocations of one key", "").needs(&TURN).live(),
-            Row::new("turn_allocations_per_address", |d| &mut d.config.turn_limits.allocations_per_address, number(&COUNT, ANY),
-                "TURN allocations of one address; unused ones make room", "").needs(&TURN).live(),
-            Row::new("turn_bytes_per_second", |d| &mut d.config.turn_limits.bytes_per_second, number(&BYTE_RATE, ANY),
-                "Rate of one TURN allocation, both directions together; 0: no limit", "").needs(&TURN).live(),
-            Row::new("turn_key_bytes_per_second", |d| &mut d.config.turn_limits.key_bytes_per_second, number(&BYTE_RATE, ANY),
-                "Rate of all TURN allocations of one key; 0: no limit", "").needs(&TURN).live(),
         ]),
         group("Data without WebRTC", vec![
             Row::new("pipes", |d| &mut d.config.pipes.on, choice("on|off", [("on", true), ("off", false)]),
                 "Carry [data that WebRTC cannot](CALLS.md#pipes), encrypted by the pages", "").live(),
             Row::new("pipes_total", |d| &mut d.config.pipes.total, number(&COUNT, ANY),
-                "Pipes of all keys", "").live(),
-            Row::new("pipes_per_key", |d| &mut d.config.pipes.per_key, number(&COUNT, ANY),
-                "Pipes of one key", "").live(),
-            Row::new("pipes_per_address", |d| &mut d.config.pipes.per_address, number(&COUNT, ANY),
-                "Ends of pipes of one address; 0: no limit", "").live(),
-            Row::new("pipe_bytes_per_second", |d| &mut d.config.pipes.bytes_per_second, number(&BYTE_RATE, ANY),
-                "Rate of one pipe, both directions together; 0: no limit", "").live(),
-            Row::new("pipe_key_bytes_per_second", |d| &mut d.config.pipes.key_bytes_per_second, number(&BYTE_RATE, ANY),
-                "Rate of all pipes of one key; 0: no limit", "").live(),
+                "Pipes of all keys", "Half of that of one key, a twentieth of one address.").live(),
             Row::new("pipe_total_bytes_per_second", |d| &mut d.config.pipes.total_bytes_per_second, number(&BYTE_RATE, ANY),
-                "Rate of all pipes; 0: no limit", "").live(),
-            Row::new("pipe_idle_timeout", |d| &mut d.config.pipes.idle_timeout, time(&MILLIS, TIME),
-                "Time after which a silent end of a pipe is disconnected", "").live(),
+                "Rate of all pipes, both directions together; 0: no limit", "Half of that for one key, an eighth for one pipe.").live(),
         ]),
         group("ICE servers that clients are told", vec![
             Row::new("stun_url", |d| &mut d.config.ice.stun_urls, text_if("URL", is_stun_url, "stun:HOST or stuns:HOST, with or without a port, as in stun:stun.example.org:3478"),
@@ -223,9 +187,7 @@ pub static ROWS: LazyLock<Vec<Row>> = LazyLock::new(|| {
             Row::new("turn_url", |d| &mut d.config.ice.turn_urls, text_if("URL", is_turn_url, "turn:HOST or turns:HOST without a user, with or without a port and ?transport=udp or ?transport=tcp, as in turn:turn.example.org:3478?transport=udp"),
                 "TURN server that clients are told, as in turn:turn.example.org:3478?transport=udp", "It has to know --turn_secret.").live(),
             Row::new("turn_secret", |d| &mut d.config.ice.turn_secret, kind("SECRET", TurnSecret::parse, |secret: &TurnSecret| secret.as_str().to_owned()),
-                "Secret shared with TURN servers (coturn: `static-auth-secret`), 16 random characters or more", "").secret().excludes(&["turn_secret_file"]).needs(&CREDENTIALS).live(),
-            Row::new("turn_secret_file", |d| &mut d.turn_secret_file, path(FILE),
-                "File with --turn_secret", "").needs(&CREDENTIALS).live().of(NODE),
+                "Secret shared with TURN servers (coturn: `static-auth-secret`), 16 random characters or more", "").secret().needs(&CREDENTIALS).live(),
             Row::new("turn_ttl", |d| &mut d.config.ice.ttl, time(&SECONDS, 1..=MAX_MILLIS / 1000),
                 "Time that TURN credentials are valid", "").needs(&CREDENTIALS).live(),
         ]),
@@ -233,13 +195,9 @@ pub static ROWS: LazyLock<Vec<Row>> = LazyLock::new(|| {
             Row::new("webhook", |d| &mut d.config.webhooks.operator.url, text_if("URL", is_some, "a URL"),
                 "URL that gets [events](WEBHOOKS.md) about clients, keys and the server", "").live(),
             Row::new("webhook_secret", |d| &mut d.config.webhooks.operator.secrets, kind("SECRET", WebhookSecret::parse, |secret: &WebhookSecret| secret.clone().into()),
-                "Secret that signs the events of --webhook: whsec_ and base64 of 24 to 64 bytes; several while one replaces another", "").secret().excludes(&["webhook_secret_file"]).live(),
-            Row::new("webhook_secret_file", |d| &mut d.webhook_secret_file, path(FILE),
-                "File with --webhook_secret, one on each line", "").live().of(NODE),
-            Row::new("webhook_events", |d| &mut d.config.webhooks.events, choice("LIST", WebhookEvent::ALL.map(|event| (event.label(), event))),
-                "Types of [events](WEBHOOKS.md#events) that --webhook gets, as in peer.connected,peer.disconnected", "").commas().unset("all but peer.wanted, room.joined and room.left").needs(&WEBHOOK).live(),
-            Row::new("webhook_messages", |d| &mut d.config.webhooks.operator.messages, switch(),
-                "Send [messages of clients](WEBHOOKS.md#messages-of-clients) to --webhook too, and its answers back", "").needs(&WEBHOOK).live(),
+                "Secret that signs the events of --webhook: whsec_ and base64 of 24 to 64 bytes; several while one replaces another", "").secret().live(),
+            Row::new("webhook_events", |d| &mut d.webhook_events, choice("LIST", webhook_events()),
+                "Types of [events](WEBHOOKS.md#events) that --webhook gets, as in peer.connected,peer.disconnected", "With peer.message, it gets [messages of clients](WEBHOOKS.md#messages-of-clients), and its answers go back.").commas().unset("all but peer.wanted, peer.message, room.joined and room.left").needs(&WEBHOOK).live(),
             Row::new("webhook_private", |d| &mut d.config.webhooks.private, switch(),
                 "Let [webhooks of keys](WEBHOOKS.md#the-webhook-of-a-key) have private addresses and http:// URLs", "").live(),
         ]),
@@ -251,31 +209,17 @@ pub static ROWS: LazyLock<Vec<Row>> = LazyLock::new(|| {
             Row::new("room_members", |d| &mut d.config.key_settings.room_members, number(&COUNT, ANY),
                 "Members of one room", "").live().of(KEY),
             Row::new("room_deliveries_per_second", |d| &mut d.config.limits.room_deliveries_per_second, number(&COUNT, ANY),
-                "Messages and changes per second that one member of rooms causes for others; 0: no limit", "").live(),
-            Row::new("room_key_deliveries_per_second", |d| &mut d.config.limits.room_key_deliveries_per_second, number(&COUNT, ANY),
-                "The same of all members with one key; 0: no limit", "").live(),
+                "Messages and changes per second that one member of rooms causes for others; 0: no limit", "All members of a key have 300 times that.").live(),
             Row::new("connections_per_address", |d| &mut d.config.address_limits.connections, number(&COUNT, ANY),
                 "Connections per address, HTTP included; 0: no limit", "").live(),
             Row::new("opens_per_second_per_address", |d| &mut d.config.address_limits.opens_per_second, number(&COUNT, ANY),
                 "New WebSockets and streams per second and address; 0: no limit", "").live(),
             Row::new("max_message_bytes", |d| &mut d.config.max_message_bytes, number(&BYTES, 1..=u64::MAX),
                 "Largest message", "").live(),
-            Row::new("unfinished_total_bytes", |d| &mut d.config.unfinished_total_bytes, number(&BYTES, ANY),
-                "Bytes of [unfinished messages](LIMITS.md#messages) of all connections", "").live(),
-            Row::new("queue_messages", |d| &mut d.config.limits.queue_messages, number(&COUNT, ANY),
-                "Messages queued for one absent peer", "").live(),
-            Row::new("queue_bytes", |d| &mut d.config.limits.queue_bytes, number(&BYTES, ANY),
-                "Bytes queued for one absent peer", "").live(),
-            Row::new("queue_total_bytes", |d| &mut d.config.limits.queue_total_bytes, number(&BYTES, ANY),
-                "Bytes queued for all absent peers", "").live(),
             Row::new("expire_timeout", |d| &mut d.config.limits.expire_timeout, time(&MILLIS, TIME),
                 "Time that messages wait for an absent peer; then their sender gets EXPIRE", "").short('t').live().odd(odd::expiry),
             Row::new("alive_timeout", |d| &mut d.config.limits.alive_timeout, time(&MILLIS, TIME),
-                "Time after which a silent client is disconnected", "").live().odd(odd::silence),
-            Row::new("ping_interval", |d| &mut d.config.limits.ping_interval, time(&MILLIS, TIME),
-                "Time after which a silent client is pinged; at most a third of the alive timeout", "").live(),
-            Row::new("probe_timeout", |d| &mut d.config.limits.probe_timeout, time(&MILLIS, TIME),
-                "Time that the holder of an id has to answer when another client wants it", "").live(),
+                "Time after which a silent client is disconnected", "After a third of it, the client is pinged; an end of a pipe has 2.5 times as long.").live().odd(odd::silence),
             Row::new("reclaim_timeout", |d| &mut d.config.limits.reclaim_timeout, time(&MILLIS, 0..=MAX_MILLIS),
                 "Time that an id is kept for its token after its client was closed with 4002 or 4003", "").live(),
         ]),
@@ -284,12 +228,6 @@ pub static ROWS: LazyLock<Vec<Row>> = LazyLock::new(|| {
                 "Protocols that clients may use: PeerJS; [room codes](PROTOCOL.md#room-codes), [calls](PROTOCOL.md#calls), [topics](PROTOCOL.md#topics), [Nostr](PROTOCOL.md#nostr) and a [tracker](PROTOCOL.md#tracker) at the root; [RxDB](PROTOCOL.md#rxdb) and [Matchbox](PROTOCOL.md#matchbox)", "`+NAME` adds to the defaults, `-NAME` takes off.").commas().signed().live(),
             Row::new("root_key", |d| &mut d.config.root_key, api_key(),
                 "Key for clients [at the root](PROTOCOL.md#the-root) that send none", "").unset("that of --key").live(),
-            Row::new("room_codes", |d| &mut d.config.limits.room_codes, number(&COUNT, ANY),
-                "Room codes per key", "").needs(&ROOM_CODES).live(),
-            Row::new("room_code_players", |d| &mut d.config.limits.room_code_players, number(&COUNT, ANY),
-                "Players of one room code", "").needs(&ROOM_CODES).live(),
-            Row::new("room_code_timeout", |d| &mut d.config.limits.room_code_timeout, time(&MILLIS, TIME),
-                "Time without a join, an answer or a start after which a room code is removed", "").needs(&ROOM_CODES).live(),
         ]),
         group("API", vec![
             Row::new("ops_port", |d| &mut d.ops_port, port(),
@@ -299,17 +237,11 @@ pub static ROWS: LazyLock<Vec<Row>> = LazyLock::new(|| {
             Row::new("ops_tls", |d| &mut d.ops.tls, switch(),
                 "Serve the API by HTTPS, with the certificate of --sslcert or --acme", "").needs(&OPS_TLS).of(NODE),
             Row::new("admin_token", |d| &mut d.ops.tokens.admin, kind("TOKEN", AdminToken::parse, |token: &AdminToken| token.as_str().to_owned()),
-                "Bearer token for the API, 16 to 4096 printable ASCII characters without spaces; without it, only local programs may use it", "").secret().excludes(&["admin_token_file"]).needs(&OPS).live().of(NODE),
-            Row::new("admin_token_file", |d| &mut d.admin_token_file, path(FILE),
-                "File with --admin_token", "").needs(&OPS).live().of(NODE),
+                "Bearer token for the API, 16 to 4096 printable ASCII characters without spaces; without it, only local programs may use it", "").secret().needs(&OPS).live().of(NODE),
             Row::new("read_token", |d| &mut d.ops.tokens.read, kind("TOKEN", AdminToken::parse, |token: &AdminToken| token.as_str().to_owned()),
-                "Bearer token that may only read, dashboard included", "").secret().excludes(&["read_token_file"]).needs(&OPS).live().of(NODE),
-            Row::new("read_token_file", |d| &mut d.read_token_file, path(FILE),
-                "File with --read_token", "").needs(&OPS).live().of(NODE),
+                "Bearer token that may only read, dashboard included", "").secret().needs(&OPS).live().of(NODE),
             Row::new("metrics_token", |d| &mut d.ops.tokens.metrics, kind("TOKEN", AdminToken::parse, |token: &AdminToken| token.as_str().to_owned()),
-                "Bearer token that may only read `/metrics`", "").secret().excludes(&["metrics_token_file"]).needs(&OPS).live().of(NODE),
-            Row::new("metrics_token_file", |d| &mut d.metrics_token_file, path(FILE),
-                "File with --metrics_token", "").needs(&OPS).live().of(NODE),
+                "Bearer token that may only read `/metrics`", "").secret().needs(&OPS).live().of(NODE),
         ]),
         group("Output", vec![
             Row::new("log_format", |d| &mut d.log_format, choice("FORMAT", [("text", LogFormat::Text), ("json", LogFormat::Json)]),
@@ -321,8 +253,63 @@ pub static ROWS: LazyLock<Vec<Row>> = LazyLock::new(|| {
             Row::new("stdio", |d| &mut d.stdio, switch(),
                 "Serve the program that started this one, by stdin and stdout, until stdin ends", "Ignores SIGINT and SIGTERM. For [the npm package](MIGRATING.md#from-an-express-app).").of(NODE),
         ]),
-    ].into_iter().flatten().collect()
+    ].into_iter().flatten().flat_map(|row| {
+        let file = row.is_in_file.then(|| secret_file(&row));
+        std::iter::once(row).chain(file)
+    }).collect()
 });
+
+/// The setting of the file with a secret.
+fn secret_file(row: &Row) -> Row {
+    // Once for each secret.
+    let name: &'static str = format!("{}_file", row.name).leak();
+    let help: &'static str = format!("File with --{}", row.name).leak();
+    let of = row.name;
+    let file = Row::new(name, move |draft| draft.secret_files.entry(of).or_default(), path(FILE), help, "");
+    Row { file_of: Some(of), group: row.group, needs: row.needs, ..file.live().of(NODE) }
+}
+
+/// The types of events that `--webhook_events` names. `None` stands for the messages of clients.
+fn webhook_events() -> impl Iterator<Item = (&'static str, Option<WebhookEvent>)> {
+    let events = WebhookEvent::ALL.into_iter().map(|event| (event.label(), Some(event)));
+    events.chain([("peer.message", None)])
+}
+
+/// The settings of older versions, which are ignored, and the words that say what holds instead.
+pub(super) const GONE: &[(&str, &str)] = &[
+    ("acme_email", "ACME servers write no mail any more"),
+    ("backlog", "4096, within the limit of the kernel"),
+    ("ping_interval", "a third of --alive_timeout"),
+    ("pipe_bytes_per_second", "an eighth of --pipe_total_bytes_per_second"),
+    ("pipe_idle_timeout", "2.5 times --alive_timeout"),
+    ("pipe_key_bytes_per_second", "half of --pipe_total_bytes_per_second"),
+    ("pipes_per_address", "a twentieth of --pipes_total"),
+    ("pipes_per_key", "half of --pipes_total"),
+    ("probe_timeout", "3 seconds"),
+    ("queue_bytes", "a sixteenth of the limit of all queues"),
+    ("queue_messages", "1000"),
+    ("queue_total_bytes", "64 MiB, or a sixteenth of the memory that the process may have"),
+    ("registration_limit", "10000"),
+    ("relay_calls_per_key", "that of --relay_calls, unless a stored key has its own"),
+    ("relay_key_bytes_per_second", "no limit, unless a stored key has its own"),
+    ("relay_tcp", "the relay always takes TCP too"),
+    ("room_code_players", "64"),
+    ("room_code_timeout", "24 hours"),
+    ("room_codes", "10000 of each key"),
+    ("room_key_deliveries_per_second", "300 times --room_deliveries_per_second"),
+    ("turn_allocations", "half of --relay_calls"),
+    ("turn_allocations_per_address", "a fortieth of --relay_calls"),
+    ("turn_allocations_per_key", "half of --relay_calls, unless a stored key has its own"),
+    ("turn_bytes_per_second", "that of --relay_bytes_per_second"),
+    ("turn_key_bytes_per_second", "no limit, unless a stored key has its own"),
+    ("unfinished_total_bytes", "256 MiB, or an eighth of the memory that the process may have"),
+    ("webhook_messages", "peer.message in --webhook_events"),
+];
+
+/// The warning about a setting of an older version, if it is one; `given` is what gave it.
+pub(super) fn gone(name: &str, given: &str) -> Option<String> {
+    GONE.iter().find(|(gone, _)| *gone == name).map(|(_, instead)| format!("{given} is gone: {instead}"))
+}
 
 fn group(name: &'static str, rows: Vec<Row>) -> impl Iterator<Item = Row> {
     rows.into_iter().map(move |row| Row { group: name, ..row })

@@ -9,7 +9,7 @@ use peerbroker_config::TurnConfig;
 
 use super::draft::Draft;
 use super::row::ALL_NODES;
-use super::table::ROWS;
+use super::table::{GONE, ROWS};
 use super::*;
 use crate::stored_keys::StoredKeys;
 
@@ -40,7 +40,7 @@ fn the_names_in_rows_are_those_of_rows() {
 /// The table of flags in `docs/CONFIG.md`.
 fn markdown() -> String {
     let code = |text: &str| if text.is_empty() { String::new() } else { format!("`{text}`") };
-    let rows = ROWS.iter().map(|row| {
+    let rows = ROWS.iter().filter(|row| row.file_of.is_none()).map(|row| {
         let short = row.short.map(|short| format!(", `-{short}`")).unwrap_or_default();
         let default = code(&row.default(&mut Draft::default()).unwrap_or_default());
         let has_unit = matches!(row.value_name, "MS" | "S" | "DAYS" | "BYTES" | "BYTES/S");
@@ -56,10 +56,29 @@ fn markdown() -> String {
     });
     let head = "| Flag | Default | Unit, live, scope | |\n|---|---|---|---|\n".to_owned();
     let others = "\
-        | `--check_config` | | | Check the flags, the TLS files, the stored keys and --static_dir, and exit. Changes nothing; does not try the port |\n\
         | `--help`, `-h` | | | Print the flags; `-h` is shorter |\n\
         | `--version`, `-V` | | | Print the version |\n";
     rows.fold(head, |text, row| text + &row) + others
+}
+
+#[test]
+fn there_are_at_most_85_settings() {
+    let settings = ROWS.iter().filter(|row| row.file_of.is_none()).count();
+    assert!(settings <= 85, "{settings}: derive it, or take another one away");
+}
+
+#[test]
+fn a_setting_that_is_gone_is_ignored_with_a_warning_wherever_it_is_given() {
+    for (name, instead) in GONE {
+        assert!(ROWS.iter().all(|row| row.name != *name), "{name}");
+        let cli = parsed(&[&format!("--{name}"), "1", "--port", "1"]);
+        assert_eq!(cli.warnings(), [format!("--{name} is gone: {instead}")]);
+        assert_eq!(cli.draft.listen.port, 1);
+    }
+    assert_eq!(parsed(&["--relay-tcp"]).warnings().len(), 1);
+    let variables = |name: &str| (name == "PEERBROKER_PING_INTERVAL").then(|| "1s".into());
+    let cli = Cli::of(&["peerbroker".into()], variables).unwrap();
+    assert_eq!(cli.warnings(), ["PEERBROKER_PING_INTERVAL is gone: a third of --alive_timeout"]);
 }
 
 /// With `UPDATE=1`, writes it.
@@ -78,9 +97,9 @@ fn the_table_of_flags_in_the_docs_is_that_of_the_settings() {
 
 #[test]
 fn the_defaults_shown_are_those_of_the_library() {
-    let Settings { config, listen, cluster, calls, stored_keys, secret_stamps } =
+    let Settings { config, listen, cluster, calls, stored_keys, secret_stamps, secrets } =
         settings("--port 9000 --path /");
-    assert!(secret_stamps.iter().all(|(_, stamp)| stamp.is_none()));
+    assert!(secret_stamps.is_empty() && secrets.is_empty());
     assert_eq!(format!("{config:?}"), format!("{:?}", Config::default()));
     assert_eq!(format!("{listen:?}"), format!("{:?}", Listen::default()));
     assert_eq!((cluster, calls.is_empty()), (None, true));
@@ -122,6 +141,7 @@ fn defaults_of_what_strangers_can_fill_follow_the_memory() {
         let config = Draft::for_memory(memory.map(|mib| mib << 20)).config;
         assert_eq!(config.unfinished_total_bytes, unfinished * MIB, "{memory:?}");
         assert_eq!(config.limits.queue_total_bytes, queued * MIB, "{memory:?}");
+        assert_eq!(config.limits.queue_bytes, queued * MIB / 16, "{memory:?}");
         assert_eq!(config.limits.outbox_total_bytes, unfinished * MIB, "{memory:?}");
     }
 }

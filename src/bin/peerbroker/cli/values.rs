@@ -466,11 +466,6 @@ pub fn is_node_name(text: &str) -> bool {
     (1..=MAX_NODE_NAME).contains(&text.len()) && !text.chars().any(char::is_control)
 }
 
-pub fn is_email(text: &str) -> bool {
-    let is_address = text.split_once('@').is_some_and(|(user, host)| !user.is_empty() && host.contains('.'));
-    is_address && text.chars().all(|c| c.is_ascii_graphic() && !matches!(c, ',' | '?' | ':' | '<' | '>'))
-}
-
 pub fn is_acme_directory(text: &str) -> bool {
     let host = text.strip_prefix("https://").is_some_and(|rest| !rest.is_empty() && !rest.starts_with('/'));
     host && text.chars().all(|c| c.is_ascii_graphic())

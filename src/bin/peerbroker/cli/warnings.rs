@@ -24,24 +24,8 @@ const SHORT: u64 = 1000;
 /// needs about as much.
 const SLOW: u64 = 10_000;
 
-/// Bytes of an unfinished message that do not count in `--unfinished_total_bytes`.
+/// Bytes of an unfinished message that do not count in the limit of all of them.
 const UNCOUNTED: usize = 16 << 10;
-
-/// Limits of one, and of all together. Of those of all, 0 is no limit, or refuses everybody.
-const PARTS: &[(&str, &str)] = &[
-    ("queue_bytes", "queue_total_bytes"),
-    ("pipes_per_key", "pipes_total"),
-    ("pipes_per_address", "pipes_total"),
-    ("pipe_bytes_per_second", "pipe_key_bytes_per_second"),
-    ("pipe_key_bytes_per_second", "pipe_total_bytes_per_second"),
-    ("relay_calls_per_key", "relay_calls"),
-    ("relay_bytes_per_second", "relay_key_bytes_per_second"),
-    ("turn_allocations_per_key", "turn_allocations"),
-    ("turn_allocations_per_address", "turn_allocations"),
-    ("turn_bytes_per_second", "turn_key_bytes_per_second"),
-    ("room_deliveries_per_second", "room_key_deliveries_per_second"),
-    ("registrations_per_day", "registration_limit"),
-];
 
 /// Variables of hosts that pass HTTP only: Render, Railway, Heroku, Google Cloud Run.
 const HTTP_ONLY: &[&str] = &["RENDER", "RAILWAY_ENVIRONMENT", "DYNO", "K_SERVICE"];
@@ -107,7 +91,8 @@ pub(super) struct OnSocket {
 impl Cli {
     /// A warning for each setting, and each combination, that is surely not meant.
     pub fn warnings(&self) -> Vec<String> {
-        let mut warnings = self.file.as_ref().map(|file| file.warnings.clone()).unwrap_or_default();
+        let of_file = self.file.iter().flat_map(|file| file.warnings.clone());
+        let mut warnings: Vec<String> = self.gone.iter().cloned().chain(of_file).collect();
         for row in ROWS.iter().filter(|row| self.given.has(row.name)) {
             let name = row.name;
             if let Some(Need(needed, _)) = row.needs.filter(|Need(_, is_used)| !is_used(&self.draft)) {
@@ -136,9 +121,8 @@ impl Cli {
         let networks =
             ["ban", "trusted_proxy"].map(|flag| self.given.texts(flag).iter().map(move |text| (flag, text)));
         warnings.extend(networks.into_iter().flatten().filter_map(host_bits));
-        warnings.extend(PARTS.iter().filter_map(|part| self.unreached(part)));
         let is_of_file = |flag: &&str| self.given.last(flag).is_some_and(|text| Path::new(text).is_file());
-        warnings.extend(["admin_token", "read_token", "metrics_token", "turn_secret"].iter().filter(|flag| is_of_file(flag)).map(|flag| {
+        warnings.extend(ROWS.iter().filter_map(|row| row.file_of).filter(is_of_file).map(|flag| {
             format!("the text of --{flag} is the name of a file, and not what the file has: did you mean --{flag}_file?")
         }));
         warnings.extend(self.combinations());
@@ -212,19 +196,6 @@ impl Cli {
         all
     }
 
-    /// A warning if the limit of one was set, and that of all is lower.
-    fn unreached(&self, (part, whole): &(&str, &str)) -> Option<String> {
-        let mut draft = self.draft.clone();
-        let mut number = |name: &str| -> Option<u64> {
-            let row = ROWS.iter().find(|row| row.name == name)?;
-            (row.texts)(&mut draft).first()?.parse().ok()
-        };
-        let of_one = number(part)?;
-        let of_all = number(whole)?;
-        let is_seen = self.given.has(part) && of_all > 0 && of_one > of_all;
-        is_seen.then(|| format!("--{part} {of_one} is never reached: --{whole} is {of_all}"))
-    }
-
     /// The table of combinations: how each is seen, and the warning.
     #[rustfmt::skip]
     fn combinations(&self) -> impl Iterator<Item = String> {
@@ -245,7 +216,6 @@ impl Cli {
         let has_either = |token: &str| given.has(token) || given.has(&format!("{token}_file"));
         let has_admin_token = has_either("admin_token");
         let has_metrics_token = has_either("metrics_token");
-        let third = limits.alive_timeout / 3;
         let acme = &self.draft.acme;
         let uncertified = acme.names.iter().find(|name| acme.directory == LETS_ENCRYPT && !is_public(name));
         let relay_port = self.draft.relay.tcp_port.unwrap_or_default();
@@ -282,14 +252,11 @@ impl Cli {
             (config.key_settings.concurrent_limit == 0,
                 "no client can connect: --concurrent_limit 0 refuses every client. There is no value for \"no limit\": give a \
                  large number".to_owned()),
-            (given.has("ping_interval") && limits.ping_interval > third,
-                format!("--ping_interval is capped at a third of --alive_timeout: silent clients are pinged after {} ms",
-                    third.as_millis())),
             (crowded.is_some(),
                 crowded.map(|why| format!("--room_members is too high: {why}")).unwrap_or_default()),
             (config.max_message_bytes > unfinished.saturating_add(UNCOUNTED),
-                format!("--max_message_bytes {} is never reached: --unfinished_total_bytes {unfinished} closes the connection of a \
-                    message that is larger", config.max_message_bytes)),
+                format!("--max_message_bytes {} is never reached: all unfinished messages together may have {unfinished} bytes, and the \
+                    connection of a larger message is closed", config.max_message_bytes)),
             (uncertified.is_some(),
                 uncertified.map(|name| format!("--acme {name}: no public authority certifies this name, because everybody has \
                     it: use --sslcert with a certificate that your devices trust, as mkcert makes it")).unwrap_or_default()),

@@ -298,7 +298,6 @@ fn a_key_may_let_messages_wait_for_longer_than_the_server_does() {
         |config| {
             config.key_settings.expire_timeout = ExpireTimeout::try_from(120_000).ok();
             config.limits.alive_timeout = 1000 * SECOND;
-            config.limits.ping_interval = 300 * SECOND;
         },
         async |world| {
             let mut a = world.client("a").await;

@@ -175,7 +175,8 @@ fn a_stranger_who_answers_a_guest_first_takes_nothing_from_it() {
 
 #[test]
 fn calls_have_a_limit_in_all_and_for_each_key() {
-    let world = World::new(|limits| (limits.calls, limits.calls_per_key) = (3, 2));
+    let world = World::new(|limits| limits.calls = 3);
+    *world.own.lock().unwrap() = KeyLimits { calls: Some(2), ..KeyLimits::default() };
     let begin = |world: &World, name: &str, connection| world.begins(None, name, connection);
     assert!(begin(&world, "c", 1) && begin(&world, "c", 2));
     // No client of the key has more than the newcomer.
@@ -254,7 +255,8 @@ fn a_key_has_limits_of_its_own_and_a_change_is_active_for_its_calls_at_the_next_
 
 #[test]
 fn the_calls_of_a_key_share_a_limit() {
-    let world = World::new(|limits| limits.key_bytes_per_second = 1000);
+    let world = World::new(|_| {});
+    *world.own.lock().unwrap() = KeyLimits { key_bytes_per_second: Some(1000), ..KeyLimits::default() };
     let [caller, callee] = world.call("a", "b");
     world.join(&caller, &callee);
     let [second, other] = world.call_with("c", "d", "1", ["cufrag", "dufrag"]);
@@ -270,7 +272,8 @@ fn the_calls_of_a_key_share_a_limit() {
 
 #[test]
 fn what_the_limit_of_a_key_refuses_is_not_charged_to_the_call() {
-    let world = World::new(|limits| (limits.bytes_per_second, limits.key_bytes_per_second) = (1000, 500));
+    let world = World::new(|limits| limits.bytes_per_second = 1000);
+    *world.own.lock().unwrap() = KeyLimits { key_bytes_per_second: Some(500), ..KeyLimits::default() };
     let [caller, callee] = world.call("a", "b");
     world.join(&caller, &callee);
     for _ in 0..1000 {

@@ -152,7 +152,7 @@ fn an_offer_without_an_answer_is_unanswered() {
 #[test]
 fn a_call_above_a_limit_has_failed_only_if_it_has_no_other_path() {
     for (only_relayed, outcome) in [(false, Unknown), (true, Failed(Limit))] {
-        let world = World::new(|limits| limits.calls_per_key = 0);
+        let world = World::new(|limits| limits.calls = 0);
         world.only_relayed.set(only_relayed);
         assert!(!world.begins(None, "a", 1));
         assert_eq!(world.calls.totals().refused, 1);
@@ -163,7 +163,7 @@ fn a_call_above_a_limit_has_failed_only_if_it_has_no_other_path() {
 #[test]
 fn a_call_that_makes_room_for_another_is_counted_once() {
     for (only_relayed, outcome) in [(false, Unknown), (true, Failed(Limit))] {
-        let world = World::new(|limits| limits.calls_per_key = 1);
+        let world = World::new(|limits| limits.calls = 1);
         world.only_relayed.set(only_relayed);
         assert!(world.begins(None, "a", 1) && world.begins(None, "b", 2));
         assert_eq!((world.calls.totals().displaced, world.ended()), (1, vec![(outcome, 1)]));

@@ -21,7 +21,7 @@ use peerbroker_core::clock::Clock;
 use peerbroker_core::vocabulary::{ApiKey, IceCredentials, RealmKind};
 use peerbroker_media_api::{
     CallFailure, CallOutcome, CandidateNudge, Carried, KeyLimits, MediaContext, MediaHost, MediaLimits,
-    Parties, Permit, RelayLimits,
+    Parties, Permit,
 };
 use peerbroker_system::threads::Threads;
 
@@ -108,9 +108,9 @@ fn credentials(pwd: &str) -> MessageIntegrityCredentials {
 }
 
 impl World {
-    pub(super) fn new(limit: impl FnOnce(&mut RelayLimits)) -> Self {
+    pub(super) fn new(limit: impl FnOnce(&mut MediaLimits)) -> Self {
         let mut limits = MediaLimits::default();
-        limit(&mut limits.relay);
+        limit(&mut limits);
         let clock = Clock::manual();
         // Times have a past.
         clock.advance(Duration::from_secs(1000));

@@ -8,11 +8,8 @@ use peerbroker_media_api::KeyLimits;
 
 #[test]
 fn allocations_are_limited_in_all_per_key_and_per_address() {
-    let world = World::new(|limits| {
-        limits.allocations = 5;
-        limits.allocations_per_key = 3;
-        limits.allocations_per_address = 2;
-    });
+    let world = World::new(|limits| limits.allocations = 21);
+    *world.own.lock().unwrap() = KeyLimits { calls: Some(3), ..KeyLimits::default() };
     let codes = |key: &str, address: &str, ports: std::ops::Range<u16>| -> Vec<_> {
         let ask = |port| {
             let client = world.client_of(key, &format!("{address}:{port}"));
@@ -26,8 +23,11 @@ fn allocations_are_limited_in_all_per_key_and_per_address() {
     };
     assert_eq!(codes("k", "192.0.2.1", 1..4), [None, None, Some(486)]);
     assert_eq!(codes("k", "192.0.2.2", 1..3), [None, Some(486)]);
-    assert_eq!(codes("key-2", "192.0.2.3", 1..3), [None, None]);
-    assert_eq!(codes("key-2", "192.0.2.4", 1..2), [Some(508)]);
+    for key in 3..9 {
+        let codes = |of, ports| codes(&format!("key-{key}"), &format!("192.0.{key}.{of}"), ports);
+        assert_eq!([codes(1, 1..3), codes(2, 1..2)].concat(), [None, None, None]);
+    }
+    assert_eq!(codes("key-9", "192.0.2.4", 1..2), [Some(508)]);
     assert_eq!(
         (world.refused("address_quota"), world.refused("key_quota"), world.refused("capacity")),
         (1, 1, 1)
@@ -45,7 +45,9 @@ fn allocate(world: &World, address: &str, ports: std::ops::Range<u16>) -> Vec<(C
 
 #[test]
 fn when_all_are_taken_the_heaviest_sites_oldest_unused_allocation_goes() {
-    let world = World::new(|limits| limits.allocations = 12);
+    let world = World::new(|limits| limits.allocations = 100);
+    let _others: Vec<_> =
+        (0..88).map(|number| allocate(&world, &format!("203.{number}.0.1"), 1..2)).collect();
     let school = allocate(&world, "192.0.2.1", 1..6);
     let used = Duration::from_millis(1);
     world.advance(used);
@@ -56,7 +58,7 @@ fn when_all_are_taken_the_heaviest_sites_oldest_unused_allocation_goes() {
         attacker.extend(allocate(&world, &format!("[2001:db8:1:{subnet}::1]"), 1..2));
         world.advance(used);
     }
-    assert_eq!(world.allocations(), 12);
+    assert_eq!(world.allocations(), 100);
     // A newcomer is served, and a household with many unused ones is treated like the attacker.
     assert_eq!(world.client("192.0.2.3:1").allocate().code(), None);
     assert_eq!(world.client("[2001:db8:1:9::1]:1").allocate().code(), Some(508));
@@ -67,12 +69,13 @@ fn when_all_are_taken_the_heaviest_sites_oldest_unused_allocation_goes() {
     world.advance(Duration::from_secs(60));
     assert_eq!(world.client("192.0.2.4:1").allocate().code(), None);
     assert_eq!(school.iter().filter(|client| !is_there(client)).count(), 1);
-    assert_eq!((world.allocations(), world.totals().displaced), (12, 2));
+    assert_eq!((world.allocations(), world.totals().displaced), (100, 2));
 }
 
 #[test]
 fn a_full_key_gives_up_its_own_unused_allocations_only() {
-    let world = World::new(|limits| limits.allocations_per_key = 3);
+    let world = World::new(|_| {});
+    *world.own.lock().unwrap() = KeyLimits { calls: Some(3), ..KeyLimits::default() };
     let others: Vec<_> =
         (1..9).map(|port| world.client_of("key-2", &format!("192.0.2.9:{port}"))).take(3).collect();
     assert!(others.iter().all(|client| client.allocate().code().is_none()));
@@ -84,7 +87,7 @@ fn a_full_key_gives_up_its_own_unused_allocations_only() {
 
 #[test]
 fn a_full_address_gives_up_its_own_unused_allocations_only() {
-    let world = World::new(|limits| limits.allocations_per_address = 4);
+    let world = World::new(|limits| limits.allocations = 80);
     let others = allocate(&world, "192.0.2.2", 1..5);
     let used = allocate(&world, "192.0.2.1", 1..4);
     used.iter().for_each(|(client, at)| client.say_to_itself(*at));
@@ -131,10 +134,9 @@ fn permissions_and_channels_of_an_allocation_are_limited() {
 #[test]
 fn an_allocation_has_a_rate_of_bytes_and_so_has_a_key() {
     for per_key in [false, true] {
-        let world = World::new(|limits| {
-            let limit = if per_key { &mut limits.key_bytes_per_second } else { &mut limits.bytes_per_second };
-            *limit = 1000;
-        });
+        let world = World::new(|limits| limits.bytes_per_second = if per_key { 0 } else { 1000 });
+        let key_bytes_per_second = per_key.then_some(1000);
+        *world.own.lock().unwrap() = KeyLimits { key_bytes_per_second, ..KeyLimits::default() };
         let a = world.client("192.0.2.1:5000");
         let b = world.client("198.51.100.1:6000");
         let at_a = a.allocate().relayed();
@@ -191,10 +193,10 @@ fn the_limits_of_a_keys_own_are_those_of_its_allocations_too() {
 #[test]
 fn a_datagram_is_charged_with_its_headers_in_both_directions() {
     for limit_of in ["the sender", "the receiver", "the key"] {
-        let world = World::new(|limits| match limit_of {
-            "the key" => limits.key_bytes_per_second = 1000,
-            _ => limits.bytes_per_second = 1000,
-        });
+        let is_of_key = limit_of == "the key";
+        let world = World::new(|limits| limits.bytes_per_second = if is_of_key { 0 } else { 1000 });
+        let key_bytes_per_second = is_of_key.then_some(1000);
+        *world.own.lock().unwrap() = KeyLimits { key_bytes_per_second, ..KeyLimits::default() };
         let a = world.client("192.0.2.1:1");
         let b = world.client("192.0.2.2:1");
         let c = world.client("192.0.2.3:1");

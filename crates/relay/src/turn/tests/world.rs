@@ -29,7 +29,7 @@ use crate::turn::peers::Peers;
 use crate::turn::relayed::RelayedAddresses;
 use crate::turn::server::Server;
 use peerbroker_core::clock::Clock;
-use peerbroker_media_api::{KeyLimits, MediaContext, MediaHost, MediaLimits, Permit, TurnLimits, TurnTotals};
+use peerbroker_media_api::{KeyLimits, MediaContext, MediaHost, MediaLimits, Permit, TurnTotals};
 use peerbroker_system::threads::Threads;
 
 /// The length of the first message, without and with its padding.
@@ -93,7 +93,7 @@ pub(in crate::turn) fn password_of(username: &str) -> String {
 pub(in crate::turn) struct Answer(pub(in crate::turn) Vec<u8>);
 
 impl World {
-    pub(in crate::turn) fn new(limit: impl FnOnce(&mut TurnLimits)) -> Self {
+    pub(in crate::turn) fn new(limit: impl FnOnce(&mut MediaLimits)) -> Self {
         World::build(false, None, limit)
     }
 
@@ -109,10 +109,10 @@ impl World {
     fn build(
         only_stun: bool,
         ports: Option<RangeInclusive<u16>>,
-        limit: impl FnOnce(&mut TurnLimits),
+        limit: impl FnOnce(&mut MediaLimits),
     ) -> Self {
         let mut limits = MediaLimits::default();
-        limit(&mut limits.turn);
+        limit(&mut limits);
         let clock = Clock::manual();
         // Times have a past.
         clock.advance(Duration::from_secs(10_000));

@@ -53,8 +53,10 @@ export class Exchange {
   /** What the other side has sent first, with the keys of its description. Nothing later changes it. */
   #theirs;
   #opening;
-  /** For the offer: the hash of the nonce, but over plain HTTP undefined. @type {Promise<string | undefined>} */
-  commitment = crypto.subtle ? hashOf(this.#nonce) : Promise.resolve(undefined);
+  /** For the offer: the hash of the nonce, but over plain HTTP undefined. */
+  async commitment() {
+    return crypto.subtle && hashOf(this.#nonce);
+  }
 
   /** An answer came with this nonce. Returns the own one, for the other side. */
   answered(nonce, sdp) {

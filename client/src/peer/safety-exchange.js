@@ -5,7 +5,9 @@ import { Exchange, safetyNumber, until } from '../safety-number.js';
 export function safetyNumbers() {
   /** @type {WeakMap<object, Exchange>} */
   const exchanges = new WeakMap();
-  /** @type {WeakMap<object, string | undefined>} */
+  /** What goes with the offers. @type {WeakMap<object, Promise<string | undefined>>} */
+  const commitments = new WeakMap();
+  /** What goes with the answers. @type {WeakMap<object, string | undefined>} */
   const nonces = new WeakMap();
 
   /** Of a data connection only once it is open: before, its way may still change to a pipe. */
@@ -23,10 +25,10 @@ export function safetyNumbers() {
       socket.send = (message) => {
         const { type, dst, payload } = message;
         const connection = payload && peer.getConnection(dst, payload.connectionId);
-        const exchange = exchanges.get(connection);
+        const commitment = commitments.get(connection);
         if (type === 'ANSWER') payload.safety = nonces.get(connection);
-        if (type !== 'OFFER' || !exchange) return send.call(socket, message);
-        return exchange.commitment.then((safety) => send.call(socket, { ...message, payload: { ...payload, safety } }));
+        if (type !== 'OFFER' || !commitment) return send.call(socket, message);
+        return commitment.then((safety) => send.call(socket, { ...message, payload: { ...payload, safety } }));
       };
     },
 
@@ -35,6 +37,8 @@ export function safetyNumbers() {
       exchanges.set(connection, exchange);
       const offer = connection.options._payload;
       if (offer) nonces.set(connection, exchange.offered(offer.safety, offer.sdp?.sdp));
+      // Now, so that the offer does not wait for it.
+      else commitments.set(connection, exchange.commitment());
       connection.safetyNumber = () => numberOf(connection);
     },
 

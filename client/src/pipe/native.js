@@ -53,13 +53,14 @@ export function makeNativeFirst(Native, settings, source, isNative = ({ isTruste
     /** True if a pipe may come: then the page does not hear that native WebRTC has failed. */
     #hasHope = false;
     #remoteLine;
+    #lastAnswer = '';
     /** The line of the other page when both had data, and the role of this one. */
     #agreed;
     #isOfferer = false;
     #shown = { connection: 'new', ice: 'new' };
     /** True if the page has not heard of a state. */
     #isBehind = false;
-    /** Native channels with what the page asked for. @type {Map<RTCDataChannel, any>} */
+    /** Native channels; true if the page has made it. @type {Map<RTCDataChannel, boolean>} */
     #channels = new Map();
     /** What the page hears if native WebRTC wins. @type {(() => void)[]} */
     #held = [];
@@ -92,8 +93,7 @@ export function makeNativeFirst(Native, settings, source, isNative = ({ isTruste
     #hearState(event) {
       const states = this.#nativeStates;
       // Firefox without candidates has failed before the other description says whether a pipe may come.
-      const mayHope = this.#hasHope || !super.remoteDescription;
-      if (this.#mode === 'native' && !(mayHope && states.some(isBad))) {
+      if (this.#mode === 'native' && !(states.some(isBad) && (this.#hasHope || !super.remoteDescription))) {
         this.#show();
         return;
       }
@@ -122,7 +122,7 @@ export function makeNativeFirst(Native, settings, source, isNative = ({ isTruste
       }
       event.stopImmediatePropagation();
       const { channel } = event;
-      this.#watch(channel, undefined);
+      this.#watch(channel, false);
       this.#hold(() => this.dispatchEvent(new RTCDataChannelEvent('datachannel', { channel })));
     }
 
@@ -134,8 +134,8 @@ export function makeNativeFirst(Native, settings, source, isNative = ({ isTruste
     }
 
     /** Until native WebRTC wins, the page sees a channel that connects. */
-    #watch(channel, options) {
-      this.#channels.set(channel, options);
+    #watch(channel, isOwn) {
+      this.#channels.set(channel, isOwn);
       for (const type of CHANNEL_EVENTS) addEventListener.call(channel, type, this.#trapChannel, FIRST);
       const close = () => {
         this.#unwatch(channel);
@@ -166,11 +166,12 @@ export function makeNativeFirst(Native, settings, source, isNative = ({ isTruste
 
     // The decision
 
-    /** Looks after each description for what both sides have. */
-    #check() {
-      if (this.#mode !== 'native' || this.#hasHope || super.signalingState !== 'stable') return;
-      const descriptions = [super.currentLocalDescription, super.currentRemoteDescription];
-      if (!descriptions.every((description) => description && hasData(description.sdp))) {
+    /** Looks after each description for what both sides have. Browsers are slow to tell theirs. */
+    #check(description, isOfferer) {
+      if (super.signalingState !== 'stable') return;
+      if (description.type !== 'rollback') this.#lastAnswer = description.sdp;
+      if (this.#mode !== 'native' || this.#hasHope) return;
+      if (!hasData(this.#lastAnswer)) {
         this.#catchUp();
         return;
       }
@@ -179,7 +180,7 @@ export function makeNativeFirst(Native, settings, source, isNative = ({ isTruste
         return;
       }
       this.#hasHope = true;
-      this.#isOfferer = descriptions[0]?.type === 'offer';
+      this.#isOfferer = isOfferer;
       this.#agreed = this.#remoteLine;
       if (this.#nativeStates.includes('failed')) this.#openPipe();
       else this.#timer = Number(setTimeout(() => this.#openPipe(), NATIVE_FIRST));
@@ -187,8 +188,7 @@ export function makeNativeFirst(Native, settings, source, isNative = ({ isTruste
 
     /** Sound and pictures stay where they are, and so does the data beside them. */
     get #hasMedia() {
-      const answer = [super.currentLocalDescription, super.currentRemoteDescription].find((description) => description?.type === 'answer');
-      return hasMedia(answer?.sdp ?? '') || super.getSenders().some(({ track }) => track);
+      return hasMedia(this.#lastAnswer) || super.getSenders().some(({ track }) => track);
     }
 
     #openPipe() {
@@ -269,17 +269,16 @@ export function makeNativeFirst(Native, settings, source, isNative = ({ isTruste
       this.#mode = 'pipe';
       clearTimeout(this.#timer);
       this.#held = [];
-      for (const [channel, options] of this.#channels) this.#moveChannel(channel, options);
+      for (const [channel, isOwn] of this.#channels) if (isOwn) this.#moveChannel(channel);
       this.#channels.clear();
       this.#listen(EVENTS);
       super.close();
       this.#session.takeOver(states, descriptions);
     }
 
-    #moveChannel(channel, options) {
-      // The page knows only of its own.
-      if (!options) return;
-      source.now?.adopt(channel, this.#session.channels.create(options));
+    /** The page knows only of its own ones. */
+    #moveChannel(channel) {
+      source.now?.adopt(channel, this.#session.channels.create(readOptions(channel.label, channel)));
       this.#session.signalling.wantsData = true;
     }
 
@@ -355,7 +354,7 @@ export function makeNativeFirst(Native, settings, source, isNative = ({ isTruste
       if (this.#isPipe) return this.#session.setLocal(description);
       const isWhole = typeof description?.sdp === 'string';
       await this.#describe(super.setLocalDescription(isWhole ? { type: description.type, sdp: withoutLine(description.sdp) } : description));
-      this.#check();
+      this.#check(description?.sdp || description?.type === 'rollback' ? description : super.localDescription, false);
     }
 
     /** @param {any} description @param {any[]} old @returns {any} */
@@ -373,7 +372,7 @@ export function makeNativeFirst(Native, settings, source, isNative = ({ isTruste
       if (this.#isPipe) return this.#session.setRemote(description);
       await super.setRemoteDescription(line ? { type: description.type, sdp: withoutLine(sdp) } : description);
       if (description?.type !== 'rollback') this.#remoteLine = line;
-      this.#check();
+      this.#check(description, true);
     }
 
     /** @param {any} candidate @param {any[]} old @returns {any} */
@@ -386,7 +385,7 @@ export function makeNativeFirst(Native, settings, source, isNative = ({ isTruste
     createDataChannel(...given) {
       if (this.#isPipe) return this.#session.createDataChannel(given[0], given[1]);
       const channel = Reflect.apply(super.createDataChannel, this, given);
-      if (this.#mode !== 'won') this.#watch(channel, readOptions(given[0], given[1]));
+      if (this.#mode !== 'won') this.#watch(channel, true);
       return channel;
     }
 

@@ -68,7 +68,7 @@ pub(super) const YJS: Library =
 pub(super) const PIPES: Library = Library {
     file: "webrtc.js",
     text: client!("dist/webrtc.js"),
-    integrity: "sha384-e+SiYk+RvSV754NQtSnEpmCXTT4YykfmSAfxpM5/MG5eGKTWe56B7cPNazYbqLh3",
+    integrity: "sha384-/HFFuhzE4l8PkueNrR6iUQITzvoNiyzmQOuO8abDAWJW1aPwigPdyrnucVi4hhTK",
 };
 
 /// The same as a module, which a page installs itself.

@@ -49,7 +49,7 @@ export class Talk extends EventTarget {
       this.#connection.addTransceiver(track ?? kind, { direction: track ? 'sendrecv' : 'recvonly', streams: [local] });
     }
     await this.#connection.setLocalDescription();
-    const safety = await this.#exchange.commitment;
+    const safety = await this.#exchange.commitment();
     this.#send('offer', { offer: this.#connection.localDescription?.toJSON(), safety });
   }
 

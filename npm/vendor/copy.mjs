@@ -20,7 +20,7 @@ const licenses = {
   eventemitter3: 'node_modules/eventemitter3/LICENSE',
   sdp: 'node_modules/sdp/LICENSE',
   'webrtc-adapter': 'node_modules/webrtc-adapter/LICENSE.md',
-  'qrcode-generator': 'licenses/qrcode-generator.txt',
+  uqr: 'node_modules/uqr/LICENSE',
   'simple-peer': 'node_modules/simple-peer/LICENSE',
   'base64-js': 'node_modules/base64-js/LICENSE',
   buffer: 'node_modules/buffer/LICENSE',

@@ -1,6 +1,6 @@
 // `peerbroker/share` of npm.
 
-import qrcode from 'qrcode-generator';
+import { encode } from 'uqr';
 import { sharing } from './sharing.js';
 
-export const { shareLink, qrCode } = sharing(qrcode, null);
+export const { shareLink, qrCode } = sharing(encode, null);

@@ -4,32 +4,19 @@ const QUIET_ZONE = 4;
 /** Of the largest code with error correction M. */
 const MOST_BYTES = 2331;
 
-/** A picture that leads a camera to the address `text`. `qrcode` is the library; screen readers say `label`. */
-export function drawCode(qrcode, text, label) {
+/** A picture that leads a camera to the address `text`. `encode` is of the library; screen readers say `label`. */
+export function drawCode(encode, text, label) {
   const svg = document.createElementNS('http://www.w3.org/2000/svg', 'svg');
   svg.setAttribute('role', 'img');
   svg.setAttribute('aria-label', label);
 
-  // Cameras read UTF-8. The library alone writes one byte of each letter.
-  qrcode.stringToBytes = (letters) => [...new TextEncoder().encode(letters)];
-  const { length } = qrcode.stringToBytes(text);
-  if (length > MOST_BYTES) throw new RangeError(`a QR code has at most ${MOST_BYTES} bytes, and this text has ${length}`);
-  const code = qrcode(0, 'M');
-  code.addData(text);
-  code.make();
-
-  const modules = code.getModuleCount();
-  let outline = '';
-  for (let row = 0; row < modules; row += 1) {
-    for (let column = 0; column < modules; column += 1) {
-      if (code.isDark(row, column)) outline += `M${column} ${row}h1v1h-1z`;
-    }
-  }
+  const bytes = [...new TextEncoder().encode(text)];
+  if (bytes.length > MOST_BYTES) throw new RangeError(`a QR code has at most ${MOST_BYTES} bytes, and this text has ${bytes.length}`);
+  const { data, size } = encode(bytes, { ecc: 'M', border: QUIET_ZONE });
+  const squares = data.map((cells, row) => cells.map((isDark, column) => (isDark ? `M${column} ${row}h1v1h-1z` : '')).join(''));
   const path = document.createElementNS(svg.namespaceURI, 'path');
-  path.setAttribute('d', outline);
+  path.setAttribute('d', squares.join(''));
   svg.append(path);
-
-  const size = modules + 2 * QUIET_ZONE;
-  svg.setAttribute('viewBox', `${-QUIET_ZONE} ${-QUIET_ZONE} ${size} ${size}`);
+  svg.setAttribute('viewBox', `0 0 ${size} ${size}`);
   return svg;
 }

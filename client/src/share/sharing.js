@@ -28,10 +28,10 @@ const missingIn = ({ searchParams, hash }) => {
 };
 
 /**
- * @param {any} qrcode the library
+ * @param {any} encode makes QR codes
  * @param {string | null} lanHost the address of this machine in its network, for pages at `localhost`
  */
-export function sharing(qrcode, lanHost) {
+export function sharing(encode, lanHost) {
   /** Warns of an address that other devices cannot open, or that lacks an id. Text that is no address leads nowhere else. */
   const warnOf = (link) => {
     const url = parsed(link);
@@ -56,7 +56,7 @@ export function sharing(qrcode, lanHost) {
   const qrCode = (link = shareLink()) => {
     const text = String(link);
     warnOf(text);
-    const svg = drawCode(qrcode, text, `QR code of ${text}`);
+    const svg = drawCode(encode, text, `QR code of ${text}`);
     svg.setAttribute('width', '240');
     svg.setAttribute('height', '240');
     // On dark pages, too.

@@ -56,7 +56,7 @@ pub(super) const PEERJS_READABLE: Library =
     vendored!("peerjs.js", "sha384-wBK0FNOkLGym0CCY2ePxqPX20marLejkiCBjz8AZ2VYiAi8cJUS7qrZ2QRAzpNoU");
 
 pub(super) const QRCODE: Library =
-    vendored!("qrcode.min.js", "sha384-tbnZZAZ0+/BEzuOQ0uu2XEl82QxMZhMdWk5CFvMD1AKiZAkcKtrXPdJnWtARZsXp");
+    vendored!("qrcode.min.js", "sha384-rB5UXwlJGak2I7mDuXWjLi9FszO4sPQbOZf1PJTUZ0rYpDqyS1tsRBkxW+Gn0C2h");
 
 pub(super) const SIMPLE_PEER: Library =
     vendored!("simplepeer.min.js", "sha384-MZ3ciGjiWCKKLGxi6Gf7uIU8N5/QSyhpZHhvn2TdHP0ofkCkbCGW1j3ZMzYhocpu");

@@ -152,21 +152,6 @@ visit('a call that nobody accepts ends', async (visit) => {
   await prompts(anna, 'You missed a call');
 });
 
-visitAtNight('what one turns off, the other is told', async (visit) => {
-  const anna = await wait(visit, urlOf(await visit.server(), CALL));
-  const ben = await talk(visit, anna, await localLink(anna));
-
-  for (const [button, note] of [
-    ['Turn camera off', 'Their camera is off'],
-    ['Mute', 'Their camera and microphone are off'],
-    ['Turn camera on', 'Their microphone is off'],
-    ['Unmute', ''],
-  ]) {
-    await anna.getByRole('button', { name: button, exact: true }).click();
-    await ben.locator('#remote-note', { hasText: new RegExp(`^${note}$`) }).waitFor({ state: 'attached' });
-  }
-});
-
 visitAtNight('muted and camera off are to be seen at a glance on both sides', async (visit) => {
   const anna = await wait(visit, urlOf(await visit.server(), CALL));
   const ben = await talk(visit, anna, await localLink(anna));

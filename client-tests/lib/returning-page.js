@@ -186,6 +186,7 @@ window.harness = (() => {
     details: window.log.details,
     /** Messages that PeerJS keeps for connections that it does not know. */
     kept: (id) => peers.get(id)._lostMessages.size,
+    willReconnect: (id) => peers.get(id).willReconnect,
     do: ({ id, method }) => { peers.get(id)[method](); },
     hold, release, endPauses,
     fire: (type) => { (type === 'visibilitychange' || type === 'resume' ? document : window).dispatchEvent(new Event(type)); },

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { localLink, says } from '../lib/demos.mjs';
 import { fits } from '../lib/layout.mjs';
 import { talking } from '../lib/video.mjs';
-import { desktop, phone, urlOf, visit, visitAtNight } from '../lib/visit.mjs';
+import { UNREACHABLE, desktop, phone, urlOf, visit, visitAtNight } from '../lib/visit.mjs';
 
 const KEY = '50% ü/&#';
 
@@ -68,6 +68,29 @@ for (const [demo, ready, join] of /** @type {any[][]} */ ([
     await page.locator('#key').fill(KEY);
     await page.getByRole('button', { name: 'Go on' }).tap();
     await says(page, 'ready', ready);
+  });
+}
+
+for (const [demo, start, has] of /** @type {any[][]} */ ([
+  ['slides', () => {}, 'The broker closed the connection: “the key is not valid any more”. New phones cannot connect: reload the page.'],
+  ['lobby', async (page) => {
+    await page.locator('#name').fill('Anna');
+    await page.keyboard.press('Enter');
+    await says(page, 'ready', 'Nobody else is here');
+  }, 'Not in the lobby'],
+])) {
+  visit(`the demo “${demo}” says why it does not reconnect when its key is disabled`, async (visit) => {
+    const keys = visit.keys();
+    await keys.add('app');
+    const server = await visit.server(keys.flags);
+    const page = await visit.open(desktop, urlOf(server, `/broker/${demo}/?key=app`));
+    await start(page);
+    visit.tolerate(UNREACHABLE);
+
+    await keys.disable('app');
+
+    await says(page, 'failed', has);
+    await page.getByText('The broker closed the connection: “the key is not valid any more”.').waitFor();
   });
 }
 

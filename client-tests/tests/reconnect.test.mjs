@@ -164,6 +164,7 @@ for (const [cause, happen] of Object.entries(FINAL)) {
     const text = expected.pop();
     assert.equal((await page.ask('details', 'alice error text')).at(-1), text);
     assert.deepEqual(await page.ask('heard'), ['alice open', ...expected]);
+    assert.equal(await page.ask('willReconnect', 'alice'), false);
 
     await stage.kill();
     await stage.start();
@@ -181,6 +182,7 @@ returning('a Peer that is refused for the moment tries again', 'chromium', async
   await page.ask('hold');
   await stage.kill();
   await page.next('alice disconnected');
+  assert.equal(await page.ask('willReconnect', 'alice'), true);
   await stage.start(['--concurrent_limit', '1']);
   const other = await stage.page();
   await stage.opens(other, { id: 'first', options: { autoReconnect: false } });

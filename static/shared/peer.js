@@ -35,12 +35,24 @@ export async function openPeer(role) {
   return peer;
 }
 
+/** Calls `lost(why, isForGood)` when an open peer has lost the broker. It may be refused only when it returns. */
+export function watchLoss(peer, lost) {
+  let why;
+  const tell = () => peer.disconnected && lost(why, !peer.willReconnect);
+  peer.on('error', (error) => {
+    why = explain(error);
+    if (!peer.willReconnect) tell();
+  });
+  peer.on('disconnected', tell);
+}
+
 /** Explains an error of a Peer, and says what to do about it. */
 export function explain(error) {
   switch (error.type) {
     case 'network':
     case 'socket-error':
     case 'socket-closed':
+      if (/It said: /.test(error.message)) return `The broker closed the connection: “${error.message.split('It said: ')[1]}”.`;
       return (
         `The WebSocket to ${broker.host} could not be opened, or was closed. Check that peerbroker is ` +
         'running. A proxy in front of it must forward WebSocket upgrades.'

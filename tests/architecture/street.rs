@@ -70,11 +70,11 @@ const SRC: Crate = row("src", &[], 15_299, 2472);
 const OTHERS: &[(&str, &[&str], usize)] = &[
     ("tests", &["rs"], 56_756),
     ("examples", &["rs", "js", "mjs", "py"], 170),
-    ("client", &["js", "mjs", "ts"], 3436),
+    ("client", &["js", "mjs", "ts"], 3438),
     ("static", &["js", "css", "html"], 10_036),
     ("npm", &["js", "mjs", "ts"], 1266),
-    ("client-tests", &["js", "mjs", "ts", "html"], 17_572),
-    ("scripts", &["sh", "mjs", "py"], 1253),
+    ("client-tests", &["js", "mjs", "ts", "html"], 17_600),
+    ("scripts", &["sh", "mjs", "py"], 1221),
 ];
 
 /// A row that is further above its part is lowered.

@@ -75,6 +75,10 @@ export default function presetPeer({ Peer: Original, util }, script, { key: buil
       else super.disconnect();
     }
 
+    get willReconnect() {
+      return returns.of(this)?.willReconnect ?? false;
+    }
+
     /** Does nothing for a Peer that is back already. PeerJS would throw an error. */
     reconnect() {
       if (!this.open || !returns.of(this)?.wasLost) super.reconnect();

@@ -117,8 +117,12 @@ export function reconnects() {
       this.#socket.start(id ?? last, options.token);
     }
 
+    get willReconnect() {
+      return this.#isWanted && this.#lostAt !== undefined && !this.#peer.destroyed;
+    }
+
     get #isLost() {
-      return this.#isWanted && this.#lostAt !== undefined && !this.#peer.destroyed && !this.#peer.open;
+      return this.willReconnect && !this.#peer.open;
     }
 
     /** Plans the next attempt, unless one is planned or under way. */

@@ -1,5 +1,5 @@
 import { joinRoom } from '../../client/rooms/rooms.js';
-import { openPeer } from '../../shared/peer.js';
+import { openPeer, watchLoss } from '../../shared/peer.js';
 import { hidePrompt, showPrompt } from '../../shared/prompt.js';
 import { setStatus } from '../../shared/status.js';
 import { Chat } from './chat.js';
@@ -44,7 +44,10 @@ export class Lobby {
     }
     // The room survives a reconnect of its peer.
     this.#peer.on('open', () => this.#room && this.#show());
-    this.#peer.on('disconnected', () => setStatus('retrying', 'Reconnecting…'));
+    watchLoss(this.#peer, (why, isForGood) => {
+      if (isForGood) this.#explain(why, () => location.reload());
+      else setStatus('retrying', 'Reconnecting…');
+    });
     this.#join();
     this.#near.look(this.#peer);
   }

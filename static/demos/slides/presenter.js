@@ -1,5 +1,5 @@
 import { enableFullscreen, toggleFullscreen } from '../../shared/fullscreen.js';
-import { explain } from '../../shared/peer.js';
+import { watchLoss } from '../../shared/peer.js';
 import { pageUrl } from '../../shared/settings.js';
 import { setStatus } from '../../shared/status.js';
 import { recall, remember } from '../../shared/storage.js';
@@ -23,9 +23,9 @@ export function startPresenter(peer) {
     onCommand: (name) => deck[name](),
     onChange: showConnections,
   });
-  /** The last error, and that of a peer that is not connected to the broker. */
-  let why;
+  /** Of a peer that is not connected to the broker. */
   let lostBecause;
+  let isLostForGood = false;
   let joinShown = true;
   let hadPhone = false;
 
@@ -33,9 +33,8 @@ export function startPresenter(peer) {
     lostBecause = undefined;
     showConnections();
   });
-  peer.on('error', (error) => (why = explain(error)));
-  peer.on('disconnected', () => {
-    lostBecause = why;
+  watchLoss(peer, (...loss) => {
+    [lostBecause, isLostForGood] = loss;
     showConnections();
   });
   peer.on('connection', (connection) => phones.add(connection));
@@ -82,7 +81,9 @@ export function startPresenter(peer) {
       showSlide();
       phones.sendPosition();
     }
-    if (lostBecause && count > 0 && !areOverBroker) {
+    if (lostBecause && isLostForGood) {
+      setStatus('failed', `${count > 0 ? `${phonesText}. ` : ''}${lostBecause} New phones cannot connect: reload the page.`);
+    } else if (lostBecause && count > 0 && !areOverBroker) {
       setStatus('retrying', `${phonesText}. The broker is not reachable: new phones have to wait.`);
     } else if (lostBecause) {
       setStatus('retrying', `${lostBecause} Trying again…`);

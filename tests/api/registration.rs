@@ -168,8 +168,10 @@ fn a_stranger_sets_a_name_and_an_origin_and_nothing_else() {
         config.key_settings.allow_discovery = true.into();
     };
     on_own_with_keys_and(configure, &[], |server, keys| {
-        let body = filled("  My game  ", "HTTPS://A.test:443/")
-            + "&key=mine&auth_url=http%3A%2F%2Flocalhost&allow_discovery=true&registered=false&name=second";
+        let body =
+            "key=mine&auth_url=http%3A%2F%2Flocalhost&allow_discovery=true&registered=false&name=first&"
+                .to_owned()
+                + &filled("  My game  ", "HTTPS://A.test:443/");
         let key = key_in(&post_form(server, "/broker/register", FORM, body));
         let key = keys.store.get(&ApiKey::parse(&key).unwrap()).unwrap().unwrap();
         assert_eq!((key.name.as_str(), key.registered, key.used), ("My game", true, None));

@@ -68,13 +68,13 @@ const SRC: Crate = row("src", &[], 15_299, 2472);
 
 /// Everything else: folders, the ends of the names of their files, and their lines.
 const OTHERS: &[(&str, &[&str], usize)] = &[
-    ("tests", &["rs"], 56_756),
+    ("tests", &["rs"], 56_758),
     ("examples", &["rs", "js", "mjs", "py"], 170),
     ("client", &["js", "mjs", "ts"], 3438),
-    ("static", &["js", "css", "html"], 10_036),
+    ("static", &["js", "css", "html"], 10_034),
     ("npm", &["js", "mjs", "ts"], 1266),
-    ("client-tests", &["js", "mjs", "ts", "html"], 17_600),
-    ("scripts", &["sh", "mjs", "py"], 1221),
+    ("client-tests", &["js", "mjs", "ts", "html"], 17_582),
+    ("scripts", &["sh", "mjs", "py"], 1253),
 ];
 
 /// A row that is further above its part is lowered.

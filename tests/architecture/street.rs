@@ -28,8 +28,8 @@ const CRATES: &[Crate] = &[
     row("events", &["core", "system", "media-api"], 1428, 325),
     row("config", &["core", "media-api", "events"], 1684, 427),
     row("limits", &["core", "config"], 605, 425),
-    row("router", &["core", "events", "config", "limits"], 3578, 173),
-    row("rooms", &["core", "events", "config", "limits", "router"], 3327, 194),
+    row("router", &["core", "events", "config", "limits"], 3626, 173),
+    row("rooms", &["core", "events", "config", "limits", "router"], 3331, 199),
     row("protocols", &["core", "json", "events", "config", "limits", "router", "rooms"], 5992, 436),
     row("transport", &["core", "system", "limits", "router"], 1925, 1384),
     row("tls", &["core", "system", "events", "config"], 1744, 571),
@@ -58,7 +58,7 @@ const CRATES: &[Crate] = &[
             "relay",
         ],
         3394,
-        2328,
+        2345,
     ),
     row("doctor", &["core", "system"], 2067, 256),
 ];
@@ -68,7 +68,7 @@ const SRC: Crate = row("src", &[], 15_299, 2472);
 
 /// Everything else: folders, the ends of the names of their files, and their lines.
 const OTHERS: &[(&str, &[&str], usize)] = &[
-    ("tests", &["rs"], 56_758),
+    ("tests", &["rs"], 56_771),
     ("examples", &["rs", "js", "mjs", "py"], 170),
     ("client", &["js", "mjs", "ts"], 3438),
     ("static", &["js", "css", "html"], 10_034),

@@ -23,7 +23,9 @@ use peerbroker_core::vocabulary::{ApiKey, ConnectionKind, MessageKind, PeerId, T
 use peerbroker_events::Events;
 use peerbroker_keys::{Key, Settings};
 use peerbroker_node::{Node, Tenant};
-use peerbroker_router::{ConnectionInfo, IdLease, Outbox, Realm, RegisterRefusal, RegisterRequest, Routed};
+use peerbroker_router::{
+    ConnectionInfo, Flushes, IdLease, Outbox, Realm, RegisterRefusal, RegisterRequest, Routed,
+};
 
 use socket::Socket;
 
@@ -143,20 +145,27 @@ fn expired(absent: &str, sender: &str) -> Frame {
     text(&format!("EXPIRE {absent} {sender}"))
 }
 
-/// Sends as a session does: dropped messages are answered at once.
-fn send(from: &IdLease, to: &str, frame: Frame, keep: bool) -> Routed {
+/// Sends as a session does: dropped messages are answered at once. The flush is left to do.
+fn route(from: &IdLease, to: &str, frame: Frame, keep: bool) -> Routed {
     let kind = if keep { MessageKind::Offer } else { MessageKind::Leave };
     let routed = from.route(to, kind, frame);
     if keep && matches!(routed, Routed::Dropped(_)) {
-        from.reply(expired(to, from.id().as_str()));
+        reply(from, expired(to, from.id().as_str()));
     }
     routed
 }
 
+/// As [`route`], and flushes.
+fn send(from: &IdLease, to: &str, frame: Frame, keep: bool) -> Routed {
+    route(from, to, frame, keep).flushed()
+}
+
+/// Sends a client a frame, and flushes.
+fn reply(to: &IdLease, frame: Frame) {
+    Flushes::with(|flushes| flushes.extend(to.reply(frame)));
+}
+
 /// Sends a message that must not be lost.
 fn offer(from: &IdLease, to: &str, message: &str) {
-    match send(from, to, text(message), true) {
-        Routed::Delivered(Some(flush)) => flush.flush(),
-        Routed::Delivered(None) | Routed::Queued | Routed::Dropped(_) => {}
-    }
+    let _ = send(from, to, text(message), true);
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use peerbroker_config::Limits;
 use peerbroker_core::vocabulary::{CloseReason, NodeId, PeerId, RealmKind, RoomName, RoomRefusal, Token};
 use peerbroker_rooms::{GoneNews, MemberNews, News, OtherNodes as _, Parting, Requester, Rooms};
-use peerbroker_router::{IdLease, Outbox};
+use peerbroker_router::{Flushes, IdLease, Outbox};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::strategy::ValueTree as _;
@@ -59,8 +59,7 @@ impl Client {
         &self,
         act: impl FnOnce(&mut Requester<'_>) -> Result<(), RoomRefusal>,
     ) -> Result<(), RoomRefusal> {
-        let mut flushes = Vec::new();
-        act(&mut Requester { peer: &self.lease, request: None, flushes: &mut flushes })
+        Flushes::with(|flushes| act(&mut Requester { peer: &self.lease, request: None, flushes }))
     }
 
     fn join(&self, rooms: &Rooms, room: &str, data: &str) {
@@ -79,7 +78,7 @@ impl Client {
         self.socket.set_room(usize::MAX);
         let _ = self.lease.with_outbox(Outbox::flush);
         while self.lease.with_outbox(Outbox::take_owed_state) == Some(true) {
-            rooms.catch_up(&self.lease, &mut Vec::new());
+            Flushes::with(|flushes| rooms.catch_up(&self.lease, flushes));
         }
     }
 }
@@ -351,7 +350,7 @@ impl LateNews {
     }
 
     fn receive(&self, news: &News<'_>) {
-        self.rooms.receive(NodeId::new(7), news, &mut Vec::new());
+        Flushes::with(|flushes| self.rooms.receive(NodeId::new(7), news, flushes));
     }
 
     fn leave(&self) -> Result<(), RoomRefusal> {

@@ -11,10 +11,10 @@ use peerbroker_config::Limits;
 use peerbroker_core::vocabulary::CloseReason;
 use peerbroker_core::vocabulary::Frame;
 use peerbroker_events::Count;
-use peerbroker_router::{IdLease, Outbox, Outgoing, RegisterRefusal, Routed};
+use peerbroker_router::{Flushes, IdLease, Outbox, Outgoing, RegisterRefusal, Routed};
 
 use crate::socket::{Heard, Socket};
-use crate::{House, peer, send, text};
+use crate::{House, peer, reply, route, send, text};
 
 const SENDERS: usize = 4;
 const RECIPIENTS: usize = 3;
@@ -88,12 +88,12 @@ fn send_all(house: &House, no: usize) -> Sender {
     let registration = house.connect(&id, "s", &socket);
     let mut dice = Dice(no as u64 + 1);
     let mut sent = [0; RECIPIENTS];
-    let mut flushes = Vec::new();
+    let mut flushes = Flushes::new();
     for _ in 0..MESSAGES {
         let to = dice.below(RECIPIENTS);
         let message = text(&format!("{id}#{}", sent[to]));
         sent[to] += 1;
-        match send(&registration, &recipient(to), message, true) {
+        match route(&registration, &recipient(to), message, true) {
             Routed::Delivered(flush) => flushes.extend(flush),
             Routed::Queued | Routed::Dropped(_) => {}
         }
@@ -101,9 +101,10 @@ fn send_all(house: &House, no: usize) -> Sender {
             drop(send(&registration, &recipient(to), text("LEAVE"), false));
         }
         if dice.below(4) == 0 {
-            flushes.clear();
+            flushes.flush();
         }
     }
+    flushes.flush();
     Sender { registration, socket, sent }
 }
 
@@ -119,7 +120,7 @@ fn contend(house: &House, id: &str, seed: u64, deliveries: &Deliveries, done: &A
                 0 => socket.set_room(dice.below(3000)),
                 1 => socket.set_room(usize::MAX),
                 2 => registration.mark_alive(),
-                3 => drop(registration.reply(Frame::pong(&[]))),
+                3 => reply(&registration, Frame::pong(&[])),
                 4 => drop(house.realm.probe(&peer(id))),
                 5 if dice.below(8) == 0 => socket.break_off(),
                 _ => drop(registration.with_outbox(Outbox::flush)),

@@ -9,7 +9,7 @@ use peerbroker_core::vocabulary::{ApiKey, CloseReason, RealmKind, RoomName, Room
 use peerbroker_events::Events;
 use peerbroker_protocols::topics::{MAX_TOPICS, Topics};
 use peerbroker_rooms::{MAX_ROOMS_OF_KEY, Parting, Requester, RoomFrames as _, Rooms, Said};
-use peerbroker_router::{ClientQuota, IdLease, Realm, Router};
+use peerbroker_router::{ClientQuota, Flushes, IdLease, Realm, Router};
 
 use crate::socket::Socket;
 use crate::{expired, register};
@@ -33,7 +33,7 @@ fn subscribers_of_a_topic_hear_each_publication_their_own_too_and_nothing_else()
         (register(&realm, id, "token", &mut socket.outbox(1 << 20)).expect("a lease"), socket)
     };
     let act = |lease: &IdLease, act: &dyn Fn(&mut Requester<'_>)| {
-        act(&mut Requester { peer: lease, request: None, flushes: &mut Vec::new() });
+        Flushes::with(|flushes| act(&mut Requester { peer: lease, request: None, flushes }));
     };
     let news = || RoomName::parse("news").unwrap();
     let [(a, heard_by_a), (b, heard_by_b)] = ["a", "b"].map(open);
@@ -63,12 +63,9 @@ fn the_clients_of_a_key_are_in_a_limited_number_of_rooms_beyond_some_of_each() {
         let lease = register(&realm, id, "token", &mut Socket::open().outbox(1 << 20)).expect("a lease");
         let join = |topic: usize| {
             let name = RoomName::parse(&format!("{id} {topic}")).unwrap();
-            rooms.join(
-                &mut Requester { peer: &lease, request: None, flushes: &mut Vec::new() },
-                name,
-                None,
-                10,
-            )
+            Flushes::with(|flushes| {
+                rooms.join(&mut Requester { peer: &lease, request: None, flushes }, name, None, 10)
+            })
         };
         let refused = (0..MAX_TOPICS).find_map(|topic| join(topic).err().map(|refusal| (topic, refusal)));
         (lease, refused)

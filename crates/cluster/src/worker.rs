@@ -27,7 +27,7 @@ use peerbroker_core::vocabulary::{MessageKind, NameKind, NodeId, PeerId, RealmKi
 use peerbroker_events::{ClusterEvent, Event, PeerAddress};
 use peerbroker_protocols::names::Names;
 use peerbroker_rooms::{News, Replicated, Rooms};
-use peerbroker_router::{Flush, Realm, Router};
+use peerbroker_router::{Flushes, Realm, Router};
 use state::{
     Calls, Certainty, Doubts, Inbox, Lives, Outages, ParkedMessages, Questions, RoomNews, Seats, Untold,
 };
@@ -66,13 +66,7 @@ pub trait LocalNode: Send + Sync {
     fn replicated(&self) -> Vec<Arc<dyn Replicated>>;
 
     /// Hears news of another node about its members. False if there is no such key.
-    fn receive(
-        &self,
-        from: NodeId,
-        name: (&str, RealmKind),
-        news: &News<'_>,
-        flushes: &mut Vec<Flush>,
-    ) -> bool;
+    fn receive(&self, from: NodeId, name: (&str, RealmKind), news: &News<'_>, flushes: &mut Flushes) -> bool;
 
     /// The names of a kind that clients of a key hold, if they have or had any a moment ago.
     fn names(&self, key: &str, kind: NameKind) -> Option<Arc<dyn Names>>;
@@ -117,11 +111,12 @@ struct Worker<B> {
 }
 
 /// Ends the membership with its worker, also if that panics.
-struct OnEnd(Arc<Membership>);
+struct OnEnd<B>(Rc<Worker<B>>);
 
-impl Drop for OnEnd {
+impl<B> Drop for OnEnd<B> {
     fn drop(&mut self) {
-        self.0.end();
+        self.0.shared.end();
+        self.0.certainty.take_held_back().flush();
     }
 }
 
@@ -156,7 +151,7 @@ impl Membership {
             seats: Seats::default(),
             untold: Untold::default(),
         });
-        let _end = OnEnd(Arc::clone(&worker.shared));
+        let _end = OnEnd(Rc::clone(&worker));
         let asking = spawn_local(Rc::clone(&worker).ask_always());
         let locating = spawn_local(Rc::clone(&worker).locate_always());
         let stops = [asking.abort_handle(), locating.abort_handle()];

@@ -18,7 +18,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::{JoinSet, spawn_local};
 
 use peerbroker_core::clock::{Clock, Instant};
-use peerbroker_core::vocabulary::{AddressPrefix, ApiKey, AppRefusal};
+use peerbroker_core::vocabulary::{AddressPrefix, ApiKey, AppRefusal, Frame};
 use peerbroker_events::{Events, PeerAddress};
 use peerbroker_protocols::peerjs::{self, app};
 use peerbroker_router::PeerHandle;
@@ -119,7 +119,7 @@ impl AppMessages {
         if let Some(Waiting { peer, request, .. }) = evicted {
             let refusal = AppRefusal::TooMany;
             self.events.limit_hit(refusal.ending().limit, Some(peer.realm().key()), peer.address());
-            drop(peer.reply(app::refused(request.as_deref(), refusal)));
+            reply(&peer, app::refused(request.as_deref(), refusal));
         }
         match first.map(|first| self.begun().send(first)) {
             // The thread could not be started.
@@ -168,7 +168,16 @@ async fn serve(shared: Arc<Shared>, first: Waiting) {
         // Before the client hears of it, and sends the next one.
         next = shared.inbox.lock().settle(&address(&peer));
         // Only this connection gets it, because the next one with this id may be another client's.
-        drop(frame.map(|frame| peer.reply(frame)));
+        if let Some(frame) = frame {
+            reply(&peer, frame);
+        }
+    }
+}
+
+/// Answers a client, outside of its session.
+fn reply(peer: &PeerHandle, frame: Frame) {
+    if let Some(flush) = peer.reply(frame) {
+        flush.flush();
     }
 }
 

@@ -228,7 +228,7 @@ impl Node {
         if !waits && !is_present {
             return Sent::Absent;
         }
-        match tenant::send(&tenant.peers(), id, &app::message(None, payload)) {
+        match tenant::send(&tenant.peers(), id, &app::message(None, payload)).flushed() {
             Routed::Delivered(_) => Sent::Reached,
             // On its way to another node.
             Routed::Queued if is_present => Sent::Reached,

@@ -55,7 +55,7 @@ use peerbroker_protocols::pipes::{PipeReport, Pipes};
 use peerbroker_protocols::root::Guests;
 use peerbroker_protocols::{names_of, room_frames};
 use peerbroker_rooms::{MessageNews, News, OtherNodes, Replicated, Rooms};
-use peerbroker_router::{Backlog, ExpireNotice, Flush, PeerHandle, Realm, RemotePeers, Routed, Router};
+use peerbroker_router::{Backlog, ExpireNotice, Flushes, PeerHandle, Realm, RemotePeers, Routed, Router};
 use peerbroker_webhooks::AskApp;
 
 pub use asks::Awaited;
@@ -535,15 +535,7 @@ impl Node {
 /// Sends a client something about its call with another one. As LEAVE, it does not wait for an absent client
 /// and its loss is not reported: no client has sent it. False if the client is not here.
 fn send_at_once(realm: &Realm, from: &PeerId, whom: &str, frame: Frame) -> bool {
-    match realm.route(from, whom, MessageKind::Leave, frame) {
-        Routed::Delivered(flush) => {
-            if let Some(flush) = flush {
-                flush.flush();
-            }
-            true
-        }
-        _ => false,
-    }
+    matches!(realm.route(from, whom, MessageKind::Leave, frame).flushed(), Routed::Delivered(_))
 }
 
 impl LocalNode for Node {
@@ -575,7 +567,7 @@ impl LocalNode for Node {
         from: NodeId,
         (key, realm): (&str, RealmKind),
         news: &News<'_>,
-        flushes: &mut Vec<Flush>,
+        flushes: &mut Flushes,
     ) -> bool {
         let Some(tenant) = self.tenant(key) else { return false };
         match news {

@@ -4,7 +4,6 @@ mod admission;
 mod crossing;
 mod effects;
 mod farewell;
-mod flusher;
 mod open;
 mod pipe;
 mod pipe_place;

@@ -96,7 +96,7 @@ impl Tenant {
     /// client is not here, or too much waits for it.
     pub fn send(&self, id: &PeerId, text: &str) -> bool {
         let peers = self.state.existing(RealmKind::PeerJs).filter(|peers| peers.contains(id.as_str()));
-        peers.is_some_and(|peers| matches!(send(&peers, id, text), Routed::Delivered(_)))
+        peers.is_some_and(|peers| matches!(send(&peers, id, text).flushed(), Routed::Delivered(_)))
     }
 
     /// As [`send`](Self::send), to one connection: a text for one that has lost its id is dropped.
@@ -104,7 +104,7 @@ impl Tenant {
         let sent = self
             .connection(id, connection)
             .and_then(|peer| peer.deliver_here(&PeerId::server(), MessageKind::Server, Frame::of_text(text)));
-        matches!(sent, Some(Routed::Delivered(_)))
+        matches!(sent.map(Routed::flushed), Some(Routed::Delivered(_)))
     }
 
     /// Ends a connection of a PeerJS client, but not its successor.

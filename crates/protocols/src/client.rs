@@ -22,7 +22,7 @@ use peerbroker_core::vocabulary::{
 };
 use peerbroker_events::{ClientMistake, Event, Mistake};
 use peerbroker_rooms::{Requester, RoomFrames};
-use peerbroker_router::{Departure, Disconnect, Flush, PeerHandle};
+use peerbroker_router::{Departure, Disconnect, Flushes, PeerHandle};
 
 /// A protocol: the state of one client of it, and the answers to the questions that all of them are asked.
 /// Those without a default are the ones that cost most if they are forgotten.
@@ -163,7 +163,7 @@ pub struct Context<'a, 't> {
     /// The state that it shares with the other clients of its key.
     pub key: &'a Arc<KeyState>,
     /// Flushed once per read, so that a batch for one recipient is written together.
-    pub flushes: &'a mut Vec<Flush>,
+    pub flushes: &'a mut Flushes,
     /// The effects that the session's loop has still to do, in their order.
     pub effects: &'a mut Effects<'t>,
 }

@@ -10,14 +10,14 @@ use super::others::{MessageNews, News, PrivateNews};
 use super::places::Onward;
 use super::room::RoomGuard;
 use peerbroker_core::vocabulary::{Frame, MessageKind, NodeId, PeerId, RoomRefusal};
-use peerbroker_router::Flush;
+use peerbroker_router::Flushes;
 
 /// Sends messages in a room, under its lock.
 pub(super) struct Delivery<'a, 'room> {
     pub(super) rooms: &'a Rooms,
     pub(super) members: &'a mut RoomGuard<'room>,
     /// The recipients that have got something.
-    pub(super) flushes: &'a mut Vec<Flush>,
+    pub(super) flushes: &'a mut Flushes,
 }
 
 impl Delivery<'_, '_> {

@@ -47,7 +47,7 @@ use peerbroker_core::vocabulary::{
     AddressPrefix, ConnId, Frame, Limit, NodeId, PeerId, RoomName, RoomRefusal, RoomRights, Token,
 };
 use peerbroker_events::{Event, PeerAddress};
-use peerbroker_router::{Flush, PeerHandle, Realm, Router, STATE_PART};
+use peerbroker_router::{Flush, Flushes, PeerHandle, Realm, Router, STATE_PART};
 use presence::PresenceGuard;
 use receiving::Receiving;
 use room::{Room, RoomGuard, Shared};
@@ -96,7 +96,7 @@ pub struct Requester<'a> {
     /// The id of the request, as JSON text, for the answer.
     pub request: Option<&'a str>,
     /// Flushed by the caller, so that a batch for one recipient is written together.
-    pub flushes: &'a mut Vec<Flush>,
+    pub flushes: &'a mut Flushes,
 }
 
 impl Rooms {
@@ -289,8 +289,7 @@ impl Rooms {
     /// protocol that does not refuse gives credit.
     pub fn owed(&self, peer: &PeerHandle) -> Option<(Limit, Duration)> {
         let presence = self.store.presence(peer.id())?;
-        let mut flushes = Vec::new();
-        self.limits.owed(&presence.lock(peer.id(), &mut flushes))
+        Flushes::with(|flushes| self.limits.owed(&presence.lock(peer.id(), flushes)))
     }
 
     /// Makes a connection a member.
@@ -404,26 +403,26 @@ impl Rooms {
     /// for whom too much waits.
     pub fn send_from_server(&self, name: &str, payload: &str) -> usize {
         let Some(room) = self.store.room(name) else { return 0 };
-        // Declared first, so it is written once the room is unlocked.
-        let mut flushes = Vec::new();
-        let mut members = room.lock();
-        let app = PeerId::server();
-        let message = members.message(None, None, Some(payload));
-        let read = &mut Read::default();
-        let sent = self.delivery(&mut members, &mut flushes).send_to_all((&app, &app), message, read);
-        sent.map_or(0, |sent| members.len().saturating_sub(sent.lost))
+        Flushes::with(|flushes| {
+            let mut members = room.lock();
+            let app = PeerId::server();
+            let message = members.message(None, None, Some(payload));
+            let read = &mut Read::default();
+            let sent = self.delivery(&mut members, flushes).send_to_all((&app, &app), message, read);
+            sent.map_or(0, |sent| members.len().saturating_sub(sent.lost))
+        })
     }
 
     fn delivery<'a, 'room>(
         &'a self,
         members: &'a mut RoomGuard<'room>,
-        flushes: &'a mut Vec<Flush>,
+        flushes: &'a mut Flushes,
     ) -> Delivery<'a, 'room> {
         Delivery { rooms: self, members, flushes }
     }
 
     /// A node on which a member was has no message for it any more.
-    pub fn settled(&self, node: NodeId, room: &str, id: &str, flushes: &mut Vec<Flush>) {
+    pub fn settled(&self, node: NodeId, room: &str, id: &str, flushes: &mut Flushes) {
         let (Some(room), Ok(id)) = (self.store.room(room), PeerId::parse(id)) else { return };
         let mut members = room.lock();
         let Some(handover) = members.handover_mut(id.as_str()) else { return };
@@ -477,7 +476,7 @@ impl Rooms {
     }
 
     /// Shows the client of an id on this node to those that begin to watch it.
-    fn seek_watched(&self, id: &PeerId, flushes: &mut Vec<Flush>) {
+    fn seek_watched(&self, id: &PeerId, flushes: &mut Flushes) {
         if let Some(peer) = PeerHandle::find_with(&self.peers, id, |_| true) {
             self.enter(&peer, flushes, |guard| self.watching(guard).show());
         }
@@ -487,15 +486,14 @@ impl Rooms {
 
     /// A connection has got its id. Its peer may be in rooms from before.
     pub fn opened(&self, peer: &PeerHandle) {
-        let mut flushes = Vec::new();
         let is_elsewhere = || self.neighbours.members.lock().has_peer(peer.id());
         if self.store.presence(peer.id()).is_some() || self.watches.is_watched(peer.id()) || is_elsewhere() {
-            self.enter(peer, &mut flushes, |_| {});
+            Flushes::with(|flushes| self.enter(peer, flushes, |_| {}));
         }
     }
 
     /// Tells a client of changes for which it had no room when they happened.
-    pub fn catch_up(&self, peer: &PeerHandle, flushes: &mut Vec<Flush>) {
+    pub fn catch_up(&self, peer: &PeerHandle, flushes: &mut Flushes) {
         let Some(presence) = self.store.presence(peer.id()) else { return };
         let mut guard = presence.lock(peer.id(), flushes);
         if guard.state.is_of(peer) {
@@ -510,9 +508,12 @@ impl Rooms {
 
     /// A connection has lost its id. Its peer stays in its rooms while it may come back.
     pub fn departed(&self, peer: &PeerHandle, parting: Parting) {
-        let mut flushes = Vec::new();
+        Flushes::with(|flushes| self.depart(peer, parting, flushes));
+    }
+
+    fn depart(&self, peer: &PeerHandle, parting: Parting, flushes: &mut Flushes) {
         let Some(presence) = self.store.presence(peer.id()) else { return };
-        let mut guard = presence.lock(peer.id(), &mut flushes);
+        let mut guard = presence.lock(peer.id(), flushes);
         if guard.state.is_retired || !guard.state.is_of(peer) {
             return;
         }
@@ -605,18 +606,22 @@ impl Rooms {
         self.sweep_left();
         let now = self.router.clock().now();
         self.limits.deliveries.sweep(now);
-        let mut flushes = Vec::new();
-        self.store.shared.send_lists(&mut flushes);
+        Flushes::with(|flushes| self.sweep_due(now, flushes));
+    }
+
+    /// Does what is due: lists, moves of members, and visits of presences.
+    fn sweep_due(&self, now: Instant, flushes: &mut Flushes) {
+        self.store.shared.send_lists(flushes);
         while let Some((room, id)) = self.neighbours.next_overdue(now) {
             if let Some(room) = self.store.room(room.as_str()) {
                 let mut members = room.lock();
                 if members.handover_mut(id.as_str()).is_some_and(|handover| handover.is_over(now)) {
-                    self.delivery(&mut members, &mut flushes).end_handover(&id);
+                    self.delivery(&mut members, flushes).end_handover(&id);
                 }
             }
         }
         while let Some((id, presence)) = self.store.next_visit(now) {
-            let mut guard = presence.lock(&id, &mut flushes);
+            let mut guard = presence.lock(&id, flushes);
             if guard.state.is_retired {
                 continue;
             }
@@ -633,18 +638,19 @@ impl Rooms {
     // The other nodes.
 
     /// Another node has told something about its members.
-    pub fn receive(&self, node: NodeId, news: &News<'_>, flushes: &mut Vec<Flush>) {
+    pub fn receive(&self, node: NodeId, news: &News<'_>, flushes: &mut Flushes) {
         Receiving { rooms: self, node, flushes }.receive(news);
     }
 
     fn sweep_left(&self) {
         let gone = self.neighbours.members.lock().take_left(self.router.clock().now());
-        let mut flushes = Vec::new();
-        for node in gone {
-            let all = self.neighbours.members.lock().of_node(node, |_| true);
-            let mut receiving = Receiving { rooms: self, node, flushes: &mut flushes };
-            all.iter().for_each(|(room, id)| receiving.forget(0, room.as_str(), id, &[], false));
-        }
+        Flushes::with(|flushes| {
+            for node in gone {
+                let all = self.neighbours.members.lock().of_node(node, |_| true);
+                let mut receiving = Receiving { rooms: self, node, flushes };
+                all.iter().for_each(|(room, id)| receiving.forget(0, room.as_str(), id, &[], false));
+            }
+        });
     }
 
     /// Changes a member. Other nodes that are none of its places any more are not remembered either.
@@ -669,7 +675,7 @@ impl Rooms {
     fn enter<R>(
         &self,
         peer: &PeerHandle,
-        flushes: &mut Vec<Flush>,
+        flushes: &mut Flushes,
         act: impl FnOnce(&mut PresenceGuard<'_>) -> R,
     ) -> Option<R> {
         self.store.with_presence(peer.id(), flushes, |guard| {

@@ -9,7 +9,7 @@ use super::presence::Presence;
 use super::receiving::Receiving;
 use super::room::Room;
 use peerbroker_core::vocabulary::{NodeId, PeerId, RoomName};
-use peerbroker_router::Flush;
+use peerbroker_router::Flushes;
 
 impl Replicated for Rooms {
     fn own_list(self: Arc<Self>) -> Box<dyn OwnList> {
@@ -29,13 +29,13 @@ impl Replicated for Rooms {
         self.neighbours.members.lock().begin_list(node);
     }
 
-    fn end_list(&self, node: NodeId, flushes: &mut Vec<Flush>) {
+    fn end_list(&self, node: NodeId, flushes: &mut Flushes) {
         let unnamed = self.neighbours.members.lock().of_node(node, |is_named| !is_named);
         let mut receiving = Receiving { rooms: self, node, flushes };
         unnamed.iter().for_each(|(room, id)| receiving.forget(0, room.as_str(), id, &[], false));
     }
 
-    fn succeed(&self, former: NodeId, node: NodeId, flushes: &mut Vec<Flush>) {
+    fn succeed(&self, former: NodeId, node: NodeId, flushes: &mut Flushes) {
         let all = self.neighbours.members.lock().of_node(former, |_| true);
         let rename = |name, id| self.neighbours.members.lock().rename(former, node, name, id);
         for of_room in all.chunk_by(|(room, _), (other, _)| room == other) {

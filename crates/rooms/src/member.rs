@@ -8,7 +8,7 @@ use super::others::TokenDigest;
 use peerbroker_core::clock::{Clock, Instant};
 use peerbroker_core::vocabulary::{DropReason, Frame, MessageKind, NodeId, PeerId, RoomName, RoomRefusal};
 use peerbroker_limits::OwnShare;
-use peerbroker_router::{Flush, PeerHandle, Routed};
+use peerbroker_router::{Flushes, PeerHandle, Routed};
 
 /// A peer in a room.
 #[derive(Default)]
@@ -184,7 +184,7 @@ pub(super) fn deliver(
     peer: &PeerHandle,
     sender: &PeerId,
     message: Frame,
-    flushes: &mut Vec<Flush>,
+    flushes: &mut Flushes,
 ) -> Result<(), RoomRefusal> {
     accepted(peer.deliver(sender, MessageKind::Room, message), flushes)
 }
@@ -205,7 +205,7 @@ pub(super) fn deliver_in_own_frames(
     sender: &PeerId,
     (message, read): (&mut Frame, &mut Read),
     sent: &mut Sent,
-    flushes: &mut Vec<Flush>,
+    flushes: &mut Flushes,
 ) {
     let Some(own_frames) = &own.frames else {
         sent.lost += usize::from(deliver(&own.peer, sender, message.share(), flushes).is_err());
@@ -218,7 +218,7 @@ pub(super) fn deliver_in_own_frames(
 }
 
 /// The answer to the sender of a message for one member.
-pub(super) fn accepted(routed: Routed, flushes: &mut Vec<Flush>) -> Result<(), RoomRefusal> {
+pub(super) fn accepted(routed: Routed, flushes: &mut Flushes) -> Result<(), RoomRefusal> {
     match routed.collect_flush(flushes) {
         // With the key, its senders go too.
         Ok(()) | Err(DropReason::KeyRevoked) => Ok(()),

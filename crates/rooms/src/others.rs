@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use peerbroker_core::clock::Instant;
 use peerbroker_core::vocabulary::{ApiKey, NodeId, PeerId, RealmKind, RoomName, Token};
-use peerbroker_router::Flush;
+use peerbroker_router::Flushes;
 
 /// A digest of a client's token. Tokens themselves never leave their node.
 pub type TokenDigest = [u8; 16];
@@ -76,10 +76,10 @@ pub trait Replicated: Send + Sync {
     fn begin_list(&self, node: NodeId);
 
     /// Another node has listed all its members: it does not have others any more.
-    fn end_list(&self, node: NodeId, flushes: &mut Vec<Flush>);
+    fn end_list(&self, node: NodeId, flushes: &mut Flushes);
 
     /// A node goes on in another life, and will list all its members: those of its former life.
-    fn succeed(&self, former: NodeId, node: NodeId, flushes: &mut Vec<Flush>);
+    fn succeed(&self, former: NodeId, node: NodeId, flushes: &mut Flushes);
 
     /// Another node is gone, or closes. Its members may come to others for a while. From now on it is told
     /// nothing for them.

@@ -14,7 +14,7 @@ use peerbroker_core::clock::Instant;
 use peerbroker_core::rate_limit::RateLimit;
 use peerbroker_core::vocabulary::{Frame, PeerId, RoomName, RoomRefusal, RoomRight, RoomRights, Token};
 use peerbroker_limits::{OwnShare, QuotaExceeded, QuotaShare};
-use peerbroker_router::{Flush, PeerHandle, STATE_PART};
+use peerbroker_router::{Flush, Flushes, PeerHandle, STATE_PART};
 
 /// Everything that one peer does in rooms happens under its lock.
 pub(super) struct Presence {
@@ -35,7 +35,7 @@ pub(super) struct PresenceGuard<'a> {
     pub(super) presence: &'a Arc<Presence>,
     pub(super) state: MutexGuard<'a, State>,
     /// The recipients that have got something.
-    pub(super) flushes: &'a mut Vec<Flush>,
+    pub(super) flushes: &'a mut Flushes,
 }
 
 #[derive(Default)]
@@ -118,7 +118,7 @@ impl Presence {
     pub(super) fn lock<'a>(
         self: &'a Arc<Self>,
         id: &'a PeerId,
-        flushes: &'a mut Vec<Flush>,
+        flushes: &'a mut Flushes,
     ) -> PresenceGuard<'a> {
         PresenceGuard { id, presence: self, state: self.state.lock(), flushes }
     }

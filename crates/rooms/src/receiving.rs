@@ -8,7 +8,7 @@ use super::presence::State;
 use super::room::Room;
 use super::watching::Watching;
 use peerbroker_core::vocabulary::{Frame, NodeId, PeerId, RoomName};
-use peerbroker_router::{Flush, PeerHandle};
+use peerbroker_router::{Flushes, PeerHandle};
 
 /// One node, heard by the rooms of this one.
 pub(super) struct Receiving<'a> {
@@ -16,7 +16,7 @@ pub(super) struct Receiving<'a> {
     /// The node that tells.
     pub(super) node: NodeId,
     /// The recipients here that have got something.
-    pub(super) flushes: &'a mut Vec<Flush>,
+    pub(super) flushes: &'a mut Flushes,
 }
 
 impl Receiving<'_> {

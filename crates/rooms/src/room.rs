@@ -12,7 +12,7 @@ use super::places::Places;
 use peerbroker_core::clock::Clock;
 use peerbroker_core::rate_limit::RateLimit;
 use peerbroker_core::vocabulary::{Frame, NodeId, PeerId, RoomName};
-use peerbroker_router::{Flush, PeerHandle, STATE_LAST, STATE_PART};
+use peerbroker_router::{Flush, Flushes, PeerHandle, STATE_LAST, STATE_PART};
 
 /// The part of an outbox that state may fill just before a message, which it should not follow.
 const STATE_PART_BEFORE_MESSAGE: usize = 2;
@@ -120,7 +120,7 @@ impl Shared {
     }
 
     /// Tells members the lists that they have still to hear, where that may be done now.
-    pub(super) fn send_lists(&self, flushes: &mut Vec<Flush>) {
+    pub(super) fn send_lists(&self, flushes: &mut Flushes) {
         let mut rooms = std::mem::take(&mut *self.unlisted.lock());
         rooms.retain(|room| room.upgrade().is_some_and(|room| !room.lock().send_list(flushes)));
         self.unlisted.lock().append(&mut rooms);
@@ -197,7 +197,7 @@ impl RoomGuard<'_> {
     // Changes. All other members of this node hear of each.
 
     /// Adds a member of this node, or sets its data. It gets the list later.
-    pub(super) fn set_own(&mut self, mut own: Own, flushes: &mut Vec<Flush>) {
+    pub(super) fn set_own(&mut self, mut own: Own, flushes: &mut Flushes) {
         let id = own.peer.id().clone();
         self.alter(&id, flushes, |member| {
             member.own.iter().for_each(|before| own.follow(before));
@@ -206,7 +206,7 @@ impl RoomGuard<'_> {
     }
 
     /// Sets the data of a member of this node. False if it has them already.
-    pub(super) fn set_data(&mut self, id: &PeerId, data: Option<&str>, flushes: &mut Vec<Flush>) -> bool {
+    pub(super) fn set_data(&mut self, id: &PeerId, data: Option<&str>, flushes: &mut Flushes) -> bool {
         self.alter(id, flushes, |member| {
             member.own.iter_mut().for_each(|own| own.data = data.map(Box::from));
         })
@@ -219,7 +219,7 @@ impl RoomGuard<'_> {
         id: &PeerId,
         (node, number): (NodeId, u64),
         data: Option<&str>,
-        flushes: &mut Vec<Flush>,
+        flushes: &mut Flushes,
     ) {
         self.alter(id, flushes, |member| {
             let known = member.elsewhere.iter_mut().find(|place| place.node == node);
@@ -241,7 +241,7 @@ impl RoomGuard<'_> {
         &mut self,
         id: &PeerId,
         stays_at: impl Fn(&RemotePart) -> bool,
-        flushes: &mut Vec<Flush>,
+        flushes: &mut Flushes,
     ) -> bool {
         self.alter(id, flushes, |member| {
             member.own = None;
@@ -251,7 +251,7 @@ impl RoomGuard<'_> {
 
     /// Another node has told that a member has parted, or that a stranger has its id. Nobody needs to hear
     /// its data from that node, or from one where it was before it was here: that one hears the same.
-    pub(super) fn forget_former(&mut self, id: &PeerId, node: NodeId, flushes: &mut Vec<Flush>) {
+    pub(super) fn forget_former(&mut self, id: &PeerId, node: NodeId, flushes: &mut Flushes) {
         if self.is_last_here(id) {
             self.alter(id, flushes, |member| {
                 member.elsewhere.retain(|place| place.node != node && !place.is_former)
@@ -265,7 +265,7 @@ impl RoomGuard<'_> {
         id: &PeerId,
         (node, number): (NodeId, u64),
         former: &[(u64, u64)],
-        flushes: &mut Vec<Flush>,
+        flushes: &mut Flushes,
     ) {
         self.alter(id, flushes, |member| {
             member.elsewhere.retain(|place| place.node != node && !place.is_one_of(former));
@@ -275,7 +275,7 @@ impl RoomGuard<'_> {
 
     /// Changes a member, removes it if it is on no node any more, and tells the others. False if they notice
     /// nothing.
-    fn alter(&mut self, id: &PeerId, flushes: &mut Vec<Flush>, act: impl FnOnce(&mut Member)) -> bool {
+    fn alter(&mut self, id: &PeerId, flushes: &mut Flushes, act: impl FnOnce(&mut Member)) -> bool {
         let room = self.room;
         let Members { places, bytes, .. } = &mut *self.members;
         let known = places.get(id.as_str());
@@ -298,7 +298,7 @@ impl RoomGuard<'_> {
 
     /// Numbers a change, and tells all other members of this node that have heard everything before it. The
     /// others [catch up](Self::catch_up): those that read slowly, and those that have no connection now.
-    fn send_change(&mut self, id: &PeerId, change: Change, flushes: &mut Vec<Flush>) {
+    fn send_change(&mut self, id: &PeerId, change: Change, flushes: &mut Flushes) {
         let room = self.room;
         let Members { places, latest, latest_end, lists, may_lag, .. } = &mut *self.members;
         let before = *latest;
@@ -351,7 +351,7 @@ impl RoomGuard<'_> {
 
     /// Tells all members of this node the list, if not too many were told lately. False if that has to be
     /// done later.
-    pub(super) fn send_list(&mut self, flushes: &mut Vec<Flush>) -> bool {
+    pub(super) fn send_list(&mut self, flushes: &mut Flushes) -> bool {
         let Members { places, latest, lists, may_lag, .. } = &mut *self.members;
         let Some(lists) = lists.as_mut().filter(|lists| lists.told < *latest) else { return true };
         if lists.rate.try_charge(1, LISTS_PER_SECOND, self.room.shared.clock.now()).is_err() {
@@ -393,7 +393,7 @@ impl RoomGuard<'_> {
 
     /// Tells a member of the changes that it has missed, if its client has room for them now. Of each other
     /// member it hears the latest change only, or a new list if that is shorter, or if somebody has gone.
-    pub(super) fn catch_up(&mut self, id: &PeerId, part: usize, flushes: &mut Vec<Flush>) {
+    pub(super) fn catch_up(&mut self, id: &PeerId, part: usize, flushes: &mut Flushes) {
         let latest = self.members.latest;
         let told = self.members.lists.as_ref().map(|lists| lists.told);
         let Some(own) = self.own(id).filter(|own| own.heard < told.unwrap_or(latest)) else { return };
@@ -414,7 +414,7 @@ impl RoomGuard<'_> {
 
     /// As [`catch_up`](Self::catch_up), for all members that get a message, so that it does not come before
     /// the changes in front of it. Only to a client for whom very much waits it does.
-    pub(super) fn catch_up_before_message(&mut self, flushes: &mut Vec<Flush>) {
+    pub(super) fn catch_up_before_message(&mut self, flushes: &mut Flushes) {
         if !self.members.may_lag {
             return;
         }
@@ -482,7 +482,7 @@ impl RoomGuard<'_> {
     }
 
     /// Tells a member that has come now of those on other nodes that do not hear of it.
-    pub(super) fn introduce(&self, newcomer: &PeerHandle, flushes: &mut Vec<Flush>) {
+    pub(super) fn introduce(&self, newcomer: &PeerHandle, flushes: &mut Flushes) {
         let to = newcomer.id();
         let audience = self.room.audience();
         let is_introduced =
@@ -512,7 +512,7 @@ impl RoomGuard<'_> {
         mut message: Frame,
         read: &mut Read,
         sent: &mut Sent,
-        flushes: &mut Vec<Flush>,
+        flushes: &mut Flushes,
     ) {
         self.catch_up_before_message(flushes);
         let hears = |(id, _): &(&PeerId, &Member)| *id != from || self.room.shared.frames.echoes();
@@ -532,7 +532,7 @@ impl RoomGuard<'_> {
         mut message: Frame,
         heard: u64,
         except: &[&str],
-        flushes: &mut Vec<Flush>,
+        flushes: &mut Flushes,
     ) -> usize {
         self.catch_up_before_message(flushes);
         let room = self.room;
@@ -562,7 +562,7 @@ impl RoomGuard<'_> {
         sender: &PeerId,
         message: Frame,
         heard: u64,
-        flushes: &mut Vec<Flush>,
+        flushes: &mut Flushes,
     ) {
         self.catch_up_before_message(flushes);
         let room = self.room;

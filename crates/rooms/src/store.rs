@@ -14,7 +14,7 @@ use super::presence::{Presence, PresenceGuard};
 use super::room::{Room, RoomGuard, Shared};
 use peerbroker_core::clock::Instant;
 use peerbroker_core::vocabulary::{PeerId, RoomName};
-use peerbroker_router::{Flush, PeerHandle};
+use peerbroker_router::{Flushes, PeerHandle};
 
 /// Pause between two checks if the rate limit of a client without rooms may be forgotten.
 const REST: u64 = 1000;
@@ -84,7 +84,7 @@ impl Store {
     pub(super) fn with_presence<R>(
         &self,
         id: &PeerId,
-        flushes: &mut Vec<Flush>,
+        flushes: &mut Flushes,
         act: impl FnOnce(&mut PresenceGuard<'_>) -> R,
     ) -> R {
         loop {

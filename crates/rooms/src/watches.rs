@@ -16,7 +16,7 @@ use parking_lot::{Mutex, MutexGuard};
 use super::frames::RoomFrames;
 use super::presence::Presence;
 use peerbroker_core::vocabulary::{Frame, NodeId, PeerId};
-use peerbroker_router::Flush;
+use peerbroker_router::Flushes;
 
 /// Most of all clients of a key on one node.
 pub const MAX_WATCHED_OF_KEY: usize = 100_000;
@@ -131,7 +131,7 @@ impl WatchesGuard<'_> {
     }
 
     /// The client of an id is online on this node from now on, or is not any more.
-    pub(super) fn set_here(&mut self, id: &PeerId, is_here: bool, flushes: &mut Vec<Flush>) {
+    pub(super) fn set_here(&mut self, id: &PeerId, is_here: bool, flushes: &mut Flushes) {
         self.change(id, flushes, |entry, _| entry.is_here = is_here);
     }
 
@@ -139,7 +139,7 @@ impl WatchesGuard<'_> {
     pub(super) fn set_places(
         &mut self,
         id: &PeerId,
-        flushes: &mut Vec<Flush>,
+        flushes: &mut Flushes,
         act: impl FnOnce(&mut Vec<(NodeId, u64)>),
     ) {
         self.change(id, flushes, |_, places| act(places));
@@ -149,7 +149,7 @@ impl WatchesGuard<'_> {
     fn change(
         &mut self,
         id: &PeerId,
-        flushes: &mut Vec<Flush>,
+        flushes: &mut Flushes,
         act: impl FnOnce(&mut Entry, &mut Vec<(NodeId, u64)>),
     ) {
         let digest = self.table.digest(id.as_str());
@@ -262,9 +262,9 @@ mod tests {
         for watcher in &watchers {
             assert!(!table.remove("b", watcher));
         }
-        table.set_here(&id, true, &mut Vec::new());
+        table.set_here(&id, true, &mut Flushes::new());
         assert!(table.add_elsewhere(&id, -1) && table.is_online("b"));
-        table.set_here(&id, false, &mut Vec::new());
+        table.set_here(&id, false, &mut Flushes::new());
         assert!(!table.is_online("b") && table.table.entries.is_empty());
     }
 

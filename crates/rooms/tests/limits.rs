@@ -10,7 +10,9 @@ use peerbroker_core::vocabulary::{
 };
 use peerbroker_events::Events;
 use peerbroker_rooms::{MAX_DATA_BYTES, MemberNews, News, Requester, RoomFrames, Rooms, Said};
-use peerbroker_router::{ClientQuota, ConnectionInfo, IdLease, Outbox, Realm, RegisterRequest, Router};
+use peerbroker_router::{
+    ClientQuota, ConnectionInfo, Flushes, IdLease, Outbox, Realm, RegisterRequest, Router,
+};
 
 struct Plain;
 
@@ -58,13 +60,16 @@ impl House {
     }
 
     fn join(&self, peer: &IdLease, data: Option<&str>, members: usize) -> Result<(), RoomRefusal> {
-        let requester = &mut Requester { peer, request: None, flushes: &mut Vec::new() };
-        self.rooms.join(requester, RoomName::parse("r").unwrap(), data, members)
+        let room = RoomName::parse("r").unwrap();
+        Flushes::with(|flushes| {
+            self.rooms.join(&mut Requester { peer, request: None, flushes }, room, data, members)
+        })
     }
 
     fn send(&self, peer: &IdLease) -> Result<(), RoomRefusal> {
-        let requester = &mut Requester { peer, request: None, flushes: &mut Vec::new() };
-        self.rooms.send(requester, "r", None, Some("1"))
+        Flushes::with(|flushes| {
+            self.rooms.send(&mut Requester { peer, request: None, flushes }, "r", None, Some("1"))
+        })
     }
 }
 
@@ -133,7 +138,7 @@ fn a_node_that_repeats_what_it_told_is_not_where_a_member_is_now() {
     let house = House::new(Limits::default());
     let hear = |node: u64, number: u64, data: &str| {
         let news = MemberNews { room: "r", id: "x", token: [0; 16], number, data: Some(data) };
-        house.rooms.receive(NodeId::new(node), &News::Member(news), &mut Vec::new());
+        house.rooms.receive(NodeId::new(node), &News::Member(news), &mut Flushes::new());
     };
     let own = house.open("own", None);
     house.join(&own, None, 10).unwrap();

@@ -33,12 +33,12 @@ impl Realm {
         let sender = PeerId::server();
         let mut send = |slot: &Arc<Slot>| {
             let message = Outgoing::message(sender.clone(), MessageKind::Server, frame.share());
-            // Its flush is dropped with the lock released: it takes it again.
             let routed = self.with(slot, |guard| {
                 let is_held = guard.conn.is_some();
                 is_held.then(|| guard.deliver(&sender, MessageKind::Server, message))
             });
-            usize::from(matches!(routed, Some(Routed::Delivered(_))))
+            // The lock is released: the flush takes it again.
+            usize::from(matches!(routed.map(Routed::flushed), Some(Routed::Delivered(_))))
         };
         self.slots_that(Slot::is_held).iter().map(&mut send).sum()
     }

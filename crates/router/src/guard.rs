@@ -186,7 +186,7 @@ impl<'a> Guard<'a> {
         let outbox = &mut self.conn.as_mut()?.outbox;
         let scheduled = std::mem::replace(&mut outbox.flush_scheduled, true);
         let writes = outbox.has_writer();
-        (!scheduled).then(|| Flush { slot: Arc::clone(self.slot), writes })
+        (!scheduled).then(|| Flush::new(Arc::clone(self.slot), writes))
     }
 
     /// Makes `conn` the holder, and writes the start of its outbox. A former holder must have been dismissed.

@@ -234,8 +234,8 @@ impl PeerHandle {
             .with(&self.slot, |guard| guard.is_held_by(self.conn).then(|| guard.deliver(from, kind, message)))
     }
 
-    /// Sends a frame to this client. All answers to one batch of input are written together: when the
-    /// [`Flush`] is dropped.
+    /// Sends a frame to this client. All answers to one batch of input are written together, by the
+    /// [`Flush`].
     pub fn reply(&self, frame: Frame) -> Option<Flush> {
         self.realm.with(&self.slot, |guard| guard.notify_connection(self.conn, frame))
     }

@@ -45,7 +45,7 @@ pub use queue::QueueRoom;
 pub use realm::{ClientQuota, Patience, Realm};
 pub use remote::Located;
 pub use remote_peers::RemotePeers;
-pub use routed::{Flush, Routed};
+pub use routed::{Flush, Flushes, Routed};
 pub use shared::{ExpireNotice, Router};
 pub use state::{ClaimedId, ConnectionInfo, LastPlace, RegisterRefusal, RegisterRequest};
 pub use witness::MESSAGES;

@@ -8,26 +8,23 @@ use super::witness::{self, Named};
 use peerbroker_core::vocabulary::DropReason;
 use peerbroker_events::Outcome;
 
-/// A recipient with unflushed frames. Dropping it flushes.
+/// A recipient with unflushed frames. They wait until [`flush`](Self::flush) is called.
+#[must_use = "the frames wait for the call of `flush`"]
 pub struct Flush {
-    pub(super) slot: Arc<Slot>,
-    pub(super) writes: bool,
+    slot: Arc<Slot>,
+    writes: bool,
+    is_done: bool,
 }
 
 impl Flush {
-    /// False if it only wakes the task of the recipient's socket.
-    pub fn writes(&self) -> bool {
-        self.writes
+    /// `writes` is false if it only wakes the task of the recipient's socket.
+    pub(super) fn new(slot: Arc<Slot>, writes: bool) -> Self {
+        Flush { slot, writes, is_done: false }
     }
 
     /// Writes the recipient's outbox, as far as its socket has room.
-    pub fn flush(self) {
-        drop(self);
-    }
-}
-
-impl Drop for Flush {
-    fn drop(&mut self) {
+    pub fn flush(mut self) {
+        self.is_done = true;
         if let Some(conn) = &mut self.slot.lock().conn {
             conn.outbox.flush();
             witness::follow_written(&self.slot.id, conn.id);
@@ -38,7 +35,67 @@ impl Drop for Flush {
     }
 }
 
+impl Drop for Flush {
+    fn drop(&mut self) {
+        debug_assert!(self.is_done || std::thread::panicking(), "nobody flushes {:?}", self.slot.id);
+    }
+}
+
+/// The flushes that are left to do, so that a batch for one recipient is written together.
+#[derive(Default)]
+pub struct Flushes(Vec<Flush>);
+
+impl Flushes {
+    /// Nothing is left to do.
+    pub const fn new() -> Self {
+        Flushes(Vec::new())
+    }
+
+    /// Does something, and flushes what that leaves.
+    pub fn with<R>(act: impl FnOnce(&mut Self) -> R) -> R {
+        let mut flushes = Self::new();
+        let result = act(&mut flushes);
+        flushes.flush();
+        result
+    }
+
+    /// Their number.
+    #[inline]
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// True if nothing is left to do.
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Flushes them all.
+    pub fn flush(&mut self) {
+        self.0.drain(..).for_each(Flush::flush);
+    }
+
+    /// Flushes those behind the first so many that only wake the task of a recipient's socket.
+    pub fn wake_tasks(&mut self, behind: usize) {
+        self.0.extract_if(behind.., |flush| !flush.writes).for_each(Flush::flush);
+    }
+
+    /// Takes all those of another collection.
+    pub fn append(&mut self, mut others: Self) {
+        self.0.append(&mut others.0);
+    }
+}
+
+impl Extend<Flush> for Flushes {
+    #[inline]
+    fn extend<T: IntoIterator<Item = Flush>>(&mut self, flushes: T) {
+        self.0.extend(flushes);
+    }
+}
+
 /// The outcome of routing a message.
+#[must_use = "its flush may be left to do"]
 pub enum Routed {
     /// It is in the outbox of its recipient's connection, or on its way to another node. Call
     /// [`Flush::flush`] once per batch, so that a batch is written together. `None` if a flush is already
@@ -53,13 +110,23 @@ pub enum Routed {
 
 impl Routed {
     /// Adds the flush that is left to do. The error is the reason why the message is lost.
-    pub fn collect_flush(self, flushes: &mut Vec<Flush>) -> Result<(), DropReason> {
+    pub fn collect_flush(self, flushes: &mut Flushes) -> Result<(), DropReason> {
         match self {
             Routed::Delivered(flush) => flushes.extend(flush),
             Routed::Queued => {}
             Routed::Dropped(reason) => return Err(reason),
         }
         Ok(())
+    }
+
+    /// Does the flush that is left to do.
+    pub fn flushed(mut self) -> Self {
+        if let Routed::Delivered(flush) = &mut self
+            && let Some(flush) = flush.take()
+        {
+            flush.flush();
+        }
+        self
     }
 }
 

@@ -49,7 +49,7 @@ impl House {
     }
 
     fn offer(&self, from: &str, to: &str, bytes: usize) -> Routed {
-        self.realm.route(&peer(from), to, MessageKind::Offer, Frame::of_text(&"x".repeat(bytes)))
+        self.realm.route(&peer(from), to, MessageKind::Offer, Frame::of_text(&"x".repeat(bytes))).flushed()
     }
 
     fn count(&self, outcome: Outcome) -> u64 {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use peerbroker_core::vocabulary::CloseReason;
 use peerbroker_core::vocabulary::Frame;
 use peerbroker_events::Count;
-use peerbroker_router::{Departure, IdLease, Outgoing, RegisterRefusal, Routed};
+use peerbroker_router::{Departure, Flushes, IdLease, Outgoing, RegisterRefusal, Routed};
 use tokio::sync::oneshot;
 use tokio::sync::oneshot::error::TryRecvError;
 
@@ -17,7 +17,7 @@ use super::wish::{Step, Wish};
 use super::{CLIENTS, IDS, TOKENS, limits};
 use crate::model::{Chooser, ConnNo, Counts, Entry, Message, Model, Routing, Stage};
 use crate::socket::{Heard, Socket};
-use crate::{House, peer, send, text};
+use crate::{House, peer, reply, route, text};
 
 /// The broker's state of a connection.
 pub(super) enum Held {
@@ -159,24 +159,26 @@ impl World {
             }
             Step::Send { from, burst } => {
                 let Held::In(registration) = &self.conns[*from].1 else { unreachable!() };
-                let mut flushes = Vec::new();
+                let mut flushes = Flushes::new();
                 let mut routings = Vec::new();
                 for message in burst {
                     // A session that lost its id during the batch stops here.
                     if !registration.is_current() {
                         break;
                     }
-                    routings.push(match send(registration, &message.to, text(&message.text), message.kept) {
-                        Routed::Delivered(flush) => {
-                            flushes.extend(flush);
-                            Routing::Delivered
-                        }
-                        Routed::Queued => Routing::Queued,
-                        Routed::Dropped(_) if message.kept => Routing::Expired,
-                        Routed::Dropped(_) => Routing::Dropped,
-                    });
+                    routings.push(
+                        match route(registration, &message.to, text(&message.text), message.kept) {
+                            Routed::Delivered(flush) => {
+                                flushes.extend(flush);
+                                Routing::Delivered
+                            }
+                            Routed::Queued => Routing::Queued,
+                            Routed::Dropped(_) if message.kept => Routing::Expired,
+                            Routed::Dropped(_) => Routing::Dropped,
+                        },
+                    );
                 }
-                drop(flushes);
+                flushes.flush();
                 return Outcome::Routings(routings);
             }
             Step::Leave(conn) => self.part(*conn, false),
@@ -193,7 +195,7 @@ impl World {
             }
             Step::Pong(conn) => {
                 if let Held::In(registration) = &self.conns[*conn].1 {
-                    registration.reply(Frame::pong(&[]));
+                    reply(registration, Frame::pong(&[]));
                 }
             }
             Step::Room(conn, room) => {

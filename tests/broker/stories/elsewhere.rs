@@ -5,7 +5,9 @@ use std::sync::{Arc, Mutex};
 
 use peerbroker_config::Limits;
 use peerbroker_core::vocabulary::{DropReason, MessageKind, NodeId};
-use peerbroker_router::{ForwardOutcome, Located, Outbox, Outgoing, PeerHandle, Receipt, Reporter, Routed};
+use peerbroker_router::{
+    Flushes, ForwardOutcome, Located, Outbox, Outgoing, PeerHandle, Receipt, Reporter, Routed,
+};
 
 use super::{blocked, messages};
 use crate::socket::Socket;
@@ -60,7 +62,8 @@ impl Forwarder {
     fn forward(&self, house: &House, to: &PeerHandle, ticket: u64, message: &str) {
         let receipt = Receipt::new(Forwarder { ticket, ..self.clone() });
         let message = Outgoing::foreign(peer("far"), MessageKind::Offer, text(message), receipt);
-        drop(house.realm.accept(to.id(), to.connection(), message));
+        let accepted = house.realm.accept(to.id(), to.connection(), message);
+        Flushes::with(|flushes| flushes.extend(accepted.ok().flatten()));
     }
 }
 

@@ -6,7 +6,7 @@ use peerbroker_router::{IdLease, Outgoing, Routed};
 
 use super::{blocked, closed, flush, house, last, messages};
 use crate::socket::{Heard, Socket};
-use crate::{offer, send, text};
+use crate::{offer, reply, send, text};
 
 #[test]
 fn a_message_cut_in_the_middle_reaches_the_successor_whole_and_in_order() {
@@ -145,7 +145,7 @@ fn the_opening_of_a_connection_goes_to_no_other() {
     let old = Socket::with_room(0);
     let before = house.connect("b", "t", &old);
     offer(&a, "b", "first");
-    before.reply(Frame::pong(&[]));
+    reply(&before, Frame::pong(&[]));
     let new = Socket::open();
     let _b = house.connect("b", "t", &new);
     assert_eq!(new.heard().len(), 3, "{:?}", new.heard());

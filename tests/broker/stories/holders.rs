@@ -14,7 +14,7 @@ use peerbroker_router::{IdLease, Outgoing, RegisterRefusal, Routed};
 
 use super::{asked, closed, house, is_pending, last, messages};
 use crate::socket::Socket;
-use crate::{House, offer, peer, register, send, tenant, text};
+use crate::{House, offer, peer, register, reply, send, tenant, text};
 
 #[test]
 fn a_late_goodbye_does_not_remove_the_successor() {
@@ -57,7 +57,7 @@ fn a_replaced_connection_gets_nothing_more_and_its_signs_of_life_count_for_nobod
     let old = house.connect("a", "s", &socket);
     let new = house.connect("a", "s", &Socket::open());
     offer(&new, "a", "to oneself");
-    old.reply(text("a reply"));
+    reply(&old, text("a reply"));
     assert_eq!(last(&socket), Some(closed(CloseReason::Replaced)));
     assert!(old.with_outbox(|_| ()).is_none());
 

@@ -7,7 +7,7 @@ use peerbroker_router::{IdLease, Outbox};
 
 use super::{asked, blocked, flush, house, house_with, is_pending, last, messages, slow_readers};
 use crate::socket::{Heard, Socket};
-use crate::{offer, peer, send, text};
+use crate::{offer, peer, reply, send, text};
 
 #[test]
 fn a_flood_expires_for_its_sender_and_its_recipient_stays() {
@@ -131,7 +131,7 @@ fn a_socket_that_breaks_is_no_slow_reader_although_a_flood_expired_there() {
     let c = house.connect("c", "t", &broken);
     broken.break_off();
     for _ in 0..4 {
-        send(&a, "c", text(&"x".repeat(300)), false);
+        let _ = send(&a, "c", text(&"x".repeat(300)), false);
     }
     house.pass(5000);
     assert!(c.is_current());
@@ -222,7 +222,7 @@ fn one_that_does_not_read_the_answers_to_its_own_pings_is_a_slow_reader() {
     let socket = blocked(0);
     let a = house.connect("a", "s", &socket);
     for _ in 0..10 {
-        a.reply(Frame::pong(b"x"));
+        reply(&a, Frame::pong(b"x"));
     }
     assert!(!a.is_current());
     assert_eq!(slow_readers(&house), 1);

@@ -9,7 +9,7 @@ use peerbroker_router::{Outbox, Routed};
 
 use super::{blocked, house, messages};
 use crate::socket::Socket;
-use crate::{offer, register, send, text};
+use crate::{offer, register, route, text};
 
 #[test]
 fn a_batch_is_written_at_once_even_without_a_flush() {
@@ -17,10 +17,10 @@ fn a_batch_is_written_at_once_even_without_a_flush() {
     let socket = Socket::open();
     let a = house.connect("a", "s", &Socket::open());
     let _b = house.connect("b", "t", &socket);
-    let first = send(&a, "b", text("first"), true);
-    assert!(matches!(send(&a, "b", text("second"), true), Routed::Delivered(None)));
+    let first = route(&a, "b", text("first"), true);
+    assert!(matches!(route(&a, "b", text("second"), true), Routed::Delivered(None)));
     assert_eq!(messages(&socket), Vec::<String>::new());
-    drop(first);
+    let _ = first.flushed();
     assert_eq!(messages(&socket), ["first", "second"]);
     offer(&a, "b", "third");
     assert_eq!(messages(&socket), ["first", "second", "third"]);

@@ -105,7 +105,7 @@ impl House {
 
     /// Sends a message, flushes it, and tells if it was accepted.
     pub fn send(&self, from: &str, to: &str, text: &str) -> bool {
-        let routed = self.realm.route(&peer(from), to, MessageKind::Offer, Frame::of_text(text));
+        let routed = self.realm.route(&peer(from), to, MessageKind::Offer, Frame::of_text(text)).flushed();
         !matches!(routed, Routed::Dropped(_))
     }
 

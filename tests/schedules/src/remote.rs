@@ -6,7 +6,7 @@ use loom::sync::Mutex;
 use loom::thread;
 
 use crate::house::{House, Plan, Socket, assert_fate, in_every_order, peer};
-use crate::router::{ForwardOutcome, Located, Outgoing, Receipt, RemotePeers, Reporter};
+use crate::router::{Flush, ForwardOutcome, Located, Outgoing, Receipt, RemotePeers, Reporter};
 use peerbroker_core::vocabulary::{CloseReason, ConnId, Frame, MessageKind, NodeId, Owner, PeerId};
 use peerbroker_events::PeerAddress;
 
@@ -179,7 +179,8 @@ fn a_message_of_another_node_has_one_outcome_and_it_is_true() {
                 let receipt = Receipt::new(reporter);
                 let message = Outgoing::foreign(peer("a"), MessageKind::Offer, frame, receipt);
                 let accepted = other.realm.accept(&peer("b"), connection, message);
-                accepted.map(drop).map_err(|mut message| message.settle(ForwardOutcome::NotHere))
+                let flushed = accepted.map(|flush| flush.map(Flush::flush));
+                flushed.map_err(|mut message| message.settle(ForwardOutcome::NotHere))
             });
             let other = house.clone();
             let new = second.clone();

@@ -31,7 +31,9 @@ use peerbroker_protocols::peerjs::PeerJs;
 use peerbroker_protocols::peerjs::rooms::PeerJsRooms;
 use peerbroker_protocols::root::Guest;
 use peerbroker_rooms::RoomFrames as _;
-use peerbroker_router::{ConnectionInfo, IdLease, PeerHandle, Realm, RegisterRefusal, RegisterRequest};
+use peerbroker_router::{
+    ConnectionInfo, Flushes, IdLease, PeerHandle, Realm, RegisterRefusal, RegisterRequest,
+};
 use serde_json::Value;
 use tokio::task::{JoinHandle, LocalSet, spawn_local};
 use tokio::time::{sleep, timeout};
@@ -436,9 +438,10 @@ fn note(history: &RefCell<History>, steps: &Cell<u64>, what: What) {
 /// A client sends a text, which its session handles.
 fn say(node: &Node, peer: &PeerHandle, text: &str) {
     let key = Arc::clone(&*node.tenant("key").unwrap());
-    let mut flushes = Vec::new();
-    let mut turn = Turn::new(node, peer, &key, &mut flushes);
-    turn.handle(&mut PeerJs::default(), |client, context| client.on_text(text, context));
+    Flushes::with(|flushes| {
+        let mut turn = Turn::new(node, peer, &key, flushes);
+        turn.handle(&mut PeerJs::default(), |client, context| client.on_text(text, context));
+    });
 }
 
 fn hear(conn: Conn, socket: &Socket, history: &RefCell<History>, steps: &Cell<u64>) {

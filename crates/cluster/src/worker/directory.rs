@@ -383,8 +383,11 @@ impl<B: Backplane> Worker<B> {
                     let to = name_of(peer);
                     let connection = owner.connection.get();
                     self.shared.say(owner.node, &Packet::Notice { to, connection, payload });
-                } else if let Some(realm) = self.realm(peer) {
-                    drop(realm.accept_notice(&peer.id, owner.connection, Frame::of_text(payload)));
+                } else if let Some(realm) = self.realm(peer)
+                    && let Some(flush) =
+                        realm.accept_notice(&peer.id, owner.connection, Frame::of_text(payload))
+                {
+                    flush.flush();
                 }
             }
         }

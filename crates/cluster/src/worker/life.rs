@@ -529,9 +529,7 @@ impl<B: Backplane> Worker<B> {
     fn record_sure(&self, gaps: u64) {
         self.shared.awakening.record_sure(gaps);
         if self.shared.is_sure() {
-            for flush in self.certainty.take_held_back() {
-                flush.flush();
-            }
+            self.certainty.take_held_back().flush();
         }
     }
 

@@ -20,7 +20,7 @@ use peerbroker_core::vocabulary::{
     CloseReason, ConnId, Frame, MessageKind, NameKind, NodeId, Owner, PeerId, RealmKind,
 };
 use peerbroker_events::{ClusterEvent, PeerAddress};
-use peerbroker_router::{Flush, ForwardOutcome, Outgoing, Realm, Receipt, Reporter};
+use peerbroker_router::{Flush, Flushes, ForwardOutcome, Outgoing, Realm, Receipt, Reporter};
 
 /// Time for which one read waits for a batch.
 const WAIT: Duration = Duration::from_secs(1);
@@ -70,7 +70,7 @@ impl Reporter for Forwarded {
 #[derive(Default)]
 struct Arriving {
     /// Connections to be written to, once all packets are handled.
-    flushes: Vec<Flush>,
+    flushes: Flushes,
     /// The realm of the packet before, which is often that of the next one.
     realm: Option<Arc<Realm>>,
 }
@@ -209,6 +209,7 @@ impl<B: Backplane> Worker<B> {
                     for InboxEntry { position, batch } in entries {
                         if !self.shared.is_alive(&self.shared.state.lock()) {
                             // Others believe that we are dead, and have told their clients so.
+                            arriving.flushes.flush();
                             return End::Lost;
                         }
                         self.arrive(&batch, &mut arriving);
@@ -216,9 +217,7 @@ impl<B: Backplane> Worker<B> {
                         self.inbox.read_until(position);
                     }
                     if self.shared.is_sure() {
-                        for flush in arriving.flushes {
-                            flush.flush();
-                        }
+                        arriving.flushes.flush();
                     } else {
                         // A later batch may say that another node has the id.
                         self.certainty.hold_back(arriving.flushes);
@@ -448,7 +447,11 @@ impl<B: Backplane> Worker<B> {
         }
         for Parked { to, connection, mut message } in self.parked.take_ready(|peer| self.opens(peer)) {
             match self.realm(&to) {
-                Some(realm) => drop(self.accept_or_refuse(&realm, &to.id, connection, message)),
+                Some(realm) => {
+                    if let Some(flush) = self.accept_or_refuse(&realm, &to.id, connection, message) {
+                        flush.flush();
+                    }
+                }
                 None => message.settle(ForwardOutcome::NotHere),
             }
         }

@@ -10,7 +10,7 @@ use crate::packet::{MovedMember, Packet};
 use crate::{Backplane, KnownNode};
 use peerbroker_core::vocabulary::{NodeId, RealmKind};
 use peerbroker_rooms::{News, Replicated};
-use peerbroker_router::Flush;
+use peerbroker_router::Flushes;
 
 impl<B: Backplane> Worker<B> {
     /// Lists this node's members to living nodes that do not know them, and forgets those of nodes that have
@@ -107,7 +107,7 @@ impl<B: Backplane> Worker<B> {
         from: NodeId,
         (key, realm): (&str, RealmKind),
         news: &News<'_>,
-        flushes: &mut Vec<Flush>,
+        flushes: &mut Flushes,
     ) {
         let node = self.node.upgrade();
         let is_known = node.is_some_and(|node| node.receive(from, (key, realm), news, flushes));
@@ -146,7 +146,7 @@ impl<B: Backplane> Worker<B> {
         &self,
         from: NodeId,
         (is_end, first_life): (bool, u64),
-        flushes: &mut Vec<Flush>,
+        flushes: &mut Flushes,
     ) {
         let former = self.room_news.replace_life(first_life, from, &self.shared.state.lock().members);
         for members in self.replicated() {

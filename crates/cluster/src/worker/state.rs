@@ -16,7 +16,7 @@ use peerbroker_core::vocabulary::{ConnId, NodeId, PeerId, RealmKind};
 use peerbroker_events::PeerAddress;
 use peerbroker_protocols::names::GivenSeat;
 use peerbroker_rooms::OwnList;
-use peerbroker_router::{Flush, Outgoing};
+use peerbroker_router::{Flushes, Outgoing};
 
 /// Interval at which all clients are registered again, in milliseconds. The backplane forgets them after an
 /// hour.
@@ -96,7 +96,7 @@ pub(super) struct Certainty {
     sure_with: Cell<(u64, u64)>,
     contests: Cell<usize>,
     /// Connections to be written to once this node is sure.
-    held_back: RefCell<Vec<Flush>>,
+    held_back: RefCell<Flushes>,
 }
 
 impl Certainty {
@@ -144,11 +144,11 @@ impl Certainty {
         (self.heard.get() >= echo && self.contests.get() == 0).then_some(gaps)
     }
 
-    pub(super) fn hold_back(&self, flushes: Vec<Flush>) {
-        self.held_back.borrow_mut().extend(flushes);
+    pub(super) fn hold_back(&self, flushes: Flushes) {
+        self.held_back.borrow_mut().append(flushes);
     }
 
-    pub(super) fn take_held_back(&self) -> Vec<Flush> {
+    pub(super) fn take_held_back(&self) -> Flushes {
         self.held_back.take()
     }
 }

@@ -17,7 +17,7 @@ use peerbroker_protocols::pipes::Pipes;
 use peerbroker_protocols::signal::SignalKind;
 use peerbroker_protocols::topics;
 use peerbroker_rooms::{Read, Requester};
-use peerbroker_router::{Flush, MESSAGES, PeerHandle};
+use peerbroker_router::{Flushes, MESSAGES, PeerHandle};
 
 /// The part of a session's loop in which its client handles something.
 pub struct Turn<'a> {
@@ -25,7 +25,7 @@ pub struct Turn<'a> {
     pub(super) peer: &'a PeerHandle,
     pub(super) key: &'a Arc<KeyState>,
     /// Flushed once per read, so that a batch for one recipient is written together.
-    pub(super) flushes: &'a mut Vec<Flush>,
+    pub(super) flushes: &'a mut Flushes,
     /// The question of the client, if it has asked one.
     pub asked: Option<Ask>,
     /// True if the client says goodbye.
@@ -40,7 +40,7 @@ impl<'a> Turn<'a> {
         node: &'a Node,
         peer: &'a PeerHandle,
         key: &'a Arc<KeyState>,
-        flushes: &'a mut Vec<Flush>,
+        flushes: &'a mut Flushes,
     ) -> Self {
         Turn { node, peer, key, flushes, asked: None, left: false, ignored: false }
     }

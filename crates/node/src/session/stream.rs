@@ -20,7 +20,7 @@ use peerbroker_limits::{ConnectionPermit, QuotaShare};
 use peerbroker_protocols::client::Protocol as _;
 use peerbroker_protocols::key_state::{KeyState, Spent};
 use peerbroker_protocols::peerjs::PeerJs;
-use peerbroker_router::{MESSAGES, PeerHandle, PendingRegistration, PostPermit};
+use peerbroker_router::{Flushes, MESSAGES, PeerHandle, PendingRegistration, PostPermit};
 use peerbroker_transport::Socket;
 use peerbroker_transport::stream::{StreamBody, StreamSocket, stream};
 
@@ -248,13 +248,14 @@ fn handle(node: &Node, peer: &PeerHandle, key: &Arc<KeyState>, text: &str) -> Po
     let _ = key.spend(peer, &Spent { messages: 1, bytes: text.len() as u64, frames: 1 });
     let withheld = key.settings().withholds_addresses().then(|| without_addresses(text));
     let text = withheld.as_deref().unwrap_or(text);
-    let mut flushes = Vec::new();
-    let mut turn = Turn::new(node, peer, key, &mut flushes);
-    turn.handle(&mut PeerJs::default(), |client, context| client.on_text(text, context));
-    if turn.left {
-        peer.dismiss(CloseReason::Left);
-    }
-    // Not before: somebody who waits for the id of a client that leaves would be refused.
-    peer.mark_alive();
-    if turn.ignored { Posted::Ignored } else { Posted::Done }
+    Flushes::with(|flushes| {
+        let mut turn = Turn::new(node, peer, key, flushes);
+        turn.handle(&mut PeerJs::default(), |client, context| client.on_text(text, context));
+        if turn.left {
+            peer.dismiss(CloseReason::Left);
+        }
+        // Not before: somebody who waits for the id of a client that leaves would be refused.
+        peer.mark_alive();
+        if turn.ignored { Posted::Ignored } else { Posted::Done }
+    })
 }

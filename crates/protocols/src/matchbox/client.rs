@@ -219,7 +219,7 @@ impl Matchbox {
         }
         context.limit_hit(refusal.ending().limit);
         // Writes the id in front of the close frame.
-        context.flushes.clear();
+        context.flushes.flush();
         context.dismiss(CloseReason::RoomFull);
         false
     }

@@ -17,7 +17,7 @@ use peerbroker_core::rate_limit::RateLimit;
 use peerbroker_core::vocabulary::{AddressPrefix, ApiKey, Limit, NodeId, PeerId, RealmKind};
 use peerbroker_limits::{OwnShare, Quota, QuotaShare, SharedRate};
 use peerbroker_rooms::{News, OtherNodes, OwnList, RealmName, Replicated, SwarmNews};
-use peerbroker_router::Flush;
+use peerbroker_router::Flushes;
 
 /// Most memberships of one guest.
 pub const MAX_SWARMS: usize = 256;
@@ -267,11 +267,11 @@ impl Replicated for Swarms {
         }
     }
 
-    fn end_list(&self, node: NodeId, _flushes: &mut Vec<Flush>) {
+    fn end_list(&self, node: NodeId, _flushes: &mut Flushes) {
         self.remove_of(node, |member| !member.is_named);
     }
 
-    fn succeed(&self, former: NodeId, _node: NodeId, _flushes: &mut Vec<Flush>) {
+    fn succeed(&self, former: NodeId, _node: NodeId, _flushes: &mut Flushes) {
         self.remove_of(former, |_| true);
     }
 

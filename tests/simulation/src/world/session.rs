@@ -7,7 +7,7 @@ use peerbroker_node::session::Turn;
 use peerbroker_node::{Awaited, Node};
 use peerbroker_protocols::client::{Context, Protocol};
 use peerbroker_protocols::key_state::KeyState;
-use peerbroker_router::{Disconnect, IdLease, PeerHandle};
+use peerbroker_router::{Disconnect, Flushes, IdLease, PeerHandle};
 
 pub(super) struct Session<C> {
     pub(super) client: C,
@@ -52,11 +52,12 @@ impl<C: Protocol> Session<C> {
     }
 
     fn handle<'t>(&mut self, node: &Node, peer: &PeerHandle, act: impl FnOnce(&mut C, &mut Context<'_, 't>)) {
-        let mut flushes = Vec::new();
-        let mut turn = Turn::new(node, peer, &self.key, &mut flushes);
-        turn.handle(&mut self.client, act);
-        if let Some(ask) = turn.asked {
-            self.asked = Some(node.ask(peer, &self.key, ask));
-        }
+        Flushes::with(|flushes| {
+            let mut turn = Turn::new(node, peer, &self.key, flushes);
+            turn.handle(&mut self.client, act);
+            if let Some(ask) = turn.asked {
+                self.asked = Some(node.ask(peer, &self.key, ask));
+            }
+        });
     }
 }

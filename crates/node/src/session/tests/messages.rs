@@ -74,6 +74,24 @@ fn sessions_read_before_one_of_them_writes_for_all() {
 }
 
 #[test]
+fn a_hook_that_panics_takes_no_message_of_its_client_along() {
+    run(
+        |_| {},
+        async |_| {
+            let world = World::with_hook(|_| {}, |text| assert_ne!(text, "panic"));
+            let (socket, mut b) = direct_mock();
+            world.serve_peer(socket, request("key=peerjs&id=b&token=t"));
+            idle().await;
+            while let Some(Output::Written(_)) = b.already() {}
+            let a = world.client("a").await;
+            a.comes(Input::Texts(vec![offer("b"), "panic".to_owned()]));
+            let frame = Frame::of_text(&forwarded_offer("a", "b"));
+            b.expect(Output::Written(frame.as_bytes().to_vec())).await;
+        },
+    );
+}
+
+#[test]
 fn a_ping_is_answered_with_its_payload() {
     run(
         |_| {},

@@ -57,7 +57,7 @@ const CRATES: &[Crate] = &[
             "webhooks",
             "relay",
         ],
-        3394,
+        3424,
         2345,
     ),
     row("doctor", &["core", "system"], 2067, 256),

@@ -5,6 +5,7 @@ mod crossing;
 mod effects;
 mod farewell;
 mod open;
+mod pace;
 mod pipe;
 mod pipe_place;
 mod register;

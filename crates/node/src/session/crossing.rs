@@ -3,7 +3,6 @@
 
 use std::future::poll_fn;
 use std::mem;
-use std::ops::ControlFlow;
 use std::pin::Pin;
 use std::task::{self, Poll, ready};
 use std::time::Duration;
@@ -15,13 +14,13 @@ use tokio::time::timeout;
 
 use super::farewell::{close, farewell, refused_end};
 use super::open::OpenSession;
-use super::run::READS_PER_TURN;
+use super::pace::{Budget, UNREAD_FRAMES_PER_TURN, poll_turn};
 use peerbroker_core::vocabulary::{EndId, Fragment, Frame, FrameIn, Opcode, PipeId, Refusal};
 use peerbroker_protocols::names::{Seat, SeatState};
 use peerbroker_protocols::pipes::{Bridge, MAX_MESSAGE, WayThere};
 use peerbroker_router::{Disconnect, Outbox, Outgoing};
 use peerbroker_tls::outbound::{Bounds, HttpClient, Reach};
-use peerbroker_transport::{self as transport, Socket, SocketEvent};
+use peerbroker_transport::{Socket, SocketEvent};
 
 /// Time for another node to take an end.
 const CROSSING_TIMEOUT: Duration = Duration::from_secs(5);
@@ -107,15 +106,13 @@ enum End {
 
 impl<S: Socket, T: AsyncRead + AsyncWrite + Unpin> Passage<S, T> {
     fn poll(&mut self, cx: &mut task::Context<'_>) -> Poll<End> {
-        for _ in 0..READS_PER_TURN {
-            match (self.poll_back(cx), self.poll_there(cx)) {
-                (Poll::Ready(Err(end)), _) | (_, Poll::Ready(Err(end))) => return Poll::Ready(end),
-                (Poll::Pending, Poll::Pending) => return Poll::Pending,
-                _ => {}
+        poll_turn(cx, UNREAD_FRAMES_PER_TURN, |cx, budget| {
+            match (self.poll_back(cx), self.poll_there(cx, budget)) {
+                (Poll::Ready(Err(end)), _) | (_, Poll::Ready(Err(end))) => Poll::Ready(Err(end)),
+                (Poll::Pending, Poll::Pending) => Poll::Pending,
+                _ => Poll::Ready(Ok(())),
             }
-        }
-        transport::give_way(cx);
-        Poll::Pending
+        })
     }
 
     /// Passes on one read of the other node. The next one waits until the client has it.
@@ -146,12 +143,12 @@ impl<S: Socket, T: AsyncRead + AsyncWrite + Unpin> Passage<S, T> {
     }
 
     /// Passes on one read of the client. The next one waits until the other node has it.
-    fn poll_there(&mut self, cx: &mut task::Context<'_>) -> Poll<Result<(), End>> {
+    fn poll_there(&mut self, cx: &mut task::Context<'_>, budget: &mut Budget) -> Poll<Result<(), End>> {
         let Unwritten { frames, written, end } = &mut self.unwritten;
         if frames.is_empty() {
             let received = ready!(self.socket.poll_recv(cx, &mut |event| {
                 append(frames, &event);
-                ControlFlow::Continue(())
+                budget.take_frame()
             }));
             *end = received.err();
             if let Some(over) = end.filter(|over| *over != Disconnect::Gone) {

@@ -1,16 +1,14 @@
 //! One end of a pipe, from admission to goodbye: what it sends goes to the other end, unread.
 
 use std::future::poll_fn;
-use std::ops::ControlFlow;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{self, Poll, ready};
 
 use super::admission::{ClientSource, ConnectRequest, Rejection};
 use super::farewell::{close, farewell, refused_end};
 use super::open::OpenSession;
+use super::pace::{Budget, Rest, Step, UNREAD_FRAMES_PER_TURN, poll_turn};
 use super::pipe_place::{Place, find};
-use super::run::{READS_PER_TURN, wait};
 use crate::Node;
 use peerbroker_core::clock::Instant;
 use peerbroker_core::vocabulary::{CloseReason, ConnId, Fragment, Frame, RealmKind};
@@ -18,7 +16,7 @@ use peerbroker_events::Count;
 use peerbroker_protocols::key_state::Pause;
 use peerbroker_protocols::pipes::{PipeEnd, PipeTurn};
 use peerbroker_router::Disconnect;
-use peerbroker_transport::{self as transport, Socket, SocketEvent};
+use peerbroker_transport::{Socket, SocketEvent};
 
 /// Serves one end of a pipe until it is gone.
 pub fn serve_end<S: Socket + 'static>(
@@ -40,7 +38,7 @@ pub fn serve_end<S: Socket + 'static>(
 struct ActiveEnd<S> {
     end: PipeEnd,
     /// The pause of an end above a rate: nothing is read before its turn, which no later end delays.
-    pause: Option<Pin<Box<dyn Future<Output = ()>>>>,
+    rest: Rest,
     turn: Instant,
     /// The message that is not whole yet, and the connection that gets it; `None` behind it if nobody does.
     unfinished: Option<Option<ConnId>>,
@@ -61,8 +59,8 @@ async fn open<S: Socket>(
     match place {
         Ok(Place::Here(reserved, attach)) => {
             let end = reserved.connect(&attach, outbox);
-            let (pause, turn) = Default::default();
-            let mut active = ActiveEnd { end, pause, turn, unfinished: None, socket, session };
+            let (rest, turn) = Default::default();
+            let mut active = ActiveEnd { end, rest, turn, unfinished: None, socket, session };
             active.wait(active.end.charge(0, 0, active.session.clock().now()));
             return Some(active);
         }
@@ -78,62 +76,58 @@ async fn open<S: Socket>(
 
 impl<S: Socket> ActiveEnd<S> {
     fn poll(&mut self, cx: &mut task::Context<'_>) -> Poll<Disconnect> {
-        for _ in 0..READS_PER_TURN {
-            let turn = self.end.turn(cx, |cx, outbox| self.socket.poll_send(cx, outbox));
-            let to = match turn {
-                PipeTurn::Over(end) => return Poll::Ready(end),
-                PipeTurn::Wait => return Poll::Pending,
-                PipeTurn::Alone => None,
-                PipeTurn::Pass(to) => Some(to),
-            };
-            if let Some(pause) = &mut self.pause {
-                ready!(pause.as_mut().poll(cx));
-                let now = self.session.clock().now();
-                let time = self.turn.saturating_since(now);
-                let owed = self.end.charge(0, 0, now).filter(|_| !time.is_zero());
-                self.pause =
-                    wait(owed.map(|pause| Pause { time: pause.time.min(time), ..pause }), &self.session);
-                if self.pause.is_some() {
-                    continue;
-                }
-            }
-            // A connection that lacks the beginning of a message gets nothing of it.
-            let skips = self.unfinished.is_some_and(|begun_for| begun_for != to || to.is_none());
-            let mut read = Read { is_within: self.unfinished.is_some(), skips, ..Read::default() };
-            let received = ready!(self.socket.poll_recv(cx, &mut |event| {
-                read.add(&event);
-                if read.events < FRAMES_PER_READ { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
-            }));
-            let now = self.session.clock().now();
-            let pause = self.end.charge(read.bytes, read.events, now);
-            if let Some(payload) = &read.ping {
-                self.end.answer_ping(payload);
-            }
-            self.unfinished = read.is_within.then(|| to.filter(|_| !read.skips));
-            if let Some(to) = to.filter(|_| !read.frames.is_empty()) {
-                self.end.pass(to, read.frames, read.is_within && !read.skips, now);
-            }
-            if read.has_text {
-                return Poll::Ready(Disconnect::ByServer(CloseReason::WrongMessage));
-            }
-            if let Err(over) = received {
-                return Poll::Ready(over);
-            }
-            if let Some(pause) = &pause {
-                self.session.counters().add(Count::LimitHits(pause.limit), 1);
-            }
-            self.wait(pause);
+        poll_turn(cx, UNREAD_FRAMES_PER_TURN, |cx, budget| self.poll_read(cx, budget))
+    }
+
+    /// Reads once, and passes on what came.
+    fn poll_read(&mut self, cx: &mut task::Context<'_>, budget: &mut Budget) -> Poll<Step> {
+        let to = match self.end.turn(cx, |cx, outbox| self.socket.poll_send(cx, outbox)) {
+            PipeTurn::Over(end) => return Poll::Ready(Err(end)),
+            PipeTurn::Wait => return Poll::Pending,
+            PipeTurn::Alone => None,
+            PipeTurn::Pass(to) => Some(to),
+        };
+        let ActiveEnd { end, rest, turn, session, .. } = self;
+        ready!(rest.poll(cx, session, |_| {
+            let now = session.clock().now();
+            let left = turn.saturating_since(now);
+            let owed = end.charge(0, 0, now).filter(|_| !left.is_zero());
+            Ok(owed.map(|pause| pause.time.min(left)))
+        }))?;
+        // A connection that lacks the beginning of a message gets nothing of it.
+        let skips = self.unfinished.is_some_and(|begun_for| begun_for != to || to.is_none());
+        let mut read = Read { is_within: self.unfinished.is_some(), skips, ..Read::default() };
+        let received = ready!(self.socket.poll_recv(cx, &mut |event| {
+            read.add(&event);
+            budget.take_frame()
+        }));
+        let now = self.session.clock().now();
+        let pause = self.end.charge(read.bytes, read.events, now);
+        if let Some(payload) = &read.ping {
+            self.end.answer_ping(payload);
         }
-        transport::give_way(cx);
-        Poll::Pending
+        self.unfinished = read.is_within.then(|| to.filter(|_| !read.skips));
+        if let Some(to) = to.filter(|_| !read.frames.is_empty()) {
+            self.end.pass(to, read.frames, read.is_within && !read.skips, now);
+        }
+        if read.has_text {
+            return Poll::Ready(Err(Disconnect::ByServer(CloseReason::WrongMessage)));
+        }
+        received?;
+        if let Some(pause) = &pause {
+            self.session.counters().add(Count::LimitHits(pause.limit), 1);
+        }
+        self.wait(pause);
+        Poll::Ready(Ok(()))
     }
 
     /// Reads nothing for as long as this.
     fn wait(&mut self, pause: Option<Pause>) {
-        if let Some(Pause { time, .. }) = pause {
+        let time = pause.map(|pause| pause.time);
+        if let Some(time) = time {
             self.turn = self.session.clock().now() + time;
         }
-        self.pause = wait(pause, &self.session);
+        self.rest = Rest::of(time, &self.session);
     }
 
     async fn goodbye(self, over: Disconnect) {
@@ -192,9 +186,6 @@ impl Read {
 }
 
 const WHOLE: Fragment = Fragment { is_first: true, is_last: true };
-
-/// Most frames that are handled at once. One read may bring thousands.
-const FRAMES_PER_READ: usize = 512;
 
 /// Bytes of the header of a frame to a client.
 const LONGEST_HEADER: usize = 10;

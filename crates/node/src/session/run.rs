@@ -14,6 +14,7 @@ use super::admission::{Admitted, ClientSource, ConnectRequest, Rejection, enter}
 use super::effects::Turn;
 use super::farewell::farewell;
 use super::open::OpenSession;
+use super::pace::{Budget, FRAMES_PER_TURN, Rest, Step, poll_turn};
 use super::register::{Registered, register_session};
 use crate::descriptions::without_addresses;
 use crate::{Awaited, Node};
@@ -24,20 +25,7 @@ use peerbroker_protocols::client::{Protocol, report_mistake};
 use peerbroker_protocols::key_state::{KeyState, Pause, Spent};
 use peerbroker_protocols::mistakes;
 use peerbroker_router::{Departure, Disconnect, Flushes, IdLease, MESSAGES, Outgoing, PeerHandle};
-use peerbroker_transport::{self as transport, Socket, SocketEvent};
-
-/// Reads before other tasks of the worker get their turn. Only a flood fills even one.
-pub(super) const READS_PER_TURN: usize = 2;
-
-/// Most frames that are handled before other tasks of the worker get their turn. One read may bring
-/// thousands.
-pub(super) const FRAMES_PER_TURN: u32 = 32;
-
-/// Interval at which we check if a client above its rate limit has left during its pause.
-const DEPARTURE_CHECK_INTERVAL: Duration = Duration::from_millis(250);
-
-/// Interval at which a client from which nothing is read counts as heard. Shorter than a probe.
-const HEARING_INTERVAL: Duration = Duration::from_millis(250);
+use peerbroker_transport::{Flow, Socket, SocketEvent};
 
 /// The client said LEAVE to everybody, or the broker took the id away and said why in the outbox.
 const LEFT: Disconnect = Disconnect::ByServer(CloseReason::Left);
@@ -126,16 +114,16 @@ impl Unflushed {
 /// The things for which a session waits.
 #[derive(Default)]
 struct Waits {
-    /// The pause of a client above its rate limit: nothing is read until it ends.
-    pause: Option<Pin<Box<dyn Future<Output = ()>>>>,
+    /// The pause of a client above its rate limit.
+    rest: Rest,
     asked: Option<Asked>,
 }
 
 /// A question of the client.
 struct Asked {
     answer: Awaited,
-    /// The time until a client from which nothing is read counts as heard again.
-    hearing: Option<Pin<Box<dyn Future<Output = ()>>>>,
+    /// Until the answer, if the client reads nothing before.
+    rest: Rest,
     /// Of the quota of unfinished messages, for the message that the client keeps.
     _kept: QuotaShare,
 }
@@ -143,8 +131,9 @@ struct Asked {
 impl<S: Socket, C: Protocol> ActiveSession<S, C> {
     fn new(socket: S, session: OpenSession, key: Arc<KeyState>, lease: IdLease, client: C) -> Self {
         // A client that reconnects during its rate-limit pause keeps waiting.
-        let pause = wait(key.charge(&lease, &Spent::default()), &session);
-        let waits = pause.map(|pause| Box::new(Waits { pause: Some(pause), asked: None }));
+        let pause = key.charge(&lease, &Spent::default());
+        let begin = |Pause { time, .. }| Waits { rest: Rest::of(Some(time), &session), asked: None };
+        let waits = pause.map(|pause| Box::new(begin(pause)));
         let present = Some((lease, client));
         let mut active =
             ActiveSession { present, key, waits, is_writer: false, is_told_of_pace: false, socket, session };
@@ -157,11 +146,7 @@ impl<S: Socket, C: Protocol> ActiveSession<S, C> {
     }
 
     /// Lets the client handle something. The error is the end of its connection.
-    fn handle(
-        &mut self,
-        flushes: &mut Flushes,
-        act: impl FnOnce(&mut Turn<'_>, &mut C),
-    ) -> Result<(), Disconnect> {
+    fn handle(&mut self, flushes: &mut Flushes, act: impl FnOnce(&mut Turn<'_>, &mut C)) -> Step {
         let ActiveSession { present, key, waits, session, .. } = self;
         let Some((lease, client)) = present else { return Err(LEFT) };
         let mut turn = Turn::new(session, lease, key, flushes);
@@ -198,7 +183,7 @@ impl<S: Socket, C: Protocol> ActiveSession<S, C> {
             let of_others = unflushed.flushes.len();
             // Before it reads, because a hook may panic.
             self.is_writer = of_others == 0;
-            let polled = self.poll_reads(cx, unflushed);
+            let polled = poll_turn(cx, FRAMES_PER_TURN, |cx, budget| self.poll_read(cx, unflushed, budget));
             // Tasks of recipients write behind all sessions that read now, so they need not be woken later.
             unflushed.flushes.wake_tasks(of_others);
             if unflushed.flushes.is_empty() {
@@ -213,11 +198,7 @@ impl<S: Socket, C: Protocol> ActiveSession<S, C> {
     }
 
     /// Waits for the answer to what the client has asked, if it has asked, and lets it go on.
-    fn poll_answer(
-        &mut self,
-        cx: &mut task::Context<'_>,
-        flushes: &mut Flushes,
-    ) -> Poll<Result<(), Disconnect>> {
+    fn poll_answer(&mut self, cx: &mut task::Context<'_>, flushes: &mut Flushes) -> Poll<Step> {
         while let Some(asked) = self.waits.as_mut().and_then(|waits| waits.asked.as_mut()) {
             let Some((lease, client)) = &self.present else { return Poll::Ready(Err(LEFT)) };
             let Poll::Ready(answer) = asked.answer.as_mut().poll(cx) else {
@@ -225,12 +206,14 @@ impl<S: Socket, C: Protocol> ActiveSession<S, C> {
                     return Poll::Ready(Ok(()));
                 }
                 // We do not read meanwhile, so silence proves nothing.
-                loop {
-                    lease.mark_alive();
-                    let sleep = || Box::pin(self.session.clock().sleep(HEARING_INTERVAL)) as Pin<Box<_>>;
-                    ready!(asked.hearing.get_or_insert_with(sleep).as_mut().poll(cx));
-                    asked.hearing = None;
+                lease.mark_alive();
+                if asked.rest.is_over() {
+                    asked.rest = Rest::of(Some(Duration::MAX), &self.session);
                 }
+                return asked.rest.poll(cx, &self.session, |_| {
+                    lease.mark_alive();
+                    Ok(Some(Duration::MAX))
+                });
             };
             let is_current = lease.is_current();
             if let Some(waits) = &mut self.waits {
@@ -247,119 +230,84 @@ impl<S: Socket, C: Protocol> ActiveSession<S, C> {
     }
 
     /// Waits while the client is above its rate limit, or for an answer without which it reads nothing.
-    fn poll_waits(
-        &mut self,
-        cx: &mut task::Context<'_>,
-        flushes: &mut Flushes,
-    ) -> Poll<Result<(), Disconnect>> {
-        while let Some(pause) = self.waits.as_mut().and_then(|waits| waits.pause.as_mut()) {
-            let Some((lease, _)) = &self.present else { return Poll::Ready(Err(LEFT)) };
-            ready!(pause.as_mut().poll(cx));
-            if self.socket.has_left(cx) {
-                return Poll::Ready(Err(Disconnect::Gone));
+    fn poll_waits(&mut self, cx: &mut task::Context<'_>, flushes: &mut Flushes) -> Poll<Step> {
+        let ActiveSession { present, key, waits, socket, session, .. } = self;
+        let Some((lease, _)) = present else { return Poll::Ready(Err(LEFT)) };
+        ready!(waits.get_or_insert_default().rest.poll(cx, session, |cx| {
+            if socket.has_left(cx) {
+                return Err(Disconnect::Gone);
             }
             // We stopped reading, so silence proves nothing.
             lease.mark_alive();
-            let pause = wait(self.key.charge(lease, &Spent::default()), &self.session);
-            if let Some(waits) = &mut self.waits {
-                waits.pause = pause;
-            }
-        }
+            Ok(key.charge(lease, &Spent::default()).map(|pause| pause.time))
+        }))?;
         if self.poll_answer(cx, flushes)?.is_pending() {
             return if self.socket.has_left(cx) { Poll::Ready(Err(Disconnect::Gone)) } else { Poll::Pending };
         }
-        self.waits.take_if(|waits| waits.pause.is_none() && waits.asked.is_none());
+        self.waits.take_if(|waits| waits.rest.is_over() && waits.asked.is_none());
         Poll::Ready(Ok(()))
     }
 
-    /// Reads, and handles what came.
-    fn poll_reads(
+    /// Reads once, and handles what came.
+    fn poll_read(
         &mut self,
         cx: &mut task::Context<'_>,
         Unflushed { flushes, begun }: &mut Unflushed,
-    ) -> Poll<Disconnect> {
-        let mut left_of_turn = FRAMES_PER_TURN;
-        for _ in 0..READS_PER_TURN {
-            if self.waits.is_some()
-                && let Err(end) = ready!(self.poll_waits(cx, flushes))
-            {
-                return Poll::Ready(end);
-            }
-            let ActiveSession { present, key, waits, socket, session, is_told_of_pace, .. } = self;
-            let Some((lease, client)) = present else { return Poll::Ready(LEFT) };
-            // Not all frames are charged.
-            let mut spent = Spent::default();
-            let mut frames = 0;
+        budget: &mut Budget,
+    ) -> Poll<Step> {
+        if self.waits.is_some() {
+            ready!(self.poll_waits(cx, flushes))?;
+        }
+        let ActiveSession { present, key, waits, socket, session, .. } = self;
+        let Some((lease, client)) = present else { return Poll::Ready(Err(LEFT)) };
+        // Before the read: only what is read after the ping answers it. Behind an earlier frame may be LEAVE.
+        let is_probed = lease.is_probed();
+        let mut reading = Reading {
+            turn: Turn::new(session, lease, key, flushes),
+            client,
+            budget,
+            begun,
+            spent: Spent::default(),
             // Loaded once for all that a read brings.
-            let withholds = key.settings().withholds_addresses();
-            let counters = session.counters();
-            let is_followed = log::log_enabled!(target: MESSAGES, Level::Trace);
-            // Before the read: only what is read after the ping answers it. Behind an earlier frame may be
-            // LEAVE.
-            let is_probed = lease.is_probed();
-            let mut turn = Turn::new(session, lease, key, flushes);
-            let received = ready!(socket.poll_recv(cx, &mut |event| {
-                // Checked for each event: the client may have lost its id.
-                if !lease.is_current() {
-                    return ControlFlow::Break(());
-                }
-                if let Some(len) = event.message_len() {
-                    if turn.flushes.is_empty() && spent.messages == 0 {
-                        *begun = counters.sample();
-                    }
-                    spent.messages += 1;
-                    spent.bytes += len as u64;
-                    spent.frames += 1;
-                } else if !matches!(event, SocketEvent::Pong) || !lease.answers_ping() {
-                    // An answer to our own question is free: strangers can have us ask.
-                    spent.frames += 1;
-                }
-                frames += 1;
-                if is_followed {
-                    follow(lease, &event);
-                }
-                on_event(client, &mut turn, event, withholds);
-                if turn.left || turn.asked.is_some() || frames >= left_of_turn {
-                    ControlFlow::Break(())
-                } else {
-                    ControlFlow::Continue(())
-                }
-            }));
-            let left = turn.left;
-            let asked = wait_for_answer(turn, client, waits);
-            left_of_turn = left_of_turn.saturating_sub(frames);
-            // Charged before the messages are delivered: a takeover right after them must not get a new
-            // burst. Pings, pongs and fragments count too, because they cost CPU time.
-            let pause = key.spend(lease, &spent);
-            if let Some(pause) = pause {
-                counters.add(Count::LimitHits(pause.limit), 1);
-                if !std::mem::replace(is_told_of_pace, true) {
-                    report_pace(key, lease, pause);
-                }
-            }
-            begun.take_if(|_| flushes.is_empty());
-            if let (false, Err(disconnect)) = (left, received.and(asked)) {
-                return Poll::Ready(disconnect);
-            }
-            if left || !lease.is_current() {
-                return Poll::Ready(LEFT);
-            }
-            // Part of a frame is a sign of life as well. A probe ends when all that came is handled: its
-            // asker would be refused the id of a client that leaves.
-            if is_probed {
-                lease.mark_alive();
-            } else {
-                lease.mark_alive_unprobed();
-            }
-            if let Some(pause) = wait(pause, session) {
-                waits.get_or_insert_default().pause = Some(pause);
-            }
-            if left_of_turn == 0 {
-                break;
+            withholds: key.settings().withholds_addresses(),
+            is_followed: log::log_enabled!(target: MESSAGES, Level::Trace),
+        };
+        let received = ready!(socket.poll_recv(cx, &mut |event| reading.on_event(event)));
+        let Reading { turn, client, spent, .. } = reading;
+        let left = if turn.left { Err(LEFT) } else { Ok(()) };
+        let asked = wait_for_answer(turn, client, waits);
+        begun.take_if(|_| flushes.is_empty());
+        Poll::Ready(self.end_read(&spent, is_probed, left.and(received).and(asked)))
+    }
+
+    /// Charges a read, from which the client goes on, or pauses, or its connection ends.
+    fn end_read(&mut self, spent: &Spent, is_probed: bool, end: Step) -> Step {
+        let ActiveSession { present, key, waits, session, is_told_of_pace, .. } = self;
+        let Some((lease, _)) = present else { return Err(LEFT) };
+        // Charged before the messages are delivered: a takeover right after them must not get a new burst.
+        // Pings, pongs and fragments count too, because they cost CPU time.
+        let pause = key.spend(lease, spent);
+        if let Some(pause) = pause {
+            session.counters().add(Count::LimitHits(pause.limit), 1);
+            if !std::mem::replace(is_told_of_pace, true) {
+                report_pace(key, lease, pause);
             }
         }
-        transport::give_way(cx);
-        Poll::Pending
+        end?;
+        if !lease.is_current() {
+            return Err(LEFT);
+        }
+        // Part of a frame is a sign of life as well. A probe ends when all that came is handled: its asker
+        // would be refused the id of a client that leaves.
+        if is_probed {
+            lease.mark_alive();
+        } else {
+            lease.mark_alive_unprobed();
+        }
+        if let Some(Pause { time, .. }) = pause {
+            waits.get_or_insert_default().rest = Rest::of(Some(time), session);
+        }
+        Ok(())
     }
 
     /// Gives the id back. The future, if any, closes the connection.
@@ -423,12 +371,6 @@ impl<S, C: Protocol> Drop for ActiveSession<S, C> {
     }
 }
 
-/// Waits for a pause, cut into parts so that we notice when the client leaves.
-pub(super) fn wait(pause: Option<Pause>, node: &Node) -> Option<Pin<Box<dyn Future<Output = ()>>>> {
-    let time = pause?.time.min(DEPARTURE_CHECK_INTERVAL);
-    Some(Box::pin(node.clock().sleep(time)))
-}
-
 /// Tells the operator that the messages of a client are read later.
 #[cold]
 fn report_pace(key: &KeyState, peer: &PeerHandle, pause: Pause) {
@@ -451,6 +393,94 @@ fn report_size(node: &Node, key: &KeyState, peer: &PeerHandle) {
     });
 }
 
+/// One read of a client, of which each event is charged and handled.
+struct Reading<'a, C> {
+    turn: Turn<'a>,
+    client: &'a mut C,
+    /// What it costs. Not all frames are charged.
+    spent: Spent,
+    budget: &'a mut Budget,
+    /// The time of the first message, if it is sampled.
+    begun: &'a mut Option<Instant>,
+    withholds: bool,
+    is_followed: bool,
+}
+
+impl<C: Protocol> Reading<'_, C> {
+    /// Breaks if the client reads no more now.
+    // Inline, because each heartbeat comes here.
+    #[inline(always)]
+    fn on_event(&mut self, event: SocketEvent<'_>) -> Flow {
+        // Checked for each event: the client may have lost its id.
+        if !self.turn.peer.is_current() {
+            return ControlFlow::Break(());
+        }
+        self.charge(&event);
+        if self.is_followed {
+            follow(self.turn.peer, &event);
+        }
+        self.handle(event);
+        let flow = self.budget.take_frame();
+        if self.turn.left || self.turn.asked.is_some() { ControlFlow::Break(()) } else { flow }
+    }
+
+    #[inline(always)]
+    fn charge(&mut self, event: &SocketEvent<'_>) {
+        if let Some(len) = event.message_len() {
+            if self.turn.flushes.is_empty() && self.spent.messages == 0 {
+                *self.begun = self.turn.node.counters().sample();
+            }
+            self.spent.messages += 1;
+            self.spent.bytes += len as u64;
+        } else if matches!(event, SocketEvent::Pong) && self.turn.peer.answers_ping() {
+            // An answer to our own question is free: strangers can have us ask.
+            return;
+        }
+        self.spent.frames += 1;
+    }
+
+    #[inline(always)]
+    fn handle(&mut self, event: SocketEvent<'_>) {
+        match event {
+            SocketEvent::Text(text) => self.on_text(text),
+            SocketEvent::Binary(bytes) => {
+                let mut is_handled = false;
+                self.turn.handle(self.client, |client, context| {
+                    is_handled = client.on_binary(bytes, context);
+                });
+                if !is_handled {
+                    // Some clients send their JSON as bytes.
+                    self.on_text(mistakes::text_of(bytes));
+                }
+            }
+            SocketEvent::Ping(payload) => {
+                self.turn.flushes.extend(self.turn.peer.reply(Frame::pong(payload)));
+            }
+            SocketEvent::Pong | SocketEvent::Part { .. } | SocketEvent::Fragment => {}
+        }
+    }
+
+    #[inline(always)]
+    fn on_text(&mut self, text: &str) {
+        if self.withholds {
+            self.pass_on(&without_addresses(text));
+        } else {
+            self.pass_on(text);
+        }
+    }
+
+    #[inline(always)]
+    fn pass_on(&mut self, text: &str) {
+        if C::APP_HEARS {
+            self.turn.node.record_text(self.turn.peer, text);
+        }
+        if C::HEARTBEAT == Some(text) {
+            return;
+        }
+        self.turn.handle(self.client, |client, context| client.on_text(text, context));
+    }
+}
+
 /// Says in the log that a client has sent a message.
 #[cold]
 fn follow(peer: &PeerHandle, event: &SocketEvent<'_>) {
@@ -461,11 +491,7 @@ fn follow(peer: &PeerHandle, event: &SocketEvent<'_>) {
 
 /// Waits for the answer to what a client has asked, if it has asked. The error is the end of a client that
 /// keeps too much meanwhile.
-fn wait_for_answer<C: Protocol>(
-    turn: Turn<'_>,
-    client: &C,
-    waits: &mut Option<Box<Waits>>,
-) -> Result<(), Disconnect> {
+fn wait_for_answer<C: Protocol>(turn: Turn<'_>, client: &C, waits: &mut Option<Box<Waits>>) -> Step {
     let Turn { node, peer, key, asked, .. } = turn;
     let Some(ask) = asked else { return Ok(()) };
     let mut kept = node.unfinished.share(AddressPrefix::of_remote(peer.address()));
@@ -473,42 +499,6 @@ fn wait_for_answer<C: Protocol>(
         return Err(Disconnect::ByServer(CloseReason::TryAgainLater));
     }
     let answer = node.ask(peer, key, ask);
-    waits.get_or_insert_default().asked = Some(Asked { answer, hearing: None, _kept: kept });
+    waits.get_or_insert_default().asked = Some(Asked { answer, rest: Rest::default(), _kept: kept });
     Ok(())
-}
-
-/// Handles one event.
-// Inline, because each heartbeat comes here.
-#[inline(always)]
-fn on_event<C: Protocol>(client: &mut C, turn: &mut Turn<'_>, event: SocketEvent<'_>, withholds: bool) {
-    match event {
-        SocketEvent::Text(text) if withholds => on_text(client, turn, &without_addresses(text)),
-        // The same text, on the path of every message.
-        SocketEvent::Text(text) => on_text(client, turn, text),
-        SocketEvent::Binary(bytes) => {
-            let mut is_handled = false;
-            turn.handle(client, |client, context| is_handled = client.on_binary(bytes, context));
-            if !is_handled {
-                // Some clients send their JSON as bytes.
-                let text = mistakes::text_of(bytes);
-                match withholds {
-                    true => on_text(client, turn, &without_addresses(text)),
-                    false => on_text(client, turn, text),
-                }
-            }
-        }
-        SocketEvent::Ping(payload) => turn.flushes.extend(turn.peer.reply(Frame::pong(payload))),
-        SocketEvent::Pong | SocketEvent::Part { .. } | SocketEvent::Fragment => {}
-    }
-}
-
-#[inline(always)]
-fn on_text<C: Protocol>(client: &mut C, turn: &mut Turn<'_>, text: &str) {
-    if C::APP_HEARS {
-        turn.node.record_text(turn.peer, text);
-    }
-    if C::HEARTBEAT == Some(text) {
-        return;
-    }
-    turn.handle(client, |client, context| client.on_text(text, context));
 }

@@ -3,7 +3,7 @@
 use std::sync::Mutex;
 
 use super::*;
-use crate::session::run::{FRAMES_PER_TURN, READS_PER_TURN};
+use crate::session::pace::{FRAMES_PER_TURN, READS_PER_TURN};
 use peerbroker_config::key::ExpireTimeout;
 use peerbroker_core::vocabulary::Frame;
 

@@ -23,7 +23,7 @@ use super::packet::{MovedMember, NameRef, NodeAnswer, Packet, Question};
 use peerbroker_config::{ClusterConfig, Degraded};
 use peerbroker_core::clock::{Clock, LeaseInstant, UnixMillis};
 use peerbroker_core::vocabulary::{
-    ApiKey, CloseReason, ConnId, ConnectionKind, Frame, NodeId, PeerId, Refusal, Token, numbers,
+    ApiKey, CloseReason, ConnId, ConnectionKind, Frame, NodeId, PeerId, Refusal, Token, expected, numbers,
 };
 use peerbroker_events::PeerAddress;
 use peerbroker_protocols::names::SeatState;
@@ -603,7 +603,7 @@ pub(super) fn name_of_peer(peer: &PeerAddress) -> Name {
 /// Sixteen bytes of its SHA-256: another token with the same bytes cannot be found.
 pub(super) fn digest(token: &str) -> TokenDigest {
     let digest = ring::digest::digest(&ring::digest::SHA256, token.as_bytes());
-    digest.as_ref().first_chunk().copied().unwrap_or_default()
+    expected(digest.as_ref().first_chunk().copied().ok_or(digest), "the digest of a token")
 }
 
 /// A client that asks for an id.

@@ -3,6 +3,7 @@
 
 mod connection;
 mod endings;
+mod fault;
 mod foreign;
 mod frame;
 mod limit;
@@ -18,6 +19,7 @@ pub use endings::{
     AppRefusal, CloseReason, DUPLICATED_TAB, Ending, GOING_AWAY, HandshakeEnding, HandshakeRefusal, NORMAL,
     PIPE_REFUSED, Refusal, RequestEnding, RoomRefusal, is_close_code,
 };
+pub use fault::expected;
 pub use foreign::{Foreign, printable};
 pub use frame::{Fragment, Frame, FrameIn, FramesIn, Opcode};
 pub use limit::{Limit, LimitRow, Scope};

@@ -12,7 +12,9 @@ use parking_lot::Mutex;
 
 use super::report::Reported;
 use peerbroker_core::clock;
-use peerbroker_core::vocabulary::{CloseReason, DropReason, HandshakeRefusal, Limit, MessageKind, Refusal};
+use peerbroker_core::vocabulary::{
+    CloseReason, DropReason, HandshakeRefusal, Limit, MessageKind, Refusal, expected,
+};
 
 /// Cells for threads, a power of two. More threads than this share them, which costs time and no counts.
 const MAX_CELLS: usize = 64;
@@ -304,9 +306,7 @@ impl Counters {
 
 fn refusal_index(reason: Refusal) -> usize {
     let same = |other: &Refusal| std::mem::discriminant(other) == std::mem::discriminant(&reason);
-    let index = Refusal::ALL.iter().position(same);
-    debug_assert!(index.is_some(), "{reason:?} is no refusal of the table");
-    index.unwrap_or_default()
+    expected(Refusal::ALL.iter().position(same).ok_or(reason), "a refusal of the table")
 }
 
 /// Buckets of a histogram with an upper bound. A last bucket has the longer durations.

@@ -13,7 +13,7 @@ use super::{Node, tenant};
 use peerbroker_cluster::Whereabouts;
 use peerbroker_cluster::packet::{NodeAnswer, Question};
 use peerbroker_core::address::Network;
-use peerbroker_core::vocabulary::{ApiKey, ConnId, ConnectionKind, DropReason, PeerId, RealmKind};
+use peerbroker_core::vocabulary::{ApiKey, ConnId, ConnectionKind, DropReason, PeerId, RealmKind, expected};
 use peerbroker_events::{Count, Outcome, PeerAddress};
 use peerbroker_protocols::peerjs::{self, app};
 use peerbroker_router::{Holder, Routed};
@@ -448,7 +448,7 @@ fn first(mut ids: Vec<String>, limit: usize) -> Vec<String> {
 
 /// Texts are JSON, so nodes of other versions understand the parts that they know.
 fn text(answer: &impl Serialize) -> NodeAnswer {
-    serde_json::to_string(answer).map_or(NodeAnswer::No, NodeAnswer::Text)
+    NodeAnswer::Text(expected(serde_json::to_string(answer), "an answer to a node"))
 }
 
 /// The peers of an answer. Those that only a newer version understands are left out.

@@ -18,7 +18,7 @@ use super::signal::SignalKind;
 use peerbroker_core::clock::Instant;
 use peerbroker_core::vocabulary::{
     AppRefusal, CloseReason, DropReason, Frame, InvalidName, Limit, MessageKind, NameKind, PeerId, RealmKind,
-    Refusal, RoomName, RoomRights, Token,
+    Refusal, RoomName, RoomRights, Token, expected,
 };
 use peerbroker_events::{ClientMistake, Event, Mistake};
 use peerbroker_rooms::{Requester, RoomFrames};
@@ -151,7 +151,7 @@ pub struct Description<'m> {
 impl<'m> Description<'m> {
     /// Somewhere in the frame, of a connection that has no name.
     pub fn in_frame(message: &'m Message<'_>) -> Self {
-        let text = std::str::from_utf8(message.frame.payload()).unwrap_or_default();
+        let text = expected(std::str::from_utf8(message.frame.payload()), "a frame of the server");
         Description { text, connection: None }
     }
 }

@@ -16,7 +16,7 @@ pub(super) use advice::ADVICE;
 pub(super) use client::Pending;
 pub use client::Player;
 pub use codes::{HostedRoom, PlayerName, RoomCodeError, RoomCodes, Seating};
-use peerbroker_core::vocabulary::{Frame, labels};
+use peerbroker_core::vocabulary::{Frame, expected, labels};
 
 /// Maximum characters of a username; the rest is cut off.
 const MAX_USERNAME: usize = 20;
@@ -110,14 +110,14 @@ impl Offer {
         let mut text = Vec::with_capacity(offer.len() + 32);
         let name_at = Cell::new(0);
         offer.write_with(&mut text, "clientUsername", Some(&|out| name_at.set(out.len())));
-        // It is made of texts.
-        let text = String::from_utf8(text).unwrap_or_default();
+        let text = expected(String::from_utf8(text), "a text made of texts");
         Offer { text, name_at: name_at.get() }
     }
 
     /// The offer as the host hears it, with the name of the player.
     pub fn frame(&self, username: &str) -> Frame {
-        let (before, behind) = self.text.split_at_checked(self.name_at).unwrap_or_default();
+        let (before, behind) =
+            expected(self.text.split_at_checked(self.name_at).ok_or(self), "the place of a name");
         Frame::text(self.text.len() + username.len() + 2, |out| {
             out.extend_from_slice(before.as_bytes());
             json::write_string(out, username);

@@ -17,7 +17,7 @@ use peerbroker_cluster::{
     Position, RegisterOutcome, Registration, Renewal, Unavailable,
 };
 use peerbroker_config::{RedisAddress, SharedSettings};
-use peerbroker_core::vocabulary::{ApiKey, ConnId, ConnectionKind, NodeId};
+use peerbroker_core::vocabulary::{ApiKey, ConnId, ConnectionKind, NodeId, expected};
 
 /// The lowest fence of a claim. Claims have the time in microseconds, which is far above; connections that
 /// were opened without the backplane have a lower fence, and of two of those the older one the higher fence.
@@ -192,7 +192,7 @@ impl<C: RedisClient> RedisBackplane<C> {
 }
 
 fn settings_text(shared: &SharedSettings) -> String {
-    serde_json::to_string(shared).unwrap_or_default()
+    expected(serde_json::to_string(shared), "settings of a cluster")
 }
 
 /// At least one, because to Redis 0 means "at once" or "for ever".

@@ -20,7 +20,7 @@ use futures_sink::Sink as _;
 
 use super::decoder::Decoder;
 use super::{OnEvent, Socket};
-use peerbroker_core::vocabulary::{Fragment, Frame, FrameIn, Opcode};
+use peerbroker_core::vocabulary::{Fragment, Frame, FrameIn, Opcode, expected};
 use peerbroker_router::Disconnect;
 use peerbroker_router::Outbox;
 
@@ -146,9 +146,7 @@ fn message_of(frame: FrameIn<'_>) -> Message {
 
 /// The text of a payload, which a server has written.
 fn text(payload: Bytes) -> ByteString {
-    let text = ByteString::try_from(payload);
-    debug_assert!(text.is_ok(), "a text is in UTF-8");
-    text.unwrap_or_default()
+    expected(ByteString::try_from(payload), "a text of the server")
 }
 
 /// The payload of a close frame.

@@ -22,6 +22,7 @@ use rustls::{HandshakeKind, ProtocolVersion, ServerConfig};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, ReadBuf, copy, sink};
 
 use super::TakeOver;
+use peerbroker_core::vocabulary::expected;
 
 /// Bytes per read: the largest record (RFC 8446, section 5.2).
 const READ: usize = (16 << 10) + 261;
@@ -215,8 +216,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> TlsStream<T> {
         }
         let bytes = bytes.get_mut(..kept + count).unwrap_or_default();
         let used = self.process(bytes, buf, None)?;
-        debug_assert!(used <= bytes.len(), "{used} bytes of {} are used", bytes.len());
-        let rest = bytes.get(used..).unwrap_or_default();
+        let rest = expected(bytes.get(used..).ok_or(used), "bytes that are used");
         if rest.len() > MAX_INCOMPLETE {
             return Poll::Ready(Err(io::ErrorKind::InvalidData.into()));
         }
@@ -234,8 +234,8 @@ impl<T: AsyncRead + AsyncWrite + Unpin> TlsStream<T> {
     ) -> io::Result<usize> {
         let mut used = 0;
         loop {
-            debug_assert!(used <= bytes.len(), "{used} bytes of {} are used", bytes.len());
-            let status = self.tls.process_tls_records(bytes.get_mut(used..).unwrap_or_default());
+            let rest = expected(bytes.get_mut(used..).ok_or(used), "bytes that are used");
+            let status = self.tls.process_tls_records(rest);
             used += status.discard;
             let failed = match status.state {
                 Ok(ConnectionState::ReadTraffic(mut traffic)) => {
@@ -309,8 +309,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> TlsStream<T> {
         }
         let mut sent = 0;
         let outcome = loop {
-            debug_assert!(sent <= self.unsent.len(), "{sent} bytes of {} are sent", self.unsent.len());
-            let rest = self.unsent.get(sent..).unwrap_or_default();
+            let rest = expected(self.unsent.get(sent..).ok_or(sent), "bytes that are sent");
             if rest.is_empty() {
                 break Poll::Ready(Ok(()));
             }

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 
 use parking_lot::{Condvar, Mutex};
 use peerbroker::PeerBroker;
-use peerbroker_core::vocabulary::{ConnId, RealmKind};
+use peerbroker_core::vocabulary::{ConnId, RealmKind, expected};
 use peerbroker_events::{Event, PeerAddress};
 use peerbroker_router::Holder;
 use serde::de::IgnoredAny;
@@ -286,9 +286,7 @@ fn handle_commands(broker: &PeerBroker, key: &str, wanted: &AtomicU8, pipe: &Pip
 }
 
 fn line(line: &Line<'_>) -> String {
-    let text = serde_json::to_string(line);
-    debug_assert!(text.is_ok(), "a line can be written: {text:?}");
-    text.unwrap_or_default() + "\n"
+    expected(serde_json::to_string(line), "a line of stdout") + "\n"
 }
 
 #[cfg(test)]

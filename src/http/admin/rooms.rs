@@ -12,7 +12,7 @@ use super::keys::tenant;
 use super::problem::Problem;
 use super::state::{AdminState, JsonResult, Page, Search, cut_to_page};
 use super::target::OfKey;
-use peerbroker_core::vocabulary::RealmKind;
+use peerbroker_core::vocabulary::{RealmKind, expected};
 use peerbroker_rooms::Rooms;
 
 /// A room.
@@ -137,9 +137,9 @@ pub(super) async fn list_members(
     let search = Search::new(page.search.as_deref());
     let rooms = tenant(ops, key).await?.and_then(|tenant| tenant.existing_rooms(RealmKind::PeerJs));
     let members = rooms.into_iter().flat_map(|rooms| rooms.members_behind(&name, page.after.as_deref()));
-    let member = |(id, data): (_, Option<String>)| {
-        // Its client has sent JSON, and nothing else is kept.
-        Member { id, data: data.and_then(|data| RawValue::from_string(data).ok()) }
+    let member = |(id, data): (_, Option<String>)| Member {
+        id,
+        data: data.map(|data| expected(RawValue::from_string(data), "JSON of a client")),
     };
     let members = members.filter(|(id, _)| search.is_in(id)).map(member);
     let (members, next) = cut_to_page(members, limit, |member| member.id.clone());

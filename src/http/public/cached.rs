@@ -76,8 +76,11 @@ pub(super) async fn compressed(
     let bytes = match kept {
         Some(bytes) => bytes,
         None => match compress(coding, body).await {
-            Some(bytes) => keep(key, bytes),
-            None => return bare(StatusCode::INTERNAL_SERVER_ERROR),
+            Ok(bytes) => keep(key, bytes),
+            Err(error) => {
+                log::error!("cannot compress {name}: {error}");
+                return bare(StatusCode::INTERNAL_SERVER_ERROR);
+            }
         },
     };
     let mut response = tagged(head, BoxBody::new(bytes), &tag);
@@ -124,11 +127,11 @@ fn keep(key: String, bytes: Bytes) -> Bytes {
 }
 
 /// Compresses a body, on the blocking pool, so that clients of this worker do not wait.
-async fn compress(coding: ContentEncoding, body: BoxBody) -> Option<Bytes> {
-    let content = body::to_bytes(body).await.ok()?;
+async fn compress(coding: ContentEncoding, body: BoxBody) -> Result<Bytes, Box<dyn std::error::Error>> {
+    let content = body::to_bytes(body).await?;
     let compressed =
         web::block(move || if coding == ContentEncoding::Brotli { brotli(&content) } else { gzip(&content) });
-    compressed.await.ok()?.ok().map(Bytes::from)
+    Ok(compressed.await??.into())
 }
 
 fn brotli(mut content: &[u8]) -> io::Result<Vec<u8>> {

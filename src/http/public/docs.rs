@@ -12,6 +12,7 @@ use super::documents::{self, GROUPS};
 use super::handler::{Mounted, NO_CACHE, NOSNIFF, with};
 use super::html::{OF_PAGES, Values, escape};
 use super::{forwarded, html, not_found};
+use peerbroker_core::vocabulary::expected;
 
 /// URL of files that this server does not have.
 const REPOSITORY: &str = concat!(env!("CARGO_PKG_REPOSITORY"), "/blob/main/");
@@ -130,8 +131,7 @@ impl Document {
                 continue;
             };
             let end = rest.iter().position(|event| matches!(event, Event::End(TagEnd::Heading(_))));
-            debug_assert!(end.is_some(), "a heading of {name} has no end");
-            let (heading, body) = rest.split_at(end.unwrap_or_default());
+            let (heading, body) = rest.split_at(expected(end.ok_or(name), "the end of a heading"));
             let title: String = heading.iter().filter_map(plain).collect();
             let anchor = anchor(&title, &mut anchors);
             if *level == HeadingLevel::H2 {

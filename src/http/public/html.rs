@@ -9,7 +9,7 @@ use rust_embed::RustEmbed;
 
 use super::handler::{Mounted, NO_STORE, NOSNIFF, with};
 use peerbroker_config::{ClientOptions, Dialect};
-use peerbroker_core::vocabulary::labels;
+use peerbroker_core::vocabulary::{expected, labels};
 
 #[derive(RustEmbed)]
 #[folder = "static/"]
@@ -268,8 +268,8 @@ impl Values {
 
     /// A part of pages with its placeholders filled.
     pub(super) fn part(&self, name: &str) -> String {
-        let part = Static::get(&format!("{PARTS}{name}"));
-        part.map(|part| self.fill(&String::from_utf8_lossy(&part.data))).unwrap_or_default()
+        let part = Static::get(&format!("{PARTS}{name}")).ok_or(name);
+        expected(part.map(|part| self.fill(&String::from_utf8_lossy(&part.data))), "a part of pages")
     }
 
     /// Replaces each placeholder in one pass, so that placeholders in values are not replaced.

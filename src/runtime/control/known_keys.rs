@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
-use peerbroker_core::vocabulary::ApiKey;
+use peerbroker_core::vocabulary::{ApiKey, expected};
 use peerbroker_events::{Actor, KeyEvent};
 use peerbroker_keys::{Change, Key};
 
@@ -87,8 +87,6 @@ impl StoredKeys {
 fn digest(key: &Key) -> u64 {
     let mut digest = DefaultHasher::new();
     key.name.hash(&mut digest);
-    let settings = serde_json::to_string(&key.settings);
-    debug_assert!(settings.is_ok(), "settings can be written: {settings:?}");
-    settings.unwrap_or_default().hash(&mut digest);
+    expected(serde_json::to_string(&key.settings), "settings of a key").hash(&mut digest);
     digest.finish()
 }

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::net::IpAddr;
 
-use super::tables::labels;
+use super::{expected, tables::labels};
 use crate::address::of_client;
 
 /// The credentials of the ICE checks of one side of a call.
@@ -135,7 +135,8 @@ impl ClientVersion {
 
     /// The text.
     pub fn as_str(&self) -> &str {
-        self.bytes.get(..self.len.into()).and_then(|text| std::str::from_utf8(text).ok()).unwrap_or_default()
+        let text = self.bytes.get(..self.len.into()).unwrap_or_default();
+        expected(std::str::from_utf8(text), "letters and digits")
     }
 }
 

@@ -8,6 +8,7 @@
     )
 )]
 
+use super::expected;
 use std::mem;
 use std::ops::Deref;
 use std::sync::Arc;
@@ -282,12 +283,8 @@ impl Frame {
     /// The payload, for a transport that writes headers itself. Empty for raw bytes.
     #[inline]
     pub fn payload(&self) -> &[u8] {
-        debug_assert!(
-            self.opcode.is_none() || self.buf.len() >= HEADROOM,
-            "a frame of {} bytes",
-            self.buf.len()
-        );
-        self.opcode.and_then(|_| self.buf.get(HEADROOM..)).unwrap_or_default()
+        let payload = || expected(self.buf.get(HEADROOM..).ok_or(self.buf.len()), "a frame with a header");
+        self.opcode.map(|_| payload()).unwrap_or_default()
     }
 
     /// The opcode. Raw bytes have none.

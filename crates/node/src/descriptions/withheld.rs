@@ -1,6 +1,7 @@
 //! Removes the addresses of clients from their messages about a call, so that they reach each other through
 //! the relay only.
 
+use peerbroker_core::vocabulary::expected;
 use std::borrow::Cow;
 
 use serde_json::value::RawValue;
@@ -39,7 +40,7 @@ fn at_depth(depth: u8, text: &str) -> String {
         rest = after.get(1..).unwrap_or_default();
     }
     out.extend_from_slice(rest.as_bytes());
-    String::from_utf8(out).unwrap_or_default()
+    expected(String::from_utf8(out), "a text made of texts")
 }
 
 /// A string without addresses, if it has some.

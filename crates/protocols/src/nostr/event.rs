@@ -12,7 +12,7 @@ use secp256k1::schnorr::Signature;
 
 use super::{MAX_EVENT_PLACES, MAX_VALUES, list};
 use crate::json::{self, Object};
-use peerbroker_core::vocabulary::Frame;
+use peerbroker_core::vocabulary::{Frame, expected};
 
 /// The kinds of events that no relay stores.
 const EPHEMERAL: RangeInclusive<u32> = 20_000..=29_999;
@@ -149,7 +149,8 @@ impl<'a> SignedEvent<'a> {
     fn hash(&self) -> Option<[u8; 32]> {
         let content = self.object.string("content")?;
         let signed = (0, &self.author, self.created_at, self.kind, &self.tags, content);
-        digest(&SHA256, serde_json::to_string(&signed).ok()?.as_bytes()).as_ref().try_into().ok()
+        let signed = expected(serde_json::to_string(&signed), "an event of texts and numbers");
+        digest(&SHA256, signed.as_bytes()).as_ref().try_into().ok()
     }
 
     /// Where its readers find it: at its tags of one letter, its kind and its author.

@@ -11,10 +11,10 @@ use rand::seq::IndexedRandom as _;
 use serde::{Deserialize, Serialize};
 
 use super::Problem;
-use crate::names::{self, GivenSeat, Hold, NO_SUCH_NAME, NameHolder, Names};
+use crate::names::{self, GivenSeat, Hold, NameHolder, Names};
 use peerbroker_config::LiveConfig;
 use peerbroker_core::clock::{Clock, Instant};
-use peerbroker_core::vocabulary::{AddressPrefix, PeerId, numbers};
+use peerbroker_core::vocabulary::{AddressPrefix, PeerId, expected, numbers};
 
 /// The error of an operation in the room of a code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -301,7 +301,7 @@ impl Names for RoomCodes {
             Ok(Seating::Held(holder)) => Ok(names::Seating::Held(holder)),
             Ok(Seating::In(playing, host)) => {
                 let admitted = Admitted { name: playing.name().to_owned(), host: host.as_str().to_owned() };
-                let told = serde_json::to_string(&admitted).map_err(|_| NO_SUCH_NAME)?;
+                let told = expected(serde_json::to_string(&admitted), "a seat");
                 Ok(names::Seating::Given(Box::new(playing), told))
             }
             Err(error) => Err(error.number()),

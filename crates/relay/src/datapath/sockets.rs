@@ -24,6 +24,7 @@ use tokio::time::sleep;
 use super::addresses::{Addresses, Bound, is_local};
 use super::burst::Gathered;
 use super::port::Port;
+use peerbroker_core::vocabulary::expected;
 
 /// Ports that are tried, if the system chooses one for UDP that TCP has taken.
 const TRIES: usize = 16;
@@ -426,8 +427,7 @@ fn read_batch(service: &impl Service, port: &Arc<Port>, buffers: &mut [[u8; JOIN
     let is_alone = count == 1 && metas[0].len <= metas[0].stride;
     let gathered = (!is_alone).then(Gathered::begin);
     for (meta, buffer) in metas.iter().zip(buffers.iter()).take(count) {
-        debug_assert!(meta.len <= buffer.len(), "{} bytes of a datagram in {}", meta.len, buffer.len());
-        let bytes = buffer.get(..meta.len).unwrap_or_default();
+        let bytes = expected(buffer.get(..meta.len).ok_or(meta), "a datagram in its buffer");
         if !bytes.is_empty() {
             service.receive(port, Joined { from: meta.addr, bytes, size: meta.stride.max(1) });
         }

@@ -15,6 +15,7 @@ use std::time::Duration;
 use bytes::{Buf as _, BytesMut};
 use parking_lot::Mutex;
 use peerbroker_core::clock::{self, Clock};
+use peerbroker_core::vocabulary::expected;
 use peerbroker_media_api::{MediaHost, Permit};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, ReadBuf};
 use tokio::sync::Notify;
@@ -265,13 +266,8 @@ async fn receive<P: Protocol>(
     let mut recipients = Recipients::default();
     loop {
         while let Some(Framed { message, end }) = P::first(&unread)? {
-            debug_assert!(
-                message.end <= end && end <= unread.len(),
-                "{message:?} and {end} of {}",
-                unread.len()
-            );
             let length = message.len();
-            let message = unread.get(message.clone()).unwrap_or_default();
+            let message = expected(unread.get(message.clone()).ok_or(message), "a message in its buffer");
             let Received { sender, passed } =
                 protocol.receive(message).ok_or(io::ErrorKind::QuotaExceeded)?;
             unread.advance(end);

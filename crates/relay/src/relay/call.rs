@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use parking_lot::Mutex;
 use peerbroker_core::clock::Instant;
 use peerbroker_core::rate_limit::RateLimit;
-use peerbroker_core::vocabulary::{ApiKey, RealmKind};
+use peerbroker_core::vocabulary::{ApiKey, RealmKind, expected};
 use peerbroker_media_api::{CandidateNudge, Carried, EndedCalls, MediaLimits, Parties, RelayedOver};
 
 use super::endpoint::Transport;
@@ -176,10 +176,9 @@ impl Call {
 
     /// Its clients.
     pub(super) fn parties(&self) -> Parties<'_> {
-        debug_assert!(self.names.contains(BETWEEN), "two names in {:?}", self.names);
         let mut names = self.names.splitn(3, BETWEEN);
-        let offerer = names.next().unwrap_or_default();
-        let answerer = names.next().unwrap_or_default();
+        let mut name = || expected(names.next().ok_or(&self.names), "two names");
+        let (offerer, answerer) = (name(), name());
         let key = &self.key;
         let realm = self.realm;
         let only_relayed = self.only_relayed;

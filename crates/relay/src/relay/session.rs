@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use peerbroker_core::clock::Instant;
-use peerbroker_core::vocabulary::IceCredentials;
+use peerbroker_core::vocabulary::{IceCredentials, expected};
 use peerbroker_media_api::{CallFailure, CallOutcome, Dropped};
 
 use super::endpoint::{Endpoint, Outgoing, Transport};
@@ -422,10 +422,9 @@ struct Address {
 
 impl Side {
     fn new(credentials: IceCredentials<'_>) -> Self {
-        debug_assert!(credentials.ufrag.len() <= 256, "a name of {} bytes", credentials.ufrag.len());
         Side {
             credentials: [credentials.ufrag, credentials.pwd].concat().into(),
-            ufrag_len: u16::try_from(credentials.ufrag.len()).unwrap_or_default(),
+            ufrag_len: expected(u16::try_from(credentials.ufrag.len()), "a short ufrag"),
             role: None,
             has_come: false,
             is_refused: false,

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Error;
 use clap::error::ErrorKind;
-use peerbroker_core::vocabulary::ApiKey;
+use peerbroker_core::vocabulary::{ApiKey, expected};
 use peerbroker_keys::{Key, Settings};
 use peerbroker_system::files::Stamp;
 use toml::Table;
@@ -48,9 +48,7 @@ pub struct ConfigFile {
 
 /// The settings of a key.
 pub(super) fn as_table(settings: &Settings) -> Table {
-    let table = Table::try_from(settings);
-    debug_assert!(table.is_ok(), "settings can be written: {table:?}");
-    table.unwrap_or_default()
+    expected(Table::try_from(settings), "settings of a key")
 }
 
 impl ConfigFile {

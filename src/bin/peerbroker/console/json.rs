@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use jiff::{Timestamp, Unit};
 use log::Record;
 use log::kv::{self, Key, Value as Kv, VisitSource};
-use peerbroker_core::vocabulary::ConnId;
+use peerbroker_core::vocabulary::{ConnId, expected};
 use peerbroker_events::{Event, PeerAddress};
 use peerbroker_keys::escaped;
 use serde_json::{Map, Value, json};
@@ -25,7 +25,7 @@ pub(super) fn line(level: &str, message: &str, fields: Value) -> String {
 }
 
 fn line_of(level: &str, target: &str, message: &str, fields: Value) -> String {
-    let time = Timestamp::now().round(Unit::Millisecond).unwrap_or_default();
+    let time = expected(Timestamp::now().round(Unit::Millisecond), "a time in milliseconds");
     let time = format!("{time:.3}");
     let line = json!({"time": time, "level": level, "target": target, "message": message});
     escaped(&with(line, fields).to_string()) + "\n"

@@ -21,7 +21,7 @@ use peerbroker_core::vocabulary::{
     Refusal, RoomName, RoomRights, Token, expected,
 };
 use peerbroker_events::{ClientMistake, Event, Mistake};
-use peerbroker_rooms::{Requester, RoomFrames};
+use peerbroker_rooms::{Read, Requester, RoomFrames};
 use peerbroker_router::{Departure, Disconnect, Flushes, PeerHandle};
 
 /// A protocol: the state of one client of it, and the answers to the questions that all of them are asked.
@@ -274,6 +274,8 @@ pub struct Publication<'t> {
     pub others: Vec<String>,
     /// The text of the client.
     pub text: Cow<'t, str>,
+    /// What the protocol has read of it already, for the members of rooms.
+    pub read: Read,
 }
 
 /// A message to the app's server.

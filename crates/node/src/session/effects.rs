@@ -72,8 +72,7 @@ impl<'a> Turn<'a> {
     fn do_all<C: Protocol>(&mut self, client: &mut C, effects: &mut Effects<'_>) {
         effects.drain(|effect| match effect {
             Effect::Send(message) => self.send(client, message),
-            Effect::Publish(Publication { topic, others, text }) => {
-                let mut read = Read::default();
+            Effect::Publish(Publication { topic, others, text, mut read }) => {
                 self.publish(&topic, &text, &mut read);
                 others.iter().for_each(|topic| self.publish(topic, &text, &mut read));
             }

@@ -1,7 +1,7 @@
 //! A client that publishes events and subscribes to them.
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
@@ -62,8 +62,8 @@ pub(crate) type Wanted = Vec<(Mark, String, Vec<usize>)>;
 /// The effect of a command that is known to be right.
 #[derive(Debug)]
 pub(crate) enum Action {
-    /// Tell those that find events at these places.
-    Publish(Vec<String>),
+    /// Tell those that find the event at its places.
+    Publish(Heard),
     /// Replace the subscription with this id, or add it.
     Subscribe(Subscription, Wanted),
     /// End the subscription with this id.
@@ -94,7 +94,7 @@ impl Listener {
         context: &mut Context<'_, 't>,
     ) -> Option<Pending> {
         context.charge_list(text.len() / BYTES);
-        let command = check(command, context).map_err(|answer| context.reply(answer)).ok()?;
+        let command = check(command, text, context).map_err(|answer| context.reply(answer)).ok()?;
         if let Some(limit) = pause(context) {
             context.limit_hit(limit);
             return Some(Paced { command, text: text.to_owned() });
@@ -125,11 +125,12 @@ impl Listener {
         context: &mut Context<'_, 't>,
     ) {
         match action {
-            Action::Publish(places) => {
-                let mut places = places.into_iter();
+            Action::Publish(event) => {
+                let mut places = event.rooms.keys().cloned();
                 if let Some(first) = places.next() {
-                    let publication = Publication { topic: first.into(), others: places.collect(), text };
-                    context.effects.push(Effect::Publish(publication));
+                    let (topic, others) = (first.into(), places.collect());
+                    let read: Read = Some(Box::new(Some(event)));
+                    context.effects.push(Effect::Publish(Publication { topic, others, text, read }));
                 }
             }
             Action::Subscribe(subscription, wanted) => {
@@ -162,8 +163,8 @@ fn repeated(id: Option<&str>) -> Option<&str> {
     id.filter(|id| id.starts_with('"') && id.len() <= MAX_REPEATED)
 }
 
-/// Checks a command. An error is the answer that tells its client of a fault.
-fn check(command: Command<'_>, context: &mut Context<'_, '_>) -> Result<Action, Frame> {
+/// Checks a command of a text. An error is the answer that tells its client of a fault.
+fn check(command: Command<'_>, whole: &str, context: &mut Context<'_, '_>) -> Result<Action, Frame> {
     match command {
         Command::Event(text) => {
             let Some(event) = SignedEvent::parse(text) else {
@@ -178,9 +179,9 @@ fn check(command: Command<'_>, context: &mut Context<'_, '_>) -> Result<Action, 
                 return Err(message("OK", &[&id, "false"], Some(fault)));
             }
             context.reply(message("OK", &[&id, "true"], Some("")));
-            let places: BTreeSet<String> = event.places().map(|place| place.to_string()).collect();
-            context.charge_list(places.len());
-            Ok(Action::Publish(places.into_iter().collect()))
+            let event = Heard::of(&event, text, whole);
+            context.charge_list(event.rooms.len());
+            Ok(Action::Publish(event))
         }
         Command::Request(id, texts) => {
             let closed = |reason: &str| match repeated(Some(id)) {
@@ -397,8 +398,9 @@ impl OwnFrames for Subscriptions {
     fn of(&self, room: &str, message: &Frame, read: &mut Read) -> OwnMessage {
         let read = read.get_or_insert_with(|| Box::new(Heard::read(message)));
         let Some(Some(event)) = read.downcast_ref::<Option<Heard>>() else { return OwnMessage::default() };
+        let text = message.payload().get(event.text.clone()).unwrap_or_default();
         let kept = &*self.0.lock();
-        let places = || event.rooms().filter_map(|(name, mark)| Some((name, kept.places.get(&mark)?)));
+        let places = || event.rooms.iter().filter_map(|(name, mark)| Some((name, kept.places.get(mark)?)));
         // An event may be at several places of a client, which hears it at the first one.
         if places().next().is_none_or(|(first, _)| first != room) {
             return OwnMessage::default();
@@ -414,7 +416,7 @@ impl OwnFrames for Subscriptions {
             let Some(subscription) = kept.all.get(number).and_then(Option::as_ref) else { continue };
             let mut those = of_one.iter().filter_map(|(_, filter)| subscription.filters.get(*filter));
             if those.any(|filter| filter.fits(event, &mut comparisons)) {
-                frames.push(heard(&subscription.id, &event.text));
+                frames.push(heard(&subscription.id, text));
             }
         }
         OwnMessage { frames, search: comparisons / COMPARISONS }
@@ -426,10 +428,10 @@ impl OwnFrames for Subscriptions {
 }
 
 /// Tells a subscriber of an event. Both are JSON text.
-fn heard(id: &str, event: &str) -> Frame {
+fn heard(id: &str, event: &[u8]) -> Frame {
     Frame::text(id.len() + event.len() + 16, |out| {
-        for part in [r#"["EVENT","#, id, ",", event, "]"] {
-            out.extend_from_slice(part.as_bytes());
+        for part in [br#"["EVENT","#, id.as_bytes(), b",", event, b"]"] {
+            out.extend_from_slice(part);
         }
     })
 }

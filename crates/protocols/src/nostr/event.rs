@@ -1,9 +1,10 @@
 //! An event: what it says, who has signed it, and where its readers find it.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::hash::{BuildHasher as _, RandomState};
-use std::ops::RangeInclusive;
+use std::ops::{Range, RangeInclusive};
 use std::sync::LazyLock;
 
 use ring::digest::{SHA256, digest};
@@ -70,13 +71,14 @@ impl Mark {
 }
 
 /// The part of an event that subscribers ask for and hear. It is read once for all of them.
-pub(super) struct Heard {
-    /// JSON text.
-    pub(super) text: String,
+#[derive(Debug)]
+pub(crate) struct Heard {
+    /// The place of its JSON text in the message.
+    pub(super) text: Range<usize>,
     pub(super) created_at: u64,
-    /// The names of the rooms in which it is heard.
-    rooms: Vec<String>,
-    /// Of its properties: first those of the rooms, in their order.
+    /// The names of the rooms in which it is heard, and the properties that name them.
+    pub(super) rooms: BTreeMap<String, Mark>,
+    /// Of its properties.
     marks: Vec<(u8, Mark)>,
 }
 
@@ -84,21 +86,21 @@ impl Heard {
     /// Reads a message of a client. `None` if it is no event: a client of topics may publish to these rooms,
     /// too.
     pub(super) fn read(message: &Frame) -> Option<Self> {
-        let elements = list(std::str::from_utf8(message.payload()).ok()?)?;
-        let text = *elements.get(1)?;
-        let event = SignedEvent::parse(text)?;
-        let id = Property { condition: ID, value: Cow::Borrowed(&*event.id) };
-        Some(Heard {
-            text: text.to_owned(),
-            created_at: event.created_at,
-            rooms: event.places().map(|place| place.to_string()).collect(),
-            marks: event.places().chain([id]).map(|place| (place.condition, place.mark())).collect(),
-        })
+        let message = std::str::from_utf8(message.payload()).ok()?;
+        let text = *list(message)?.get(1)?;
+        Some(Heard::of(&SignedEvent::parse(text)?, text, message))
     }
 
-    /// The rooms in which it is heard, with the properties that name them.
-    pub(super) fn rooms(&self) -> impl Iterator<Item = (&str, Mark)> {
-        self.rooms.iter().zip(&self.marks).map(|(room, (_, mark))| (&**room, *mark))
+    /// An event with this text, in this message.
+    pub(super) fn of(event: &SignedEvent<'_>, text: &str, message: &str) -> Self {
+        let id = Property { condition: ID, value: Cow::Borrowed(&*event.id) };
+        let start = text.as_ptr().addr() - message.as_ptr().addr();
+        Heard {
+            text: start..start + text.len(),
+            created_at: event.created_at,
+            rooms: event.places().map(|place| (place.to_string(), place.mark())).collect(),
+            marks: event.places().chain([id]).map(|place| (place.condition, place.mark())).collect(),
+        }
     }
 
     /// The properties that a condition is on.
@@ -163,5 +165,23 @@ impl<'a> SignedEvent<'a> {
         });
         let kind = Property { condition: KIND, value: self.kind.to_string().into() };
         tags.chain([kind, Property { condition: AUTHOR, value: Cow::Borrowed(&*self.author) }])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_event_that_its_client_has_sent_is_the_one_that_its_hearers_read() {
+        let event = r##"{"id":"a","pubkey":"b","created_at":1,"kind":20001,"tags":[["x","t"],["x","t"]],"content":"","sig":""}"##;
+        let message = format!("[ \"EVENT\" , {event} ]");
+        let text = *list(&message).unwrap().get(1).unwrap();
+        let of = Heard::of(&SignedEvent::parse(text).unwrap(), text, &message);
+        assert_eq!(&message[of.text.clone()], event);
+        let rooms: Vec<&String> = of.rooms.keys().collect();
+        assert_eq!(rooms, ["nostr #x t", "nostr author b", "nostr kind 20001"]);
+        let read = Heard::read(&Frame::of_text(&message)).unwrap();
+        assert_eq!(format!("{of:?}"), format!("{read:?}"));
     }
 }

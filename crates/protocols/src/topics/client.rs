@@ -87,7 +87,7 @@ fn handle<'t>(command: Command<'t>, text: Cow<'t, str>, context: &mut Context<'_
             }
         }
         Command::Publish(topic) => {
-            context.effects.push(Effect::Publish(Publication { topic, others: Vec::new(), text }))
+            context.effects.push(Effect::Publish(Publication { topic, others: Vec::new(), text, read: None }))
         }
         Command::Ping => context.reply(super::pong()),
     }

@@ -31,7 +31,7 @@ use mistakes::{KnownKeys, Mistakes, may_be_mistake};
 use peerbroker_cluster::Membership;
 use peerbroker_config::{ApiTokens, ClusterConfig, Config, LiveConfig, OwnIceServers, TurnSecret};
 use peerbroker_core::clock::{self, Clock, millis};
-use peerbroker_core::vocabulary::{CloseReason, PeerId};
+use peerbroker_core::vocabulary::{CloseReason, PeerId, RealmKind};
 use peerbroker_events::{CallPeers, ClientMistake, Event, Events, Mistake};
 use peerbroker_keys::KeyStore;
 use peerbroker_keys::memory::MemoryKeys;
@@ -454,9 +454,8 @@ impl Clients {
         // An offer that was refused may name anything.
         let ids = (PeerId::parse(call.offerer), PeerId::parse(call.answerer));
         let (Ok(caller), Ok(callee)) = ids else { return };
-        if let Some(node) = self.node.upgrade() {
-            node.events()
-                .emit(|| event(CallPeers { key: call.key.clone(), realm: call.realm, caller, callee }));
+        if let (Some(node), Some(realm)) = (self.node.upgrade(), RealmKind::of_number(call.realm.number)) {
+            node.events().emit(|| event(CallPeers { key: call.key.clone(), realm, caller, callee }));
         }
     }
 }

@@ -9,6 +9,8 @@ use serde_json::{Value, json};
 
 use super::{object, text_of};
 use peerbroker_core::vocabulary::Frame;
+use peerbroker_protocols::client::{Protocol as _, Published};
+use peerbroker_protocols::root::Guest;
 use peerbroker_protocols::signal::SignalKind;
 use peerbroker_protocols::{matchbox, rxdb, topics, tracker};
 use peerbroker_rooms::{Change, RoomFrames, Said};
@@ -39,7 +41,7 @@ pub(super) fn topics(command: &topics::Command<'_>, text: &str, sent: Option<&Va
                 assert_eq!(got, expected);
             }
             expect_own(&frame, text, &["topic", "clients"]);
-            if let (Some(topics::Signal { from, to, kind }), Some(sent)) = (topics::signal(text), sent) {
+            if let (Some(Published { from, to, kind }), Some(sent)) = (Guest::published(text), sent) {
                 let data = &sent["data"];
                 assert_eq!((data["from"].as_str(), data["to"].as_str()), (Some(&*from), to.as_deref()));
                 expect_kind(kind, &data["signal"]);

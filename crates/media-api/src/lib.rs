@@ -24,7 +24,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 
 use peerbroker_core::clock::Clock;
-use peerbroker_core::vocabulary::{ApiKey, RealmKind, labels};
+use peerbroker_core::vocabulary::{ApiKey, labels};
 use peerbroker_system::threads::Threads;
 
 /// The limits of the relay and of the TURN server.
@@ -321,13 +321,22 @@ impl RelayTotals {
     }
 }
 
+/// The realm of clients that call each other, as far as their calls depend on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct CallRealm {
+    /// Its number.
+    pub number: u8,
+    /// True if its clients can be told what becomes of a call.
+    pub hears_of_calls: bool,
+}
+
 /// The two clients of a call.
 #[derive(Clone, Copy, Debug)]
 pub struct Parties<'a> {
     /// The key of both.
     pub key: &'a ApiKey,
     /// The realm of both.
-    pub realm: RealmKind,
+    pub realm: CallRealm,
     /// The client that calls.
     pub offerer: &'a str,
     /// The client that is called. Empty in an offer that any client may answer, with its connection.

@@ -10,16 +10,16 @@ mod withheld;
 use std::borrow::Cow;
 
 use memchr::memmem;
-use peerbroker_media_api::{CandidateNudge, Parties};
+use peerbroker_media_api::{CallRealm, CandidateNudge, Parties};
 
 use crate::media::Relay;
 use description::Description;
-use peerbroker_core::vocabulary::{Frame, IceCredentials, MessageKind, PeerId, PipeId};
+use peerbroker_core::vocabulary::{Frame, IceCredentials, MessageKind, NameKind, PeerId, PipeId, RealmKind};
 use peerbroker_events::PeerAddress;
 use peerbroker_keys::RelayMode;
-use peerbroker_protocols::client::Protocol as _;
+use peerbroker_protocols::client::{Protocol as _, Published};
 use peerbroker_protocols::signal::SignalKind;
-use peerbroker_protocols::{peerjs, topics, with_clients};
+use peerbroker_protocols::{peerjs, with_clients};
 use peerbroker_rooms::{MessageNews, Rooms};
 use peerbroker_router::PeerHandle;
 pub use withheld::without_addresses;
@@ -46,6 +46,11 @@ pub fn pipe_in(text: &str) -> Option<PipeId> {
     PipeId::parse(id)
 }
 
+/// A realm, as the relay knows it.
+fn call_realm(kind: RealmKind) -> CallRealm {
+    CallRealm { number: kind.number(), hears_of_calls: with_clients!(kind, C => C::HEARS_OF_CALLS) }
+}
+
 /// The text of a signal as its recipient may have it: an offer or answer is registered with the relay, which
 /// adds its candidates. `None` if nothing is left of it.
 pub fn prepare_for_relay<'a>(
@@ -64,7 +69,7 @@ pub fn prepare_for_relay<'a>(
         SignalKind::Candidate | SignalKind::Other => return Some(text.into()),
     };
     let key = from.realm().key();
-    let realm = from.realm().kind();
+    let realm = call_realm(from.realm().kind());
     let connection = connection.as_deref();
     let described = with_relay(relay, text, |credentials| {
         to.iter().any(|to| {
@@ -96,33 +101,40 @@ pub fn relayed_answer(
     mode: RelayMode,
     text: &str,
 ) -> Option<String> {
-    if !relay.calls().awaits_answer(&to.key, to.realm, to.id.as_str()) {
+    let realm = call_realm(to.realm);
+    if !relay.calls().awaits_answer(&to.key, realm, to.id.as_str()) {
         return None;
     }
-    let is_published = kind == MessageKind::Room;
     let connection = with_clients!(to.realm, C => C::answered(kind, text))?;
     let connection = connection.as_deref();
     let offerer = to.id.as_str();
     let answerer = from.as_str();
     let only_relayed = mode == RelayMode::Always;
-    let parties = Parties { key: &to.key, realm: to.realm, offerer, answerer, connection, only_relayed };
-    // A publication names its sender.
-    with_relay(relay, text, |credentials| relay.calls().begin(parties, credentials, !is_published))
+    let parties = Parties { key: &to.key, realm, offerer, answerer, connection, only_relayed };
+    with_relay(relay, text, |credentials| {
+        relay.calls().begin(parties, credentials, may_be_alias(kind, to.realm))
+    })
 }
 
-/// The same for an answer that a client of another node publishes to a topic.
+/// True if the sender may have been called by another name than its id. A publication names its sender.
+fn may_be_alias(kind: MessageKind, realm: RealmKind) -> bool {
+    kind != MessageKind::Room && NameKind::ALL.iter().any(|name| name.is_address() && name.realm() == realm)
+}
+
+/// As for the offer, for an answer that a client of another node publishes to a topic.
 pub fn relayed_publication(
     relay: &Relay,
     rooms: &Rooms,
     mode: RelayMode,
     published: &MessageNews<'_>,
 ) -> Option<String> {
-    let topics::Signal { from, to, kind } = topics::signal(published.text)?;
+    let Published { from, to, kind } =
+        with_clients!(rooms.realm().kind(), C => C::published(published.text))?;
     let to = to.filter(|_| kind == SignalKind::Answer)?;
     let answerer = PeerId::parse(published.from).ok()?;
-    let named = rooms.members_with(published.room, &topics::name(&to));
+    let named = rooms.members_with(published.room, &Published::name(&to));
     let key = rooms.realm().key();
-    let realm = rooms.realm().kind();
+    let realm = call_realm(rooms.realm().kind());
     let awaits_answer = |id: &PeerId| relay.calls().awaits_answer(key, realm, id.as_str());
     if !named.iter().any(awaits_answer) {
         return None;
@@ -153,4 +165,16 @@ pub fn candidates(relay: &Relay, nudge: &CandidateNudge) -> impl Iterator<Item =
         let payload = peerjs::candidate(&candidate, &nudge.connection);
         peerjs::forward(peerjs::Kind::Candidate, &nudge.other, &nudge.whom, Some(&payload))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_guest_that_does_not_publish_may_have_been_called_by_another_name() {
+        assert!(may_be_alias(MessageKind::Answer, RealmKind::Guests));
+        assert!(!may_be_alias(MessageKind::Room, RealmKind::Guests));
+        assert!(!may_be_alias(MessageKind::Answer, RealmKind::PeerJs));
+    }
 }

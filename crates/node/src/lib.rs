@@ -507,8 +507,9 @@ impl Node {
         self.common.router.record_sweep();
         self.common.active().iter().for_each(KeyState::sweep);
         if let Some(relay) = self.relay() {
-            relay.calls().sweep(|key, kind, id| {
-                self.realm(key.as_str(), kind).is_some_and(|realm| realm.contains(id))
+            relay.calls().sweep(|key, realm, id| {
+                let kind = RealmKind::of_number(realm.number);
+                kind.and_then(|kind| self.realm(key.as_str(), kind)).is_some_and(|realm| realm.contains(id))
             });
         }
         let now = self.clock().now();
@@ -572,7 +573,7 @@ impl LocalNode for Node {
         let Some(tenant) = self.tenant(key) else { return false };
         match news {
             News::Swarm(news) => tenant.guests().swarms.receive(from, news),
-            News::Message(published) if realm == RealmKind::Guests => {
+            News::Message(published) => {
                 let rooms = tenant.rooms(realm);
                 // Most servers have no relay, and the rest costs time.
                 let relayed = self.relay().and_then(|relay| {

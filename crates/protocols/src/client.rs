@@ -43,6 +43,9 @@ pub trait Protocol: Sized + 'static {
     /// True if a program that embeds the broker hears of its messages.
     const APP_HEARS: bool = false;
 
+    /// True if clients can be told what becomes of a call.
+    const HEARS_OF_CALLS: bool = false;
+
     /// A client of a key that has sent this query. It takes nothing that others may want: the client may
     /// still be refused.
     fn new(key: &Arc<KeyState>, query: &str, address: Option<IpAddr>) -> Result<Self, InvalidName>;
@@ -90,6 +93,11 @@ pub trait Protocol: Sized + 'static {
     /// rooms; `None` means any room.
     fn may_hear(_rights: Option<&RoomRights>, _rooms: Option<&[RoomName]>, _message: &Frame) -> bool {
         false
+    }
+
+    /// A publication by which two members of a room connect. `None` for any other.
+    fn published(_text: &str) -> Option<Published<'_>> {
+        None
     }
 
     /// The client has got its id, and the greeting.
@@ -276,6 +284,24 @@ pub struct Publication<'t> {
     pub text: Cow<'t, str>,
     /// What the protocol has read of it already, for the members of rooms.
     pub read: Read,
+}
+
+/// A publication by which two members of a room connect.
+#[derive(Debug)]
+pub struct Published<'a> {
+    /// The id that the sender gives itself in this room.
+    pub from: Cow<'a, str>,
+    /// The id of the only recipient that uses it, if there is one.
+    pub to: Option<Cow<'a, str>>,
+    /// Its kind.
+    pub kind: SignalKind,
+}
+
+impl Published<'_> {
+    /// The id that a client gives itself, as the data of its membership: all nodes know it.
+    pub fn name(id: &str) -> String {
+        serde_json::Value::from(id).to_string()
+    }
 }
 
 /// A message to the app's server.

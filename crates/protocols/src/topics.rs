@@ -11,6 +11,7 @@ mod client;
 
 use std::borrow::Cow;
 
+use super::client::Published;
 use super::json::{self, Object, write_string};
 use super::signal::SignalKind;
 pub(super) use advice::ADVICE;
@@ -75,27 +76,11 @@ fn topics<'a>(frame: &Object<'a>) -> Option<Vec<Cow<'a, str>>> {
     (list.is_some() || !topics.is_empty()).then_some(topics)
 }
 
-/// A publication by which y-webrtc connects two clients.
-#[derive(Debug)]
-pub struct Signal<'a> {
-    /// The id that the sender gives itself in this topic.
-    pub from: Cow<'a, str>,
-    /// The id of the only recipient that uses it, if there is one.
-    pub to: Option<Cow<'a, str>>,
-    /// Its kind.
-    pub kind: SignalKind,
-}
-
-/// Reads the data of a publication. `None` if it is no signal, or encrypted.
-pub fn signal(publication: &str) -> Option<Signal<'_>> {
+/// Reads a publication by which y-webrtc connects two clients. `None` if it is no signal, or encrypted.
+pub(super) fn signal(publication: &str) -> Option<Published<'_>> {
     let data = Object::parse_with(json::member_of(publication, "data")?, &["signal"])?;
     let kind = SignalKind::of(data.object("signal").and_then(|signal| signal.get("type")));
-    Some(Signal { from: data.string("from")?, to: data.string("to"), kind })
-}
-
-/// The id that a client of y-webrtc gives itself, as the data of its subscription.
-pub fn name(id: &str) -> String {
-    serde_json::Value::from(id).to_string()
+    Some(Published { from: data.string("from")?, to: data.string("to"), kind })
 }
 
 /// The answer to a ping.

@@ -8,10 +8,10 @@ use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 
 use peerbroker_media_api::{
-    CandidateNudge, EndedCalls, MediaContext, Parties, RelayTotals, TurnTotals, TurnUrls,
+    CallRealm, CandidateNudge, EndedCalls, MediaContext, Parties, RelayTotals, TurnTotals, TurnUrls,
 };
 
-use peerbroker_core::vocabulary::{ApiKey, IceCredentials, RealmKind};
+use peerbroker_core::vocabulary::{ApiKey, IceCredentials};
 
 /// Types without a value, and the signatures of their methods.
 macro_rules! absent {
@@ -58,8 +58,8 @@ absent! {
     pub Calls {
         record_offer(Parties<'_>, Option<IpAddr>, IceCredentials<'_>) -> bool;
         begin(Parties<'_>, IceCredentials<'_>, bool) -> bool;
-        awaits_answer(&ApiKey, RealmKind, &str) -> bool;
-        sweep(impl Fn(&ApiKey, RealmKind, &str) -> bool) -> ();
+        awaits_answer(&ApiKey, CallRealm, &str) -> bool;
+        sweep(impl Fn(&ApiKey, CallRealm, &str) -> bool) -> ();
         end_banned() -> ();
         totals() -> RelayTotals;
         open() -> usize;

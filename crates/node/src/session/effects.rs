@@ -7,7 +7,7 @@ use crate::descriptions::{self, ANYBODY, Signal};
 use crate::{Client as Sender, Message as Seen, Node};
 use peerbroker_core::vocabulary::{Limit, PeerId};
 use peerbroker_protocols::client::{
-    AppRequest, Ask, Context, Description, Effect, Effects, Lost, Message, Protocol, Publication,
+    AppRequest, Ask, Context, Description, Effect, Effects, Lost, Message, Protocol, Publication, Published,
     report_mistake,
 };
 use peerbroker_protocols::key_state::KeyState;
@@ -15,7 +15,6 @@ use peerbroker_protocols::mistakes::{self, InVain};
 use peerbroker_protocols::peerjs::{Kind, app};
 use peerbroker_protocols::pipes::Pipes;
 use peerbroker_protocols::signal::SignalKind;
-use peerbroker_protocols::topics;
 use peerbroker_rooms::{Read, Requester};
 use peerbroker_router::{Flushes, MESSAGES, PeerHandle};
 
@@ -73,8 +72,8 @@ impl<'a> Turn<'a> {
         effects.drain(|effect| match effect {
             Effect::Send(message) => self.send(client, message),
             Effect::Publish(Publication { topic, others, text, mut read }) => {
-                self.publish(&topic, &text, &mut read);
-                others.iter().for_each(|topic| self.publish(topic, &text, &mut read));
+                self.publish::<C>(&topic, &text, &mut read);
+                others.iter().for_each(|topic| self.publish::<C>(topic, &text, &mut read));
             }
             Effect::App(request) => self.send_to_app(&request),
             Effect::Ask(ask) => self.asked = Some(ask),
@@ -146,23 +145,23 @@ impl<'a> Turn<'a> {
         self.handle(client, |client, context| client.on_lost(lost, context));
     }
 
-    /// Tells the subscribers of a topic. To an offer or answer of y-webrtc the relay adds its candidates. The
-    /// id that its client gives itself becomes the data of the subscription, so that all nodes know it.
-    fn publish(&mut self, topic: &str, text: &str, read: &mut Read) {
+    /// Tells the subscribers of a topic. To an offer or answer the relay adds its candidates. The id that its
+    /// client gives itself becomes the data of the subscription, so that all nodes know it.
+    fn publish<C: Protocol>(&mut self, topic: &str, text: &str, read: &mut Read) {
         let Some(rooms) = self.key.existing_rooms(self.peer.realm().kind()) else { return };
         let requester = &mut Requester { peer: self.peer, request: None, flushes: self.flushes };
         let mut prepared = Some(Cow::Borrowed(text));
         // The rest costs time, and most servers have no relay.
         if let Some(relay) = self.node.relay()
             && let Some(mode) = self.node.relay_mode(self.peer.key())
-            && let Some(topics::Signal { from, to, kind }) = topics::signal(text)
+            && let Some(Published { from, to, kind }) = C::published(text)
         {
             if PeerId::parse(&from).is_ok() {
                 // One that is not subscribed has no name.
-                let _ = rooms.update(requester, topic, Some(&topics::name(&from)));
+                let _ = rooms.update(requester, topic, Some(&Published::name(&from)));
             }
             let named = match (kind, &to) {
-                (SignalKind::Answer, Some(to)) => rooms.members_with(topic, &topics::name(to)),
+                (SignalKind::Answer, Some(to)) => rooms.members_with(topic, &Published::name(to)),
                 _ => Vec::new(),
             };
             let named: Vec<&str> = named.iter().map(PeerId::as_str).collect();

@@ -28,6 +28,7 @@ impl Protocol for PeerJs {
     const ROOMS: &'static dyn RoomFrames = &PeerJsRooms;
     const HAS_CREDENTIALS: bool = true;
     const APP_HEARS: bool = true;
+    const HEARS_OF_CALLS: bool = true;
     const HEARTBEAT: Option<&'static str> = Some(super::HEARTBEAT);
 
     fn new(_key: &Arc<KeyState>, _query: &str, _address: Option<IpAddr>) -> Result<Self, InvalidName> {

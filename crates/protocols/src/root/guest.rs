@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use crate::calls::{self, Caller};
-use crate::client::{Answer, Context, Description, Effect, FirstInVain, Lost, Message, Protocol};
+use crate::client::{Answer, Context, Description, Effect, FirstInVain, Lost, Message, Protocol, Published};
 use crate::json;
 use crate::key_state::KeyState;
 use crate::mistakes;
@@ -172,6 +172,10 @@ impl Protocol for Guest {
         let Description { text, .. } = Description::in_frame(message);
         let connection = if message.kind == MessageKind::Swarm { tracker::answered(text) } else { None };
         Description { text, connection }
+    }
+
+    fn published(text: &str) -> Option<Published<'_>> {
+        topics::signal(text)
     }
 
     fn answered(kind: MessageKind, frame: &str) -> Option<Option<Cow<'_, str>>> {

@@ -5,8 +5,10 @@ use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use parking_lot::Mutex;
 use peerbroker_core::clock::Instant;
 use peerbroker_core::rate_limit::RateLimit;
-use peerbroker_core::vocabulary::{ApiKey, RealmKind, expected};
-use peerbroker_media_api::{CandidateNudge, Carried, EndedCalls, MediaLimits, Parties, RelayedOver};
+use peerbroker_core::vocabulary::{ApiKey, expected};
+use peerbroker_media_api::{
+    CallRealm, CandidateNudge, Carried, EndedCalls, MediaLimits, Parties, RelayedOver,
+};
 
 use super::endpoint::Transport;
 use super::load::{Load, Ranking};
@@ -37,7 +39,7 @@ pub(super) struct Call {
     /// The ids of the offerer, of the answerer and of the connection in one text, because there are many
     /// calls.
     names: Box<str>,
-    realm: RealmKind,
+    realm: CallRealm,
     pub(super) only_relayed: bool,
     rate: RateLimit,
     /// Of the checks of the offerer and of the answerer.
@@ -121,8 +123,7 @@ impl Call {
     /// Tells a client to come, if it can be told.
     pub(super) fn nudge(&self, whom: CallSide, times: u8) -> Option<CandidateNudge> {
         let Parties { offerer, answerer, connection, .. } = self.parties();
-        // Rooms have no message for a candidate.
-        let connection = connection.filter(|_| self.realm == RealmKind::PeerJs)?.into();
+        let connection = connection.filter(|_| self.realm.hears_of_calls)?.into();
         let offerer = offerer.into();
         let answerer = answerer.into();
         let (whom, other) = match whom {
@@ -135,8 +136,7 @@ impl Call {
     /// Its clients, if they can be told of its end.
     pub(super) fn clients(&self) -> Option<EndedCalls> {
         let Parties { offerer, answerer, connection, .. } = self.parties();
-        // Rooms have no message for it.
-        connection.filter(|_| self.realm == RealmKind::PeerJs)?;
+        connection.filter(|_| self.realm.hears_of_calls)?;
         let mut clients = [offerer.into(), answerer.into()];
         // Either may have called the other.
         clients.sort_unstable();

@@ -11,9 +11,10 @@ use dashmap::DashMap;
 use parking_lot::Mutex;
 use peerbroker_core::address::is_public;
 use peerbroker_core::clock::{Clock, Instant};
-use peerbroker_core::vocabulary::{AddressPrefix, ApiKey, IceCredentials, RealmKind};
+use peerbroker_core::vocabulary::{AddressPrefix, ApiKey, IceCredentials};
 use peerbroker_media_api::{
-    CallOutcome, CandidateNudge, Dropped, EndedCalls, MediaContext, MediaLimits, Parties, RelayTotals,
+    CallOutcome, CallRealm, CandidateNudge, Dropped, EndedCalls, MediaContext, MediaLimits, Parties,
+    RelayTotals,
 };
 use stun_types::message::MessageClass;
 
@@ -130,11 +131,11 @@ impl Calls {
     }
 
     /// True if an offer of `offerer` waits for an answer.
-    pub fn awaits_answer(&self, key: &ApiKey, realm: RealmKind, offerer: &str) -> bool {
+    pub fn awaits_answer(&self, key: &ApiKey, realm: CallRealm, offerer: &str) -> bool {
         self.offers.has(self.client(key, realm, offerer))
     }
 
-    fn client(&self, key: &ApiKey, realm: RealmKind, id: &str) -> u64 {
+    fn client(&self, key: &ApiKey, realm: CallRealm, id: &str) -> u64 {
         self.digests.hash_one((key, realm, id))
     }
 
@@ -428,7 +429,7 @@ impl Calls {
     }
 
     /// Forgets calls that are over, offers without an answer, and those of clients that are not here.
-    pub fn sweep(&self, is_here: impl Fn(&ApiKey, RealmKind, &str) -> bool) {
+    pub fn sweep(&self, is_here: impl Fn(&ApiKey, CallRealm, &str) -> bool) {
         let now = self.context.clock.now();
         self.offers.sweep(now, is_here);
         self.unverified.sweep(now);

@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 use peerbroker_core::clock::Instant;
-use peerbroker_core::vocabulary::{ApiKey, IceCredentials, RealmKind};
-use peerbroker_media_api::Parties;
+use peerbroker_core::vocabulary::{ApiKey, IceCredentials};
+use peerbroker_media_api::{CallRealm, Parties};
 
 use super::endpoint::Endpoint;
 use super::load::{Load, Loads, Most, Offerer, Ranking};
@@ -79,7 +79,7 @@ type EarlyCheck = Box<(Endpoint, Box<[u8]>)>;
 pub(super) struct Offer {
     pub(super) offerer: Offerer,
     key: ApiKey,
-    realm: RealmKind,
+    realm: CallRealm,
     /// The id of its client.
     id: Arc<str>,
     /// Since when its client is not here.
@@ -163,15 +163,15 @@ impl Offers {
         true
     }
 
-    /// The offer of a call, which is answered once. A guest whose answer comes from another node may be known
-    /// here by an alias.
+    /// The offer of a call, which is answered once. A client whose answer comes from another node may be
+    /// known here by an alias.
     pub(super) fn take(&self, client: u64, parties: Parties<'_>, may_be_alias: bool) -> Option<Offer> {
         let mut waiting = self.waiting.lock();
         let mut offers = waiting.offers.range(all_of(client));
         let first = offers.clone().next()?;
         let mut others = offers.clone().skip(1);
         // A client seldom calls several others at once.
-        let is_by_alias = may_be_alias && parties.realm == RealmKind::Guests && others.next().is_none();
+        let is_by_alias = may_be_alias && others.next().is_none();
         let found = offers.find(|(_, offer)| offer.is_for(parties)).or(is_by_alias.then_some(first));
         let id = *found?.0;
         waiting.remove(id)
@@ -214,7 +214,7 @@ impl Offers {
 
     /// Forgets offers that are too old for an answer, and those of clients that have left. Asks about them
     /// without the lock.
-    pub(super) fn sweep(&self, now: Instant, is_here: impl Fn(&ApiKey, RealmKind, &str) -> bool) {
+    pub(super) fn sweep(&self, now: Instant, is_here: impl Fn(&ApiKey, CallRealm, &str) -> bool) {
         let mut next = Some(0);
         while let Some(from) = next {
             let clients = self.waiting.lock().clients_from(from);
@@ -232,7 +232,7 @@ impl Offers {
 struct Offering {
     client: u64,
     key: ApiKey,
-    realm: RealmKind,
+    realm: CallRealm,
     id: Arc<str>,
 }
 
@@ -320,7 +320,7 @@ mod tests {
         let key = ApiKey::parse("peerjs").expect("a key");
         let parties = Parties {
             key: &key,
-            realm: RealmKind::PeerJs,
+            realm: CallRealm { number: 0, hears_of_calls: true },
             offerer: id,
             answerer: to,
             connection: None,

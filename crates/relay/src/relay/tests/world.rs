@@ -18,10 +18,10 @@ use crate::datapath::counters::TrafficCounters;
 use crate::relay::calls::Calls;
 use crate::relay::endpoint::{Endpoint, Outgoing, Transport};
 use peerbroker_core::clock::Clock;
-use peerbroker_core::vocabulary::{ApiKey, IceCredentials, RealmKind};
+use peerbroker_core::vocabulary::{ApiKey, IceCredentials};
 use peerbroker_media_api::{
-    CallFailure, CallOutcome, CandidateNudge, Carried, KeyLimits, MediaContext, MediaHost, MediaLimits,
-    Parties, Permit,
+    CallFailure, CallOutcome, CallRealm, CandidateNudge, Carried, KeyLimits, MediaContext, MediaHost,
+    MediaLimits, Parties, Permit,
 };
 use peerbroker_system::threads::Threads;
 
@@ -40,7 +40,6 @@ pub(super) struct World {
     /// Clients that were told to come.
     pub(super) nudged: Receiver<CandidateNudge>,
     key: ApiKey,
-    pub(super) realm: Cell<RealmKind>,
     /// The client that has left.
     pub(super) absent: RefCell<String>,
     sent: RefCell<HashMap<Endpoint, Vec<Vec<u8>>>>,
@@ -128,11 +127,10 @@ impl World {
         let calls = Arc::new(Calls::new(context, ports, false, nudges));
         let counters = calls.add_thread();
         let key = ApiKey::parse("k").unwrap();
-        let realm = Cell::new(RealmKind::PeerJs);
         let absent = RefCell::default();
         let sent = RefCell::default();
         let only_relayed = Cell::default();
-        World { calls, counters, host, clock, told, own, only_relayed, nudged, key, realm, absent, sent }
+        World { calls, counters, host, clock, told, own, only_relayed, nudged, key, absent, sent }
     }
 
     pub(super) fn host(&self) -> Arc<dyn MediaHost> {
@@ -235,7 +233,7 @@ impl World {
 
     fn parties<'a>(&'a self, offerer: &'a str, answerer: &'a str, connection: &'a str) -> Parties<'a> {
         let connection = Some(connection);
-        let realm = self.realm.get();
+        let realm = CallRealm { number: 0, hears_of_calls: true };
         let only_relayed = self.only_relayed.get();
         Parties { key: &self.key, realm, offerer, answerer, connection, only_relayed }
     }

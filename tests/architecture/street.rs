@@ -29,15 +29,15 @@ const CRATES: &[Crate] = &[
     row("config", &["core", "media-api", "events"], 1685, 427),
     row("limits", &["core", "config"], 605, 425),
     row("router", &["core", "events", "config", "limits"], 3626, 173),
-    row("rooms", &["core", "events", "config", "limits", "router"], 3331, 199),
+    row("rooms", &["core", "events", "config", "limits", "router"], 3341, 199),
     row("protocols", &["core", "json", "events", "config", "limits", "router", "rooms"], 6010, 452),
     row("transport", &["core", "system", "limits", "router"], 1922, 1384),
     row("tls", &["core", "system", "events", "config"], 1744, 571),
     row("keys", &["core", "system", "events", "config", "limits", "tls"], 1960, 1414),
-    row("cluster", &["core", "events", "config", "router", "rooms", "protocols"], 3551, 266),
+    row("cluster", &["core", "events", "config", "router", "rooms", "protocols"], 3567, 294),
     row("redis", &["core", "system", "config", "tls", "keys", "cluster"], 1629, 96),
     row("webhooks", &["core", "system", "events", "config", "tls", "keys"], 935, 318),
-    row("relay", &["core", "system", "media-api"], 4617, 3592),
+    row("relay", &["core", "system", "media-api"], 4618, 3592),
     row(
         "node",
         &[
@@ -68,7 +68,7 @@ const SRC: Crate = row("src", &[], 15_296, 2472);
 
 /// Everything else: folders, the ends of the names of their files, and their lines.
 const OTHERS: &[(&str, &[&str], usize)] = &[
-    ("tests", &["rs"], 56_773),
+    ("tests", &["rs"], 56_818),
     ("examples", &["rs", "js", "mjs", "py"], 170),
     ("client", &["js", "mjs", "ts"], 3438),
     ("static", &["js", "css", "html"], 10_034),

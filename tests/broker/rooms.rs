@@ -8,11 +8,12 @@ use std::time::Duration;
 use peerbroker_config::Limits;
 use peerbroker_core::vocabulary::{CloseReason, NodeId, PeerId, RealmKind, RoomName, RoomRefusal, Token};
 use peerbroker_rooms::{GoneNews, MemberNews, News, OtherNodes as _, Parting, Requester, Rooms};
-use peerbroker_router::{Flushes, IdLease, Outbox};
+use peerbroker_router::{Flushes, IdLease, MESSAGES, Outbox};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::strategy::ValueTree as _;
 use proptest::test_runner::{FileFailurePersistence, TestRunner};
+use testkit::log_lines;
 use testkit::room_views::{RoomViews, without_one_order};
 
 use crate::socket::Socket;
@@ -373,6 +374,24 @@ impl LateNews {
         house.pass(RECLAIM);
         assert!(rooms.is_empty());
     }
+}
+
+#[test]
+fn a_member_that_falls_behind_is_followed_once_and_once_when_it_has_caught_up() {
+    let world = World::new(limits(), 1, 2);
+    let clients = ["a", "b"].map(|id| world.connect(id, "s").unwrap());
+    clients.iter().for_each(|client| client.join(&world.rooms, "x", "0"));
+    let [a, b] = &clients;
+    let lines = log_lines::written(MESSAGES, || {
+        b.socket.set_room(0);
+        for number in 0..OUTBOX {
+            let data = number.to_string();
+            a.request(|requester| world.rooms.update(requester, "x", Some(&data))).unwrap();
+        }
+        b.read_all(&world.rooms);
+    });
+    let falls_behind = r#"room "x": "b" falls behind: too much waits for its client"#;
+    assert_eq!(lines, [falls_behind, r#"room "x": "b" has caught up"#]);
 }
 
 #[test]

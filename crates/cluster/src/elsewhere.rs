@@ -165,7 +165,7 @@ impl Membership {
             Whereabouts::Unknown => return Posted::Unknown,
         };
         let source = (realm.key().as_str(), id.as_str());
-        if self.state.lock().links.get(&node).is_some_and(|link| !link.has_room(source)) {
+        if self.state.lock().links.get_mut(&node).is_some_and(|link| !link.has_room(node, source)) {
             return Posted::TooMuch;
         }
         let name = name.as_ref().to_owned_name();

@@ -5,6 +5,7 @@ use std::hash::{BuildHasher as _, RandomState};
 
 use super::packet::{self, Packet};
 use peerbroker_core::vocabulary::NodeId;
+use peerbroker_router::MESSAGES;
 
 /// Most bytes of one batch, about.
 const BATCH_BYTES: usize = 256 * 1024;
@@ -51,6 +52,8 @@ pub(crate) struct Outbound {
     last_len: usize,
     /// The number of batches without a packet that have followed.
     closing: u8,
+    /// Messages have found no room since little waited.
+    is_full: bool,
 }
 
 /// A batch whose header is not filled in yet.
@@ -81,13 +84,17 @@ pub(crate) enum Arrival {
 }
 
 impl Outbound {
-    /// True if there is room for a message of a source.
-    pub(crate) fn has_room(&self, source: Source<'_>) -> bool {
+    /// True if there is room for a message of a source to a node.
+    pub(crate) fn has_room(&mut self, to: NodeId, source: Source<'_>) -> bool {
         if self.pieces.len() < 2 {
             return true;
         }
         let of_source = self.of_sources.get(&self.digests.hash_one(source)).copied().unwrap_or_default();
-        of_source < LINK_BYTES.saturating_sub(self.bytes) / SHARE
+        let has_room = of_source < LINK_BYTES.saturating_sub(self.bytes) / SHARE;
+        if !has_room && !std::mem::replace(&mut self.is_full, true) {
+            log::debug!(target: MESSAGES, "the link to the node {to} is full: messages wait or are refused");
+        }
+        has_room
     }
 
     /// True if there is room for a change of members of rooms.
@@ -161,7 +168,7 @@ impl Outbound {
     }
 
     /// Takes out the next batch. It has to be sent until it is known to have arrived, before any later one.
-    pub(crate) fn next_batch(&mut self, from: NodeId) -> Option<Vec<u8>> {
+    pub(crate) fn next_batch(&mut self, from: NodeId, to: NodeId) -> Option<Vec<u8>> {
         let Piece { bytes: mut batch, of_sources } = self.pieces.pop_front()?;
         for (source, bytes) in of_sources {
             if let Some(sum) = self.of_sources.get_mut(&source) {
@@ -173,6 +180,9 @@ impl Outbound {
         }
         self.last_len = batch.len();
         self.bytes -= batch.len() - packet::HEADER;
+        if self.pieces.len() < 2 && std::mem::take(&mut self.is_full) {
+            log::debug!(target: MESSAGES, "the link to the node {to} has room again");
+        }
         self.last_number += 1;
         packet::set_header(&mut batch, from, self.last_number);
         Some(batch)
@@ -221,7 +231,7 @@ mod tests {
         }
         let mut numbers = Vec::new();
         let mut tickets = Vec::new();
-        while let Some(bytes) = outbound.next_batch(NodeId::new(1)) {
+        while let Some(bytes) = outbound.next_batch(NodeId::new(1), NodeId::new(2)) {
             let batch = Batch::read(&bytes).unwrap();
             numbers.push(batch.number);
             tickets.extend(batch.packets().map(|packet| match packet {
@@ -250,7 +260,7 @@ mod tests {
             let kind = 0;
             let payload = payload.as_bytes();
             let before = outbound.bytes;
-            while outbound.has_room(("k", source)) {
+            while outbound.has_room(NodeId::new(2), ("k", source)) {
                 let message = Packet::Message { to, connection, ticket, from, kind, payload };
                 outbound.push_message(("k", source), &message);
             }
@@ -259,24 +269,50 @@ mod tests {
         };
         let floods: Vec<usize> = (0..8).map(|source| fill(&mut outbound, &source.to_string())).collect();
         assert!(floods.iter().all(|bytes| *bytes < LINK_BYTES / 6), "{floods:?}");
-        assert!(outbound.has_room(("k", "another")));
+        assert!(outbound.has_room(NodeId::new(2), ("k", "another")));
         // Each batch that is sent makes room again, for all sources.
-        while outbound.next_batch(NodeId::new(1)).is_some() {
+        while outbound.next_batch(NodeId::new(1), NodeId::new(2)).is_some() {
             assert!(outbound.is_counted_right());
         }
-        assert!((0..8).all(|source| outbound.has_room(("k", &*source.to_string()))));
+        assert!((0..8).all(|source| outbound.has_room(NodeId::new(2), ("k", &*source.to_string()))));
+    }
+
+    #[test]
+    fn a_link_that_is_full_is_told_once_and_once_when_it_has_room_again() {
+        let [own, other] = [1, 2].map(NodeId::new);
+        let key = key();
+        let kind = crate::Entity::Name(peerbroker_core::vocabulary::NameKind::RoomCode);
+        let to = packet::NameRef::new(&key, kind, "x");
+        let payload = &[0; BATCH_BYTES];
+        let message = Packet::Message { to, connection: 1, ticket: 1, from: "y", kind: 0, payload };
+        let fill = |outbound: &mut Outbound| {
+            while outbound.has_room(other, ("k", "a")) {
+                outbound.push_message(("k", "a"), &message);
+            }
+        };
+        let lines = testkit::log_lines::written(MESSAGES, || {
+            let mut outbound = Outbound::default();
+            for _ in 0..2 {
+                fill(&mut outbound);
+                fill(&mut outbound);
+                while outbound.next_batch(own, other).is_some() {}
+            }
+        });
+        let full = format!("the link to the node {other} is full: messages wait or are refused");
+        let again = format!("the link to the node {other} has room again");
+        assert_eq!(lines, [&full, &again, &full, &again].map(String::clone));
     }
 
     #[test]
     fn two_empty_batches_follow_the_last_one_with_packets() {
         let mut outbound = Outbound::default();
         outbound.close();
-        assert!(outbound.next_batch(NodeId::new(1)).is_none(), "nothing was said yet");
+        assert!(outbound.next_batch(NodeId::new(1), NodeId::new(2)).is_none(), "nothing was said yet");
         outbound.push(&Packet::Reset);
         outbound.close();
         let batches: Vec<_> = (0..5)
             .map_while(|_| {
-                let batch = outbound.next_batch(NodeId::new(1));
+                let batch = outbound.next_batch(NodeId::new(1), NodeId::new(2));
                 outbound.close();
                 batch
             })
@@ -284,7 +320,10 @@ mod tests {
         let packets = batches.iter().map(|batch| Batch::read(batch).unwrap().packets().count());
         assert_eq!(packets.collect::<Vec<_>>(), [1, 0, 0]);
         outbound.push(&Packet::Reset);
-        assert_eq!(Batch::read(&outbound.next_batch(NodeId::new(1)).unwrap()).unwrap().number, 4);
+        assert_eq!(
+            Batch::read(&outbound.next_batch(NodeId::new(1), NodeId::new(2)).unwrap()).unwrap().number,
+            4
+        );
     }
 
     #[test]

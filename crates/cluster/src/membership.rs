@@ -28,7 +28,9 @@ use peerbroker_core::vocabulary::{
 use peerbroker_events::PeerAddress;
 use peerbroker_protocols::names::SeatState;
 use peerbroker_rooms::{News, OtherNodes, RealmName};
-use peerbroker_router::{ClaimedId, ForwardOutcome, LastPlace, Outgoing, PeerHandle, Realm, RemotePeers};
+use peerbroker_router::{
+    ClaimedId, ForwardOutcome, LastPlace, MESSAGES, Outgoing, PeerHandle, Realm, RemotePeers,
+};
 
 /// Longest time that a node that stops takes to leave.
 const LEAVING: Duration = Duration::from_secs(3);
@@ -454,7 +456,7 @@ impl RemotePeers for Membership {
         }
         let link = state.links.entry(owner.node).or_default();
         let source = (to.key.as_str(), from.as_str());
-        if !link.has_room(source) {
+        if !link.has_room(owner.node, source) {
             return false;
         }
         let to = name_of(to);
@@ -513,7 +515,11 @@ impl OtherNodes for Membership {
         room_subscribers.retain(|node| {
             // A node for which too much waits gets the list later.
             let link = (!dead.contains(node)).then(|| links.entry(*node).or_default());
-            link.filter(|link| link.has_room_for_news()).map(|link| link.push(&packet)).is_some()
+            let is_told = link.filter(|link| link.has_room_for_news()).map(|link| link.push(&packet)).is_some();
+            if !is_told {
+                log::debug!(target: MESSAGES, "the node {node} gets a new list of members: it missed a change");
+            }
+            is_told
         });
         let are_told = state.others().all(|node| state.room_subscribers.contains(&node));
         drop(state);
@@ -527,10 +533,11 @@ impl OtherNodes for Membership {
             // For the other nodes, the members of this one are gone.
             return true;
         }
-        let is_full = |(to, news): &(NodeId, News<'_>)| {
-            state.links.get(to).is_some_and(|link| !link.has_room((name.key.as_str(), news.room())))
+        let mut is_full = |(to, news): &(NodeId, News<'_>)| {
+            let source = (name.key.as_str(), news.room());
+            state.links.get_mut(to).is_some_and(|link| !link.has_room(*to, source))
         };
-        if messages.iter().any(is_full) {
+        if messages.iter().any(&mut is_full) {
             return false;
         }
         for (to, news) in messages {

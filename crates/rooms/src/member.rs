@@ -1,5 +1,6 @@
 //! A peer in a room, as one node knows it: its part here, and those that other nodes have told of.
 
+use std::iter;
 use std::sync::Arc;
 
 use super::frames::{OwnFrames, OwnMessage, Read};
@@ -82,6 +83,15 @@ impl Own {
         if self.peer.connection() == before.peer.connection() && !before.has_moved {
             self.announced = before.announced;
         }
+    }
+
+    /// Tells its client the latest change. False if too much waits for it.
+    pub(super) fn hear(&mut self, frame: Frame, part: usize, latest: u64, flushes: &mut Flushes) -> bool {
+        let bytes = frame.len();
+        let Some(flush) = self.peer.send_state(iter::once(frame), bytes, part) else { return false };
+        self.heard = latest;
+        flushes.extend(flush);
+        true
     }
 
     /// The number of the news of this member, for which there is a new one if the member has come now.

@@ -1,6 +1,6 @@
 //! One room: its members, and the frames that they get.
 
-use std::iter;
+use std::mem;
 use std::ops::{Deref, DerefMut};
 use std::sync::{Arc, Weak};
 
@@ -11,8 +11,8 @@ use super::member::{Member, Own, RemotePart, Sent, deliver, deliver_in_own_frame
 use super::places::Places;
 use peerbroker_core::clock::Clock;
 use peerbroker_core::rate_limit::RateLimit;
-use peerbroker_core::vocabulary::{Frame, NodeId, PeerId, RoomName};
-use peerbroker_router::{Flush, Flushes, PeerHandle, STATE_LAST, STATE_PART};
+use peerbroker_core::vocabulary::{Foreign, Frame, NodeId, PeerId, RoomName};
+use peerbroker_router::{Flush, Flushes, MESSAGES, PeerHandle, STATE_LAST, STATE_PART};
 
 /// The part of an outbox that state may fill just before a message, which it should not follow.
 const STATE_PART_BEFORE_MESSAGE: usize = 2;
@@ -23,6 +23,9 @@ const LISTS_PER_SECOND: u32 = 2;
 
 /// Changes that a client has missed come as a list if they had more bytes than the list, and than this.
 const FEW_CHANGES: usize = 4096;
+
+/// The state of a member for whose client too much waits.
+const FALLS_BEHIND: &str = "falls behind: too much waits for its client";
 
 /// Bytes of a list that count as one delivery.
 const LIST_PART: usize = 1024;
@@ -107,6 +110,13 @@ impl Room {
     /// The bytes of a member in a list.
     fn bytes_of(&self, (id, member): (&PeerId, &Member)) -> usize {
         self.shared.frames.member_bytes(id.as_str(), member.data())
+    }
+
+    /// Says that a member falls behind, or catches up.
+    #[cold]
+    fn follow(&self, id: &PeerId, step: &str) {
+        let [room, id] = [self.name.as_str(), id.as_str()].map(Foreign::new);
+        log::debug!(target: MESSAGES, "room {room}: {id} {step}");
     }
 
     pub(super) fn lock(self: &Arc<Self>) -> RoomGuard<'_> {
@@ -322,6 +332,7 @@ impl RoomGuard<'_> {
             }
             if is_first && !self.send_list(flushes) {
                 room.shared.unlisted.lock().push(Arc::downgrade(room));
+                room.follow(id, "has changed: the members hear the list later");
             }
             return;
         }
@@ -338,13 +349,9 @@ impl RoomGuard<'_> {
                 own.heard = *latest;
                 continue;
             };
-            let bytes = frame.len();
-            match own.peer.send_state(iter::once(frame), bytes, STATE_PART) {
-                None => *may_lag = true,
-                Some(flush) => {
-                    own.heard = *latest;
-                    flushes.extend(flush);
-                }
+            if !own.hear(frame, STATE_PART, *latest, flushes) {
+                *may_lag = true;
+                room.follow(other, FALLS_BEHIND);
             }
         }
     }
@@ -357,19 +364,17 @@ impl RoomGuard<'_> {
         if lists.rate.try_charge(1, LISTS_PER_SECOND, self.room.shared.clock.now()).is_err() {
             return false;
         }
-        lists.told = *latest;
+        let before = mem::replace(&mut lists.told, *latest);
         let Some(mut list) = self.room.list(places, None) else { return true };
-        for (_, own) in places.own_members_mut() {
+        for (id, own) in places.own_members_mut() {
             if own.heard == *latest {
                 continue;
             }
-            let bytes = list.len();
-            let list = list.share();
-            match own.peer.send_state(iter::once(list), bytes, STATE_LAST) {
-                None => *may_lag = true,
-                Some(flush) => {
-                    own.heard = *latest;
-                    flushes.extend(flush);
+            let was_behind = own.heard < before;
+            if !own.hear(list.share(), STATE_LAST, *latest, flushes) {
+                *may_lag = true;
+                if !was_behind {
+                    self.room.follow(id, FALLS_BEHIND);
                 }
             }
         }
@@ -405,6 +410,7 @@ impl RoomGuard<'_> {
             None => self.members.may_lag = true,
             Some(flush) => {
                 flushes.extend(flush);
+                self.room.follow(id, "has caught up");
                 if let Some(own) = self.own_mut(id) {
                     own.heard = latest;
                 }

@@ -4,6 +4,7 @@ pub mod api;
 pub mod directory;
 pub mod guests;
 pub mod http_client;
+pub mod log_lines;
 pub mod messages;
 pub mod nginx;
 pub mod pebble;

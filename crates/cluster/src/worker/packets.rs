@@ -113,7 +113,7 @@ impl<B: Backplane> Worker<B> {
         let mut batches: Vec<(NodeId, Vec<u8>)> = {
             let mut state = self.shared.state.lock();
             let links = state.links.iter_mut();
-            links.filter_map(|(to, link)| Some((*to, link.next_batch(node)?))).collect()
+            links.filter_map(|(to, link)| Some((*to, link.next_batch(node, *to)?))).collect()
         };
         if batches.is_empty() {
             return false;

@@ -1,6 +1,6 @@
 // The output of programs, in a file of target/tests.
 
-import { spawn } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { createWriteStream } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -11,16 +11,17 @@ export const OUTPUTS = join(root, 'target/tests');
 /** The longest time of a program, in minutes, where its caller names none: a build on a slow machine. */
 const LONGEST = 30;
 
-/** The process groups that run. */
-const groups = new Set();
+/** Time until the output of a program that has ended is closed, in milliseconds, if what it has left running holds it open. */
+const LEFT_OPEN = 5_000;
 
-function end(group) {
+/** Ends a process and those that it has started. They stay in its session, or the kernel would give them another share of time. */
+function endTree(pid) {
+  const children = spawnSync('pgrep', ['-P', String(pid)], { encoding: 'utf8' }).stdout.split('\n').filter(Boolean);
   try {
-    process.kill(-group, 'SIGKILL');
+    process.kill(pid, 'SIGKILL');
   } catch {}
+  children.map(Number).forEach(endTree);
 }
-process.once('exit', () => groups.forEach(end));
-for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => process.exit(1));
 
 export class Log {
   /** All lines so far, of stdout and stderr. */
@@ -36,33 +37,26 @@ export class Log {
   }
 
   /**
-   * Runs a program in the root of the repository, to its end or for so many minutes. What it leaves running is ended with it: that would
-   * hold its output open, and be waited for without end. Resolves with its exit code, or with the name of a signal.
+   * Runs a program in the root of the repository, to its end or for so many minutes. Resolves with its exit code, or with the name of a
+   * signal.
    */
   run(program, words, { env = {}, cwd = '.', minutes = LONGEST } = {}) {
     const child = spawn(program, words, {
       cwd: join(root, cwd),
       env: { ...process.env, ...env },
       stdio: ['ignore', 'pipe', 'pipe'],
-      detached: true,
     });
-    for (const output of [child.stdout, child.stderr]) createInterface(output).on('line', (line) => this.#add(line));
+    const outputs = [child.stdout, child.stderr];
+    for (const output of outputs) createInterface(output).on('line', (line) => this.#add(line));
+    const late = setTimeout(() => {
+      this.#add(`${program} ${words.join(' ')}: stopped, because it has run for ${minutes} minutes`);
+      if (child.pid) endTree(child.pid);
+    }, minutes * 60_000);
+    child.once('exit', () => setTimeout(() => outputs.forEach((output) => output.destroy()), LEFT_OPEN).unref());
     return new Promise((done, failed) => {
       child.once('error', failed);
-      if (!child.pid) return;
-      const group = child.pid;
-      groups.add(group);
-      const late = setTimeout(() => {
-        this.#add(`${program} ${words.join(' ')}: stopped, because it has run for ${minutes} minutes`);
-        end(group);
-      }, minutes * 60_000);
-      child.once('exit', () => {
-        clearTimeout(late);
-        groups.delete(group);
-        end(group);
-      });
       child.once('close', (code, signal) => done(code ?? signal));
-    });
+    }).finally(() => clearTimeout(late));
   }
 
   #add(line) {

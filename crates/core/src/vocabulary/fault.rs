@@ -2,8 +2,8 @@
 
 use std::fmt::Debug;
 
-/// A value that this program itself makes right. A wrong one fails the tests; elsewhere the log has it, and the
-/// default stands in for it.
+/// A value that this program itself makes right. A wrong one fails the tests; elsewhere the log has it, and
+/// the default stands in for it.
 #[inline]
 pub fn expected<T: Default, E: Debug>(made: Result<T, E>, what: &str) -> T {
     debug_assert!(made.is_ok(), "{what}: {:?}", made.as_ref().err());

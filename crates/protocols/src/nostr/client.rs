@@ -128,9 +128,14 @@ impl Listener {
             Action::Publish(event) => {
                 let mut places = event.rooms.keys().cloned();
                 if let Some(first) = places.next() {
-                    let (topic, others) = (first.into(), places.collect());
+                    let others = places.collect();
                     let read: Read = Some(Box::new(Some(event)));
-                    context.effects.push(Effect::Publish(Publication { topic, others, text, read }));
+                    context.effects.push(Effect::Publish(Publication {
+                        topic: first.into(),
+                        others,
+                        text,
+                        read,
+                    }));
                 }
             }
             Action::Subscribe(subscription, wanted) => {

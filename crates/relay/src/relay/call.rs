@@ -178,7 +178,8 @@ impl Call {
     pub(super) fn parties(&self) -> Parties<'_> {
         let mut names = self.names.splitn(3, BETWEEN);
         let mut name = || expected(names.next().ok_or(&self.names), "two names");
-        let (offerer, answerer) = (name(), name());
+        let offerer = name();
+        let answerer = name();
         let key = &self.key;
         let realm = self.realm;
         let only_relayed = self.only_relayed;

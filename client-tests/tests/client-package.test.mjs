@@ -88,7 +88,7 @@ test('a page in TypeScript compiles as strictly as it gets', { timeout: LIMIT },
   }
 });
 
-/** Bundlers: the text of a page's script. */
+/** Bundlers: the text of a page's script. Beside six other files of tests, webpack takes minutes. */
 const BUNDLERS = {
   async Vite(code) {
     const entry = join(app, 'entry.ts');
@@ -109,7 +109,7 @@ const BUNDLERS = {
 };
 
 for (const [bundler, built] of Object.entries(BUNDLERS)) {
-  test(`${bundler} leaves out what a page does not import`, { timeout: LIMIT }, async () => {
+  test(`${bundler} leaves out what a page does not import`, { timeout: 3 * LIMIT }, async () => {
     assert.equal((await built(entries.map((entry) => `import '${entry}';`).join('\n'))).trim(), '');
     const imports = "import * as rooms from 'peerbroker/rooms'; import * as webrtc from 'peerbroker/webrtc';";
     const share = await built(`${imports} export { shareLink } from 'peerbroker/share';`);
@@ -119,7 +119,7 @@ for (const [bundler, built] of Object.entries(BUNDLERS)) {
   });
 }
 
-test('the page of the README joins a room: bundled by Vite, by webpack, and as it stands with an import map', { timeout: LIMIT }, async (t) => {
+test('the page of the README joins a room: bundled by Vite, by webpack, and as it stands with an import map', { timeout: 3 * LIMIT }, async (t) => {
   const site = join(app, 'site');
   mkdirSync(site);
   const server = await startServer(['--static_dir', site]);

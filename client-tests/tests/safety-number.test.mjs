@@ -49,7 +49,7 @@ const sdpOf = (fingerprint) => `v=0\r\na=fingerprint:${fingerprint}\r\n`;
 /** Both sides of an exchange, up to the answer. */
 async function exchange() {
   const [caller, other] = [new Exchange(), new Exchange()];
-  const answer = other.offered(await caller.commitment, sdpOf(CALLER));
+  const answer = other.offered(await caller.commitment(), sdpOf(CALLER));
   return { caller, other, answer, opening: caller.answered(answer, sdpOf(OTHER)) };
 }
 

@@ -43,6 +43,7 @@ impl Callgrind {
         command.arg(format!("--callgrind-out-file={}/out", files.display()));
         command.arg(program::path()).args(["--host", "127.0.0.1", "--port", "0", "--workers", "1"]);
         // A busy machine takes longer than the usual interval of pings.
+        // Clients answer no ping, and are not silent for that long.
         command.args(["--messages_per_second", "1000000", "--alive_timeout", "1800000"]).args(args);
         Callgrind { program: Program::start_command(&mut command), files, dumps: 0 }
     }

@@ -342,8 +342,7 @@ pub fn too_dear(wants: impl Fn(&str) -> bool) -> (usize, Vec<String>) {
         return (0, Vec::new());
     }
     let dialects = "peerjs,room_codes,calls,topics,nostr,rxdb,tracker,matchbox";
-    // Clients answer no ping between their rows.
-    let mut server = Callgrind::start(&["--dialects", dialects, "--alive_timeout", "10000000"]);
+    let mut server = Callgrind::start(&["--dialects", dialects]);
     // Opened before anything is counted.
     let mut clients: HashMap<&str, RawClient> =
         [PEERJS, ROOT, RXDB, MATCHBOX].map(|target| (target, server.program.connect(target))).into();

@@ -68,7 +68,7 @@ const SRC: Crate = row("src", &[], 15_296, 2472);
 
 /// Everything else: folders, the ends of the names of their files, and their lines.
 const OTHERS: &[(&str, &[&str], usize)] = &[
-    ("tests", &["rs"], 56_817),
+    ("tests", &["rs"], 56_818),
     ("examples", &["rs", "js", "mjs", "py"], 170),
     ("client", &["js", "mjs", "ts"], 3438),
     ("static", &["js", "css", "html"], 10_034),

@@ -16,7 +16,7 @@ use peerbroker_router::Disconnect;
 /// Turns a client's bytes into [`SocketEvent`]s (RFC 6455, section 5).
 ///
 /// A message in one frame and one read is unmasked in the read buffer and passed on without a copy. Payloads
-/// of other messages are copied to a [`MessageBuffer`].
+/// of other messages are copied to a `MessageBuffer`.
 pub struct Decoder {
     limits: MessageLimits,
     /// Boxed: most clients are idle, or send each message at once.

@@ -129,7 +129,7 @@ pub trait KeyStore: Send + Sync {
     fn put_ban(&self, ban: &Ban) -> Result<(), KeyError>;
     /// Removes the ban of this network and key, if it is there.
     fn remove_ban(&self, ban: &Ban) -> Result<(), KeyError>;
-    /// What only a store has that all nodes of a cluster use. `None` for any other.
+    /// The functions of a store that all nodes of a cluster use. `None` for any other.
     fn shared(&self) -> Option<&dyn SharedStore>;
     /// Closes the store at the end of its process. Later calls may wait until that end.
     fn close(&self) {}

@@ -282,7 +282,7 @@ pub struct Publication<'t> {
     pub others: Vec<String>,
     /// The text of the client.
     pub text: Cow<'t, str>,
-    /// What the protocol has read of it already, for the members of rooms.
+    /// The part that the protocol has read already, for the members of rooms.
     pub read: Read,
 }
 

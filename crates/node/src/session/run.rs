@@ -85,7 +85,7 @@ struct ActiveSession<S, C: Protocol> {
     session: OpenSession,
 }
 
-/// What the sessions of a worker have left to flush.
+/// The flushes that the sessions of a worker have left to do.
 ///
 /// Sessions of a worker are polled one after another. First all that can read do; the first of them that has
 /// something to write is polled again behind the others, and then writes for all. So messages of several
@@ -397,7 +397,7 @@ fn report_size(node: &Node, key: &KeyState, peer: &PeerHandle) {
 struct Reading<'a, C> {
     turn: Turn<'a>,
     client: &'a mut C,
-    /// What it costs. Not all frames are charged.
+    /// The messages and bytes that are charged. Not all frames are charged.
     spent: Spent,
     budget: &'a mut Budget,
     /// The time of the first message, if it is sampled.

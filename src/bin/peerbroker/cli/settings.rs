@@ -221,7 +221,7 @@ impl Draft {
         let mut secrets = Secrets::new();
         for (name, path) in self.files_of_secrets() {
             let Some(row) = ROWS.iter().find(|row| row.name == name) else { continue };
-            // What does nothing is a warning.
+            // A file that does nothing is a warning.
             if row.needs.is_some_and(|Need(_, is_used)| !is_used(self)) {
                 continue;
             }

@@ -71,19 +71,20 @@ for (const [demo, ready, join] of /** @type {any[][]} */ ([
   });
 }
 
-for (const [demo, start, has] of /** @type {any[][]} */ ([
-  ['slides', () => {}, 'The broker closed the connection: “the key is not valid any more”. New phones cannot connect: reload the page.'],
-  ['lobby', async (page) => {
+for (const [where, start, has] of /** @type {any[][]} */ ([
+  ['slides/?key=app', () => {}, 'The broker closed the connection: “the key is not valid any more”. New phones cannot connect: reload the page.'],
+  ['slides/?key=app#remote=nobody', (page) => says(page, 'failed', 'Trying again…'), 'Not connected'],
+  ['lobby/?key=app', async (page) => {
     await page.locator('#name').fill('Anna');
     await page.keyboard.press('Enter');
     await says(page, 'ready', 'Nobody else is here');
   }, 'Not in the lobby'],
 ])) {
-  visit(`the demo “${demo}” says why it does not reconnect when its key is disabled`, async (visit) => {
+  visit(`the demo at ${where} says why it does not reconnect when its key is disabled`, async (visit) => {
     const keys = visit.keys();
     await keys.add('app');
     const server = await visit.server(keys.flags);
-    const page = await visit.open(desktop, urlOf(server, `/broker/${demo}/?key=app`));
+    const page = await visit.open(desktop, urlOf(server, `/broker/${where}`));
     await start(page);
     visit.tolerate(UNREACHABLE);
 

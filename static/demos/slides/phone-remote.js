@@ -1,7 +1,7 @@
 import { keepAwake } from '../../shared/awake.js';
 import { VALID_ID } from '../../shared/ask-broker.js';
 import { wayOfEnd } from '../../client/connection-stats.js';
-import { explain } from '../../shared/peer.js';
+import { watchLoss } from '../../shared/peer.js';
 import { setStatus } from '../../shared/status.js';
 
 const DIAL_WAIT = 15_000;
@@ -14,8 +14,10 @@ const PROBLEMS = {
   link: {
     title: 'This link is incomplete',
     advice: 'Scan the code on the presentation’s screen again, or copy the whole link.',
+    isFinal: true,
   },
   broker: { title: 'The broker cannot be reached' },
+  refused: { title: 'The broker refuses this phone', isFinal: true },
   absent: {
     title: 'The presentation is not open',
     advice:
@@ -42,7 +44,6 @@ export function startRemote(peer, presenterId) {
   showPosition();
   if (!VALID_ID.test(presenterId)) {
     showProblem('link');
-    setStatus('failed', 'Not connected');
     element('retry').hidden = true;
     return;
   }
@@ -52,7 +53,7 @@ export function startRemote(peer, presenterId) {
 class Remote {
   #peer;
   #presenterId;
-  /** The last error of the peer. */
+  /** Why the peer has lost the broker. */
   #why;
   #connection;
   /** True if the data of the connection goes over the broker. */
@@ -68,11 +69,11 @@ class Remote {
     this.#presenterId = presenterId;
 
     peer.on('open', () => this.#brokerFound());
-    peer.on('disconnected', () => this.#brokerLost());
-    peer.on('error', (error) => {
-      if (error.type === 'peer-unavailable') this.#dialFailed('absent');
-      else this.#why = explain(error);
+    watchLoss(peer, (why) => {
+      this.#why = why;
+      this.#brokerLost();
     });
+    peer.on('error', (error) => error.type === 'peer-unavailable' && this.#dialFailed('absent'));
 
     for (const command of ['next', 'previous']) {
       element(`remote-${command}`).addEventListener('click', () => this.#send(command));
@@ -93,7 +94,7 @@ class Remote {
     if (this.#isConnected) return;
     this.#hangUp();
     if (!this.#peer.open) {
-      showProblem('broker', this.#why);
+      showProblem(this.#peer.willReconnect ? 'broker' : 'refused', this.#why);
       return;
     }
 
@@ -163,7 +164,8 @@ class Remote {
     // The remote works without the broker while its connection is open. A socket that broke while the phone slept usually
     // reconnects at once.
     if (this.#isConnected) this.#tellConnected();
-    else this.#connectionLost();
+    else if (this.#peer.willReconnect) this.#connectionLost();
+    else this.#dial();
   }
 
   /** Replaces the socket, which may be dead although it looks open. */
@@ -242,10 +244,11 @@ function enablePads(enabled, index = 0, count = 0) {
 }
 
 function showProblem(name, advice = PROBLEMS[name].advice) {
-  setStatus('failed', 'Trying again…');
+  const { title, isFinal } = PROBLEMS[name];
+  setStatus('failed', isFinal ? 'Not connected' : 'Trying again…');
   const section = element('problem');
   section.dataset.problem = name;
-  element('problem-title').textContent = PROBLEMS[name].title;
+  element('problem-title').textContent = title;
   element('problem-advice').textContent = advice;
   section.hidden = false;
 }

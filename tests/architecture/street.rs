@@ -28,7 +28,7 @@ const CRATES: &[Crate] = &[
     row("events", &["core", "system", "media-api"], 1428, 325),
     row("config", &["core", "media-api", "events"], 1685, 427),
     row("limits", &["core", "config"], 605, 425),
-    row("router", &["core", "events", "config", "limits"], 3626, 173),
+    row("router", &["core", "events", "config", "limits"], 3626, 3752),
     row("rooms", &["core", "events", "config", "limits", "router"], 3341, 199),
     row("protocols", &["core", "json", "events", "config", "limits", "router", "rooms"], 6015, 452),
     row("transport", &["core", "system", "limits", "router"], 1922, 1384),
@@ -68,13 +68,13 @@ const SRC: Crate = row("src", &[], 15_296, 2472);
 
 /// Everything else: folders, the ends of the names of their files, and their lines.
 const OTHERS: &[(&str, &[&str], usize)] = &[
-    ("tests", &["rs"], 56_818),
+    ("tests", &["rs"], 53_318),
     ("examples", &["rs", "js", "mjs", "py"], 170),
     ("client", &["js", "mjs", "ts"], 3438),
     ("static", &["js", "css", "html"], 10_023),
     ("npm", &["js", "mjs", "ts"], 1266),
     ("client-tests", &["js", "mjs", "ts", "html"], 17_371),
-    ("scripts", &["sh", "mjs", "py"], 1246),
+    ("scripts", &["sh", "mjs", "py"], 1249),
 ];
 
 /// A row that is further above its part is lowered.

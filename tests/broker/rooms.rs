@@ -16,8 +16,9 @@ use proptest::test_runner::{FileFailurePersistence, TestRunner};
 use testkit::log_lines;
 use testkit::room_views::{RoomViews, without_one_order};
 
+use crate::clients::{peer, text};
 use crate::socket::Socket;
-use crate::{House, peer, tenant, text};
+use crate::{House, tenant};
 
 /// The rooms in which each member may be.
 const ROOMS_OF_EACH: usize = 2;

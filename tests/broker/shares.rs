@@ -6,8 +6,9 @@ use peerbroker_core::vocabulary::{RealmKind, RoomName, RoomRefusal};
 use peerbroker_rooms::{MAX_ROOMS_OF_KEY, MAX_WATCHED, MAX_WATCHED_OF_KEY, Requester, Rooms};
 use peerbroker_router::{Flushes, IdLease};
 
+use crate::House;
+use crate::clients::{peer, register_from};
 use crate::socket::Socket;
-use crate::{House, peer, register_from};
 
 /// Does as much as it can with new clients of an address, each of which does this up to `most` times. Returns
 /// the number, and the last refusal.

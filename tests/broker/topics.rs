@@ -11,8 +11,8 @@ use peerbroker_protocols::topics::{MAX_TOPICS, Topics};
 use peerbroker_rooms::{MAX_ROOMS_OF_KEY, Parting, Requester, RoomFrames as _, Rooms, Said};
 use peerbroker_router::{ClientQuota, Flushes, IdLease, Realm, Router};
 
+use crate::clients::{expired, register};
 use crate::socket::Socket;
-use crate::{expired, register};
 
 /// The topics of so many clients.
 fn topics(clients: usize) -> (Arc<Realm>, Rooms) {

@@ -8,7 +8,7 @@ use peerbroker_core::vocabulary::CloseReason;
 use super::conn::{Conn, Item, Stage, close_of, notice};
 use super::queue::Losses;
 use super::{Chooser, ConnNo, Entry, Expiry, Message, Model, Probe, Routing};
-use crate::address;
+use crate::clients::address;
 use crate::socket::{HANDSHAKE, Heard};
 
 /// Maximum clients that wait for one holder's answer.

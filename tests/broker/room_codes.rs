@@ -8,7 +8,8 @@ use peerbroker_config::Limits;
 use peerbroker_protocols::names::NameHolder;
 use peerbroker_protocols::room_codes::{HostedRoom, PlayerName, RoomCodeError, RoomCodes, Seating};
 
-use crate::{House, peer};
+use crate::House;
+use crate::clients::peer;
 
 const ROOM: u64 = 10_000;
 

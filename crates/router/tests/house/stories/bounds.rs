@@ -7,7 +7,7 @@ use peerbroker_router::{Realm, Routed};
 
 use super::{blocked, house, house_with, messages};
 use crate::socket::Socket;
-use crate::{offer, peer, send, tenant, text};
+use crate::{offer, peer, send, text};
 
 /// The reason for a lost message.
 fn dropped(routed: Routed) -> Option<DropReason> {
@@ -26,7 +26,7 @@ fn of_one_key(bytes: usize) -> usize {
 fn a_key_that_fills_the_queues_leaves_room_for_others_and_they_share_equally_in_the_end() {
     const TOTAL: usize = 8 << 20;
     let house = house_with(|limits| (limits.queue_total_bytes, limits.queue_messages) = (TOTAL, usize::MAX));
-    let other = tenant(&house.broker, "another key", 100).peers();
+    let other = house.another_realm();
     let payload = "x".repeat(1000);
     let bytes = text(&payload).len() + 512;
     // The messages of a key that wait when nothing more has room.
@@ -40,19 +40,23 @@ fn a_key_that_fills_the_queues_leaves_room_for_others_and_they_share_equally_in_
         sent.count() * bytes
     };
     let near = |is: usize, share: usize| assert!(is.abs_diff(share) < 8 * bytes, "{is} is not near {share}");
+    let pass = |millis| {
+        house.pass(millis);
+        other.sweep();
+    };
     near(fill(&house.realm, 0), TOTAL / 8 * 7);
-    house.pass(2500);
+    pass(2500);
     near(fill(&other, 1), TOTAL / 8 / 8 * 7);
     // The messages of the first key have expired.
-    house.pass(2500);
+    pass(2500);
     near(fill(&other, 2), TOTAL / 8 * 7 - TOTAL / 8 / 8 * 7);
-    house.pass(2500);
+    pass(2500);
     // Its first ones have expired since, so 15 of 64 parts are free.
     near(fill(&house.realm, 3), TOTAL / 64 * 15 / 8 * 7);
-    house.pass(2500);
-    assert!(house.broker.queued_bytes() <= TOTAL);
-    house.pass(5000);
-    assert_eq!(house.broker.queued_bytes(), 0);
+    pass(2500);
+    assert!(house.router.queued_bytes() <= TOTAL);
+    pass(5000);
+    assert_eq!(house.router.queued_bytes(), 0);
 }
 
 #[test]
@@ -64,16 +68,16 @@ fn a_message_for_many_absent_peers_takes_its_bytes_once() {
         let routed = house.realm.route(&peer("a"), &to, MessageKind::Room, frame.share());
         assert!(matches!(routed, Routed::Queued));
     }
-    assert_eq!(house.broker.queued_bytes(), frame.len() + 75 * 512);
+    assert_eq!(house.router.queued_bytes(), frame.len() + 75 * 512);
     let lease = house.connect("absent-0", "s", &blocked(0));
-    assert_eq!(house.broker.queued_bytes(), frame.len() + 75 * 512);
+    assert_eq!(house.router.queued_bytes(), frame.len() + 75 * 512);
     drop(lease);
     for number in 1..75 {
         drop(house.connect(&format!("absent-{number}"), "s", &Socket::open()));
     }
-    assert_eq!(house.broker.queued_bytes(), frame.len() + 512);
+    assert_eq!(house.router.queued_bytes(), frame.len() + 512);
     house.pass(5000);
-    assert_eq!(house.broker.queued_bytes(), 0);
+    assert_eq!(house.router.queued_bytes(), 0);
 }
 
 #[test]
@@ -119,7 +123,7 @@ fn an_overflow_expires_that_conversation_only() {
         let socket = Socket::open();
         let _b = house.connect("b", "t", &socket);
         assert_eq!(messages(&socket), ["of c, first", "of a, again"]);
-        assert_eq!(house.broker.queued_bytes(), 0);
+        assert_eq!(house.router.queued_bytes(), 0);
     }
 }
 
@@ -132,11 +136,11 @@ fn the_total_is_shared_by_all_recipients_and_given_back() {
     offer(&a, "c", "x");
     assert!(matches!(send(&a, "d", text("x"), true), Routed::Dropped(_)));
     assert_eq!(messages(&socket), ["EXPIRE d a"]);
-    assert!(house.broker.queued_bytes() <= 2 * 512 + 100);
+    assert!(house.router.queued_bytes() <= 2 * 512 + 100);
     drop(house.connect("b", "t", &Socket::open()));
     offer(&a, "d", "x");
     house.pass(5000);
-    assert_eq!(house.broker.queued_bytes(), 0);
+    assert_eq!(house.router.queued_bytes(), 0);
     let mut told = messages(&socket);
     told.sort();
     assert_eq!(told, ["EXPIRE c a", "EXPIRE d a", "EXPIRE d a"]);
@@ -159,7 +163,7 @@ fn later_messages_of_a_dropped_conversation_are_dropped_too() {
     let new = Socket::open();
     let _b = house.connect("b", "t", &new);
     assert_eq!(messages(&new), ["of c"]);
-    assert_eq!(house.broker.counters().total(Count::Expired), 1);
+    assert_eq!(house.counters().total(Count::Expired), 1);
 }
 
 #[test]
@@ -182,7 +186,7 @@ fn a_message_that_does_not_wait_is_lost_to_a_peer_that_was_just_dismissed() {
     assert_eq!(dropped(send(&a, "b", text("x"), false)), None);
     b.dismiss(CloseReason::Kicked);
     assert_eq!(dropped(send(&a, "b", text("x"), false)), Some(DropReason::Absent));
-    let counters = house.broker.counters();
+    let counters = house.counters();
     let leaves = |outcome| counters.total(Count::Messages(MessageKind::Leave, outcome));
     assert_eq!(leaves(Outcome::Delivered), 1);
     assert_eq!(leaves(Outcome::Dropped(DropReason::Absent)), 1);
@@ -192,11 +196,11 @@ fn a_message_that_does_not_wait_is_lost_to_a_peer_that_was_just_dismissed() {
 fn nothing_waits_under_a_key_that_was_revoked() {
     let house = house();
     let a = house.connect("a", "s", &Socket::open());
-    house.broker.remove_key("peerjs");
+    house.revoke();
     for (keep, reason) in [(true, DropReason::KeyRevoked), (false, DropReason::Absent)] {
         assert_eq!(dropped(send(&a, "b", text("x"), keep)), Some(reason));
     }
-    assert_eq!(house.broker.queued_bytes(), 0);
+    assert_eq!(house.router.queued_bytes(), 0);
 }
 
 #[test]
@@ -212,7 +216,7 @@ fn each_message_is_counted_where_it_ends() {
     for message in ["fits", "fits too", "one too many"] {
         offer(&a, "d", message);
     }
-    let counters = house.broker.counters();
+    let counters = house.counters();
     let offers = |outcome| counters.total(Count::Messages(MessageKind::Offer, outcome));
     assert_eq!(offers(Outcome::Queued), 5);
     assert_eq!(offers(Outcome::Delivered), 3);

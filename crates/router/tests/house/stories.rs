@@ -6,8 +6,8 @@ mod expiry;
 mod handover;
 mod holders;
 mod liveness;
+mod losses;
 mod operator;
-mod room_codes;
 mod slow_reader;
 mod streams;
 mod wanted;
@@ -69,5 +69,5 @@ fn is_pending(probe: &mut oneshot::Receiver<()>) -> bool {
 }
 
 fn slow_readers(house: &House) -> u64 {
-    house.broker.counters().total(Count::Closed(CloseReason::SlowReader))
+    house.counters().total(Count::Closed(CloseReason::SlowReader))
 }

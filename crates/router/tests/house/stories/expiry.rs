@@ -37,9 +37,9 @@ fn a_message_after_the_expiry_begins_anew() {
     for _ in 0..2 {
         offer(&a, "b", "x");
         house.pass(4999);
-        assert_eq!(house.broker.queued_bytes(), 3 + 512);
+        assert_eq!(house.router.queued_bytes(), 3 + 512);
         house.pass(1);
-        assert_eq!(house.broker.queued_bytes(), 0);
+        assert_eq!(house.router.queued_bytes(), 0);
     }
     assert_eq!(messages(&socket), ["EXPIRE b a", "EXPIRE b a"]);
 }
@@ -63,7 +63,7 @@ fn messages_outlive_their_sender_and_the_notice_goes_to_the_next_holder_of_its_i
     offer(&a, "d", "x");
     drop(a);
     house.pass(5000);
-    assert_eq!(house.broker.queued_bytes(), 0);
+    assert_eq!(house.router.queued_bytes(), 0);
     let a_socket = Socket::open();
     let _a = house.connect("a", "another", &a_socket);
     assert_eq!(messages(&a_socket), [""; 0]);

@@ -121,7 +121,7 @@ fn messages_to_ever_new_ids_leave_nothing_behind() {
     drop(a);
     house.pass(5000);
     house.pass(5000);
-    assert_eq!(house.broker.queued_bytes(), 0);
+    assert_eq!(house.router.queued_bytes(), 0);
     assert!(house.realm.is_vacant(), "no slot is left");
 }
 

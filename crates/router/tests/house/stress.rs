@@ -163,7 +163,9 @@ fn run(house: &House, millis: u64) -> (Vec<Sender>, Delivered) {
         scope.spawn(|| {
             while !done.load(Ordering::SeqCst) {
                 house.pass(millis);
-                assert!(house.broker.queued_bytes() <= house.broker.config().load().limits.queue_total_bytes);
+                assert!(
+                    house.router.queued_bytes() <= house.router.live_config().load().limits.queue_total_bytes
+                );
                 assert!(house.realm.ids().len() <= SENDERS + RECIPIENTS);
                 thread::yield_now();
             }
@@ -179,7 +181,7 @@ fn run(house: &House, millis: u64) -> (Vec<Sender>, Delivered) {
         let id = recipient(no);
         drop(house.connect(&id, "t", &socket_of(&id, usize::MAX, &deliveries)));
     }
-    assert_eq!(house.broker.queued_bytes(), 0, "all that waited was delivered");
+    assert_eq!(house.router.queued_bytes(), 0, "all that waited was delivered");
     assert!(senders.iter().all(|sender| sender.registration.is_current()));
     let delivered = std::mem::take(&mut *deliveries.lock().unwrap());
     (senders, delivered)
@@ -245,7 +247,7 @@ fn without_room_or_time_every_gap_was_told_to_its_sender() {
                 assert!(gaps <= told, "{pair:?}: {gaps} gaps, told {told} times");
             }
         }
-        let expired = house.broker.counters().total(Count::Expired);
+        let expired = house.counters().total(Count::Expired);
         assert_eq!(expired, all_told as u64, "each expiry was told once");
     });
 }
@@ -275,14 +277,14 @@ fn nobody_stays_behind_when_the_server_stops_while_they_come_in() {
                             }
                         }
                         // The sweeper may come once more.
-                        house.broker.sweep();
+                        house.sweep();
                         assert!(held.iter().all(|held| !held.is_current()), "round {round}");
                     });
                 }
                 thread::yield_now();
-                house.broker.close();
+                house.close();
             });
-            assert_eq!(house.broker.peers(), 0);
+            assert_eq!(house.realm.len(), 0);
         }
     });
 }

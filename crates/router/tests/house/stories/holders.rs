@@ -1,20 +1,12 @@
 //! Holders of ids, and registration.
 
-use std::sync::Arc;
-
-use peerbroker::Config;
 use peerbroker_config::Limits;
-use peerbroker_core::clock::Clock;
-use peerbroker_core::vocabulary::{ApiKey, CloseReason, RoomName};
-use peerbroker_events::Events;
-use peerbroker_node::Node;
-use peerbroker_protocols::matchbox::Groups;
-use peerbroker_protocols::root::Guests;
+use peerbroker_core::vocabulary::CloseReason;
 use peerbroker_router::{IdLease, Outgoing, RegisterRefusal, Routed};
 
 use super::{asked, closed, house, is_pending, last, messages};
 use crate::socket::Socket;
-use crate::{House, offer, peer, register, reply, send, tenant, text};
+use crate::{House, offer, peer, register, reply, send, text};
 
 #[test]
 fn a_late_goodbye_does_not_remove_the_successor() {
@@ -127,16 +119,15 @@ fn ids_are_in_order_of_first_registration_and_a_takeover_keeps_its_place() {
 #[test]
 fn realms_do_not_know_each_other() {
     let house = house();
-    let other = tenant(&house.broker, "other", 10);
+    let other = house.another_realm();
     let a = house.connect("a", "s", &Socket::open());
     let socket = Socket::open();
-    let registered = register(&other.peers(), "b", "s", &mut socket.outbox(1000));
+    let registered = register(&other, "b", "s", &mut socket.outbox(1000));
     assert!(registered.is_ok());
     assert!(matches!(send(&a, "b", text("x"), true), Routed::Queued));
     assert!(matches!(send(&a, "b", text("x"), false), Routed::Dropped(_)));
     assert_eq!(messages(&socket), Vec::<String>::new());
     assert_eq!(house.realm.ids(), [peer("a")]);
-    assert!(house.broker.tenant("third").is_none());
 }
 
 #[test]
@@ -145,8 +136,8 @@ fn when_the_server_stops_everybody_hears_it_and_nobody_comes_in() {
     let sockets: Vec<Socket> = (0..3).map(|_| Socket::open()).collect();
     let held: Vec<IdLease> =
         sockets.iter().zip(["a", "b", "c"]).map(|(socket, id)| house.connect(id, "s", socket)).collect();
-    house.broker.close();
-    assert_eq!(house.broker.peers(), 0);
+    house.close();
+    assert_eq!(house.realm.len(), 0);
     assert!(sockets.iter().all(|socket| last(socket) == Some(closed(CloseReason::Shutdown))));
     assert!(held.iter().all(|held| !held.is_current()));
     for id in ["a", "d"] {
@@ -177,67 +168,4 @@ fn a_message_to_oneself_comes_back() {
     let a = house.connect("a", "s", &socket);
     offer(&a, "a", "x");
     assert_eq!(messages(&socket), ["x"]);
-}
-
-#[test]
-fn a_key_has_realms_only_while_it_has_clients() {
-    let node = Node::new(Config::default(), Clock::manual(), Events::default(), None);
-    let key = |number: usize| ApiKey::parse(&format!("key-{number}")).unwrap();
-    let tenants: Vec<_> = (0..100).map(|number| tenant(&node, key(number).as_str(), 10)).collect();
-    assert_eq!(node.active_keys(), 0);
-    for realm in [tenants[3].peers(), tenants[3].guests().realm.clone(), tenants[7].peers()] {
-        let lease = register(&realm, "a", "s", &mut Socket::open().outbox(1000));
-        drop(realm);
-        node.sweep();
-        assert!(node.active_keys() > 0, "one with a client stays");
-        drop(lease);
-    }
-    node.sweep();
-    assert_eq!(node.active_keys(), 0);
-    // It comes back with the next client.
-    let realm = tenants[3].peers();
-    let _lease = register(&realm, "b", "s", &mut Socket::open().outbox(1000));
-    node.sweep();
-    assert_eq!((node.active_keys(), node.peers(), tenants[3].has_peer("b")), (1, 1, true));
-}
-
-#[test]
-fn a_key_has_a_part_only_while_somebody_has_it_or_something_is_in_it() {
-    let house = house();
-    let tenant = house.broker.tenant("peerjs").unwrap();
-    let groups: Arc<Groups> = tenant.part();
-    assert!(Arc::ptr_eq(&groups, &tenant.part()), "one of each type");
-    house.pass(1);
-    assert!(tenant.existing_part::<Groups>().is_some(), "it is ours");
-    let kind = (RoomName::measured("room").unwrap(), 2);
-    let place = groups.take_or_open(&kind, &peer("a"), None).unwrap();
-    drop(groups);
-    house.pass(1);
-    let again = tenant.existing_part::<Groups>().expect("a client has a place");
-    assert!(again.take(&kind, &peer("b")).is_some(), "in the group of the first one");
-    drop((again, place));
-    house.pass(1);
-    assert!(tenant.existing_part::<Groups>().is_none());
-
-    let hosting = tenant.guests().room_codes.create(&peer("host"), None);
-    house.pass(1);
-    assert!(tenant.existing_part::<Guests>().is_some(), "it has a room");
-    drop(hosting);
-    house.pass(1);
-    assert!(tenant.existing_part::<Guests>().is_none());
-}
-
-#[test]
-fn what_waits_keeps_its_realm_until_it_expires() {
-    let house = house();
-    let a = house.connect("a", "s", &Socket::open());
-    assert!(matches!(send(&a, "b", text("x"), true), Routed::Queued));
-    let clock = house.clock.clone();
-    let node = house.broker;
-    drop((a, house.realm));
-    node.sweep();
-    assert_eq!(node.active_keys(), 1);
-    clock.advance(node.config().load().limits.expire_timeout);
-    node.sweep();
-    assert_eq!((node.active_keys(), node.queued_bytes()), (0, 0));
 }

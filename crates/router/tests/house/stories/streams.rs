@@ -32,7 +32,7 @@ fn connect(house: &House, kind: ConnectionKind, token: &str, socket: &Socket) ->
     match IdLease::register(
         &house.realm,
         newcomer,
-        &mut socket.outbox(house.broker.config().load().limits.outbox_bytes),
+        &mut socket.outbox(house.router.live_config().load().limits.outbox_bytes),
     ) {
         Ok(registration) => registration,
         _ => panic!("not admitted"),

@@ -208,7 +208,7 @@ impl World {
                 self.conns[*conn].0.break_off();
             }
             Step::Advance(millis) => self.house.clock.advance(Duration::from_millis(*millis)),
-            Step::Sweep => self.house.broker.sweep(),
+            Step::Sweep => self.house.sweep(),
             Step::Probe(id, _) => match self.house.realm.probe(&peer(id)) {
                 Some(answer) => self.probes.push(RefCell::new(answer)),
                 None => panic!("so many do not ask"),
@@ -249,7 +249,7 @@ impl World {
 
     /// The differences between the broker and a model.
     fn difference(&self, model: &Model, outcome: &Outcome, expected: &Outcome) -> Option<String> {
-        let House { broker, realm, .. } = &self.house;
+        let House { router, realm, .. } = &self.house;
         let mut differences = Vec::new();
         let mut compare = |what: &str, is: &dyn std::fmt::Debug, should: &dyn std::fmt::Debug| {
             let is = format!("{is:?}");
@@ -262,8 +262,8 @@ impl World {
         compare("registered", &realm.len(), &model.registered());
         let ids: Vec<String> = realm.ids().iter().map(|id| id.as_str().to_owned()).collect();
         compare("ids", &ids, &model.ids());
-        compare("queued bytes", &broker.queued_bytes(), &model.queued_bytes());
-        let counters = broker.counters();
+        compare("queued bytes", &router.queued_bytes(), &model.queued_bytes());
+        let counters = self.house.counters();
         let counts = Counts {
             slow_readers: counters.total(Count::Closed(CloseReason::SlowReader)),
             timed_out: counters.total(Count::Closed(CloseReason::TimedOut)),
@@ -311,6 +311,6 @@ impl World {
         self.step(&Step::Advance(5000));
         self.step(&Step::Sweep);
         assert_eq!(self.house.realm.len(), 0);
-        assert_eq!(self.house.broker.queued_bytes(), 0, "nothing waits");
+        assert_eq!(self.house.router.queued_bytes(), 0, "nothing waits");
     }
 }

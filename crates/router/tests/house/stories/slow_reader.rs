@@ -25,7 +25,7 @@ fn a_flood_expires_for_its_sender_and_its_recipient_stays() {
     assert!(b.is_current());
     let expired = messages(&flooder).len();
     assert!(expired > 0 && messages(&flooder).iter().all(|text| text == "EXPIRE b a"));
-    assert_eq!(house.broker.counters().total(Count::Expired), expired as u64);
+    assert_eq!(house.counters().total(Count::Expired), expired as u64);
     offer(&c, "b", "another");
     slow.set_room(usize::MAX);
     b.with_outbox(Outbox::flush);
@@ -170,16 +170,16 @@ fn queued_messages_expire_for_a_client_that_reads_none_of_them() {
     let a = house.connect("a", "s", &Socket::open());
     offer(&a, "b", "begun");
     offer(&a, "b", "waited");
-    let waiting = house.broker.queued_bytes();
+    let waiting = house.router.queued_bytes();
     let slow = blocked(1);
     let b = house.connect("b", "t", &slow);
-    assert_eq!(house.broker.queued_bytes(), waiting, "it still counts for all that waits");
+    assert_eq!(house.router.queued_bytes(), waiting, "it still counts for all that waits");
     house.pass(5000);
     assert!(!b.is_current());
     house.pass(5000);
     drop(b);
     house.pass(5000);
-    assert_eq!(house.broker.queued_bytes(), 0);
+    assert_eq!(house.router.queued_bytes(), 0);
 }
 
 #[test]
@@ -207,7 +207,7 @@ fn takeovers_that_read_nothing_gather_no_more_than_may_wait() {
             offer(&a, "b", &format!("{no}{}", "x".repeat(1000)));
         }
         b = house.connect("b", "t", &blocked(0));
-        assert!(house.broker.queued_bytes() <= 20_000 + 20 * 512, "{}", house.broker.queued_bytes());
+        assert!(house.router.queued_bytes() <= 20_000 + 20 * 512, "{}", house.router.queued_bytes());
     }
     let socket = Socket::open();
     drop(house.connect("b", "t", &socket));

@@ -25,7 +25,7 @@ fn the_silent_are_pinged_and_then_dropped() {
     house.pass(1);
     assert!(!a.is_current());
     assert_eq!(last(&socket), Some(closed(CloseReason::TimedOut)));
-    assert_eq!(house.broker.counters().total(Count::Closed(CloseReason::TimedOut)), 1);
+    assert_eq!(house.counters().total(Count::Closed(CloseReason::TimedOut)), 1);
 }
 
 #[test]
@@ -55,7 +55,7 @@ fn a_holder_that_does_not_answer_a_probe_loses_its_id_but_not_its_messages() {
     assert!(is_pending(&mut probe) && b.is_current());
     house.pass(1);
     assert!(!is_pending(&mut probe) && !b.is_current());
-    assert_eq!(house.broker.counters().total(Count::Closed(CloseReason::Evicted)), 1);
+    assert_eq!(house.counters().total(Count::Closed(CloseReason::Evicted)), 1);
     let new = Socket::open();
     let _new = house.connect("b", "t", &new);
     assert_eq!(messages(&new), ["x"]);
@@ -124,7 +124,7 @@ fn is_open_to(from: &str, holder: &str, before: fn(&House), during: fn(&House)) 
     // Long enough for a pong over a slow link, and too short for the end of a reservation.
     house.pass(3000);
     house.pass(9000);
-    assert_eq!(house.broker.counters().total(Count::Closed(CloseReason::Evicted)), 1);
+    assert_eq!(house.counters().total(Count::Closed(CloseReason::Evicted)), 1);
     house.try_connect_from(from, "b", "another").is_ok()
 }
 

@@ -37,7 +37,7 @@ fn limits() -> Limits {
 
 proptest! {
     #![proptest_config(ProptestConfig {
-        // `PROPTEST_CASES=20000 cargo test --test broker` runs more cases.
+        // `PROPTEST_CASES=20000 cargo test -p peerbroker-router` runs more cases.
         cases: std::env::var("PROPTEST_CASES").map_or(700, |cases| cases.parse().expect("a number")),
         max_shrink_iters: 20_000,
         failure_persistence: Some(Box::new(FileFailurePersistence::Direct(

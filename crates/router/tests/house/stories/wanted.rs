@@ -15,7 +15,7 @@ use crate::{House, offer, peer, send, text};
 fn wanted(house: &House) -> impl FnMut() -> Vec<String> + use<> {
     let told: Arc<Mutex<Vec<String>>> = Arc::default();
     let heard = Arc::clone(&told);
-    house.broker.events().witness(move |event| {
+    house.router.events().witness(move |event| {
         if let Event::PeerWanted { peer, from, kind } = &**event {
             let [from, id] = [from, &peer.id].map(|id| id.as_str());
             heard.lock().unwrap().push(format!("{from} {} {id}", kind.label()));

@@ -20,11 +20,11 @@ fn a_message_cut_in_the_middle_reaches_the_successor_whole_and_in_order() {
     assert_eq!((messages(&old), old.partial()), (vec![], 5));
     old.break_off();
     drop(b);
-    assert!(house.broker.queued_bytes() > 0);
+    assert!(house.router.queued_bytes() > 0);
     let new = Socket::open();
     let _b = house.connect("b", "other", &new);
     assert_eq!(messages(&new), ["first", "second", "third"]);
-    assert_eq!(house.broker.queued_bytes(), 0);
+    assert_eq!(house.router.queued_bytes(), 0);
 }
 
 #[test]
@@ -163,7 +163,7 @@ fn a_connection_that_ends_before_its_opening_was_written_still_gets_it() {
     let sockets: [Socket; 3] = [Socket::with_room(0), Socket::with_room(4), blocked(0)];
     let registrations: Vec<IdLease> =
         sockets.iter().zip(["a", "b", "c"]).map(|(socket, id)| house.connect(id, "s", socket)).collect();
-    house.broker.close();
+    house.close();
     for (registration, socket) in registrations.into_iter().zip(&sockets) {
         socket.set_room(usize::MAX);
         flush(&registration.part(CloseReason::Left, false).unwrap());

@@ -498,6 +498,14 @@ impl MediaHost for Clients {
         self.node.upgrade().is_some_and(|node| node.bans.has(Some(address), Some(key)))
     }
 
+    fn turn_key(&self, user: &str) -> String {
+        let root_key = self.node.upgrade().filter(|node| node.tenant(user).is_none()).and_then(|node| {
+            // Only if it is set: otherwise credentials of a disabled key would go on as those of --key.
+            node.config().load().root_key.as_ref().map(|key| key.as_str().to_owned())
+        });
+        root_key.unwrap_or_else(|| user.to_owned())
+    }
+
     fn turn_password(&self, username: &str) -> Option<String> {
         let node = self.node.upgrade()?;
         let config = node.config().load();

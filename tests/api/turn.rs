@@ -6,6 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream, UdpSocket};
 
 use peerbroker::{BoundRelay, BoundTurn, Listen, PeerBroker};
 use peerbroker_config::{RelayConfig, TurnConfig, TurnSecret};
+use peerbroker_core::vocabulary::ApiKey;
 use rustls::{ClientConnection, StreamOwned};
 use serde_json::{Value, json};
 use stun_types::attribute::AttributeStaticType as _;
@@ -141,6 +142,31 @@ fn clients_are_told_this_server_first_and_may_use_it_with_the_credentials_that_t
     let [mut one, mut other] =
         [(); 2].map(|()| TurnClient::allocate_as(username, Box::new(Datagrams::to(at))).unwrap());
     talk(&mut one, &mut other);
+}
+
+#[test]
+fn users_of_other_servers_have_the_root_key_if_it_is_set() {
+    let later = 4_102_444_800_u64;
+    // As of Synapse, Nextcloud Talk and Jitsi, and one with the time behind it.
+    let usernames = [
+        format!("{later}:@u:example.org"),
+        format!("{later}:x7Gk2"),
+        later.to_string(),
+        format!("u:{later}"),
+    ];
+    for (root_key, code) in [(None, Some(401)), (Some("peerjs"), None), (Some("of-turn"), None)] {
+        let turn = turn(false, |_| {});
+        let at = turn.addresses()[0];
+        let builder = PeerBroker::builder().turn(turn);
+        let _server = TestServer::start_built_on(builder, Listen::default(), |config| {
+            config.ice.turn_secret = Some(TurnSecret::parse(SECRET).unwrap());
+            config.root_key = root_key.map(|key| ApiKey::parse(key).unwrap());
+        });
+        for username in &usernames {
+            let client = TurnClient::allocate_as(username, Box::new(Datagrams::to(at)));
+            assert_eq!(client.err(), code, "{username}, {root_key:?}");
+        }
+    }
 }
 
 #[test]

@@ -92,7 +92,8 @@ pub struct Config {
     pub bans: Vec<Ban>,
     /// The origins that may read HTTP responses (CORS). Empty means any.
     pub cors: Vec<Origin>,
-    /// The key of clients at the root that send no key; by default [`key`](Self::key).
+    /// The key of clients at the root that send no key; by default [`key`](Self::key). If it is set, users of
+    /// TURN whose name is no key have its limits and rights, too.
     pub root_key: Option<ApiKey>,
     /// The protocols that the server offers.
     pub dialects: Dialects,

@@ -95,6 +95,12 @@ pub trait MediaHost: Send + Sync {
         false
     }
 
+    /// The key whose limits and rights a user of TURN has: a program that shares the secret may give users
+    /// any name.
+    fn turn_key(&self, user: &str) -> String {
+        user.to_owned()
+    }
+
     /// The password of a username of TURN. `None` if nobody has chosen a secret.
     fn turn_password(&self, _username: &str) -> Option<String> {
         None

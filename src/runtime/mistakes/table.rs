@@ -262,7 +262,7 @@ pub(super) fn line<'a>(
             ("its page keeps those of …/ice for longer than --turn_ttl, or the clock of this machine is wrong");
         Sent(TurnRefused { why: TurnRefusal::Key, key }) =>
             ("asked for TURN for the key {}, which may not use it", Foreign::new(key))
-            ("there is no such active key, its --ice_servers is off, or the address is banned");
+            ("there is no such active key, its --ice_servers is off, or the address is banned. Users of other servers get --root_key");
         Sent(TurnRefused { why: TurnRefusal::KeyQuota, key }) =>
             ("wanted more TURN allocations than the key {} may have", Foreign::new(key))
             ("half of --relay_calls, or relay_calls_per_key of the key, says how many");

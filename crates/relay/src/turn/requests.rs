@@ -136,15 +136,14 @@ impl Server {
         Ok(proved)
     }
 
-    /// The API key in a username, `expiry:key`, and the password that belongs to it.
+    /// The key of a username's user, and the password that belongs to it.
     fn password_of(&self, username: &str) -> Result<(String, String), TurnRefusal> {
-        let (expiry, key) = username.split_once(':').ok_or(TurnRefusal::Credentials)?;
-        let expiry: u64 = expiry.parse().map_err(|_| TurnRefusal::Credentials)?;
+        let (expiry, user) = expiry_and_user(username).ok_or(TurnRefusal::Credentials)?;
         if expiry <= self.context.clock.unix_millis().as_millis() / 1000 {
             return Err(TurnRefusal::Expired);
         }
         let password = self.context.host.turn_password(username).ok_or(TurnRefusal::Credentials)?;
-        Ok((key.to_owned(), password))
+        Ok((self.context.host.turn_key(user), password))
     }
 
     fn allocate(self: &Arc<Self>, asked: Asked<'_>, proved: Proved) -> Granted {
@@ -268,6 +267,17 @@ impl Server {
         }
         Ok(peer)
     }
+}
+
+/// The parts of a username: `expiry:user` (draft-uberti-behave-turn-rest-00), only `expiry`, as of Jitsi, or
+/// `user:expiry`. A user may have colons, as the Matrix id that Synapse names has.
+fn expiry_and_user(username: &str) -> Option<(u64, &str)> {
+    let (first, rest) = username.split_once(':').unwrap_or((username, ""));
+    if let Ok(expiry) = first.parse() {
+        return Some((expiry, rest));
+    }
+    let (user, last) = username.rsplit_once(':')?;
+    Some((last.parse().ok()?, user))
 }
 
 /// Returns the reader of an allocation's socket. It holds weak references to the allocation and the server.

@@ -29,6 +29,32 @@ fn a_client_without_credentials_is_asked_for_them_and_then_gets_an_address() {
 }
 
 #[test]
+fn usernames_of_other_servers_are_those_of_a_user() {
+    let world = World::new(|_| {});
+    let later = "4102444800";
+    let named = |username: &str| world.client_named(username, "192.0.2.1:5000");
+    // The host takes users that begin with "key-", and nobody else's.
+    for user in ["key-1", "key-@user:matrix.example.org", "key-a:b:c"] {
+        for username in [format!("{later}:{user}"), format!("{user}:{later}")] {
+            let client = named(&username);
+            assert_eq!(client.allocate().code(), None, "{username}");
+            client.refresh(Some(0));
+        }
+    }
+    // Without a user, the host is asked about an empty one.
+    assert_eq!(named(later).allocate().code(), Some(401));
+    assert_eq!((world.refused("key"), world.refused("credentials")), (1, 0));
+    for username in ["key-1", "key-1:soon", "", ":", "99999999999999999999:key-1"] {
+        assert_eq!(named(username).allocate().code(), Some(401), "{username}");
+    }
+    assert_eq!(world.refused("credentials"), 5);
+    for username in ["1:key-1", "key-1:1", "1"] {
+        assert_eq!(named(username).allocate().code(), Some(401), "{username}");
+    }
+    assert_eq!(world.refused("expired"), 3);
+}
+
+#[test]
 fn two_clients_reach_each_other_at_their_virtual_addresses() {
     let world = World::new(|_| {});
     let a = world.client("192.0.2.1:5000");

@@ -227,7 +227,7 @@ pub static ROWS: LazyLock<Vec<Row>> = LazyLock::new(|| {
             Row::new("dialects", |d| &mut d.config.dialects, dialect(),
                 "Protocols that clients may use: PeerJS; [room codes](PROTOCOL.md#room-codes), [calls](PROTOCOL.md#calls), [topics](PROTOCOL.md#topics), [Nostr](PROTOCOL.md#nostr) and a [tracker](PROTOCOL.md#tracker) at the root; [RxDB](PROTOCOL.md#rxdb) and [Matchbox](PROTOCOL.md#matchbox)", "`+NAME` adds to the defaults, `-NAME` takes off.").commas().signed().live(),
             Row::new("root_key", |d| &mut d.config.root_key, api_key(),
-                "Key for clients [at the root](PROTOCOL.md#the-root) that send none", "").unset("that of --key").live(),
+                "Key for clients [at the root](PROTOCOL.md#the-root) that send none, and for users of [TURN](CALLS.md#turn-for-other-servers) that are none", "").unset("that of --key; TURN refuses such users").live(),
         ]),
         group("API", vec![
             Row::new("ops_port", |d| &mut d.ops_port, port(),

@@ -24,7 +24,7 @@ const CRATES: &[Crate] = &[
     row("core", &[], 1527, 470),
     row("json", &[], 763, 195),
     row("system", &["core"], 515, 120),
-    row("media-api", &["core", "system"], 263, 0),
+    row("media-api", &["core", "system"], 266, 0),
     row("events", &["core", "system", "media-api"], 1428, 325),
     row("config", &["core", "media-api", "events"], 1685, 427),
     row("limits", &["core", "config"], 605, 425),
@@ -37,7 +37,7 @@ const CRATES: &[Crate] = &[
     row("cluster", &["core", "events", "config", "router", "rooms", "protocols"], 3567, 294),
     row("redis", &["core", "system", "config", "tls", "keys", "cluster"], 1629, 96),
     row("webhooks", &["core", "system", "events", "config", "tls", "keys"], 935, 318),
-    row("relay", &["core", "system", "media-api"], 4619, 3592),
+    row("relay", &["core", "system", "media-api"], 4626, 3615),
     row(
         "node",
         &[
@@ -64,11 +64,11 @@ const CRATES: &[Crate] = &[
 ];
 
 /// The program's own part, in lines of program and of tests.
-const SRC: Crate = row("src", &[], 15_296, 2472);
+const SRC: Crate = row("src", &[], 15_302, 2472);
 
 /// Everything else: folders, the ends of the names of their files, and their lines.
 const OTHERS: &[(&str, &[&str], usize)] = &[
-    ("tests", &["rs"], 53_318),
+    ("tests", &["rs"], 53_342),
     ("examples", &["rs", "js", "mjs", "py"], 170),
     ("client", &["js", "mjs", "ts"], 3438),
     ("static", &["js", "css", "html"], 10_023),

@@ -1,4 +1,4 @@
-export const MOST_PLAYERS = 8;
+const MOST_PLAYERS = 8;
 
 const SILENCE_ALLOWED = 5_000;
 

@@ -3,11 +3,13 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import http from 'node:http';
-import { afterEach } from 'node:test';
+import { afterEach, test } from 'node:test';
 import { WebSocket } from 'ws';
 import { endServer } from './node-api.mjs';
 import { endSockets, PeerSocket } from './peer-socket.mjs';
-import { within } from './within.mjs';
+import { LIMIT, within } from './within.mjs';
+
+export const it = (behaviour, run) => test(behaviour, { timeout: LIMIT }, run);
 
 export const servers = /** @type {http.Server[]} */ ([]);
 
@@ -15,6 +17,12 @@ afterEach(() => {
   endSockets();
   return Promise.all(servers.splice(0).map(endServer));
 });
+
+/** An app, and its server, which does not listen yet. */
+export function serverOf(express) {
+  const app = express();
+  return { app, server: http.createServer(app) };
+}
 
 /** A server, or one of an app, that listens on a free port, or at another place. */
 export async function listen(app, at = /** @type {any[]} */ ([0, '127.0.0.1'])) {

@@ -5,20 +5,18 @@ import { EventEmitter, once } from 'node:events';
 import http from 'node:http';
 import { createRequire } from 'node:module';
 import net from 'node:net';
-import { test } from 'node:test';
 import express5 from 'express';
 import { Server as SocketIo } from 'socket.io';
 import { io } from 'socket.io-client';
 import { WebSocketServer } from 'ws';
 import { baseOf, text } from '../lib/node-api.mjs';
-import { handshake, listen, reaches, servers } from '../lib/node-app.mjs';
+import { handshake, it, listen, reaches, serverOf, servers } from '../lib/node-app.mjs';
 import { loadPackage, source } from '../lib/npm-package.mjs';
 import { PeerSocket } from '../lib/peer-socket.mjs';
-import { LIMIT, until, within } from '../lib/within.mjs';
+import { until, within } from '../lib/within.mjs';
 
 const { ExpressPeerServer, PeerServer } = loadPackage();
 const require = createRequire(import.meta.url);
-const it = (behaviour, run) => test(behaviour, { timeout: LIMIT }, run);
 
 /** A server that has only the broker. */
 async function alone(options = {}) {
@@ -30,8 +28,7 @@ async function alone(options = {}) {
 
 for (const order of ['before', 'after']) {
   it(`socket.io and ws ${order} it on one server go on, and so does it`, async () => {
-    const app = express5();
-    const server = http.createServer(app);
+    const { app, server } = serverOf(express5);
     const peers = () => app.use('/peerjs', ExpressPeerServer(server));
     if (order === 'after') peers();
     const rooms = new SocketIo(server);
@@ -60,8 +57,7 @@ for (const order of ['before', 'after']) {
   });
 
   it(`a server of ws with a path, ${order} two brokers on one server, and both of them`, async () => {
-    const app = express5();
-    const server = http.createServer(app);
+    const { app, server } = serverOf(express5);
     const chats = () => new WebSocketServer({ server, path: '/chat' });
     if (order === 'before') chats();
     app.use('/one', ExpressPeerServer(server, { key: 'one' }));
@@ -96,8 +92,7 @@ it('a refused handshake is answered, and no request after it goes on', async () 
 });
 
 it('clients that leave before the answer leave no connection to the program', async () => {
-  const app = express5();
-  const server = http.createServer(app);
+  const { app, server } = serverOf(express5);
   app.use((req, res, next) => {
     if (!req.headers['x-leaves']) return next();
     res.once('close', next);
@@ -148,8 +143,7 @@ it('a wrong key gets no id and no list over HTTP', async () => {
 });
 
 it('behind other handlers of Express, which read bodies and set headers', async () => {
-  const app = express5();
-  const server = http.createServer(app);
+  const { app, server } = serverOf(express5);
   app.use(express5.json(), express5.urlencoded({ extended: true }));
   app.use((_, res, next) => {
     res.setHeader('X-App', 'yes');

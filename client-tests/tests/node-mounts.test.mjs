@@ -8,20 +8,18 @@ import http from 'node:http';
 import net from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { test } from 'node:test';
 import connect from 'connect';
 import express5 from 'express';
 import express4 from 'express4';
 import { WebSocket, WebSocketServer } from 'ws';
 import ws7 from 'ws7';
 import { baseOf, text } from '../lib/node-api.mjs';
-import { handshake, listen, reaches, servers } from '../lib/node-app.mjs';
+import { handshake, it, listen, reaches, serverOf, servers } from '../lib/node-app.mjs';
 import { loadPackage } from '../lib/npm-package.mjs';
 import { PeerSocket } from '../lib/peer-socket.mjs';
 import { within } from '../lib/within.mjs';
 
 const { ExpressPeerServer, PeerServer } = loadPackage();
-const it = (behaviour, run) => test(behaviour, { timeout: 60_000 }, run);
 
 /** Data that WebRTC cannot carry goes from one end to the other. */
 async function carries(base) {
@@ -52,8 +50,7 @@ async function answerTo(server, bytes) {
 for (const [version, express] of [['4', express4], ['5', express5]]) {
   for (const order of ['before', 'after']) {
     it(`mounted ${order} listen: Express ${version}, a router, an app of a router, a pattern and a list of paths`, async () => {
-      const app = express();
-      const server = http.createServer(app);
+      const { app, server } = serverOf(express);
       const base = () => baseOf(server);
       const mount = () => {
         const routers = [express.Router(), express.Router({ mergeParams: true }), express.Router()];
@@ -84,8 +81,7 @@ for (const [version, express] of [['4', express4], ['5', express5]]) {
   }
 
   it(`Express ${version}: the scripts of clients are below the mount, for pages of every origin`, async () => {
-    const app = express();
-    const server = http.createServer(app);
+    const { app, server } = serverOf(express);
     const router = express.Router();
     router.use('/deep', ExpressPeerServer(server, { path: '/er', key: 'mine' }));
     app.use('/peers', router);
@@ -118,8 +114,7 @@ for (const [version, express] of [['4', express4], ['5', express5]]) {
   });
 
   it(`Express ${version}: made-up tenants do not close the next one’s, and tenants share the ids`, async () => {
-    const app = express();
-    const server = http.createServer(app);
+    const { app, server } = serverOf(express);
     app.use('/:tenant', ExpressPeerServer(server));
     await listen(server);
     for (let made = 0; made < 150; made += 1) await text(`${baseOf(server)}made-up-${made}/peerjs/id`);
@@ -127,8 +122,7 @@ for (const [version, express] of [['4', express4], ['5', express5]]) {
   });
 
   it(`Express ${version}: handlers in front of a router see upgrades that come to it, and may refuse them`, async () => {
-    const app = express();
-    const server = http.createServer(app);
+    const { app, server } = serverOf(express);
     const router = express.Router();
     router.use((req, res, next) => (req.query.token === 'good' ? next() : res.status(403).send('no')));
     router.use('/peerjs', ExpressPeerServer(server));
@@ -166,8 +160,7 @@ it('the trust in proxies is that of the app, and its limit per address counts cl
 it('an app at a Unix socket behind a proxy', async () => {
   const path = join(tmpdir(), `peerbroker-${process.pid}.sock`);
   process.env.PEERBROKER_CONNECTIONS_PER_ADDRESS = '1';
-  const app = express5();
-  const server = http.createServer(app);
+  const { app, server } = serverOf(express5);
   app.use('/', ExpressPeerServer(server, { proxied: 'loopback' }));
   delete process.env.PEERBROKER_CONNECTIONS_PER_ADDRESS;
   await listen(server, [path]);
@@ -185,8 +178,7 @@ it('an app at a Unix socket behind a proxy', async () => {
 });
 
 it('Connect mounts it', async () => {
-  const app = connect();
-  const server = http.createServer(app);
+  const { app, server } = serverOf(connect);
   const peers = ExpressPeerServer(server, { path: '/signal' });
   app.use('/peers', peers);
   app.use('/plain', (_, res) => res.end('plain'));
@@ -202,8 +194,7 @@ it('Connect mounts it', async () => {
 
 for (const [library, Server] of [['ws 8', WebSocketServer], ['ws 7', ws7.Server]]) {
   it(`a server of ${library} below a router`, async () => {
-    const app = express5();
-    const server = http.createServer(app);
+    const { app, server } = serverOf(express5);
     const router = express5.Router();
     const given = [];
     const createWebSocketServer = (options) => {
@@ -228,8 +219,7 @@ for (const [library, Server] of [['ws 8', WebSocketServer], ['ws 7', ws7.Server]
 }
 
 it('an upgrade that nobody wants is answered as if it were none, with its body, and behind earlier requests', async () => {
-  const app = express5();
-  const server = http.createServer(app);
+  const { app, server } = serverOf(express5);
   app.use('/peerjs', ExpressPeerServer(server));
   app.use(express5.json());
   app.get('/page', (req, res) => setImmediate(() => res.send(`page for ${req.headers.upgrade}`)));
@@ -249,8 +239,7 @@ it('an upgrade that nobody wants is answered as if it were none, with its body, 
 });
 
 it('an upgrade that another listener wants is left to it, below the path of a broker too', async () => {
-  const app = express5();
-  const server = http.createServer(app);
+  const { app, server } = serverOf(express5);
   const router = express5.Router();
   router.use(ExpressPeerServer(server));
   app.use('/peers', router);

@@ -2,24 +2,20 @@
 
 import assert from 'node:assert/strict';
 import { EventEmitter, once } from 'node:events';
-import http from 'node:http';
 import { createRequire } from 'node:module';
-import { test } from 'node:test';
 import express from 'express';
 import { baseOf, text } from '../lib/node-api.mjs';
-import { listen } from '../lib/node-app.mjs';
+import { it, listen, serverOf } from '../lib/node-app.mjs';
 import { loadPackage, source } from '../lib/npm-package.mjs';
 import { PeerSocket } from '../lib/peer-socket.mjs';
 import { isThorough } from '../lib/thorough.mjs';
 import { within } from '../lib/within.mjs';
 
 const { ExpressPeerServer } = loadPackage();
-const it = (behaviour, run) => test(behaviour, { timeout: 120_000 }, run);
 
 /** An app with the broker, and with a route that lists the clients that it has heard of. */
 async function start() {
-  const app = express();
-  const server = http.createServer(app);
+  const { app, server } = serverOf(express);
   const peers = ExpressPeerServer(server);
   const members = new Set();
   peers.on('connection', (client) => members.add(client.getId()));

@@ -3,7 +3,6 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { writeFileSync } from 'node:fs';
-import http from 'node:http';
 import { join } from 'node:path';
 import ejs from 'ejs';
 import express5 from 'express';
@@ -12,6 +11,7 @@ import { Server as SocketIo } from 'socket.io';
 import { io } from 'socket.io-client';
 import { everyClient } from '../lib/every-client.mjs';
 import { endServer, text } from '../lib/node-api.mjs';
+import { serverOf } from '../lib/node-app.mjs';
 import { loadPackage } from '../lib/npm-package.mjs';
 import { scratch } from '../lib/scratch.mjs';
 import { within } from '../lib/within.mjs';
@@ -25,8 +25,7 @@ const unless = (release) => release.streams;
 
 for (const [version, express] of [['4', express4], ['5', express5]]) {
   everyClient(`reaches another one through a room of Express ${version}, EJS and socket.io`, { unless }, async (stage) => {
-    const app = express();
-    const server = http.createServer(app);
+    const { app, server } = serverOf(express);
     const rooms = new SocketIo(server);
     app.engine('ejs', ejs.renderFile).set('view engine', 'ejs').set('views', views);
     app.use('/peerjs', ExpressPeerServer(server, { debug: true }));

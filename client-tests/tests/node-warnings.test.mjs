@@ -3,25 +3,22 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import http from 'node:http';
-import { test } from 'node:test';
 import { gzipSync } from 'node:zlib';
 import connect from 'connect';
 import express from 'express';
 import { WebSocket } from 'ws';
 import { baseOf, endServer } from '../lib/node-api.mjs';
-import { listen, servers } from '../lib/node-app.mjs';
+import { it, listen, serverOf, servers } from '../lib/node-app.mjs';
 import { loadPackage } from '../lib/npm-package.mjs';
-import { LIMIT, until } from '../lib/within.mjs';
+import { until } from '../lib/within.mjs';
 
 const { ExpressPeerServer, PeerServer } = loadPackage();
 const warnings = [];
 process.on('warning', ({ message }) => warnings.push(message));
-const it = (behaviour, run) => test(behaviour, { timeout: LIMIT }, run);
 
 /** An app with the broker at /peerjs. */
 async function start(options) {
-  const app = express();
-  const server = http.createServer(app);
+  const { app, server } = serverOf(express);
   await listen(server);
   app.use('/peerjs', ExpressPeerServer(server, options));
   return baseOf(server);
@@ -93,8 +90,7 @@ it('a client at another path is told where the broker is', async () => {
 });
 
 it('a client at a path where a router has no broker is told that the path of the router counts', async () => {
-  const app = express();
-  const server = http.createServer(app);
+  const { app, server } = serverOf(express);
   await listen(server);
   app.use('/api', express.Router().use('/peers', ExpressPeerServer(server)));
   assert.equal((await askForId(baseOf(server), 'peers/peerjs')).status, 404);
@@ -120,8 +116,7 @@ it('an error of generateClientId is a warning, and the client gets a text that n
 });
 
 it('a listener for errors hears of generateClientId instead', async () => {
-  const app = express();
-  const server = http.createServer(app);
+  const { app, server } = serverOf(express);
   await listen(server);
   const peers = ExpressPeerServer(server, { generateClientId: () => { throw new Error('for the listener'); } });
   const failed = once(peers, 'error');
@@ -194,8 +189,7 @@ it('a handler before the mount that answers PeerJS is told, and one that refuses
     ['', (_, __, next) => next()],
   ];
   for (const [number, [told, handler]] of handlers.entries()) {
-    const app = express();
-    const server = http.createServer(app);
+    const { app, server } = serverOf(express);
     await listen(server);
     app.use(handler);
     app.use(`/mount${number}`, ExpressPeerServer(server));
@@ -207,8 +201,7 @@ it('a handler before the mount that answers PeerJS is told, and one that refuses
 });
 
 it('a page that answers at a wrong path is told, and so is a WebSocket that nobody answers', async () => {
-  const app = express();
-  const server = http.createServer(app);
+  const { app, server } = serverOf(express);
   await listen(server);
   app.use('/mine', ExpressPeerServer(server));
   app.use((_, res) => res.send('<!doctype html>'));

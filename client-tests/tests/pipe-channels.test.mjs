@@ -61,6 +61,16 @@ function listen(channel) {
   return heard;
 }
 
+/** Both sides with one open channel. */
+async function opened() {
+  const both = new Both();
+  const mine = both.create(0, 'x');
+  both.connect();
+  const [theirs] = both.sides[1].arrived;
+  await once(theirs, 'open');
+  return { both, mine, theirs };
+}
+
 test('a channel opens with what its page has asked for, and the other page gets it open, with a task to listen', async () => {
   const both = new Both();
   const mine = both.create(0, 'chat', { protocol: 'words', ordered: false, maxRetransmits: 3 });
@@ -98,11 +108,7 @@ test('channels of both sides have numbers of their own, and negotiated ones thei
 });
 
 test('messages of all sizes and kinds arrive whole, in order, as they were when they were sent', async () => {
-  const both = new Both();
-  const mine = both.create(0, 'x');
-  both.connect();
-  const [theirs] = both.sides[1].arrived;
-  await once(theirs, 'open');
+  const { both, mine, theirs } = await opened();
   const heard = listen(theirs);
   const large = Uint8Array.from({ length: MOST_MESSAGE }, (_, i) => (i * 7 + (i >> 8)) % 256);
   const expected = large.slice();
@@ -121,11 +127,7 @@ test('messages of all sizes and kinds arrive whole, in order, as they were when 
 });
 
 test('`binaryType` says what bytes arrive as', async () => {
-  const both = new Both();
-  const mine = both.create(0, 'x');
-  both.connect();
-  const [theirs] = both.sides[1].arrived;
-  await once(theirs, 'open');
+  const { both, mine, theirs } = await opened();
   const seen = [];
   theirs.onmessage = ({ data }) => seen.push(data);
   theirs.binaryType = 'nonsense';
@@ -170,11 +172,7 @@ test('a channel with much to send does not keep another one waiting', async () =
 });
 
 test('a channel that closes sends what waits first, and both sides hear of it once', async () => {
-  const both = new Both();
-  const mine = both.create(0, 'x');
-  both.connect();
-  const [theirs] = both.sides[1].arrived;
-  await once(theirs, 'open');
+  const { both, mine, theirs } = await opened();
   const [heard, theyHeard] = [listen(mine), listen(theirs)];
   mine.send('last words');
   mine.close();
@@ -191,11 +189,7 @@ test('a channel that closes sends what waits first, and both sides hear of it on
 });
 
 test('a channel that both sides close at once closes', async () => {
-  const both = new Both();
-  const mine = both.create(0, 'x');
-  both.connect();
-  const [theirs] = both.sides[1].arrived;
-  await once(theirs, 'open');
+  const { both, mine, theirs } = await opened();
   const [heard, theyHeard] = [listen(mine), listen(theirs)];
   mine.close();
   theirs.close();

@@ -77,6 +77,16 @@ function holdRecords() {
 }
 
 const fail = ({ offerer, answerer }) => [offerer, answerer].forEach(({ connection }) => connection.turn('failed'));
+
+/** Native WebRTC has failed, and the question of the offerer is on its way. */
+async function ask() {
+  const pages = await meet();
+  const { waiting } = holdRecords();
+  fail(pages);
+  await until('the question', () => waiting.length === 1);
+  return pages;
+}
+
 const options = { timeout: LIMIT };
 
 test('native WebRTC does not see the line, and the page does', options, async () => {
@@ -141,11 +151,7 @@ test('if native WebRTC fails before an answer without data, the page hears it wi
 });
 
 test('what native WebRTC says while the offerer asks is told if the other page has it open', options, async () => {
-  const pages = await meet();
-  const { offerer, answerer, channel } = pages;
-  const { waiting } = holdRecords();
-  fail(pages);
-  await until('the question', () => waiting.length === 1);
+  const { offerer, answerer, channel } = await ask();
   offerer.connection.turn('connected');
   channel.tell('open', 'open');
   channel.hear('one');
@@ -161,11 +167,7 @@ test('what native WebRTC says while the offerer asks is told if the other page h
 });
 
 test('a native channel that opens at the offerer while it asks is given up if the other page does not have it', options, async () => {
-  const pages = await meet();
-  const { offerer, answerer, channel } = pages;
-  const { waiting } = holdRecords();
-  fail(pages);
-  await until('the question', () => waiting.length === 1);
+  const { offerer, answerer, channel } = await ask();
   channel.tell('open', 'open');
   channel.hear('native');
   server.meddle = (frame) => [frame];
@@ -236,11 +238,7 @@ test('a page whose question has no answer goes on with native WebRTC', options, 
 });
 
 test('what a page holds back of native WebRTC has a bound', options, async () => {
-  const pages = await meet();
-  const { offerer, channel } = pages;
-  const { waiting } = holdRecords();
-  fail(pages);
-  await until('the question', () => waiting.length === 1);
+  const { offerer, channel } = await ask();
   channel.tell('open', 'open');
   for (let i = 0; i < 65 && offerer.story.length === 0; i += 1) channel.hear(new ArrayBuffer(262_144));
   assert.deepEqual(offerer.story.slice(0, 2), ['failed', 'open open']);

@@ -42,7 +42,7 @@ window.harness = (() => {
       if (candidate) send('iceCandidate', { remoteId, candidate });
     };
     connection.ontrack = ({ track, streams: [stream] }) => {
-      if (track.kind === 'video') show(stream);
+      if (track.kind === 'video') window.log.watch(stream);
     };
     const stream = await navigator.mediaDevices.getUserMedia({ audio: true, video: { width: 320, height: 240 } });
     for (const track of stream.getTracks()) connection.addTrack(track, stream);
@@ -91,17 +91,6 @@ window.harness = (() => {
     const answer = await connection.createAnswer();
     await connection.setLocalDescription(answer);
     send('answer', { remoteId, answer });
-  }
-
-  function show(stream) {
-    const video = document.body.appendChild(document.createElement('video'));
-    video.muted = true;
-    video.srcObject = stream;
-    // The second frame, because the first could be a poster.
-    video.requestVideoFrameCallback(() => {
-      video.requestVideoFrameCallback(() => record('moving picture'));
-    });
-    video.play();
   }
 
   /** The kinds of media that were sent and that were received. */

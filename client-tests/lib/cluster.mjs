@@ -7,6 +7,7 @@ import http from 'node:http';
 import net from 'node:net';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
+import { bridge, forward, listen } from './listen.mjs';
 import { headOf } from './reverse-proxy.mjs';
 import { startServer } from './server.mjs';
 import { until, within } from './within.mjs';
@@ -127,7 +128,6 @@ export const joined = (node) => until('a node to join', () => / joined \(/.test(
 
 /** Sends each request to the next node that accepts connections. */
 async function startBalancer(nodes, sockets) {
-  const open = new Set();
   let turn = 0;
 
   async function connect() {
@@ -136,13 +136,8 @@ async function startBalancer(nodes, sockets) {
       const socket = net.connect(nodes[turn % nodes.length].port, '127.0.0.1');
       try {
         await once(socket, 'connect');
-      } catch {
-        continue;
-      }
-      open.add(socket);
-      socket.on('error', () => socket.destroy());
-      socket.on('close', () => open.delete(socket));
-      return socket;
+        return socket;
+      } catch {}
     }
     return undefined;
   }
@@ -151,40 +146,16 @@ async function startBalancer(nodes, sockets) {
     const socket = await connect();
     if (!socket) return response.writeHead(502).end();
     const { method, url, headers } = request;
-    const onward = http.request({ createConnection: () => socket, method, path: url, headers }, (answer) => {
-      response.writeHead(answer.statusCode, answer.headers);
-      answer.pipe(response);
-    });
-    onward.on('error', () => response.destroy());
-    response.on('close', () => onward.destroy());
-    request.pipe(onward);
+    forward(request, response, http.request({ createConnection: () => socket, method, path: url, headers }));
   });
 
   proxy.on('upgrade', async (request, client) => {
-    open.add(client);
-    client.on('error', () => client.destroy());
-    client.on('close', () => open.delete(client));
     if (!sockets) return client.resume();
     const socket = await connect();
     if (!socket) return client.end('HTTP/1.1 502 Bad Gateway\r\nConnection: close\r\n\r\n');
-    client.on('close', () => socket.destroy());
-    socket.on('close', () => client.destroy());
     socket.write(headOf(request));
-    socket.pipe(client);
-    client.pipe(socket);
+    bridge(client, socket);
   });
 
-  proxy.listen(0, '127.0.0.1');
-  await once(proxy, 'listening');
-
-  return {
-    port: proxy.address().port,
-
-    async stop() {
-      for (const socket of open) socket.destroy();
-      proxy.close();
-      proxy.closeAllConnections();
-      await once(proxy, 'close');
-    },
-  };
+  return listen(proxy);
 }

@@ -1,7 +1,7 @@
 // A TCP proxy that can break connections in both ways of a network: with a reset, or silently.
 
-import { once } from 'node:events';
 import net from 'node:net';
+import { listen } from './listen.mjs';
 
 export async function startProxy(targetPort) {
   const pairs = new Set();
@@ -20,14 +20,12 @@ export async function startProxy(targetPort) {
     }
     if (frozen) silence(pair);
   });
-  listener.listen(0, '127.0.0.1');
-  await once(listener, 'listening');
+  const { stop, ...at } = await listen(listener);
 
   const cut = () => pairs.forEach((pair) => pair.forEach((socket) => socket.resetAndDestroy()));
 
   return {
-    host: '127.0.0.1',
-    port: listener.address().port,
+    ...at,
 
     /** Resets every connection; new ones are forwarded as before. */
     cut,
@@ -43,10 +41,9 @@ export async function startProxy(targetPort) {
       frozen = false;
     },
 
-    async stop() {
+    stop() {
       cut();
-      listener.close();
-      await once(listener, 'close');
+      return stop();
     },
   };
 }

@@ -163,16 +163,7 @@ window.harness = (() => {
   function watch(call) {
     latest = call;
     call.on('close', () => record('call close'));
-    call.on('stream', (stream) => {
-      const video = document.body.appendChild(document.createElement('video'));
-      video.muted = true;
-      video.srcObject = stream;
-      // The second frame, because the first could be a poster.
-      video.requestVideoFrameCallback(() => {
-        video.requestVideoFrameCallback(() => record('moving picture', call.peer));
-      });
-      video.play();
-    });
+    call.on('stream', (stream) => window.log.watch(stream, call.peer));
   }
 
   /** From now on tells how the latest connection and the one to the broker fare, with the seconds from now. */

@@ -46,5 +46,17 @@ window.log = (() => {
 
   const count = (name) => details(name).length;
 
-  return { record, next, must, forget, details, count, story, order };
+  /** Records that a stream moves. */
+  function watch(stream, detail) {
+    const video = document.body.appendChild(document.createElement('video'));
+    video.muted = true;
+    video.srcObject = stream;
+    // The second frame, because the first could be a poster.
+    video.requestVideoFrameCallback(() => {
+      video.requestVideoFrameCallback(() => record('moving picture', detail));
+    });
+    video.play();
+  }
+
+  return { watch, record, next, must, forget, details, count, story, order };
 })();

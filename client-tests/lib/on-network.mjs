@@ -2,7 +2,6 @@
 
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { test } from 'node:test';
 import { Client } from './client.mjs';
 import { joined, startRedis } from './cluster.mjs';
 import { START } from './firefox.mjs';
@@ -10,10 +9,9 @@ import { noNetworks } from './network.mjs';
 import { launchOn } from './network/browsers.mjs';
 import { originOn, startPagesOn } from './network/programs.mjs';
 import { Page } from './page.mjs';
-import { startServer } from './server.mjs';
 import { startShippedProxy } from './shipped-proxy.mjs';
-import { takeDown } from './take-down.mjs';
-import { LIMIT, within } from './within.mjs';
+import { Stage, testOn } from './stage.mjs';
+import { within } from './within.mjs';
 
 /** Runs in a page of the server before its own scripts. */
 const SPY = `${readFileSync(join(import.meta.dirname, 'way.js'))}
@@ -28,46 +26,28 @@ const SPY = `${readFileSync(join(import.meta.dirname, 'way.js'))}
 
 /** Runs a test in a fresh network, or skips it with the reason why there can be none. */
 export function onNetwork(behaviour, lay, run) {
-  test(behaviour, { skip: noNetworks, timeout: LIMIT }, async (t) => {
-    const stage = new NetworkStage(lay(), (text) => t.diagnostic(text));
-    t.after(() => stage.clear());
-    try {
-      await run(stage);
-    } catch (error) {
-      for (const line of await stage.report()) t.diagnostic(line);
-      throw error;
-    }
-  });
+  testOn(behaviour, () => new NetworkStage(lay()), run, { skip: noNetworks });
 }
 
 /** A network, with what runs on it. */
-class NetworkStage {
-  #browsers = [];
-  #clients = [];
+class NetworkStage extends Stage {
   /** Failed requests and errors of pages, which their scripts may not live to tell. */
   #faults = [];
-  #proxies = [];
-  #servers = [];
-  #stores = [];
   #site;
 
-  /** `note` prints a figure beside the test's result. */
-  constructor(network, note) {
+  constructor(network) {
+    super();
     this.network = network;
-    this.note = note;
   }
 
   /** Starts the server under test on the network's server. */
-  async server(flags, options = {}) {
-    const server = await startServer(flags, { network: this.network, ...options });
-    this.#servers.push(server);
-    return server;
+  server(flags, options = {}) {
+    return super.server(flags, { network: this.network, ...options });
   }
 
   /** Starts a node of a cluster for each list of flags, each on its own server if the network has two. */
   async nodes(...flags) {
-    const redis = await startRedis();
-    this.#stores.push(redis);
+    const redis = await this.keep('stores', startRedis());
     const nodes = [];
     for (const [number, own] of flags.entries()) {
       const machine = number === 0 ? undefined : this.network.second;
@@ -78,10 +58,8 @@ class NetworkStage {
   }
 
   /** Starts a proxy of deploy/ on the network's server, in front of the server under test. */
-  async proxy(kind, server, options = {}) {
-    const proxy = await startShippedProxy(kind, server, { network: this.network, ...options });
-    this.#proxies.push(proxy);
-    return proxy;
+  proxy(kind, server, options = {}) {
+    return this.keep('proxies', startShippedProxy(kind, server, { network: this.network, ...options }));
   }
 
   /** A server as a host reaches it. */
@@ -120,15 +98,13 @@ class NetworkStage {
     return this.#load(Kind, `${origin}/${name}`, page);
   }
 
-  async #load(Kind, url, page) {
-    const client = await Kind.open(page, url, () => page.close());
-    this.#clients.push(client);
-    return client;
+  #load(Kind, url, page) {
+    return this.keep('pages', Kind.open(page, url, () => page.close()));
   }
 
   async #newPage(host, browser, options) {
     const started = await within(`${browser} to start on ${host}`, launchOn(this.network[host], browser, options), START);
-    this.#browsers.push({ stop: () => started.close() });
+    this.started.browsers.push({ stop: () => started.close() });
     const page = await within(`a page of ${browser}`, started.newPage());
     page.on('requestfailed', (request) => this.#faults.push(`${request.url()} failed: ${request.failure()?.errorText}`));
     page.on('pageerror', (error) => this.#faults.push(String(error)));
@@ -136,17 +112,12 @@ class NetworkStage {
   }
 
   async report() {
-    const stories = await Promise.all(this.#clients.map((client) => client.story().catch(String)));
-    return [
-      ...this.#faults,
-      ...stories.map((story, i) => `page ${i + 1} saw: ${story}`),
-      ...this.#servers.map((server) => `the server said:\n${server.transcript()}`),
-    ];
+    return [...this.#faults, ...await super.report()];
   }
 
   async clear() {
     try {
-      await takeDown({ clients: this.#clients, browsers: this.#browsers, proxies: this.#proxies, servers: this.#servers, stores: this.#stores });
+      await super.clear();
     } finally {
       this.network.stop();
     }

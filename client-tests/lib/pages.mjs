@@ -1,11 +1,11 @@
 // A local web server for the pages under test. A document that a browser driver makes up may not open
 // WebSockets to loopback, and the camera needs a secure context, which http://127.0.0.1 is.
 
-import { once } from 'node:events';
 import { readFile } from 'node:fs/promises';
 import http from 'node:http';
 import { join } from 'node:path';
 import { build } from 'vite';
+import { listen } from './listen.mjs';
 import { releases } from './releases.mjs';
 
 const root = join(import.meta.dirname, '..');
@@ -42,19 +42,8 @@ export async function startPages({ host = '127.0.0.1', port = 0 } = {}) {
       response.writeHead(404).end();
     }
   });
-  server.listen(port, host);
-  await once(server, 'listening');
-
-  const origin = `http://${host}:${server.address().port}`;
-  return {
-    origin,
-    url: (name) => `${origin}/${name}`,
-    async stop() {
-      server.close();
-      server.closeAllConnections();
-      await once(server, 'close');
-    },
-  };
+  const { url, stop } = await listen(server, { host, port });
+  return { origin: url.slice(0, -1), url: (name) => url + name, stop };
 }
 
 /** Bundles that are made or being made. */

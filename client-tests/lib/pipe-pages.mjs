@@ -4,6 +4,7 @@ import { readFile } from 'node:fs/promises';
 import http from 'node:http';
 import net from 'node:net';
 import { join } from 'node:path';
+import { bridge, forward } from './listen.mjs';
 import { bundleOf } from './pages.mjs';
 import { startPipeServer } from './pipe-server.mjs';
 import { releases } from './releases.mjs';
@@ -78,7 +79,7 @@ async function serve(request, response, broker, server) {
     return;
   }
   if (broker && !/^(bundles|clients|lib|node_modules)\//.test(path)) {
-    forward(broker, request, response);
+    askBroker(broker, request, response);
     return;
   }
   response.setHeader('Content-Type', 'text/javascript; charset=utf-8');
@@ -90,25 +91,16 @@ async function serve(request, response, broker, server) {
   }
 }
 
-function forward({ port }, request, response) {
+function askBroker({ port }, request, response) {
   const { method, url: path, headers } = request;
-  const onward = http.request({ host: '127.0.0.1', port, method, path, headers }, (answer) => {
-    response.writeHead(answer.statusCode, answer.headers);
-    answer.pipe(response);
-  });
-  onward.on('error', () => response.destroy());
-  request.pipe(onward);
+  forward(request, response, http.request({ host: '127.0.0.1', port, method, path, headers }));
 }
 
 /** Lets WebSockets through to a broker. */
 function passOn({ port }, request, client, server) {
   const upstream = net.connect(port, '127.0.0.1');
   upstream.write(headOf(request));
-  for (const [from, to] of [[client, upstream], [upstream, client]]) {
-    from.on('error', () => to.destroy());
-    from.on('close', () => to.destroy());
-    from.pipe(to);
-  }
+  bridge(client, upstream);
   if (request.url.includes('/pipe/')) server.watch(client, upstream);
 }
 

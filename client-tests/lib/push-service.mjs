@@ -1,11 +1,11 @@
 // A push service as browser vendors have them (RFC 8030): it takes encrypted messages for subscriptions, of their app's server only.
 
 import { createECDH, createPublicKey, randomBytes, verify } from 'node:crypto';
-import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { createServer } from 'node:https';
 import { buffer } from 'node:stream/consumers';
 import ece from 'http_ece';
+import { listen } from './listen.mjs';
 import { selfSigned } from './server.mjs';
 import { until } from './within.mjs';
 
@@ -22,10 +22,10 @@ export async function startPushService() {
     pushes.push({ headers: request.headers, body, ...subscription });
     response.writeHead(201).end();
   });
-  server.listen(0, '127.0.0.1');
-  await once(server, 'listening');
+  const { port, stop } = await listen(server);
 
   return {
+    stop,
     authority: cert,
     /** A subscription, as `PushManager.subscribe` makes it: its JSON. */
     subscribe(applicationServerKey) {
@@ -33,7 +33,7 @@ export async function startPushService() {
       const publicKey = privateKey.generateKeys();
       const authSecret = randomBytes(16);
       const path = `/${randomBytes(16).toString('base64url')}`;
-      const endpoint = `https://127.0.0.1:${server.address().port}${path}`;
+      const endpoint = `https://127.0.0.1:${port}${path}`;
       subscriptions.set(path, { endpoint, applicationServerKey, privateKey, authSecret });
       return { endpoint, expirationTime: null, keys: { p256dh: publicKey.toString('base64url'), auth: authSecret.toString('base64url') } };
     },
@@ -47,11 +47,6 @@ export async function startPushService() {
     /** The number of pushes that nobody has taken. */
     get waiting() {
       return pushes.length;
-    },
-    async stop() {
-      server.close();
-      server.closeAllConnections();
-      await once(server, 'close');
     },
   };
 }

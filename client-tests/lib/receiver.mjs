@@ -1,10 +1,10 @@
 // An endpoint of webhooks, which verifies every request with the published library.
 
-import { once } from 'node:events';
 import { createServer } from 'node:http';
 import { text } from 'node:stream/consumers';
 import { setTimeout as pause } from 'node:timers/promises';
 import { Webhook } from 'standardwebhooks';
+import { listen } from './listen.mjs';
 
 export const SECRET = `whsec_${Buffer.from('a secret of the client tests').toString('base64')}`;
 
@@ -23,14 +23,10 @@ export async function startReceiver({ port = 0, delay = 0 } = {}) {
       response.writeHead(400).end();
     }
   });
-  server.listen(port, '127.0.0.1');
-  await once(server, 'listening');
-  receiver.port = server.address().port;
-  receiver.flags = ['--webhook', `http://127.0.0.1:${receiver.port}/`, '--webhook_secret', SECRET];
+  const { url, stop, ...at } = await listen(server, { port });
+  receiver.port = at.port;
+  receiver.flags = ['--webhook', url, '--webhook_secret', SECRET];
   /** Ends as a killed process does: requests get no answer. */
-  receiver.kill = async () => {
-    server.close();
-    server.closeAllConnections();
-  };
+  receiver.kill = stop;
   return receiver;
 }

@@ -1,10 +1,10 @@
 // A registry of npm on this machine, with packed packages and with those that these tests have installed: `npm install` needs no other.
 
 import { execFileSync, spawn } from 'node:child_process';
-import { once } from 'node:events';
 import { createReadStream, existsSync, readdirSync, readFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { join, resolve } from 'node:path';
+import { listen } from './listen.mjs';
 
 const libraries = resolve(import.meta.dirname, '../node_modules');
 
@@ -38,10 +38,9 @@ export async function startRegistry(tarballs) {
       })),
     }));
   });
-  server.listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const url = `http://127.0.0.1:${/** @type {any} */ (server.address()).port}/`;
-  return { server, url };
+  const started = await listen(server);
+  const { url } = started;
+  return started;
 }
 
 function* foldersIn(modules) {

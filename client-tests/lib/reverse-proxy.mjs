@@ -1,8 +1,8 @@
 // An HTTP proxy in front of a server, correct or with common faults.
 
-import { once } from 'node:events';
 import http from 'node:http';
 import net from 'node:net';
+import { bridge, forward, listen } from './listen.mjs';
 import { within } from './within.mjs';
 
 /**
@@ -13,26 +13,17 @@ import { within } from './within.mjs';
 export async function startReverseProxy(server, { sockets = Infinity, refuse = true, talk = true } = {}) {
   let target = server.port;
   let left = sockets;
-  const open = new Set();
   const held = new Map();
   let passed = '';
   const watchers = new Set();
 
   const proxy = http.createServer((request, response) => {
     const { method, url, headers } = request;
-    const onward = http.request({ host: '127.0.0.1', port: target, method, path: url, headers }, (answer) => {
-      response.writeHead(answer.statusCode, answer.headers);
-      answer.pipe(response);
-      answer.on('data', (bytes) => {
-        passed += bytes;
-        for (const watcher of watchers) watcher();
-      });
-    });
-    onward.on('error', () => response.destroy());
-    response.on('close', () => {
-      if (!response.writableFinished) onward.destroy();
-    });
-    request.pipe(onward);
+    const onward = http.request({ host: '127.0.0.1', port: target, method, path: url, headers });
+    forward(request, response, onward, (answer) => answer.on('data', (bytes) => {
+      passed += bytes;
+      for (const watcher of watchers) watcher();
+    }));
   });
 
   proxy.on('upgrade', (request, client) => {
@@ -51,37 +42,19 @@ export async function startReverseProxy(server, { sockets = Infinity, refuse = t
   function connect(request, client) {
     const upstream = net.connect(target, '127.0.0.1');
     upstream.write(headOf(request));
-    for (const [from, to] of [[client, upstream], [upstream, client]]) {
-      open.add(from);
-      from.on('error', () => to.destroy());
-      from.on('close', () => {
-        open.delete(from);
-        to.destroy();
-      });
-    }
-    upstream.pipe(client);
-    if (talk) client.pipe(upstream);
-    else client.on('data', () => client.destroy());
+    bridge(client, upstream);
+    if (!talk) client.on('data', () => client.destroy());
   }
 
   function hold(request, client) {
-    open.add(client);
     held.set(client, request);
-    client.on('error', () => client.destroy());
-    client.on('close', () => {
-      open.delete(client);
-      held.delete(client);
-    });
+    client.on('close', () => held.delete(client));
     // Read, so that its end is noticed; a client sends nothing before it has an answer.
     client.resume();
   }
 
-  proxy.listen(0, '127.0.0.1');
-  await once(proxy, 'listening');
-
   return {
-    host: '127.0.0.1',
-    port: proxy.address().port,
+    ...await listen(proxy),
 
     /** Switches to another server. */
     leadTo(other) {
@@ -106,13 +79,6 @@ export async function startReverseProxy(server, { sockets = Infinity, refuse = t
         watchers.add(look);
         look();
       }));
-    },
-
-    async stop() {
-      for (const socket of open) socket.destroy();
-      proxy.close();
-      proxy.closeAllConnections();
-      await once(proxy, 'close');
     },
   };
 }

@@ -6,3 +6,10 @@ export function optionsIn(snippet) {
   const code = snippet.replace(/^import .*$/m, '');
   return new Function('Peer', `${code}\nreturn peer;`)(Peer);
 }
+
+/** The text that the page has copied. */
+export async function pasted(page) {
+  await page.evaluate(() => document.body.append(document.createElement('textarea')));
+  await page.locator('textarea').last().press('Control+v');
+  return page.locator('textarea').last().inputValue();
+}

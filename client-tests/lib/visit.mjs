@@ -2,17 +2,13 @@
 // with a check that no page logged an error and that no request went to another machine.
 
 import assert from 'node:assert/strict';
-import { test } from 'node:test';
 import { newPage } from './browser.mjs';
 import { withoutWebRtc } from './pipe-pages.mjs';
 import { Client } from './client.mjs';
-import { Keys } from './keys.mjs';
-import { startPages } from './pages.mjs';
 import { startReverseProxy } from './reverse-proxy.mjs';
-import { startServer } from './server.mjs';
-import { takeDown } from './take-down.mjs';
+import { Stage, testOn } from './stage.mjs';
 import { isThorough } from './thorough.mjs';
-import { LIMIT, PATIENCE } from './within.mjs';
+import { PATIENCE } from './within.mjs';
 
 /**
  * A screen, with what a person does to a button on it.
@@ -55,72 +51,33 @@ export const UNREACHABLE = /net::ERR_|WebSocket connection to .* failed/;
 const OURS = ['127.0.0.1', 'lan.test'];
 
 export function visit(behaviour, run) {
-  test(behaviour, { timeout: LIMIT }, async (t) => {
-    const visit = new Visit();
-    t.after(() => visit.clear());
-    try {
-      await run(visit);
-      visit.check();
-    } catch (error) {
-      for (const line of await visit.report()) t.diagnostic(line);
-      throw error;
-    }
+  testOn(behaviour, () => new Visit(), async (visit) => {
+    await run(visit);
+    visit.check();
   });
 }
 
 /** A visit that is made every night only: what it sees are details of one page, which changes rarely, or another way to the same. */
 export const visitAtNight = isThorough ? visit : () => {};
 
-class Visit {
-  #servers = [];
-  #proxies = [];
-  #clients = [];
-  #sites = [];
-  #pages = [];
+class Visit extends Stage {
   #complaints = [];
   #tolerated = [];
   #foreign = [];
   #ours = [...OURS];
 
-  async server(flags, options) {
-    const server = await startServer(flags, options);
-    this.#servers.push(server);
-    return server;
-  }
-
   /** Stops the server that was started last. */
   stopLatest() {
-    return this.#servers.at(-1).stop();
+    return this.started.servers.at(-1).stop();
   }
 
-  async proxy(server, options) {
-    const proxy = await startReverseProxy(server, options);
-    this.#proxies.push(proxy);
-    return proxy;
-  }
-
-  /** Something else that was started, and has to be stopped. */
-  async started(starting) {
-    const started = await starting;
-    this.#proxies.push(started);
-    return started;
-  }
-
-  /** API keys for a server that gets `keys.flags`. */
-  keys = () => new Keys();
-
-  /** A web site with its own origin. */
-  async site() {
-    const site = await startPages();
-    this.#sites.push(site);
-    return site;
+  proxy(server, options = undefined) {
+    return this.keep('proxies', startReverseProxy(server, options));
   }
 
   /** A page of a site, with PeerJS. */
-  async client(site) {
-    const client = await Client.load('chromium', site.url('1.5.5'));
-    this.#clients.push(client);
-    return client;
+  client(site) {
+    return this.keep('pages', Client.load('chromium', site.url('1.5.5')));
   }
 
   /** A fresh page in its own browser context, like another person's. */
@@ -140,7 +97,8 @@ class Visit {
   }
 
   #watch(page, name) {
-    this.#pages.push(page);
+    const story = async () => `${page.url()}:\n${await page.locator('body').innerText({ timeout: 1_000 })}`;
+    this.started.pages.push({ story, stop: () => page.close() });
     const complain = (text) => this.#complaints.push(`${name}: ${text}`);
     page.on('console', (message) => {
       if (['error', 'warning'].includes(message.type())) complain(message.text());
@@ -175,17 +133,7 @@ class Visit {
   }
 
   async report() {
-    const texts = await Promise.all(this.#pages.map((page) => page.locator('body').innerText({ timeout: 1_000 }).catch(String)));
-    return [
-      ...texts.map((text, i) => `page ${i + 1} at ${this.#pages[i].url()} showed:\n${text}`),
-      ...this.#complaints,
-      ...this.#servers.map((server) => `the server said:\n${server.transcript()}`),
-    ];
-  }
-
-  async clear() {
-    const pages = this.#pages.map((page) => ({ stop: () => page.close() }));
-    return takeDown({ pages, clients: this.#clients, proxies: this.#proxies, sites: this.#sites, servers: this.#servers });
+    return [...await super.report(), ...this.#complaints];
   }
 }
 

@@ -219,7 +219,7 @@ visit('people without a direct way draw together over the broker, and read that 
 });
 
 visitAtNight('a connection through a TURN server is not called a direct one', async (visit) => {
-  const coturn = await visit.started(startCoturn());
+  const coturn = await visit.keep('proxies', startCoturn());
   const url = `${urlOf(await visit.server(coturn.flags), BOARD)}#here`;
   const pages = await Promise.all([visit.page(desktop), visit.page(phone)]);
   for (const page of pages) {

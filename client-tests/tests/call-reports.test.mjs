@@ -1,19 +1,14 @@
 // The broker's `peerjs.js` reports how connections went: once for each of their ends, and only if the key takes reports.
 
 import assert from 'node:assert/strict';
-import { once } from 'node:events';
-import { writeFileSync } from 'node:fs';
-import http from 'node:http';
-import { join } from 'node:path';
 import { test } from 'node:test';
 import { bytesIn, guessWhy } from '../../client/src/connection-stats.js';
 import { Client } from '../lib/client.mjs';
 import { TOKEN, dashboardOf } from '../lib/dashboard.mjs';
+import { startSite } from '../lib/listen.mjs';
 import { indented, listing } from '../lib/listings.mjs';
-import { startPages } from '../lib/pages.mjs';
 import { returning } from '../lib/returning.mjs';
-import { scratch } from '../lib/scratch.mjs';
-import { startServer } from '../lib/server.mjs';
+import { folderWith, scratch } from '../lib/scratch.mjs';
 import { until } from '../lib/within.mjs';
 
 const WITH_API = ['--ops_port', '0', '--admin_token', TOKEN];
@@ -21,7 +16,7 @@ const WITH_API = ['--ops_port', '0', '--admin_token', TOKEN];
 /** Pages at a server whose key takes reports. `reports(number)` waits for that many, the latest first. */
 const reporting = (behaviour, browser, run, flags = ['--call_reports', '--pipes=off']) => returning(behaviour, browser, async (stage) => {
   await stage.start([...WITH_API, ...flags]);
-  const { api } = await dashboardOf(stage.server);
+  const { api } = await dashboardOf(stage.broker);
   const answer = async () => (await api('GET', '/api/keys/peerjs/reports')).json;
   const reports = async (number) => {
     await until(`${number} reports`, async () => (await answer()).reports.length >= number);
@@ -191,12 +186,11 @@ for (const browser of ['chromium', 'firefox']) {
   returning(`the first page of docs/USE.md reports as it stands (${browser})`, browser, async (stage) => {
     const [block] = indented('docs/USE.md').filter((block) => block.includes('--call_reports'));
     const [, words, path] = block.match(/^peerbroker (.*)\ncurl http:\/\/localhost:9001(.*)$/m);
-    const app = scratch();
-    writeFileSync(join(app, 'index.html'), `<!doctype html><title>mine</title><link rel="icon" href="data:,">${listing('docs/USE.md', '<script src="/peerjs.js"></script>')}<script>${listing('docs/USE.md', 'open this page with')}</script>`);
+    const app = folderWith(`${listing('docs/USE.md', '<script src="/peerjs.js"></script>')}<script>${listing('docs/USE.md', 'open this page with')}</script>`);
     // With a STUN server that answers: PeerJS would ask public ones, and Firefox waits for them.
-    stage.servers.push(await startServer([...words.replace('--static_dir .', `--static_dir ${app}`).replace('9001', '0').split(' '), '--relay', '127.0.0.1:0', '--relay_private']));
-    const { api } = await dashboardOf(stage.server, '');
-    const url = `http://127.0.0.1:${stage.server.port}/`;
+    await stage.server([...words.replace('--static_dir .', `--static_dir ${app}`).replace('9001', '0').split(' '), '--relay', '127.0.0.1:0', '--relay_private']);
+    const { api } = await dashboardOf(stage.broker, '');
+    const url = `http://127.0.0.1:${stage.broker.port}/`;
     const one = await stage.page(url);
     const id = await one.run(() => new Promise((open) => {
       // A constant of the page's own script.
@@ -217,13 +211,9 @@ for (const browser of ['chromium', 'firefox']) {
 reporting('a call that its callee may not answer tells the reason', 'chromium', async (stage, reports) => {
   const alice = await opens(await stage.page(), 'alice');
   // A site that lets no page use the microphone. The browser under test would ask nobody.
-  const site = http.createServer((request, response) => {
-    response.writeHead(200, { 'Content-Type': 'text/html', 'Permissions-Policy': 'microphone=()' });
-    response.end(`<!doctype html><link rel="icon" href="data:,"><script src="http://127.0.0.1:${stage.port}/peerjs.js"></script>`);
-  });
-  await once(site.listen(0, '127.0.0.1'), 'listening');
-  stage.proxies.push({ stop: () => site.close() });
-  const bob = await opens(await stage.page(`http://127.0.0.1:${/** @type {any} */ (site.address()).port}/`), 'bob');
+  const html = `<!doctype html><link rel="icon" href="data:,"><script src="http://127.0.0.1:${stage.port}/peerjs.js"></script>`;
+  const site = await stage.keep('sites', startSite(html, { 'Permissions-Policy': 'microphone=()' }));
+  const bob = await opens(await stage.page(site.url), 'bob');
   await bob.run(() => {
     window.peer.on('call', (call) => navigator.mediaDevices.getUserMedia({ audio: true }).then((stream) => call.answer(stream), () => call.close()));
   });
@@ -281,13 +271,10 @@ reporting('the test of the landing page guesses in the same words', 'chromium', 
 });
 
 reporting('PeerJS of npm reports nothing', 'chromium', async (stage, reports, api) => {
-  const site = await startPages();
-  stage.proxies.push(site);
-  const clients = [await Client.load('chromium', site.url('1.5.5')), await Client.load('chromium', site.url('1.5.5'))];
-  const [alice, bob] = /** @type {any[]} */ (clients);
-  stage.pages.push(alice, bob);
-  await alice.open(stage.server, 'alice');
-  await bob.open(stage.server, 'bob');
+  const { url } = await stage.site();
+  const [alice, bob] = await Promise.all([0, 1].map(() => stage.keep('pages', Client.load('chromium', url('1.5.5')))));
+  await alice.open(stage.broker, 'alice');
+  await bob.open(stage.broker, 'bob');
   const line = await alice.connect('bob');
   assert.equal(await line.echo('x'), 'x');
   await alice.run(() => window.harness.thePeer().destroy());

@@ -2,16 +2,13 @@
 // origin.
 
 import assert from 'node:assert/strict';
-import { once } from 'node:events';
-import http from 'node:http';
-import { test } from 'node:test';
 import { passwordOf, startCoturn } from '../lib/coturn.mjs';
+import { startSite } from '../lib/listen.mjs';
 import { listing } from '../lib/listings.mjs';
 import { Page } from '../lib/page.mjs';
-import { startServer } from '../lib/server.mjs';
-import { takeDown } from '../lib/take-down.mjs';
+import { Stage, testOn } from '../lib/stage.mjs';
 import { browsers } from '../lib/thorough.mjs';
-import { LIMIT, until } from '../lib/within.mjs';
+import { until } from '../lib/within.mjs';
 
 const SCRIPTS = ['peerjs.js', 'peerjs.min.js', 'peerjs.mjs'];
 const RELAY_ONLY = { config: { iceTransportPolicy: 'relay' } };
@@ -156,54 +153,26 @@ ice('the five lines of docs/CALLS.md give a page its servers', 'chromium', async
   assert.deepEqual(await page.run(gathered, config.iceServers[0]), ['relay']);
 });
 
-/** States a behaviour, and stops all that it started. */
 function ice(behaviour, browser, run) {
-  test(behaviour, { timeout: LIMIT }, async (t) => {
-    const stage = new Stage(browser);
-    t.after(() => stage.clear());
-    try {
-      await run(stage);
-    } catch (error) {
-      for (const server of stage.servers) t.diagnostic(server.transcript());
-      throw error;
-    }
-  });
+  testOn(behaviour, () => new IceStage(browser), run);
 }
 
-class Stage {
-  servers = [];
-  #pages = [];
-  #sites = [];
-  #turns = [];
-
+class IceStage extends Stage {
   constructor(browser) {
+    super();
     this.browser = browser;
   }
 
-  async server(flags) {
-    const server = await startServer(flags);
-    this.servers.push(server);
-    return server;
-  }
-
-  async coturn() {
-    const coturn = await startCoturn();
-    this.#turns.push(coturn);
-    return coturn;
+  coturn() {
+    return this.keep('stores', startCoturn());
   }
 
   /** A page of another origin with a script of the server. */
   async page(server, script = 'peerjs.js') {
-    const site = await startSite(pageWith(`${urlOf(server)}/${script}`));
-    this.#sites.push(site);
-    const page = await Page.load(this.browser, site.url);
-    this.#pages.push(page);
+    const site = await this.keep('sites', startSite(pageWith(`${urlOf(server)}/${script}`)));
+    const page = await this.keep('pages', Page.load(this.browser, site.url));
     await page.run(() => window.loaded);
     return page;
-  }
-
-  clear() {
-    return takeDown({ pages: this.#pages, sites: this.#sites, turns: this.#turns, servers: this.servers });
   }
 }
 
@@ -214,23 +183,6 @@ function pageWith(script) {
     ? `<script>window.loaded = import('${script}').then((module) => { window.Peer = module.Peer; });</script>`
     : `<script src="${script}"></script>`;
   return `<!doctype html><meta charset="utf-8"><title>ice</title><link rel="icon" href="data:,"><script>${wayOf}</script>${load}`;
-}
-
-async function startSite(html) {
-  const site = http.createServer((request, response) => {
-    response.setHeader('Content-Type', 'text/html; charset=utf-8');
-    response.end(html);
-  });
-  site.listen(0, '127.0.0.1');
-  await once(site, 'listening');
-  return {
-    url: `http://127.0.0.1:${site.address().port}/`,
-    async stop() {
-      site.close();
-      site.closeAllConnections();
-      await once(site, 'close');
-    },
-  };
 }
 
 // The functions below run in pages.

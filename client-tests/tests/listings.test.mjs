@@ -11,7 +11,7 @@ import { buildPackage } from '../../client/build.mjs';
 import { scan } from '../lib/demos.mjs';
 import { blocks, listing, read } from '../lib/listings.mjs';
 import { source } from '../lib/npm-package.mjs';
-import { scratch } from '../lib/scratch.mjs';
+import { folderWith, scratch } from '../lib/scratch.mjs';
 import { freePort } from '../lib/shipped-proxy.mjs';
 import { UNREACHABLE, desktop, phone, urlOf, visit } from '../lib/visit.mjs';
 import { until, within } from '../lib/within.mjs';
@@ -19,9 +19,8 @@ import { until, within } from '../lib/within.mjs';
 const clientTests = resolve(import.meta.dirname, '..');
 
 visit('a page keeps its id over a reload, and a duplicated tab gets one of its own', async (visit) => {
-  const app = scratch();
   const script = listing('docs/USE.md', 'sessionStorage').replace('const peer', 'const peer = window.peer');
-  writeFileSync(join(app, 'index.html'), `<!doctype html><title>mine</title><link rel="icon" href="data:,"><script src="/peerjs.js"></script><script>${script}</script>`);
+  const app = folderWith(`<script src="/peerjs.js"></script><script>${script}</script>`);
   const server = await visit.server(['--static_dir', app]);
   const page = await visit.open(desktop, urlOf(server, '/'));
   const idOf = (page) => page.waitForFunction(() => window.peer?.open && window.peer.id).then((id) => id.jsonValue());
@@ -42,8 +41,7 @@ visit('a page keeps its id over a reload, and a duplicated tab gets one of its o
 });
 
 visit('the first page says hello, and again when it is back after a restart of the broker', async (visit) => {
-  const app = scratch();
-  writeFileSync(join(app, 'index.html'), `<!doctype html><title>mine</title><link rel="icon" href="data:,">${listing('docs/USE.md', '<script src="/peerjs.js"></script>')}<script>${listing('docs/USE.md', 'open this page with')}</script>`);
+  const app = folderWith(`${listing('docs/USE.md', '<script src="/peerjs.js"></script>')}<script>${listing('docs/USE.md', 'open this page with')}</script>`);
   // Otherwise PeerJS would ask public servers.
   const flags = ['--static_dir', app, '--stun_url', 'stun:127.0.0.1:9', '--port', String(await freePort())];
   const server = await visit.server(flags);
@@ -69,8 +67,7 @@ visit('the first page says hello, and again when it is back after a restart of t
 });
 
 visit('my slides, my phone: a phone scans the code and turns the slides', async (visit) => {
-  const app = scratch();
-  writeFileSync(join(app, 'index.html'), listing('docs/USE.md', 'reveal').replace('<title>', '<link rel="icon" href="data:,"><title>'));
+  const app = folderWith(listing('docs/USE.md', 'reveal'));
   // Otherwise PeerJS would ask public servers.
   const server = await visit.server(['--static_dir', app, '--stun_url', 'stun:127.0.0.1:9']);
   const fromDisk = (page) => page.route('https://unpkg.com/**', (route) => {
@@ -100,8 +97,7 @@ visit('my slides, my phone: a phone scans the code and turns the slides', async 
 });
 
 visit('devices near: each page shows those of its network, and greets one by a press', async (visit) => {
-  const app = scratch();
-  writeFileSync(join(app, 'index.html'), listing('docs/USE.md', '~near').replace('<title>', '<link rel="icon" href="data:,"><title>'));
+  const app = folderWith(listing('docs/USE.md', '~near'));
   const server = await visit.server(['--static_dir', app, '--allow_discovery', 'near', '--stun_url', 'stun:127.0.0.1:9']);
   const open = async (device, name) => {
     const page = await visit.page(device);
@@ -120,8 +116,7 @@ visit('devices near: each page shows those of its network, and greets one by a p
 });
 
 visit('a link to share has the address of the machine where the page is at localhost', async (visit) => {
-  const app = scratch();
-  writeFileSync(join(app, 'index.html'), '<!doctype html><title>mine</title><link rel="icon" href="data:,"><script src="/share.js"></script>');
+  const app = folderWith('<script src="/share.js"></script>');
   const server = await visit.server(['--static_dir', app]);
   visit.allow('localhost');
   const script = await (await fetch(urlOf(server, '/share.js'))).text();

@@ -189,7 +189,7 @@ visit('everybody calls everybody, on phones as on desks', async (visit) => {
 
 visit('a lost network ends neither the lobby nor the call, and the others do not notice', async (visit) => {
   const server = await visit.server();
-  const proxy = await visit.started(startProxy(server.port));
+  const proxy = await visit.keep('proxies', startProxy(server.port));
   const anna = await enter(visit, desktop, `${urlOf(server, LOBBY)}#here`, 'Anna');
   const ben = await enter(visit, phone, `${urlOf(proxy, LOBBY)}#here`, 'Ben');
   for (const [page, press] of /** @type {any[][]} */ ([[anna, 'click'], [ben, 'tap']])) await page.locator('#call')[press]();

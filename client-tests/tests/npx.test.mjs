@@ -69,7 +69,7 @@ before(async () => {
 afterEach(killAll);
 
 after(() => {
-  registry?.server.close();
+  registry?.stop();
   rmSync(stage, { recursive: true, force: true });
 });
 

@@ -29,7 +29,7 @@ const BROKERS = {
   },
   'one node behind nginx is killed': async (stage) => {
     await stage.start();
-    return { url: await stage.nginx(stage.server), restart: () => killed(stage) };
+    return { url: await stage.nginx(stage.broker), restart: () => killed(stage) };
   },
   'one node is stopped and started': async (stage) => {
     await stage.start();
@@ -37,13 +37,13 @@ const BROKERS = {
   },
   'one node behind nginx is stopped and started': async (stage) => {
     await stage.start();
-    return { url: await stage.nginx(stage.server), restart: () => restarted(stage) };
+    return { url: await stage.nginx(stage.broker), restart: () => restarted(stage) };
   },
   'one node hands over to the next while it drains': async (stage) => {
     stage.flags = ['--reuse_port', '--drain_timeout', '1000'];
     await stage.start();
     const restart = async () => {
-      const last = stage.server;
+      const last = stage.broker;
       await stage.start();
       await exited(last, 'SIGTERM');
       return Date.now();
@@ -61,7 +61,7 @@ async function killed(stage) {
 }
 
 async function restarted(stage) {
-  await exited(stage.server, 'SIGTERM');
+  await exited(stage.broker, 'SIGTERM');
   await stage.start();
   return Date.now();
 }

@@ -1,12 +1,9 @@
 // The landing page, its files, and its own test of the broker.
 
 import assert from 'node:assert/strict';
-import { after } from 'node:test';
-import { Client } from '../lib/client.mjs';
 import { startCoturn } from '../lib/coturn.mjs';
 import { fits } from '../lib/layout.mjs';
-import { startPages } from '../lib/pages.mjs';
-import { optionsIn } from '../lib/snippet.mjs';
+import { optionsIn, pasted } from '../lib/snippet.mjs';
 import { UNREACHABLE, desktop, layouts, phone, screens, urlOf, visit, visitAtNight } from '../lib/visit.mjs';
 import { within } from '../lib/within.mjs';
 
@@ -28,9 +25,8 @@ for (const { where, flags, path } of places) {
       const { host, port } = server;
       const key = path === '/' ? 'peerjs' : encodeURIComponent(ODD_KEY);
       assert.deepEqual(options, { host, port, path, key, secure: false });
-      const client = await peerjsClient();
+      const client = await visit.client(await visit.site());
       assert.ok(await client.open(server, undefined, options));
-      await client.stop();
     });
 
     visit(`${where} the test of the broker passes, and again (${device.name})`, async (visit) => {
@@ -431,9 +427,7 @@ for (const [origin, host] of [['a secure', '127.0.0.1'], ['an insecure', 'lan.te
     await page.locator('#copy-snippet').click();
     await page.locator('#copy-snippet', { hasText: 'Copied' }).waitFor();
 
-    await page.evaluate(() => document.body.append(document.createElement('textarea')));
-    await page.locator('textarea').press('Control+v');
-    assert.equal(optionsIn(await page.locator('textarea').inputValue()).host, host);
+    assert.equal(optionsIn(await pasted(page)).host, host);
   });
 }
 
@@ -547,7 +541,7 @@ visitAtNight('a relay that nobody reaches fails its test, which says what to che
 });
 
 visitAtNight('the test takes the ICE servers of the broker, and says so if it needs one', async (visit) => {
-  const coturn = await visit.started(startCoturn());
+  const coturn = await visit.keep('proxies', startCoturn());
   visit.tolerate(/asks turn:127\.0\.0\.1:/);
   const page = await visit.page(desktop);
   // Within one page, only a policy can keep the peers apart.
@@ -563,15 +557,6 @@ visitAtNight('the test takes the ICE servers of the broker, and says so if it ne
   await passTheTest(page, desktop);
   assert.match(await page.locator('#test-summary').innerText(), /The data went through a TURN server\.$/);
 });
-
-let blankPages;
-after(async () => (await blankPages)?.stop());
-
-/** @returns {Promise<any>} */
-async function peerjsClient() {
-  blankPages ??= startPages();
-  return Client.load('chromium', (await blankPages).url('1.5.5'));
-}
 
 async function passTheTest(page, device) {
   await runTheTest(page, device, 'ok');

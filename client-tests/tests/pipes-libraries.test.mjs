@@ -2,12 +2,9 @@
 // or both have no WebRTC.
 
 import assert from 'node:assert/strict';
-import { test } from 'node:test';
 import { Page } from '../lib/page.mjs';
 import { startPipePages } from '../lib/pipe-pages.mjs';
-import { startServer } from '../lib/server.mjs';
-import { takeDown } from '../lib/take-down.mjs';
-import { LIMIT } from '../lib/within.mjs';
+import { Stage, testOn } from '../lib/stage.mjs';
 
 const PAIRS = {
   'one page without WebRTC': ['none', 'native'],
@@ -16,23 +13,11 @@ const PAIRS = {
 
 /** Two pages with a library, and the address of the broker for its WebSocket. */
 function visit(name, engine, library, browsers, run) {
-  test(`${name} (${engine})`, { timeout: LIMIT }, async (t) => {
-    const all = { pages: [], proxies: [], servers: [] };
-    try {
-      const broker = await startServer();
-      all.servers.push(broker);
-      const server = await startPipePages({ broker });
-      all.proxies.push(server);
-      for (const browser of browsers) all.pages.push(await Page.load(engine, server.page({ browser, library })));
-      await run(all.pages, server.url.replace('http', 'ws'));
-      assert.equal(server.requests.length, 2, 'both ends of one pipe');
-    } catch (error) {
-      for (const page of all.pages) t.diagnostic(await page.story().catch(String));
-      for (const server of all.servers) t.diagnostic(server.transcript());
-      throw error;
-    } finally {
-      await takeDown(all);
-    }
+  testOn(`${name} (${engine})`, () => new Stage(), async (stage) => {
+    const pipes = await stage.keep('proxies', startPipePages({ broker: await stage.server() }));
+    for (const browser of browsers) await stage.keep('pages', Page.load(engine, pipes.page({ browser, library })));
+    await run(stage.started.pages, pipes.url.replace('http', 'ws'));
+    assert.equal(pipes.requests.length, 2, 'both ends of one pipe');
   });
 }
 

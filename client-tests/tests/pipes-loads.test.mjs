@@ -3,14 +3,12 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
-import { test } from 'node:test';
 import { WebSocket } from 'ws';
 import { peakOf } from '../lib/memory.mjs';
 import { Page } from '../lib/page.mjs';
 import { connect, startPipePages } from '../lib/pipe-pages.mjs';
-import { startServer } from '../lib/server.mjs';
-import { takeDown } from '../lib/take-down.mjs';
-import { LIMIT, until, within } from '../lib/within.mjs';
+import { Stage, testOn } from '../lib/stage.mjs';
+import { until, within } from '../lib/within.mjs';
 
 const MEGABYTE = 1_048_576;
 
@@ -19,58 +17,37 @@ const UNLIMITED = ['--pipe_total_bytes_per_second=0'];
 
 const NONE = { browser: 'none' };
 
-class Stage {
-  #all = { pages: [], proxies: [], servers: [] };
+class LoadStage extends Stage {
   /** Where pages find the broker, which may become another one. */
   #place = { port: 0 };
   /** @type {any} */
-  server;
+  pipes;
   /** @type {any} */
   broker;
 
   /** Pages come to a new broker from now on. */
   async startBroker(flags = UNLIMITED) {
-    this.broker = await startServer(flags);
-    this.#all.servers.push(this.broker);
+    this.broker = await this.server(flags);
     this.#place.port = this.broker.port;
     return this.broker;
   }
 
-  async start() {
-    await this.startBroker();
-    this.server = await startPipePages({ broker: this.#place });
-    this.#all.proxies.push(this.server);
-  }
-
   /** Pages of these kinds. */
   async pages(engine, kinds) {
-    const pages = [];
-    for (const kind of kinds) pages.push(await Page.load(engine, this.server.page(kind)));
-    this.#all.pages.push(...pages);
-    return pages;
+    for (const kind of kinds) await this.keep('pages', Page.load(engine, this.pipes.page(kind)));
+    return this.started.pages;
   }
 
-  report = async () => [
-    ...this.#all.servers.map((server) => server.transcript()),
-    ...await Promise.all(this.#all.pages.map((page) => page.story().catch(String))),
-  ];
-
-  clear = () => takeDown(this.#all);
+  async start() {
+    await this.startBroker();
+    this.pipes = await this.keep('proxies', startPipePages({ broker: this.#place }));
+  }
 }
 
-function onStage(behaviour, run) {
-  test(behaviour, { timeout: LIMIT }, async (t) => {
-    const stage = new Stage();
-    t.after(() => stage.clear());
-    try {
-      await stage.start();
-      await run(stage, t);
-    } catch (error) {
-      for (const line of await stage.report()) t.diagnostic(String(line).slice(0, 4_000));
-      throw error;
-    }
-  });
-}
+const onStage = (behaviour, run) => testOn(behaviour, () => new LoadStage(), async (stage) => {
+  await stage.start();
+  await run(stage);
+});
 
 /**
  * Sends a file. Resolves with the seconds that it took.
@@ -93,13 +70,13 @@ for (const [engine, name, kinds] of /** @type {const} */ ([
   ['chromium', 'a page without WebRTC and one that has it', [NONE, {}]],
   ['firefox', 'two pages without WebRTC', [NONE, NONE]],
 ])) {
-  onStage(`a file of 100 MB arrives as it was sent: ${name} (${engine})`, async (stage, t) => {
+  onStage(`a file of 100 MB arrives as it was sent: ${name} (${engine})`, async (stage) => {
     const [one, other] = await stage.pages(engine, kinds);
     await connect([one, other]);
     const before = peakOf(stage.broker.pid);
     const seconds = await sendFile(one, other, 100 * MEGABYTE);
     const grown = peakOf(stage.broker.pid) - before;
-    t.diagnostic(`${(100 / seconds).toFixed(1)} MB/s, and the broker grew by ${grown} MiB`);
+    stage.note(`${(100 / seconds).toFixed(1)} MB/s, and the broker grew by ${grown} MiB`);
     assert.ok(grown < 16, `the broker grew by ${grown} MiB`);
   });
 }
@@ -133,7 +110,7 @@ for (const [how, replace] of Object.entries({
       await replace(stage, former);
     });
     await former.exited;
-    await until('both pages at the new broker', () => stage.server.openings >= 2);
+    await until('both pages at the new broker', () => stage.pipes.openings >= 2);
     const texts = ['still', 'here'];
     await other.ask('send', { texts });
     for (const text of texts) assert.equal((await one.next('heard 0')).detail, text);
@@ -149,7 +126,7 @@ onStage('a page that does nothing for a while stops its sender only', async (sta
   await busy.ask('act', 'hash');
   const before = peakOf(stage.broker.pid);
   const hanging = busy.ask('hang');
-  await until('the page to do nothing', () => stage.server.held.length === 1);
+  await until('the page to do nothing', () => stage.pipes.held.length === 1);
   await one.ask('startFile', 20 * MEGABYTE);
 
   for (let round = 0; round < 100; round += 1) {
@@ -160,7 +137,7 @@ onStage('a page that does nothing for a while stops its sender only', async (sta
   assert.ok(bufferedAmount > 0);
   assert.ok(peakOf(stage.broker.pid) - before < 8);
 
-  stage.server.held[0].end();
+  stage.pipes.held[0].end();
   await hanging;
   for (let arrived = 0; arrived < 20 * MEGABYTE;) arrived = await busy.ask('more', arrived);
   assert.equal(await busy.ask('fileHash', 20 * MEGABYTE), (await one.ask('sent')).hash);

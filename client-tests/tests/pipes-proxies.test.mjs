@@ -1,15 +1,13 @@
 // Browsers that reach everything through a proxy with CONNECT, WebRTC too: it finds no path, and data goes over the broker through the proxy.
 
 import assert from 'node:assert/strict';
-import { test } from 'node:test';
 import { launchChromium } from '../lib/chromium.mjs';
 import { Client } from '../lib/client.mjs';
 import { startConnectProxy } from '../lib/connect-proxy.mjs';
 import { START, launchFirefox } from '../lib/firefox.mjs';
 import { PIPE_PAGE, makePipeSite, talkOverBroker } from '../lib/pipe-site.mjs';
-import { startServer } from '../lib/server.mjs';
-import { takeDown } from '../lib/take-down.mjs';
-import { LIMIT, within } from '../lib/within.mjs';
+import { Stage, testOn } from '../lib/stage.mjs';
+import { within } from '../lib/within.mjs';
 
 const BROWSERS = {
   async chromium(port) {
@@ -38,21 +36,14 @@ const BROWSERS = {
 };
 
 for (const [name, start] of Object.entries(BROWSERS)) {
-  test(`behind a proxy with CONNECT, two pages of ${name} send over the broker`, { timeout: LIMIT }, async (t) => {
-    const all = { pages: [], browsers: [], proxies: [], servers: [] };
-    t.after(() => takeDown(all));
+  testOn(`behind a proxy with CONNECT, two pages of ${name} send over the broker`, () => new Stage(), async (stage) => {
     // The broker refuses what does not come through the proxy.
-    const server = await startServer(['--ban', '127.0.0.1', '--static_dir', makePipeSite()], { tls: true });
-    all.servers.push(server);
-    const proxy = await startConnectProxy(server);
-    all.proxies.push(proxy);
-    const browser = await within(`${name} to start`, start(proxy.port), START);
-    all.browsers.push(browser);
+    const server = await stage.server(['--ban', '127.0.0.1', '--static_dir', makePipeSite()], { tls: true });
+    const proxy = await stage.keep('proxies', startConnectProxy(server));
+    const browser = await stage.keep('browsers', within(`${name} to start`, start(proxy.port), START));
     const open = async () => {
       const page = await within('a page', browser.newPage());
-      const client = await Client.open(page, `https://127.0.0.1:${server.port}/${PIPE_PAGE}`, () => page.close());
-      all.pages.push(client);
-      return client;
+      return stage.keep('pages', Client.open(page, `https://127.0.0.1:${server.port}/${PIPE_PAGE}`, () => page.close()));
     };
     const [alice, bob] = [await open(), await open()];
 

@@ -3,58 +3,26 @@
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
-import { test } from 'node:test';
 import { Client } from '../lib/client.mjs';
-import { Keys } from '../lib/keys.mjs';
 import { startPipePages } from '../lib/pipe-pages.mjs';
-import { startServer } from '../lib/server.mjs';
-import { takeDown } from '../lib/take-down.mjs';
-import { LIMIT } from '../lib/within.mjs';
+import { Stage, testOn } from '../lib/stage.mjs';
 
 const KEY = 'ä b/c+d';
 /** PeerJS writes its key into addresses as it is. */
 const WRITTEN = encodeURIComponent(KEY);
 
-class Stage {
-  #all = { pages: [], proxies: [], servers: [] };
-
+class PipeStage extends Stage {
   /** A broker with pipes. */
-  async server(flags = []) {
-    const broker = await startServer(flags);
-    this.#all.servers.push(broker);
-    const server = await startPipePages({ broker });
-    this.#all.proxies.push(server);
-    return server;
+  async pipes(flags = []) {
+    return this.keep('proxies', startPipePages({ broker: await this.server(flags) }));
   }
 
-  async page(server, kind, engine = 'chromium') {
-    const page = await Client.load(engine, server.page({ browser: 'none', script: false, ...kind }));
-    this.#all.pages.push(page);
-    return page;
-  }
-
-  keys = () => new Keys();
-
-  report = () => [...this.#all.servers.map((server) => server.transcript())];
-  stories = () => Promise.all(this.#all.pages.map((page) => page.story().catch(String)));
-
-  clear() {
-    return takeDown(this.#all);
+  page(server, kind, engine = 'chromium') {
+    return this.keep('pages', Client.load(engine, server.page({ browser: 'none', script: false, ...kind })));
   }
 }
 
-function served(behaviour, run) {
-  test(behaviour, { timeout: LIMIT }, async (t) => {
-    const stage = new Stage();
-    t.after(() => stage.clear());
-    try {
-      await run(stage);
-    } catch (error) {
-      for (const line of [...stage.report(), ...await stage.stories()]) t.diagnostic(line);
-      throw error;
-    }
-  });
-}
+const served = (behaviour, run) => testOn(behaviour, () => new PipeStage(), run);
 
 const settingsOf = ({ requests }) => requests.map(({ searchParams }) => [searchParams.get('key'), searchParams.get('token')]);
 
@@ -87,7 +55,7 @@ const importPeer = async () => { window.Peer = (await import(/** @type {any} */ 
 
 for (const script of ['peerjs.js', 'peerjs.min.js', 'peerjs.all.js', 'peerjs.mjs']) {
   served(`pages without WebRTC that have ${script} of the broker need nothing else`, async (stage) => {
-    const server = await stage.server(['--key', KEY]);
+    const server = await stage.pipes(['--key', KEY]);
     const isModule = script.endsWith('.mjs');
     const library = isModule ? 'module' : script;
     const pages = [await stage.page(server, { library }), await stage.page(server, { library })];
@@ -103,7 +71,7 @@ for (const script of ['peerjs.js', 'peerjs.min.js', 'peerjs.all.js', 'peerjs.mjs
 const loads = (pages) => Promise.all(pages.map((page) => page.run(() => performance.getEntriesByType('resource').filter(({ name }) => name.endsWith('/webrtc.js')).length)));
 
 served('a page loads webrtc.js when a connection finds no path, and not before', async (stage) => {
-  const server = await stage.server();
+  const server = await stage.pipes();
   for (const [browser, times] of /** @type {const} */ ([['native', 0], ['blocked', 1]])) {
     const pages = [await stage.page(server, { browser, library: 'peerjs.min.js' }), await stage.page(server, { browser, library: 'peerjs.min.js' })];
     await pages[1].open(server, `bob-${browser}`);
@@ -115,7 +83,7 @@ served('a page loads webrtc.js when a connection finds no path, and not before',
 });
 
 served('over plain HTTP, where browsers make no keys, pages get them from webrtc.js', async (stage) => {
-  const server = await stage.server();
+  const server = await stage.pipes();
   const url = server.page;
   server.page = (kind) => url(kind).replace('127.0.0.1', 'lan.test');
   const pages = [await stage.page(server, { browser: 'blocked', library: 'peerjs.js' }), await stage.page(server, { browser: 'blocked', library: 'peerjs.js' })];
@@ -125,7 +93,7 @@ served('over plain HTTP, where browsers make no keys, pages get them from webrtc
 
 for (const engine of ['chromium', 'firefox']) {
   served(`a page without WebRTC has connections to one that has it and to two without (${engine})`, async (stage) => {
-    const server = await stage.server();
+    const server = await stage.pipes();
     const library = 'peerjs.js';
     const alice = await stage.page(server, { library }, engine);
     await alice.open(server, 'alice');
@@ -146,7 +114,7 @@ for (const engine of ['chromium', 'firefox']) {
 for (const [place, library] of [['in front of', 'rooms.js'], ['behind', 'rooms.js-last']]) {
   for (const browser of ['none', 'blocked']) {
     served(`rooms.js of the broker ${place} a released PeerJS lets its data go over the broker (${browser})`, async (stage) => {
-      const server = await stage.server(['--key', KEY]);
+      const server = await stage.pipes(['--key', KEY]);
       const pages = [await stage.page(server, { library, browser }), await stage.page(server, { library, browser })];
 
       await talk(server, pages, { key: WRITTEN });
@@ -159,7 +127,7 @@ for (const [place, library] of [['in front of', 'rooms.js'], ['behind', 'rooms.j
 served('a room says which broker, key and token its peer has', async (stage) => {
   const keys = stage.keys();
   await keys.add('mine');
-  const server = await stage.server(keys.flags);
+  const server = await stage.pipes(keys.flags);
   const [alice, bob] = [await stage.page(server, { script: true, library: 'released' }), await stage.page(server, { script: true, library: 'released' })];
   const options = { key: 'mine', token: 'mine too' };
   for (const [page, id] of /** @type {const} */ ([[bob, 'bob'], [alice, 'alice']])) {
@@ -179,7 +147,7 @@ served('a room says which broker, key and token its peer has', async (stage) => 
 served('each of two Peers of a page uses the pipes of its own key', async (stage) => {
   const keys = stage.keys();
   for (const key of ['one', 'two']) await keys.add(key);
-  const server = await stage.server(keys.flags);
+  const server = await stage.pipes(keys.flags);
   const bob = await stage.page(server, { library: 'peerjs.js' });
   const alice = await stage.page(server, { library: 'peerjs.js' });
   const both = async (page, id) => page.run(async ([id, port]) => {
@@ -206,7 +174,7 @@ served('each of two Peers of a page uses the pipes of its own key', async (stage
 served('webrtc.js takes its key from the tag, its address, or the broker', async (stage) => {
   const keys = stage.keys();
   for (const key of ['mine', 'my own']) await keys.add(key);
-  const server = await stage.server(['--key', KEY, ...keys.flags.filter((flag) => flag !== '--no_default_key')]);
+  const server = await stage.pipes(['--key', KEY, ...keys.flags.filter((flag) => flag !== '--no_default_key')]);
   const page = await stage.page(server, { library: 'module' });
   /** The key of the pipe that a page of its own opens with such a tag. */
   const keyOf = async (attributes, number) => {
@@ -236,7 +204,7 @@ served('webrtc.js takes its key from the tag, its address, or the broker', async
 served('what a page has installed stays when scripts of the broker load', async (stage) => {
   const keys = stage.keys();
   await keys.add('mine');
-  const server = await stage.server(keys.flags);
+  const server = await stage.pipes(keys.flags);
   const page = await stage.page(server, { library: 'module' });
   await page.run(async (broker) => {
     const { install } = await import(/** @type {any} */ ('/webrtc.mjs'));
@@ -254,7 +222,7 @@ served('what a page has installed stays when scripts of the broker load', async 
 served('where a key wants proofs, pipes have the one of the Peer', async (stage) => {
   const keys = stage.keys();
   const tokenFor = await keys.addWithTokens('mine');
-  const server = await stage.server(keys.flags);
+  const server = await stage.pipes(keys.flags);
   const pages = [await stage.page(server, { library: 'peerjs.js' }), await stage.page(server, { library: 'peerjs.js' })];
   const [alice, bob] = pages;
   const tokens = { alice: await tokenFor('alice'), bob: await tokenFor('bob') };
@@ -270,7 +238,7 @@ served('where a key wants proofs, pipes have the one of the Peer', async (stage)
 served('where a key wants proofs, a page whose descriptions go another way proves its id, or reads why there is no data', async (stage) => {
   const keys = stage.keys();
   const tokenFor = await keys.addWithTokens('mine');
-  const server = await stage.server(keys.flags);
+  const server = await stage.pipes(keys.flags);
   const page = await stage.page(server, { library: 'module' });
   const token = await tokenFor('alice');
   const as = async (peer, token) => {
@@ -289,7 +257,7 @@ served('where a key wants proofs, a page whose descriptions go another way prove
 served('where the pipes of a key are off, the page reads it', async (stage) => {
   const keys = stage.keys();
   await keys.add('mine', '--pipes=false');
-  const server = await stage.server(keys.flags);
+  const server = await stage.pipes(keys.flags);
   const page = await stage.page(server, { library: 'module' });
   await page.run(async (broker) => {
     const { install } = await import(/** @type {any} */ ('/webrtc.mjs'));
@@ -300,7 +268,7 @@ served('where the pipes of a key are off, the page reads it', async (stage) => {
 
 for (const engine of ['chromium', 'firefox']) {
   served(`where there is no broker, the page reads it, also of another site (${engine})`, async (stage) => {
-    const server = await stage.server();
+    const server = await stage.pipes();
     const page = await stage.page(server, { library: 'module' }, engine);
     for (const site of [server.url, server.url.replace('127.0.0.1', 'localhost')]) {
       const broker = `${site}elsewhere/`;
@@ -315,7 +283,7 @@ for (const engine of ['chromium', 'firefox']) {
 }
 
 served('a script of the broker that is run from `blob:` or `data:` says that it cannot tell its own address', async (stage) => {
-  const server = await stage.server();
+  const server = await stage.pipes();
   const page = await stage.page(server, { library: 'module' });
   const said = [];
   page.listen('console', (message) => said.push(message.text()));
@@ -334,7 +302,7 @@ served('a script of the broker that is run from `blob:` or `data:` says that it 
 });
 
 served('a page pins webrtc.js with the hash of the published file', async (stage) => {
-  const server = await stage.server();
+  const server = await stage.pipes();
   const page = await stage.page(server, { library: 'module' });
   const file = readFileSync(new URL('../../client/dist/webrtc.js', import.meta.url));
   const integrity = `sha384-${createHash('sha384').update(file).digest('base64')}`;

@@ -1,15 +1,15 @@
 // webrtc.js in browsers: data channels over a broker where there is no WebRTC or no path for it, under libraries that know nothing of it.
 
 import assert from 'node:assert/strict';
-import { after, test } from 'node:test';
+import { after } from 'node:test';
 import { Client } from '../lib/client.mjs';
 import { Page } from '../lib/page.mjs';
 import { connect, exchange, startPipePages } from '../lib/pipe-pages.mjs';
 import { startServer } from '../lib/server.mjs';
+import { Stage, testOn } from '../lib/stage.mjs';
 import { isThorough } from '../lib/thorough.mjs';
-import { LIMIT, until } from '../lib/within.mjs';
+import { until } from '../lib/within.mjs';
 
-const options = { timeout: LIMIT };
 const ENGINES = ['chromium', 'firefox'];
 const MEGABYTE = 1_048_576;
 
@@ -20,22 +20,10 @@ after(async () => (await broker)?.stop());
 
 /** Runs a test with pages of these kinds, whose data goes over a broker; or over a server of their own, which `hasTricks`. */
 function visit(name, engine, kinds, run, { hasTricks = false, Kind = Page } = {}) {
-  test(`${name} (${engine})`, options, async (t) => {
-    const server = await startPipePages({ broker: hasTricks ? undefined : await (broker ??= startServer()) });
-    const pages = [];
-    try {
-      for (const kind of kinds) pages.push(await Kind.load(engine, server.page(kind)));
-      await run(pages, server);
-    } catch (error) {
-      for (const page of pages) t.diagnostic(await page.story().catch(String));
-      throw error;
-    } finally {
-      try {
-        for (const page of pages) await page.stop();
-      } finally {
-        await server.stop();
-      }
-    }
+  testOn(`${name} (${engine})`, () => new Stage(), async (stage) => {
+    const server = await stage.keep('proxies', startPipePages({ broker: hasTricks ? undefined : await (broker ??= startServer()) }));
+    for (const kind of kinds) await stage.keep('pages', Kind.load(engine, server.page(kind)));
+    await run(stage.started.pages, server);
   });
 }
 

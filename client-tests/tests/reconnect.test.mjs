@@ -121,12 +121,12 @@ const FINAL = {
     return [...told('alice', ...LOST), 'Lost connection to server. It said: replaced by a newer connection'];
   },
   'the operator removes it': async (stage) => {
-    const { api } = await dashboardOf(stage.server);
+    const { api } = await dashboardOf(stage.broker);
     assert.equal((await api('DELETE', '/api/keys/peerjs/peers/alice')).status, 204);
     return [...told('alice', ...LOST), 'Lost connection to server. It said: removed by the operator'];
   },
   'the operator bans its address': async (stage) => {
-    const { api } = await dashboardOf(stage.server);
+    const { api } = await dashboardOf(stage.broker);
     assert.equal((await api('POST', '/api/bans', { network: '127.0.0.1', key: 'peerjs' })).status, 201);
     return [...told('alice', ...LOST), 'Lost connection to server. It said: this address is banned'];
   },
@@ -213,8 +213,7 @@ for (const type of ['online', 'pageshow', 'visibilitychange', 'resume']) {
 }
 
 returning('a socket that has died without a sign is replaced when the browser is online again', 'chromium', async (stage) => {
-  const proxy = await startProxy(stage.port);
-  stage.proxies.push(proxy);
+  const proxy = await stage.keep('proxies', startProxy(stage.port));
   const page = await stage.page(`http://127.0.0.1:${proxy.port}/`);
   await stage.opens(page, { id: 'alice' });
   proxy.freeze();

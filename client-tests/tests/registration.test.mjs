@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { newPage } from '../lib/browser.mjs';
 import { everyClient } from '../lib/every-client.mjs';
 import { fits } from '../lib/layout.mjs';
-import { optionsIn } from '../lib/snippet.mjs';
+import { optionsIn, pasted } from '../lib/snippet.mjs';
 import { isThorough } from '../lib/thorough.mjs';
 import { desktop, layouts, phone, screens, urlOf, visit, visitAtNight } from '../lib/visit.mjs';
 
@@ -232,10 +232,4 @@ async function fillIn(page, device, name, origin) {
   const answered = page.waitForEvent('domcontentloaded');
   await page.getByRole('button', { name: 'Get a key' })[device.press]();
   await answered;
-}
-
-async function pasted(page) {
-  await page.evaluate(() => document.body.append(document.createElement('textarea')));
-  await page.locator('textarea').last().press('Control+v');
-  return page.locator('textarea').last().inputValue();
 }

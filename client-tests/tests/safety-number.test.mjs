@@ -123,8 +123,7 @@ for (const browser of ['chromium', 'firefox']) {
     });
 
     safety(`the numbers differ if the broker stands between over ${way}`, browser, async (stage) => {
-      const broker = await startManInTheMiddle(stage.port);
-      stage.proxies.push(broker);
+      const broker = await stage.keep('proxies', startManInTheMiddle(stage.port));
       const mallory = await stage.page(kinds[1]);
       await mallory.ask('makeMallory');
       await mallory.next('mallory open');

@@ -3,7 +3,6 @@
 
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
-import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import http from 'node:http';
 import https from 'node:https';
@@ -11,11 +10,11 @@ import net from 'node:net';
 import { test } from 'node:test';
 import { parse } from 'acorn';
 import { startBareVite } from '../lib/bare-vite.mjs';
-import { Keys } from '../lib/keys.mjs';
+import { bridge, forward, listen, startSite } from '../lib/listen.mjs';
 import { Page } from '../lib/page.mjs';
-import { startReverseProxy } from '../lib/reverse-proxy.mjs';
+import { headOf, startReverseProxy } from '../lib/reverse-proxy.mjs';
 import { selfSigned, startServer } from '../lib/server.mjs';
-import { takeDown } from '../lib/take-down.mjs';
+import { Stage, testOn } from '../lib/stage.mjs';
 import { browsers } from '../lib/thorough.mjs';
 import { LIMIT, within } from '../lib/within.mjs';
 
@@ -44,14 +43,14 @@ served('the broker may speak TLS', 'chromium', async (stage) => {
 });
 
 served('the broker may be behind a proxy on another port', 'chromium', async (stage) => {
-  const proxy = await stage.proxy(startReverseProxy(await stage.server(['--path', '/app'])));
+  const proxy = await stage.keep('proxies', startReverseProxy(await stage.server(['--path', '/app'])));
 
   for (const script of SCRIPTS) await stage.connects(`http://127.0.0.1:${proxy.port}/app/${script}`);
 });
 
 // The broker knows neither the scheme, nor the port, nor the path under which its clients reach it.
 served('the broker may be behind a proxy that speaks TLS and takes a path away', 'chromium', async (stage) => {
-  const proxy = await stage.proxy(startTlsProxy(await stage.server(), '/signal'));
+  const proxy = await stage.keep('proxies', startTlsProxy(await stage.server(), '/signal'));
 
   for (const script of SCRIPTS) await stage.connects(`https://127.0.0.1:${proxy.port}/signal/${script}`);
 });
@@ -102,7 +101,7 @@ served('an error of a request over HTTP says what failed, and where', 'chromium'
 
 served('the page of a dev server without a proxy is no id', 'chromium', async (stage) => {
   const server = await stage.server();
-  const site = await stage.proxy(startBareVite());
+  const site = await stage.keep('proxies', startBareVite());
   for (const script of ['peerjs.js', 'peerjs.min.js']) {
     const page = await stage.page(`http://127.0.0.1:${server.port}/${script}`);
     const error = await page.run((port) => new Promise((done) => {
@@ -281,53 +280,23 @@ served('tokens, and the ids of connections, are no numbers of Math.random()', 'c
   }
 });
 
-/** States a behaviour, and stops all that it started. */
 function served(behaviour, browser, run) {
-  test(behaviour, { timeout: LIMIT }, async (t) => {
-    const stage = new Stage(browser);
-    t.after(() => stage.clear());
-    try {
-      await run(stage);
-    } catch (error) {
-      for (const server of stage.servers) t.diagnostic(server.transcript());
-      throw error;
-    }
-  });
+  testOn(behaviour, () => new ServedStage(browser), run);
 }
 
-class Stage {
-  servers = [];
+class ServedStage extends Stage {
   /** HTML before the script of a page. */
   prelude = '';
-  #pages = [];
-  #proxies = [];
-  #sites = [];
 
   constructor(browser) {
+    super();
     this.browser = browser;
   }
 
-  async server(...args) {
-    const server = await startServer(...args);
-    this.servers.push(server);
-    return server;
-  }
-
-  async proxy(starting) {
-    const proxy = await starting;
-    this.#proxies.push(proxy);
-    return proxy;
-  }
-
-  keys = () => new Keys();
-
   /** A page of another origin with this script. */
   async page(script, integrity) {
-    const site = await startSite(this.prelude + pageWith(script, integrity));
-    this.#sites.push(site);
-    const page = await Page.load(this.browser, site.url);
-    this.#pages.push(page);
-    return page;
+    const site = await this.keep('sites', startSite(this.prelude + pageWith(script, integrity)));
+    return this.keep('pages', Page.load(this.browser, site.url));
   }
 
   /** Two pages that say `new Peer()` connect and talk. */
@@ -345,10 +314,6 @@ class Stage {
       line.on('data', done);
     }), id);
     assert.equal(answer, 'there, and back', script);
-  }
-
-  clear() {
-    return takeDown({ pages: this.#pages, proxies: this.#proxies, sites: this.#sites, servers: this.servers });
   }
 }
 
@@ -370,56 +335,21 @@ function pageWith(script, integrity) {
   return `<!doctype html><meta charset="utf-8"><title>served</title><link rel="icon" href="data:,">${load}`;
 }
 
-async function startSite(html) {
-  const site = http.createServer((request, response) => {
-    response.setHeader('Content-Type', 'text/html; charset=utf-8');
-    response.end(html);
-  });
-  site.listen(0, '127.0.0.1');
-  await once(site, 'listening');
-  return { url: `http://127.0.0.1:${site.address().port}/`, stop: () => stopped(site) };
-}
-
 /** Speaks TLS, and forwards what is below a path to the root of a server. */
-async function startTlsProxy({ port }, path) {
+function startTlsProxy({ port }, path) {
   const { key, cert } = selfSigned();
   const inside = (url) => url.slice(path.length);
   const proxy = https.createServer({ key: readFileSync(key), cert: readFileSync(cert) }, (request, response) => {
-    const onward = http.request({ port, host: '127.0.0.1', method: request.method, path: inside(request.url), headers: request.headers });
-    onward.on('response', (answer) => {
-      response.writeHead(answer.statusCode, answer.headers);
-      answer.pipe(response);
-    });
-    onward.on('error', () => response.destroy());
-    request.pipe(onward);
+    const { method, url, headers } = request;
+    forward(request, response, http.request({ port, host: '127.0.0.1', method, path: inside(url), headers }));
   });
-  const sockets = new Set();
-  proxy.on('upgrade', ({ url, rawHeaders }, client) => {
+  proxy.on('upgrade', (request, client) => {
     const upstream = net.connect(port, '127.0.0.1');
-    for (const [from, to] of [[client, upstream], [upstream, client]]) {
-      sockets.add(from);
-      from.on('error', () => to.destroy());
-      from.on('close', () => to.destroy());
-      from.pipe(to);
-    }
-    const lines = rawHeaders.map((text, i) => (i % 2 ? `${text}\r\n` : `${text}: `));
-    upstream.write(`GET ${inside(url)} HTTP/1.1\r\n${lines.join('')}\r\n`);
+    request.url = inside(request.url);
+    upstream.write(headOf(request));
+    bridge(client, upstream);
   });
-  proxy.listen(0, '127.0.0.1');
-  await once(proxy, 'listening');
-  return {
-    port: proxy.address().port,
-    stop() {
-      for (const socket of sockets) socket.destroy();
-      return stopped(proxy);
-    },
-  };
-}
-
-async function stopped(server) {
-  server.close();
-  server.closeAllConnections();
-  await once(server, 'close');
+  return listen(proxy);
 }
 
 const text = async (url) => (await within(url, fetch(url))).text();

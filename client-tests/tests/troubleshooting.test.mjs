@@ -1,7 +1,6 @@
 // docs/TROUBLESHOOTING.md quotes the browser's texts after mistakes. Here a page makes these mistakes.
 
 import assert from 'node:assert/strict';
-import { once } from 'node:events';
 import { readFileSync, writeFileSync } from 'node:fs';
 import http from 'node:http';
 import https from 'node:https';
@@ -12,6 +11,7 @@ import { newPage } from '../lib/browser.mjs';
 import express from 'express';
 import { TOKEN, dashboardOf } from '../lib/dashboard.mjs';
 import { Keys } from '../lib/keys.mjs';
+import { listen } from '../lib/listen.mjs';
 import { loadPackage } from '../lib/npm-package.mjs';
 import { scratch } from '../lib/scratch.mjs';
 import { startShippedProxy } from '../lib/shipped-proxy.mjs';
@@ -44,11 +44,9 @@ const UNSEEN = {
 let sites;
 const stops = [];
 before(async () => {
-  sites = { plain: await startSite(http), secure: await startSite(https) };
+  sites = { plain: await startBlankSite(http), secure: await startBlankSite(https) };
 });
-after(async () => {
-  for (const site of Object.values(sites)) site.close();
-});
+after(() => Promise.all(Object.values(sites).map((site) => site.stop())));
 
 /** Makes a mistake in a page, and waits until the page says this. */
 function mistake(name, says, run, { secure = false } = {}) {
@@ -68,7 +66,7 @@ function mistake(name, says, run, { secure = false } = {}) {
       page.on('console', (message) => hear(message.text()));
       page.on('pageerror', (error) => hear(error.message));
       await page.exposeFunction('hear', hear);
-      const { port } = sites[secure ? 'secure' : 'plain'].address();
+      const { port } = sites[secure ? 'secure' : 'plain'];
       await page.goto(`${secure ? 'https' : 'http'}://${run.host ?? '127.0.0.1'}:${port}/`);
       await run(page);
       await within(() => `the page to say ${shape}; it said:\n${said.join('\n')}`, seen);
@@ -183,7 +181,7 @@ mistake('another key than that of an Express mount', 'the server responded with 
 
 mistake('http to a port with TLS', 'the server responded with a status of 400 (Bad Request)', peerAt([], { secure: false }, { tls: true }));
 mistake('ws to a port with TLS', 'Unexpected response code: 400', peerAt([], { secure: false }, { tls: true, id: 'a' }));
-mistake('http to an app of Node with TLS', 'net::ERR_EMPTY_RESPONSE', (page) => open(page, undefined, { host: '127.0.0.1', port: sites.secure.address().port }));
+mistake('http to an app of Node with TLS', 'net::ERR_EMPTY_RESPONSE', (page) => open(page, undefined, { host: '127.0.0.1', port: sites.secure.port }));
 mistake('http from an https page', 'Mixed Content: The page at \'…\' was loaded over HTTPS, but requested an insecure resource \'…\'.', peerAt([], { host: 'lan.test', secure: false }), { secure: true });
 mistake('ws from an https page', 'Failed to construct \'WebSocket\': An insecure WebSocket connection may not be initiated from a page loaded over HTTPS.', peerAt([], { host: 'lan.test', secure: false }, { id: 'a' }), { secure: true });
 mistake('https to a plain port', 'net::ERR_SSL_PROTOCOL_ERROR', peerAt([], { secure: true }));
@@ -221,7 +219,7 @@ mistake('a proxy without upgrades', 'Unexpected response code: 404', async (page
   const { proxy } = await throughNginx({ edit });
   await open(page, 'a', at(proxy, { secure: true }));
 }, { secure: true });
-mistake('a server that answers WebSockets with its page', 'Unexpected response code: 200', (page) => open(page, 'a', { host: '127.0.0.1', port: sites.plain.address().port }));
+mistake('a server that answers WebSockets with its page', 'Unexpected response code: 200', (page) => open(page, 'a', { host: '127.0.0.1', port: sites.plain.port }));
 mistake('too many from one address', 'Unexpected response code: 429', async (page) => {
   const { proxy } = await throughNginx(
     { edit: (config) => config.replace('X-Forwarded-For   $remote_addr', 'X-Forwarded-For 203.0.113.1') },
@@ -309,14 +307,11 @@ function withKey(...flags) {
 /** An app of Express with the broker at /peerjs. */
 async function expressApp() {
   const app = express();
-  const listening = app.listen(0, '127.0.0.1');
-  await once(listening, 'listening');
-  stops.push(() => {
-    listening.closeAllConnections();
-    listening.close();
-  });
+  const listening = http.createServer(app);
+  const { port, stop } = await listen(listening);
+  stops.push(stop);
   app.use('/peerjs', loadPackage().ExpressPeerServer(listening));
-  return /** @type {{ port: number }} */ (listening.address());
+  return { port };
 }
 
 async function openAndWait(page, id, options) {
@@ -328,14 +323,11 @@ async function openAndWait(page, id, options) {
 }
 
 /** A blank page with PeerJS, as another origin than the broker. */
-async function startSite({ createServer }) {
+function startBlankSite({ createServer }) {
   const { key, cert } = selfSigned();
-  const site = createServer({ key: readFileSync(key), cert: readFileSync(cert) }, (request, response) => {
+  return listen(createServer({ key: readFileSync(key), cert: readFileSync(cert) }, (request, response) => {
     const isScript = request.url === '/peerjs.js';
     response.setHeader('Content-Type', `text/${isScript ? 'javascript' : 'html'}; charset=utf-8`);
     response.end(isScript ? peerjs : '<!doctype html><title>a page</title><link rel="icon" href="data:,"><script src="/peerjs.js"></script>');
-  });
-  site.listen(0, '127.0.0.1');
-  await once(site, 'listening');
-  return site;
+  }));
 }

@@ -84,8 +84,8 @@ async function startApp(authority) {
 const withPermissions = { ...desktop, permissions: ['notifications', 'camera', 'microphone'] };
 
 visit('a call to a phone whose page is closed rings it by Web Push, and the page that it opens takes the call', async (visit) => {
-  const service = await visit.started(startPushService());
-  const app = await visit.started(startApp(service.authority));
+  const service = await visit.keep('proxies', startPushService());
+  const app = await visit.keep('proxies', startApp(service.authority));
   // Without a STUN server of its own, PeerJS would ask public ones.
   const broker = await visit.server([...app.flags(), '--allow_discovery', '--stun_url', 'stun:127.0.0.1:9']);
   app.serve(broker);

@@ -1,11 +1,11 @@
 // Browsers on a machine of a test's network, controlled from outside.
 
 import { execFileSync, spawn } from 'node:child_process';
-import { once } from 'node:events';
 import net from 'node:net';
 import { chromium } from 'playwright-core';
 import { CHROMIUM, UNWANTED, quiet } from '../chromium.mjs';
 import { FIREFOX, launchFirefox, makeProfile } from '../firefox.mjs';
+import { listen } from '../listen.mjs';
 
 /**
  * Starts a browser on a machine. `origin` is where its pages come from: it may use the camera, though it is not secure.
@@ -52,11 +52,11 @@ async function startFirefox(machine, { plainAddresses, authority }) {
       newPage: browser.newPage,
       async close() {
         await browser.close();
-        door.close();
+        await door.stop();
       },
     };
   } catch (error) {
-    door.close();
+    await door.stop();
     throw error;
   }
 }
@@ -68,27 +68,14 @@ function trust(authority, profile) {
 
 /** A port of this machine that leads to the same port of loopback on another machine. */
 async function openDoor(machine) {
-  const passages = new Set();
   const listener = net.createServer((socket) => {
     const script = `const to = net.connect(${socket.localPort}, '127.0.0.1'); process.stdin.pipe(to).pipe(process.stdout);`;
     const [program, words] = machine.command(process.execPath, '-e', script);
     const passage = spawn(program, words, { stdio: ['pipe', 'pipe', 'ignore'] });
-    passages.add(passage);
     socket.pipe(passage.stdin).on('error', () => socket.destroy());
     passage.stdout.pipe(socket).on('error', () => passage.kill());
     socket.on('close', () => passage.kill());
-    passage.on('close', () => {
-      passages.delete(passage);
-      socket.destroy();
-    });
+    passage.on('close', () => socket.destroy());
   });
-  listener.listen(0, '127.0.0.1');
-  await once(listener, 'listening');
-  return {
-    port: listener.address().port,
-    close() {
-      listener.close();
-      passages.forEach((passage) => passage.kill());
-    },
-  };
+  return listen(listener);
 }

@@ -40,7 +40,7 @@ pub(super) async fn page(mounted: &Mounted, request: &HttpRequest, name: &str) -
         let start = start(mounted, &options.host);
         let values = Values::of(mounted, options);
         let form = key_signup::section(&mounted.runtime, &values);
-        let start = values.part(start);
+        let start = start.map(|part| values.part(part)).unwrap_or_default();
         let values = values
             .with_html("registration", form)
             .with_html("start", start)
@@ -71,18 +71,18 @@ fn off(mounted: &Mounted, page: &str) -> Option<Demo> {
     DEMOS.into_iter().find(|(name, _, dialect)| *name == page && !dialects.has(*dialect))
 }
 
-/// The part with the main button of the landing page: the first thing that works here. Empty without PeerJS,
+/// The part with the main button of the landing page: the first thing that works here. None without PeerJS,
 /// which all of them need.
-fn start(mounted: &Mounted, host: &str) -> &'static str {
+fn start(mounted: &Mounted, host: &str) -> Option<&'static str> {
     if !mounted.runtime.config().dialects.has(Dialect::PeerJs) {
-        return "";
+        return None;
     }
-    match (mounted.runtime.config().default_key, key_signup::is_open(&mounted.runtime)) {
+    Some(match (mounted.runtime.config().default_key, key_signup::is_open(&mounted.runtime)) {
         (false, true) => "start-register.html",
         (false, false) => "start-test.html",
         (true, _) if is_loopback(host) && mounted.lan_host.is_none() => "start-windows.html",
         (true, _) => "start-phone.html",
-    }
+    })
 }
 
 /// True if only this machine reaches a host of this name.

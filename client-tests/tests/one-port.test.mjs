@@ -3,15 +3,14 @@
 import assert from 'node:assert/strict';
 import net from 'node:net';
 import { once } from 'node:events';
-import { test } from 'node:test';
 import tls from 'node:tls';
 import { signedFor } from '../lib/authority.mjs';
 import { Network } from '../lib/network.mjs';
 import { onNetwork } from '../lib/on-network.mjs';
-import { startServer } from '../lib/server.mjs';
 import { SHIPPED_FOR_TCP, startShippedProxy } from '../lib/shipped-proxy.mjs';
+import { Stage, testOn } from '../lib/stage.mjs';
 import { isThorough } from '../lib/thorough.mjs';
-import { LIMIT, within } from '../lib/within.mjs';
+import { within } from '../lib/within.mjs';
 
 const NAME = 'broker.test';
 
@@ -90,15 +89,11 @@ for (const [limited, browser, own] of /** @type {any[][]} */ ([
 for (const kind of isThorough ? SHIPPED_FOR_TCP : []) {
   onNetwork(`with only port 443 out, Chromium calls Chromium through ${kind}`, () => Network.apart(), async (stage) => {
     const { server, at } = await secureServer(stage, '--host', '127.0.0.1', '--relay_tcp_port', '443', '--proxy_protocol');
-    const proxy = await startShippedProxy(kind, server, { network: stage.network });
-    try {
-      const [alice, bob] = [await stage.client('a', at('chromium')), await stage.client('b', at('chromium'))];
-      ['a', 'b'].forEach((host) => stage.network.letOutOnlyTcpTo(443, host));
-      const way = [proxy.host, 'tcp', 443];
-      await meet(alice, bob, { ...proxy, secure: true }, [way, way]);
-    } finally {
-      await proxy.stop();
-    }
+    const proxy = await stage.proxy(kind, server);
+    const [alice, bob] = [await stage.client('a', at('chromium')), await stage.client('b', at('chromium'))];
+    ['a', 'b'].forEach((host) => stage.network.letOutOnlyTcpTo(443, host));
+    const way = [proxy.host, 'tcp', 443];
+    await meet(alice, bob, { ...proxy, secure: true }, [way, way]);
   });
 }
 
@@ -106,11 +101,9 @@ for (const kind of isThorough ? SHIPPED_FOR_TCP : []) {
 const QUESTION = Buffer.from('0014' + '00010000' + '2112a442' + '0123456789abcdef01234567', 'hex');
 
 for (const kind of SHIPPED_FOR_TCP) {
-  test(`${kind} passes HTTPS and the relay's clients on`, { timeout: LIMIT }, async (t) => {
-    const server = await startServer(['--relay', '127.0.0.1:0', '--proxy_protocol'], { tls: true });
-    t.after(() => server.stop());
-    const proxy = await startShippedProxy(kind, server);
-    t.after(() => proxy.stop());
+  testOn(`${kind} passes HTTPS and the relay's clients on`, () => new Stage(), async (stage) => {
+    const server = await stage.server(['--relay', '127.0.0.1:0', '--proxy_protocol'], { tls: true });
+    const proxy = await stage.keep('proxies', startShippedProxy(kind, server));
     const to = { host: proxy.host, port: proxy.port };
 
     const https = tls.connect({ ...to, rejectUnauthorized: false });

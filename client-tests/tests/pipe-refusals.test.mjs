@@ -6,9 +6,9 @@ import net from 'node:net';
 import { afterEach, test } from 'node:test';
 import { WebSocketServer } from 'ws';
 import { BrowserSocket } from '../lib/browser-socket.mjs';
-import { Keys } from '../lib/keys.mjs';
+import { listen } from '../lib/listen.mjs';
 import { startPipeServer } from '../lib/pipe-server.mjs';
-import { startServer } from '../lib/server.mjs';
+import { Stage, testOn } from '../lib/stage.mjs';
 import { LIMIT, until, within } from '../lib/within.mjs';
 
 globalThis.WebSocket = /** @type {any} */ (BrowserSocket);
@@ -49,18 +49,16 @@ const REFUSALS = {
 };
 
 for (const [name, { flags, path = '', reason }] of Object.entries(REFUSALS)) {
-  test(`a page hears why there is no data if the broker ${name}`, options, async (t) => {
-    const broker = await startServer(flags);
-    t.after(() => broker.stop());
+  testOn(`a page hears why there is no data if the broker ${name}`, () => new Stage(), async (stage) => {
+    const broker = await stage.server(flags);
     await refuses(await meet(`http://127.0.0.1:${broker.port}/${path}`), reason);
   });
 }
 
-test('a page hears why there is no data if its origin may not use the key', options, async (t) => {
-  const keys = new Keys();
+testOn('a page hears why there is no data if its origin may not use the key', () => new Stage(), async (stage) => {
+  const keys = stage.keys();
   await keys.add('mine', '--origin', 'https://game.example.org');
-  const broker = await startServer(keys.flags);
-  t.after(() => broker.stop());
+  const broker = await stage.server(keys.flags);
   await refuses(await meet(`http://127.0.0.1:${broker.port}/`, 'mine'), /does not carry the data of this page: This origin may not use the key/);
 });
 
@@ -152,15 +150,10 @@ test('a page gives a socket up only after the time that a broker may wait for th
     }
   });
   t.after(() => { globalThis.WebSocket = /** @type {any} */ (BrowserSocket); });
-  const sockets = [];
-  const silent = net.createServer((socket) => sockets.push(socket)).listen(0, '127.0.0.1');
-  t.after(() => {
-    sockets.forEach((socket) => socket.destroy());
-    silent.close();
-  });
-  await once(silent, 'listening');
+  const silent = await listen(net.createServer());
+  t.after(silent.stop);
   t.mock.timers.enable({ apis: ['setTimeout'] });
-  await meet(`http://127.0.0.1:${silent.address().port}/`);
+  await meet(silent.url);
   while (dialled < 2) await turn();
 
   // See PATIENCE in crates/node/src/session/pipe_place.rs.

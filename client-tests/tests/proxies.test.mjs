@@ -6,7 +6,8 @@ import http from 'node:http';
 import https from 'node:https';
 import { test } from 'node:test';
 import { SHIPPED, startShippedProxy } from '../lib/shipped-proxy.mjs';
-import { runCommand, selfSigned, startServer } from '../lib/server.mjs';
+import { runCommand, selfSigned } from '../lib/server.mjs';
+import { Stage } from '../lib/stage.mjs';
 import { within } from '../lib/within.mjs';
 
 /** Headers of a client that claims another address. */
@@ -94,21 +95,18 @@ test('nginx: plain HTTP is redirected to HTTPS', async () => {
 
 /** Runs a test with a server behind one of the proxies. */
 async function behind(kind, body, { flags = [], outer = false } = {}) {
-  const server = await startServer(['--proxied', '--registration', 'open', '--ops_port', '0', ...flags]);
+  const stage = new Stage();
   try {
-    const proxy = await startShippedProxy(kind, server, { outer });
-    try {
-      const [, api] = await server.line(/^The API listens on (http:[^\s,]+)/);
-      const addresses = async () => {
-        const { peers } = await (await fetch(`${api}/keys/peerjs/peers`)).json();
-        return Object.fromEntries(peers.map(({ id, address }) => [id, address]));
-      };
-      await body({ server, proxy, addresses });
-    } finally {
-      await proxy.stop();
-    }
+    const server = await stage.server(['--proxied', '--registration', 'open', '--ops_port', '0', ...flags]);
+    const proxy = await stage.keep('proxies', startShippedProxy(kind, server, { outer }));
+    const [, api] = await server.line(/^The API listens on (http:[^\s,]+)/);
+    const addresses = async () => {
+      const { peers } = await (await fetch(`${api}/keys/peerjs/peers`)).json();
+      return Object.fromEntries(peers.map(({ id, address }) => [id, address]));
+    };
+    await body({ server, proxy, addresses });
   } finally {
-    await server.stop();
+    await stage.clear();
   }
 }
 

@@ -23,12 +23,8 @@ const instead = (...changes) => (config) => changes.reduce((text, [right, wrong]
 function behindNginx(behaviour, { edit = undefined, flags = ['--proxied'], target = (server) => server }, body) {
   visit(behaviour, async (visit) => {
     const server = await visit.server(flags);
-    const proxy = await startShippedProxy('nginx', await target(server), { edit });
-    try {
-      await body({ visit, server, proxy: { ...proxy, secure: true } });
-    } finally {
-      await proxy.stop();
-    }
+    const proxy = await visit.keep('proxies', startShippedProxy('nginx', await target(server), { edit }));
+    await body({ visit, server, proxy: { ...proxy, secure: true } });
   });
 }
 

@@ -2,10 +2,9 @@
 
 import assert from 'node:assert/strict';
 import { Network } from '../lib/network.mjs';
-import { launchOn } from '../lib/network/browsers.mjs';
 import { onNetwork } from '../lib/on-network.mjs';
 import { browserPairs, browsers, isThorough } from '../lib/thorough.mjs';
-import { until, within } from '../lib/within.mjs';
+import { until } from '../lib/within.mjs';
 
 const withRelay = (stage, ...flags) => stage.server(['--relay', ...flags]);
 
@@ -88,16 +87,10 @@ for (const browser of browsers) {
   onNetwork(`the landing page tests the direct way and the relay (${browser})`, () => Network.together(), async (stage) => {
     const server = await withRelay(stage);
     const origin = `http://${stage.network.address}:${server.port}`;
-    const started = await within(`${browser} to start`, launchOn(stage.network.a, browser, { origin }));
-    try {
-      const page = await within('a page', started.newPage());
-      await within('the landing page', page.goto(`${origin}/`));
-      for (const [button, way] of [['test-broker', 'directly'], ['test-relay', 'through the relay']]) {
-        const said = await within(`the end of ${button}`, page.evaluate(testWith, button));
-        assert.equal(said, `All steps passed: this broker works with this browser. The data went ${way}.`);
-      }
-    } finally {
-      await within(`${browser} to close`, started.close());
+    const page = await stage.visit('a', `${origin}/`, { browser });
+    for (const [button, way] of [['test-broker', 'directly'], ['test-relay', 'through the relay']]) {
+      const said = await page.run(testWith, button);
+      assert.equal(said, `All steps passed: this broker works with this browser. The data went ${way}.`);
     }
   });
 }

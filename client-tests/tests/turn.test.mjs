@@ -1,16 +1,14 @@
 // TURN in the broker: browsers and coturn's client get relayed addresses over UDP, TCP and TLS, and reach each other there.
 
 import assert from 'node:assert/strict';
-import { test } from 'node:test';
 import { signedFor } from '../lib/authority.mjs';
 import { callDemo, partyGame } from '../lib/conversations.mjs';
 import { Network } from '../lib/network.mjs';
 import { onNetwork } from '../lib/on-network.mjs';
-import { startServer } from '../lib/server.mjs';
 import { freePort } from '../lib/shipped-proxy.mjs';
+import { Stage, testOn } from '../lib/stage.mjs';
 import { browserPairs, isThorough } from '../lib/thorough.mjs';
 import { onlyThrough, runCoturnClient, turnFlags } from '../lib/turn.mjs';
-import { LIMIT } from '../lib/within.mjs';
 
 const PORT = 5349;
 
@@ -108,10 +106,9 @@ for (const [way, flags, at] of /** @type {any[][]} */ ([
   ['over TLS', ['-t', '-S'], 'turn'],
   ['over TLS at the port of HTTPS', ['-t', '-S'], 'https'],
 ])) {
-  test(`coturn's client sends messages ${way}`, { timeout: LIMIT }, async (t) => {
+  testOn(`coturn's client sends messages ${way}`, () => new Stage(), async (stage) => {
     const port = await freePort();
-    const server = await startServer(turnFlags(`127.0.0.1:${port}`), { tls: true });
-    t.after(() => server.stop());
+    const server = await stage.server(turnFlags(`127.0.0.1:${port}`), { tls: true });
 
     const said = await runCoturnClient(at === 'turn' ? port : server.port, { flags });
 
@@ -121,10 +118,9 @@ for (const [way, flags, at] of /** @type {any[][]} */ ([
   });
 }
 
-test('coturn\'s client with another secret gets no address', { timeout: LIMIT }, async (t) => {
+testOn('coturn\'s client with another secret gets no address', () => new Stage(), async (stage) => {
   const port = await freePort();
-  const server = await startServer(turnFlags(`127.0.0.1:${port}`));
-  t.after(() => server.stop());
+  await stage.server(turnFlags(`127.0.0.1:${port}`));
 
   await assert.rejects(runCoturnClient(port, { secret: 'another-secret-of-some-length' }));
 });

@@ -57,7 +57,7 @@ const CRATES: &[Crate] = &[
             "webhooks",
             "relay",
         ],
-        3432,
+        3434,
         2355,
     ),
     row("doctor", &["core", "system"], 2067, 256),

@@ -23,9 +23,12 @@ macro_rules! absent {
         $vis enum $type {}
 
         impl $type {
-            $(pub fn $method(&self, $(_: $argument),*) -> $returned {
-                match *self {}
-            })*
+            $(
+                /// Never called.
+                pub fn $method(&self, $(_: $argument),*) -> $returned {
+                    match *self {}
+                }
+            )*
         }
     )*};
 }

@@ -140,9 +140,10 @@ ifndef CLIPPY_COMPILES
 	RUSTDOCFLAGS='-D warnings' cargo doc --locked $(CRATES) --no-deps --document-private-items
 endif
 
-# For every night: no feature, and each of them alone.
+# For every night: no feature, each of them alone, and a program without the protocols that may be left out.
 lint-features:
-	@for feature in '' acme media redis sqlite; do \
+	cargo test --locked --no-default-features --features program --test cli the_build_leaves_out
+	@for feature in '' acme media nostr redis sqlite; do \
 		cargo clippy --locked --no-default-features --features "$$feature" --lib -- -D warnings || exit 1; \
 	done
 

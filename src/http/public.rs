@@ -33,6 +33,7 @@ use peerbroker_config::Dialect;
 use peerbroker_core::vocabulary::{ApiKey, RealmKind, Refusal};
 use peerbroker_events::{Count, Event, Mistake, Refused};
 use peerbroker_node::session::{ClientSource, ConnectRequest};
+#[cfg(feature = "nostr")]
 use peerbroker_protocols::nostr;
 use peerbroker_transport::actix_ws;
 use routes::Route;
@@ -99,6 +100,7 @@ async fn page(mounted: &Mounted, request: &HttpRequest, route: Route<'_>) -> Htt
     let dialects = runtime.config().dialects;
     let peerjs = dialects.has(Dialect::PeerJs);
     match route {
+        #[cfg(feature = "nostr")]
         Route::Root if dialects.has(Dialect::Nostr) && wants_information(request) => {
             let max_message_bytes = runtime.config().max_message_bytes;
             HttpResponse::Ok()
@@ -142,6 +144,7 @@ async fn page(mounted: &Mounted, request: &HttpRequest, route: Route<'_>) -> Htt
 }
 
 /// True if a request asks what the relay of Nostr is and takes, by NIP-11.
+#[cfg(feature = "nostr")]
 fn wants_information(request: &HttpRequest) -> bool {
     let accept = request.headers().get(header::ACCEPT).and_then(|accept| accept.to_str().ok());
     let media_types = accept.iter().flat_map(|accept| accept.split(','));

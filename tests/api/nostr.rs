@@ -5,8 +5,7 @@ use std::time::Duration;
 use peerbroker_config::{Dialect, Dialects};
 use peerbroker_core::vocabulary::{Limit, RealmKind};
 use peerbroker_events::Count;
-use peerbroker_protocols::nostr::{FREE_FILTER_BYTES, MAX_FILTER_BYTES_OF_KEY};
-use peerbroker_protocols::root::Guests;
+use peerbroker_protocols::nostr::{FREE_FILTER_BYTES, Filters, MAX_FILTER_BYTES_OF_KEY};
 use ring::digest::{SHA256, digest};
 use secp256k1::{Keypair, SecretKey};
 use serde_json::{Value, json};
@@ -435,7 +434,7 @@ fn each_frame_of_an_event_is_a_delivery_and_so_are_many_comparisons() {
 fn what_filters_keep_is_charged_to_a_quota_of_the_key() {
     on_own(|server| {
         let [mut a, mut b] = ["a", "b"].map(|name| server.guest(name));
-        let filters = || server.tenant("peerjs").part::<Guests>().filters.clone();
+        let filters = || server.tenant("peerjs").part::<Filters>().0.clone();
         let long: Vec<String> = (0..120).map(|n| format!("{n:0250}")).collect();
         let filter = json!({ "#x": long });
         subscribe(&mut a, "s", std::slice::from_ref(&filter));

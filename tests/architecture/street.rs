@@ -21,7 +21,7 @@ const fn row(name: &'static str, uses: &'static [&'static str], program: usize, 
 
 /// From low to high. `src` may use all.
 const CRATES: &[Crate] = &[
-    row("core", &[], 1527, 470),
+    row("core", &[], 1532, 470),
     row("json", &[], 763, 195),
     row("system", &["core"], 515, 120),
     row("media-api", &["core", "system"], 266, 0),
@@ -68,7 +68,7 @@ const SRC: Crate = row("src", &[], 15_302, 2472);
 
 /// Everything else: folders, the ends of the names of their files, and their lines.
 const OTHERS: &[(&str, &[&str], usize)] = &[
-    ("tests", &["rs"], 53_342),
+    ("tests", &["rs"], 53_357),
     ("examples", &["rs", "js", "mjs", "py"], 170),
     ("client", &["js", "mjs", "ts"], 3438),
     ("static", &["js", "css", "html"], 10_023),

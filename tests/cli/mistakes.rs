@@ -225,6 +225,22 @@ fn protocols_that_a_list_leaves_out_are_named_and_a_sign_adds_one_or_takes_it_aw
     expect(&error(&["--dialects", "+trackr"], &[], 2), &["+trackr", "expected peerjs"]);
 }
 
+/// `make lint-features` builds such a program.
+#[cfg(not(feature = "nostr"))]
+#[test]
+fn a_protocol_that_the_build_leaves_out_is_refused_and_its_messages_do_nothing() {
+    for dialects in ["nostr", "+nostr"] {
+        let words = [dialects, "this program was built without it: enable the feature `nostr` of peerbroker"];
+        expect(&error(&["--dialects", dialects], &[], 2), &words);
+    }
+    let mut program = Program::start(&[]);
+    let mut client = program.connect("/");
+    client.send(r#"["REQ","s",{"kinds":[20000]}]"#);
+    client.send(r#"{"type":"ping"}"#);
+    client.expect(r#"{"type":"pong"}"#);
+    expect(&program.stop().stderr, &["sent the message \"REQ\" at the root, which does nothing"]);
+}
+
 #[test]
 fn a_url_or_a_port_in_a_host_is_named() {
     let url = error(&["--host", "http://localhost", "--port", "0"], &[], 1);

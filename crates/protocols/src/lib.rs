@@ -24,6 +24,7 @@ pub mod key_state;
 pub mod matchbox;
 pub mod mistakes;
 pub mod names;
+#[cfg(feature = "nostr")]
 pub mod nostr;
 mod paced;
 pub mod peerjs;

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use super::advice::{Advice, NamedBy};
 use super::json;
-use super::{calls, matchbox, nostr, peerjs, room_codes, rxdb, topics, tracker};
+use super::{calls, matchbox, peerjs, room_codes, rxdb, topics, tracker};
 use peerbroker_config::Dialects;
 use peerbroker_core::vocabulary::{Address, Dialect, Foreign, RealmKind};
 
@@ -36,7 +36,8 @@ pub const fn advice(dialect: Dialect) -> &'static Advice {
         Dialect::RoomCodes => &room_codes::ADVICE,
         Dialect::Calls => &calls::ADVICE,
         Dialect::Topics => &topics::ADVICE,
-        Dialect::Nostr => &nostr::ADVICE,
+        #[cfg(feature = "nostr")]
+        Dialect::Nostr => &super::nostr::ADVICE,
         Dialect::RxDb => &rxdb::ADVICE,
         Dialect::Tracker => &tracker::ADVICE,
         Dialect::Matchbox => &matchbox::ADVICE,

@@ -11,8 +11,8 @@ mod filter;
 
 use super::json;
 pub(super) use advice::ADVICE;
-pub use client::Listener;
 pub(super) use client::Pending;
+pub use client::{Filters, Listener};
 use peerbroker_core::vocabulary::Frame;
 
 /// Most subscriptions of one client.

@@ -15,7 +15,7 @@ labels! {
         /// Topics: the protocols of y-webrtc and of Trystero's own relay.
         Topics = "topics",
         /// Nostr, as Trystero uses it unless told otherwise.
-        Nostr = "nostr",
+        Nostr = "nostr" if feature = "nostr",
         /// Rooms of RxDB's replication.
         RxDb = "rxdb",
         /// The tracker of WebTorrent. Off by default.
@@ -37,15 +37,21 @@ pub enum Address {
 }
 
 impl Dialect {
+    /// The labels of those that this build leaves out, each by the feature of its name.
+    pub const LEFT_OUT: &[&str] = &[
+        #[cfg(not(feature = "nostr"))]
+        "nostr",
+    ];
+
     /// Where its clients connect, the realm in which they find each other, and whether the server offers it
     /// unless `--dialects` says otherwise.
     #[inline]
     const fn row(self) -> (Address, RealmKind, bool) {
         match self {
             Dialect::PeerJs => (Address::Segment("peerjs"), RealmKind::PeerJs, true),
-            Dialect::RoomCodes | Dialect::Calls | Dialect::Topics | Dialect::Nostr => {
-                (Address::Root, RealmKind::Guests, true)
-            }
+            Dialect::RoomCodes | Dialect::Calls | Dialect::Topics => (Address::Root, RealmKind::Guests, true),
+            #[cfg(feature = "nostr")]
+            Dialect::Nostr => (Address::Root, RealmKind::Guests, true),
             // Strangers could use a tracker that is open to the Internet.
             Dialect::Tracker => (Address::Root, RealmKind::Guests, false),
             Dialect::RxDb => (Address::Segment("rxdb"), RealmKind::RxDb, true),

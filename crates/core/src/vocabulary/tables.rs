@@ -1,33 +1,35 @@
 //! Enums that are tables: each variant stands with its label, its number or its row, so no list of them can
 //! be incomplete.
 
-/// An enum whose variants have labels: `Variant = "label"`.
+/// An enum whose variants have labels: `Variant = "label"`. A build may leave out one whose label is followed
+/// by `if feature = "name"`.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! labels {
     (
         $(#[$of_enum:meta])*
         $vis:vis enum $enum:ident {
-            $($(#[$of_variant:meta])* $variant:ident = $label:literal,)*
+            $($(#[$of_variant:meta])* $variant:ident = $label:literal $(if $built_in:meta)?,)*
         }
     ) => {
         $(#[$of_enum])*
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
         $vis enum $enum {
-            $($(#[$of_variant])* $variant,)*
+            $($(#[$of_variant])* $(#[cfg($built_in)])? $variant,)*
         }
 
         impl $enum {
             /// All of them, in the order of their numbers.
-            $vis const ALL: [$enum; [$($label),*].len()] = [$($enum::$variant),*];
+            $vis const ALL: [$enum; [$($(#[cfg($built_in)])? $label),*].len()] =
+                [$($(#[cfg($built_in)])? $enum::$variant),*];
 
             /// The names of all of them.
-            $vis const LABELS: [&str; [$($label),*].len()] = [$($label),*];
+            $vis const LABELS: [&str; Self::ALL.len()] = [$($(#[cfg($built_in)])? $label),*];
 
             /// The name in metrics, flags and settings.
             $vis const fn label(self) -> &'static str {
                 match self {
-                    $($enum::$variant => $label,)*
+                    $($(#[cfg($built_in)])? $enum::$variant => $label,)*
                 }
             }
         }

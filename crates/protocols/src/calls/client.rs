@@ -26,10 +26,17 @@ struct HeldAlias {
 /// A callee waits until the other nodes know its alias.
 pub(crate) struct Pending(CallAlias);
 
+impl Pending {
+    pub(crate) fn kept_bytes(&self) -> usize {
+        0
+    }
+}
+
 impl Caller {
     pub(crate) fn on_command<'t>(
         &mut self,
         command: Command<'t>,
+        _text: &'t str,
         aliases: &Arc<CallAliases>,
         context: &mut Context<'_, 't>,
     ) -> Option<Pending> {
@@ -64,11 +71,12 @@ impl Caller {
         answer: Answer,
         aliases: &Arc<CallAliases>,
         context: &mut Context<'_, '_>,
-    ) {
+    ) -> Option<Pending> {
         if let Answer::Held(_, hold) = answer {
             self.alias = Some(Box::new(HeldAlias { alias, _hold: Some(hold) }));
         }
         self.send_alias(aliases, context);
+        None
     }
 
     fn send_alias(&mut self, aliases: &Arc<CallAliases>, context: &mut Context<'_, '_>) {

@@ -8,9 +8,13 @@ use parking_lot::Mutex;
 
 use super::event::{Heard, Mark, SignedEvent};
 use super::filter::Filter;
-use super::{Command, MAX_FILTER_BYTES, MAX_FILTERS, MAX_ID, MAX_PLACES, MAX_SUBSCRIPTIONS, message};
-use crate::client::{Context, Effect, Publication};
+use super::{
+    Command, FREE_FILTER_BYTES, MAX_FILTER_BYTES, MAX_FILTER_BYTES_OF_KEY, MAX_FILTERS, MAX_ID, MAX_PLACES,
+    MAX_SUBSCRIPTIONS, message,
+};
+use crate::client::{Answer, Context, Effect, Publication};
 use crate::json;
+use crate::key_state::{KeyPart, KeyState};
 use crate::paced::{Paced, pause};
 use peerbroker_core::vocabulary::{AddressPrefix, Frame, Limit, RealmKind, RoomName, RoomRefusal};
 use peerbroker_limits::{Quota, QuotaShare};
@@ -85,12 +89,25 @@ const COMPARISONS: usize = 64;
 /// Longest id that is repeated in an answer, as JSON text.
 const MAX_REPEATED: usize = 1024;
 
+/// The bytes of the filters of all clients of a key.
+pub struct Filters(pub Arc<Quota>);
+
+impl KeyPart for Filters {
+    fn new(_key: &Arc<KeyState>) -> Self {
+        Filters(Quota::fixed(MAX_FILTER_BYTES_OF_KEY, FREE_FILTER_BYTES))
+    }
+
+    fn is_idle(&self) -> bool {
+        // A client that has filters holds a share.
+        Arc::strong_count(&self.0) == 1
+    }
+}
+
 impl Listener {
     pub(crate) fn on_command<'t>(
         &mut self,
         command: Command<'t>,
         text: &'t str,
-        filters: &Arc<Quota>,
         context: &mut Context<'_, 't>,
     ) -> Option<Pending> {
         context.charge_list(text.len() / BYTES);
@@ -99,7 +116,7 @@ impl Listener {
             context.limit_hit(limit);
             return Some(Paced { command, text: text.to_owned() });
         }
-        self.act(command, text.into(), filters, context);
+        self.act(command, text.into(), context);
         None
     }
 
@@ -107,23 +124,17 @@ impl Listener {
     pub(crate) fn on_answer(
         &mut self,
         pending: Pending,
-        filters: &Arc<Quota>,
+        _answer: Answer,
         context: &mut Context<'_, '_>,
     ) -> Option<Pending> {
         if pause(context).is_some() {
             return Some(pending);
         }
-        self.act(pending.command, pending.text.into(), filters, context);
+        self.act(pending.command, pending.text.into(), context);
         None
     }
 
-    fn act<'t>(
-        &mut self,
-        action: Action,
-        text: Cow<'t, str>,
-        filters: &Arc<Quota>,
-        context: &mut Context<'_, 't>,
-    ) {
+    fn act<'t>(&mut self, action: Action, text: Cow<'t, str>, context: &mut Context<'_, 't>) {
         match action {
             Action::Publish(event) => {
                 let mut places = event.rooms.keys().cloned();
@@ -140,6 +151,7 @@ impl Listener {
             }
             Action::Subscribe(subscription, wanted) => {
                 let new = || {
+                    let filters = &context.key.part::<Filters>().0;
                     let share = filters.share(AddressPrefix::of_remote(context.peer.address()));
                     Arc::new(Subscriptions(Mutex::new(Kept {
                         all: Vec::new(),

@@ -115,6 +115,7 @@ impl Player {
     pub(crate) fn on_command<'t>(
         &mut self,
         command: Command<'t>,
+        _text: &'t str,
         codes: &Arc<RoomCodes>,
         context: &mut Context<'_, 't>,
     ) -> Option<Pending> {

@@ -4,12 +4,10 @@ use std::sync::Arc;
 
 use crate::calls::CallAliases;
 use crate::key_state::{KeyPart, KeyState};
-use crate::nostr;
 use crate::room_codes::RoomCodes;
 use crate::tracker::Swarms;
 use peerbroker_core::clock::Instant;
 use peerbroker_core::vocabulary::RealmKind;
-use peerbroker_limits::Quota;
 use peerbroker_router::Realm;
 
 /// The clients of one key at the root. The broker chooses their ids.
@@ -22,8 +20,6 @@ pub struct Guests {
     pub aliases: Arc<CallAliases>,
     /// Their swarms.
     pub swarms: Arc<Swarms>,
-    /// The bytes of their filters of Nostr.
-    pub filters: Arc<Quota>,
 }
 
 impl KeyPart for Guests {
@@ -34,7 +30,6 @@ impl KeyPart for Guests {
             room_codes: Arc::new(RoomCodes::new(router.live_config().clone(), router.clock().clone())),
             aliases: Arc::default(),
             swarms: Arc::new(Swarms::new(key.key().clone(), key.others())),
-            filters: Quota::fixed(nostr::MAX_FILTER_BYTES_OF_KEY, nostr::FREE_FILTER_BYTES),
         }
     }
 

@@ -3,14 +3,14 @@
 use std::borrow::Cow;
 
 use super::{Command, advice};
-use crate::client::{Context, Effect, Publication};
+use crate::client::{Answer, Context, Effect, Publication};
 use crate::key_state::KeyState;
 use crate::paced::{Paced, pause};
 use peerbroker_core::vocabulary::{RealmKind, RoomName, RoomRefusal};
 use peerbroker_router::PeerHandle;
 
 /// A client's part in topics. Its subscriptions are memberships of topics.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Subscriber;
 
 /// A command that waits.
@@ -18,20 +18,26 @@ pub(crate) type Pending = Paced<Command<'static>>;
 
 impl Subscriber {
     pub(crate) fn on_command<'t>(
+        &mut self,
         command: Command<'t>,
-        text: Cow<'t, str>,
+        text: &'t str,
         context: &mut Context<'_, 't>,
     ) -> Option<Pending> {
         if let Some(limit) = pause(context) {
             context.limit_hit(limit);
-            return Some(Paced { command: command.into_owned(), text: text.into_owned() });
+            return Some(Paced { command: command.into_owned(), text: text.to_owned() });
         }
-        handle(command, text, context);
+        handle(command, text.into(), context);
         None
     }
 
     /// The pause is over.
-    pub(crate) fn on_answer(pending: Pending, context: &mut Context<'_, '_>) -> Option<Pending> {
+    pub(crate) fn on_answer(
+        &mut self,
+        pending: Pending,
+        _answer: Answer,
+        context: &mut Context<'_, '_>,
+    ) -> Option<Pending> {
         if pause(context).is_some() {
             return Some(pending);
         }

@@ -28,6 +28,7 @@ impl Announcer {
     pub(crate) fn on_command<'t>(
         &mut self,
         command: Command<'t>,
+        _text: &'t str,
         swarms: &Arc<Swarms>,
         context: &mut Context<'_, 't>,
     ) -> Option<Pending> {

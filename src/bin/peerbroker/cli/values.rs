@@ -203,6 +203,11 @@ pub fn dialect() -> Kind<Choice> {
             Some(("-", name)) => (Choice::Remove, name),
             _ => (Choice::Only, text),
         };
+        if Dialect::LEFT_OUT.contains(&name) {
+            return Err(format!(
+                "this program was built without it: enable the feature `{name}` of peerbroker"
+            ));
+        }
         parse(name.as_ref()).map(choose)
     };
     let show = move |choice: &Choice| match choice {

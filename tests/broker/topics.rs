@@ -9,7 +9,7 @@ use peerbroker_core::vocabulary::{ApiKey, CloseReason, RealmKind, RoomName, Room
 use peerbroker_events::Events;
 use peerbroker_protocols::topics::{MAX_TOPICS, Topics};
 use peerbroker_rooms::{MAX_ROOMS_OF_KEY, Parting, Requester, RoomFrames as _, Rooms, Said};
-use peerbroker_router::{ClientQuota, Flushes, IdLease, Realm, Router};
+use peerbroker_router::{ClientLimits, Flushes, IdLease, Realm, Router};
 
 use crate::clients::{expired, register};
 use crate::socket::Socket;
@@ -19,9 +19,9 @@ fn topics(clients: usize) -> (Arc<Realm>, Rooms) {
     let config = LiveConfig::from(Config::default());
     let router = Arc::new(Router::new(config, Clock::manual(), Events::default(), None, expired));
     let key = ApiKey::parse("topics").unwrap();
-    let quota = Arc::new(ClientQuota::new(clients));
+    let limits = Arc::new(ClientLimits::new(clients));
     let router_of = Arc::clone(&router);
-    let realm = Arc::new(Realm::new(key, RealmKind::Guests, router_of, quota, Arc::default()));
+    let realm = Arc::new(Realm::new(key, RealmKind::Guests, router_of, limits));
     (Arc::clone(&realm), Rooms::new(&Topics, realm, router, None))
 }
 

@@ -1,4 +1,6 @@
-//! The policy of one key: its settings, and the verifier of its tokens.
+//! The policy of one key: its data, and the verifier of its tokens.
+
+use std::sync::Arc;
 
 use super::verifier::{Claimant, Denied, OddClaim, Verified, Verifier};
 use super::{Key, RelayMode, Settings};
@@ -6,7 +8,7 @@ use peerbroker_core::vocabulary::{PeerId, RoomRights, Token};
 
 /// The present rights of a key. Replaced as a whole when the key changes; its tenant leads to the active one.
 pub struct Policy {
-    key: Key,
+    key: Arc<Key>,
     /// `None` if the key, file or URL of its settings cannot be used, or the relay that it needs is missing:
     /// then nobody is admitted.
     verifier: Option<Verifier>,
@@ -38,11 +40,11 @@ impl Policy {
             .ok()
             .or_else(|| Verifier::awaiting(&key.settings.auth))
             .filter(|_| !is_unrelayed);
-        Policy { key, verifier }
+        Policy { key: key.into(), verifier }
     }
 
     /// The key, as it is stored.
-    pub fn key(&self) -> &Key {
+    pub fn key(&self) -> &Arc<Key> {
         &self.key
     }
 

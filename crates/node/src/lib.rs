@@ -362,7 +362,7 @@ impl Node {
         let policies = self.tenants.iter().map(|tenant| tenant.policy_full());
         let unusable: Vec<_> = policies.filter(|policy| !policy.is_usable()).collect();
         for policy in unusable {
-            self.set_policy(self.policy_of(policy.key().clone()));
+            self.set_policy(self.policy_of(Key::clone(policy.key())));
         }
     }
 

@@ -1,4 +1,4 @@
-//! One key in use: its policy, and the state of its clients.
+//! A key in use: the state of its clients, and what needs IO.
 
 use std::ops::Deref;
 use std::sync::Arc;
@@ -15,8 +15,8 @@ use peerbroker_router::{PeerHandle, Realm, Routed};
 /// Precision of the time of the last use, in seconds.
 const USED_PRECISION: u64 = 60;
 
-/// A key that clients may use: its policy, and the state of its clients, which it dereferences to. Its
-/// clients share a limit and never meet those of another key.
+/// A key that clients may use. To the [state](KeyState) of its clients, which it dereferences to, it adds
+/// the policy that admits them, and the time of its last use for the store.
 pub struct Tenant {
     policy: ArcSwap<Policy>,
     /// The time at which a client came last, in seconds since 1970; 0 if none came since that was stored.
@@ -34,7 +34,7 @@ impl Deref for Tenant {
 
 impl Tenant {
     pub(super) fn new(policy: Arc<Policy>, common: &Arc<Common>) -> Self {
-        let state = KeyState::new(policy.key().key.clone(), policy.settings(), common);
+        let state = KeyState::new(Arc::clone(policy.key()), common);
         Tenant { policy: ArcSwap::from(policy), used: AtomicU64::new(0), state }
     }
 
@@ -50,7 +50,7 @@ impl Tenant {
 
     /// Replaces the policy. Clients that are here stay.
     pub(super) fn set_policy(&self, policy: Arc<Policy>) {
-        self.state.set_settings(policy.settings());
+        self.state.set_data(Arc::clone(policy.key()));
         self.policy.store(policy);
     }
 

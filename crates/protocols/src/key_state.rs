@@ -2,18 +2,19 @@
 
 use std::any::Any;
 use std::net::IpAddr;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use arc_swap::{ArcSwap, Guard};
 use parking_lot::Mutex;
 
-use super::hot_settings::HotSettings;
-use peerbroker_config::key::{ExpireTimeout, Settings};
+use peerbroker_config::key::{Auth, Key, RelayMode};
 use peerbroker_core::clock::Instant;
 use peerbroker_core::vocabulary::{ApiKey, CloseReason, ConnId, Limit, RealmKind};
 use peerbroker_limits::{GuessLimiter, PipeTotals};
 use peerbroker_rooms::{OtherNodes, Parting, RoomFrames, Rooms};
-use peerbroker_router::{ClientQuota, Patience, PeerHandle, Realm, Router};
+use peerbroker_router::{ClientLimits, PeerHandle, Realm, Router};
 
 /// The parts of a node that all keys share.
 pub struct Common {
@@ -95,20 +96,23 @@ impl Common {
     }
 }
 
-/// The clients of one key: their realms, their rooms, the parts of their protocols, and the settings that
-/// each of their messages needs.
+/// The clients of one key: their realms, their rooms, the parts of their protocols, and the data of the key.
 ///
 /// A key without clients has no realm: each comes into being with its first client and is dropped by the
 /// sweeper after the last one. So very many keys cost almost nothing.
 pub struct KeyState {
     key: ApiKey,
-    settings: HotSettings,
+    data: ArcSwap<Key>,
+    // Of the settings, those that messages need: to load the data costs more.
+    messages_per_second: AtomicU32,
+    allows_rooms: AtomicBool,
+    expects_pipes: AtomicBool,
+    withholds_addresses: AtomicBool,
     router: Arc<Router>,
     frames: FramesOf,
     /// Weak, because it holds the active keys.
     common: Weak<Common>,
-    quota: Arc<ClientQuota>,
-    patience: Arc<Patience>,
+    limits: Arc<ClientLimits>,
     realms: Mutex<Realms>,
 }
 
@@ -137,32 +141,56 @@ impl Realms {
 
 impl KeyState {
     /// No client yet.
-    pub fn new(key: ApiKey, settings: &Settings, common: &Arc<Common>) -> Arc<Self> {
+    pub fn new(data: Arc<Key>, common: &Arc<Common>) -> Arc<Self> {
         let state = KeyState {
-            key,
-            settings: HotSettings::default(),
+            key: data.key.clone(),
+            data: ArcSwap::from(Arc::clone(&data)),
+            messages_per_second: AtomicU32::default(),
+            allows_rooms: AtomicBool::default(),
+            expects_pipes: AtomicBool::default(),
+            withholds_addresses: AtomicBool::default(),
             router: Arc::clone(&common.router),
             frames: common.frames,
             common: Arc::downgrade(common),
-            quota: Arc::new(ClientQuota::new(settings.concurrent_limit)),
-            patience: Arc::default(),
+            limits: Arc::new(ClientLimits::new(data.settings.concurrent_limit)),
             realms: Mutex::default(),
         };
-        state.set_settings(settings);
+        state.set_data(data);
         Arc::new(state)
     }
 
-    /// Replaces the settings. Clients that are here stay.
-    pub fn set_settings(&self, settings: &Settings) {
-        self.quota.set_limit(settings.concurrent_limit);
-        self.patience.set(settings.expire_timeout.map(ExpireTimeout::get));
-        self.settings.set(settings);
+    /// Replaces the data. Clients that are here stay.
+    pub fn set_data(&self, data: Arc<Key>) {
+        let settings = &data.settings;
+        self.limits.set(settings);
+        self.messages_per_second.store(settings.messages_per_second, Relaxed);
+        self.allows_rooms.store(settings.allow_rooms, Relaxed);
+        self.expects_pipes.store(settings.pipes && settings.auth != Auth::None, Relaxed);
+        self.withholds_addresses.store(settings.relay == RelayMode::Always, Relaxed);
+        self.data.store(data);
     }
 
-    /// The settings that messages need, as they are now.
+    /// The key as it is stored, with its settings. Do not keep it across an await.
+    pub fn data(&self) -> Guard<Arc<Key>> {
+        self.data.load()
+    }
+
+    /// True if PeerJS clients may have rooms.
     #[inline]
-    pub fn settings(&self) -> &HotSettings {
-        &self.settings
+    pub fn allows_rooms(&self) -> bool {
+        self.allows_rooms.load(Relaxed)
+    }
+
+    /// True if offers tell which pipes need no proof of their own.
+    #[inline]
+    pub fn expects_pipes(&self) -> bool {
+        self.expects_pipes.load(Relaxed)
+    }
+
+    /// True if texts of clients are read without addresses: all calls of the key are relayed.
+    #[inline]
+    pub fn withholds_addresses(&self) -> bool {
+        self.withholds_addresses.load(Relaxed)
     }
 
     /// The key.
@@ -181,7 +209,7 @@ impl KeyState {
     /// Charges what a client has sent, or what counts as much, to each of its rates.
     #[inline]
     pub fn charge(&self, peer: &PeerHandle, spent: &Spent) -> Option<Pause> {
-        let per_second = self.settings.messages_per_second();
+        let per_second = self.messages_per_second.load(Relaxed);
         let time = peer.charge(spent.frames, per_second);
         Pause::longest([Pause { time, limit: Limit::MessagesPerSecond, per_second }])
     }
@@ -278,7 +306,7 @@ impl KeyState {
 
     /// The number of clients that are registered now, in all realms.
     pub fn len(&self) -> usize {
-        self.quota.taken()
+        self.limits.taken()
     }
 
     /// True if nobody is registered.
@@ -295,7 +323,7 @@ impl KeyState {
 
     /// Dismisses all clients, and admits no more.
     pub fn revoke(&self) {
-        self.quota.revoke();
+        self.limits.revoke();
         self.existing_realms().for_each(|realm| realm.revoke());
         self.dismiss_parts(&|_| true, CloseReason::KeyRevoked);
     }
@@ -307,7 +335,7 @@ impl KeyState {
 
     /// True if clients may not come any more.
     pub(super) fn is_revoked(&self) -> bool {
-        self.quota.is_revoked()
+        self.limits.is_revoked()
     }
 
     /// The pipes of all keys.
@@ -353,13 +381,9 @@ impl KeyState {
         self.activate(realms);
         let known = realms.realms.iter().find(|realm| realm.kind() == kind);
         known.map(Arc::clone).unwrap_or_else(|| {
-            let realm = Arc::new(Realm::new(
-                self.key.clone(),
-                kind,
-                Arc::clone(&self.router),
-                Arc::clone(&self.quota),
-                Arc::clone(&self.patience),
-            ));
+            let router = Arc::clone(&self.router);
+            let limits = Arc::clone(&self.limits);
+            let realm = Arc::new(Realm::new(self.key.clone(), kind, router, limits));
             realms.realms.push(Arc::clone(&realm));
             realm
         })

@@ -18,7 +18,6 @@
 mod advice;
 pub mod calls;
 pub mod client;
-pub mod hot_settings;
 pub mod json;
 pub mod key_state;
 pub mod matchbox;

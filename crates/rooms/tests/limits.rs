@@ -11,7 +11,7 @@ use peerbroker_core::vocabulary::{
 use peerbroker_events::Events;
 use peerbroker_rooms::{MAX_DATA_BYTES, MemberNews, News, Requester, RoomFrames, Rooms, Said};
 use peerbroker_router::{
-    ClientQuota, ConnectionInfo, Flushes, IdLease, Outbox, Realm, RegisterRequest, Router,
+    ClientLimits, ConnectionInfo, Flushes, IdLease, Outbox, Realm, RegisterRequest, Router,
 };
 
 struct Plain;
@@ -38,8 +38,8 @@ impl House {
         let router = Router::new(config.into(), Clock::manual(), Events::default(), None, expired);
         let router = Arc::new(router);
         let key = ApiKey::parse("peerjs").unwrap();
-        let quota = Arc::new(ClientQuota::new(10_000));
-        let realm = Realm::new(key, RealmKind::PeerJs, router.clone(), quota, Arc::default());
+        let limits = Arc::new(ClientLimits::new(10_000));
+        let realm = Realm::new(key, RealmKind::PeerJs, router.clone(), limits);
         let realm = Arc::new(realm);
         House { rooms: Rooms::new(&Plain, realm.clone(), router, None), realm }
     }

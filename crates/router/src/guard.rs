@@ -407,7 +407,7 @@ impl<'a> Guard<'a> {
     pub(super) fn enqueue(&mut self, outgoing: Outgoing, end: QueueEnd) -> Result<(), DropReason> {
         let realm = self.realm;
         let router = &realm.router;
-        if realm.quota.is_revoked() {
+        if realm.limits.is_revoked() {
             // No peer can register any more to get it.
             self.count_losses(outgoing.counted(), Outcome::Dropped(DropReason::KeyRevoked));
             return Err(DropReason::KeyRevoked);
@@ -651,7 +651,7 @@ impl<'a> Guard<'a> {
         let realm = self.realm;
         match &self.conn {
             _ if realm.router.is_closing() => Err(RegisterRefusal::Closing),
-            _ if realm.quota.is_revoked() => Err(RegisterRefusal::Revoked),
+            _ if realm.limits.is_revoked() => Err(RegisterRefusal::Revoked),
             Some(holder) if holder.token != *request.token => Err(RegisterRefusal::Taken),
             // A newer connection of the client was faster.
             Some(holder) if holder.id > id => Err(RegisterRefusal::Elsewhere),

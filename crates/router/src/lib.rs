@@ -42,7 +42,7 @@ pub use outbox::{Outbox, STATE_LAST, STATE_PART, Writer};
 pub use outgoing::{ForwardOutcome, Outgoing, Receipt, Reporter};
 pub use peers::{Backlog, Holder};
 pub use queue::QueueRoom;
-pub use realm::{ClientQuota, Patience, Realm};
+pub use realm::{ClientLimits, Realm};
 pub use remote::Located;
 pub use remote_peers::RemotePeers;
 pub use routed::{Flush, Flushes, Routed};

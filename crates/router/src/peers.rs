@@ -110,7 +110,7 @@ impl Realm {
     }
 
     /// Dismisses every peer, and drops all waiting messages without notices, after
-    /// [`ClientQuota::revoke`](super::ClientQuota::revoke): the realm itself goes. Locks every slot: a client
+    /// [`ClientLimits::revoke`](super::ClientLimits::revoke): the realm itself goes. Locks every slot: a client
     /// that registers meanwhile is found, or finds that it may not.
     pub fn revoke(&self) {
         for slot in self.slots_that(|_| true) {

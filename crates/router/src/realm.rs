@@ -10,6 +10,7 @@ use super::shared::Router;
 use super::slot::Slot;
 use super::state::LastPlace;
 use crate::sync::{AtomicBool, AtomicU64, AtomicUsize, DashMap};
+use peerbroker_config::key::Settings;
 use peerbroker_core::clock::millis;
 use peerbroker_core::vocabulary::{AddressPrefix, ApiKey, ConnId, PeerId, RealmKind};
 use peerbroker_events::{Event, KeyEvent, PeerAddress};
@@ -24,23 +25,15 @@ pub struct Realm {
     registered: AtomicUsize,
     pub(super) budget: QueueBudget,
     /// Shared by all realms of the key.
-    pub(super) quota: Arc<ClientQuota>,
-    /// As well.
-    patience: Arc<Patience>,
+    pub(super) limits: Arc<ClientLimits>,
 }
 
 impl Realm {
-    /// An empty realm, whose clients count for `quota`, and wait for each other for `patience`.
-    pub fn new(
-        key: ApiKey,
-        kind: RealmKind,
-        router: Arc<Router>,
-        quota: Arc<ClientQuota>,
-        patience: Arc<Patience>,
-    ) -> Self {
+    /// An empty realm.
+    pub fn new(key: ApiKey, kind: RealmKind, router: Arc<Router>, limits: Arc<ClientLimits>) -> Self {
         let budget = QueueBudget::new(&router.queued, &router.sought, router.cluster.is_some());
         let registered = AtomicUsize::default();
-        Realm { key, kind, router, slots: DashMap::new(), registered, budget, quota, patience }
+        Realm { key, kind, router, slots: DashMap::new(), registered, budget, limits }
     }
 
     /// The key that its clients use.
@@ -63,14 +56,9 @@ impl Realm {
         self.router.next_connection()
     }
 
-    /// The most clients of the key.
-    pub fn limit(&self) -> usize {
-        self.quota.limit()
-    }
-
-    /// The number of clients of the key here, in all its realms.
-    pub fn clients(&self) -> usize {
-        self.quota.taken()
+    /// The limits of the clients of the key.
+    pub fn limits(&self) -> &ClientLimits {
+        &self.limits
     }
 
     /// Time limit for the answer of a holder to a probe.
@@ -80,7 +68,10 @@ impl Realm {
 
     /// Time for which a message waits for an absent peer.
     pub fn expire_timeout(&self) -> Duration {
-        self.patience.or(self.router.config().limits.expire_timeout)
+        match self.limits.expire_timeout.load(Ordering::Relaxed) {
+            0 => self.router.config().limits.expire_timeout,
+            own => Duration::from_millis(own),
+        }
     }
 
     /// True if the id is registered now.
@@ -103,26 +94,16 @@ impl Realm {
         self.slots.is_empty()
     }
 
-    /// The most clients of the key before the last tenth of their places.
-    pub fn limit_before_last(&self) -> usize {
-        self.quota.limit_before_last()
-    }
-
-    /// One of the last tenth of places, for a client with this address.
-    pub fn last_place(&self, address: Option<IpAddr>) -> Option<LastPlace> {
-        self.quota.last_place(address)
-    }
-
     /// Counts one client more, if the key's limit allows. `last` is the place that it takes of the last
     /// tenth, if it has to.
     pub(super) fn acquire(&self, address: Option<IpAddr>, last: &mut Option<LastPlace>) -> bool {
-        if last.is_none() && self.quota.taken() >= self.quota.limit_before_last() {
-            *last = self.quota.last_place(address);
+        if last.is_none() && self.limits.taken() >= self.limits.limit_before_last() {
+            *last = self.limits.last_place(address);
             if last.is_none() {
                 return false;
             }
         }
-        let Some((taken, limit)) = self.quota.acquire() else { return false };
+        let Some((taken, limit)) = self.limits.acquire() else { return false };
         self.registered.fetch_add(1, Ordering::SeqCst);
         if taken == limit {
             let what = KeyEvent::UsedUp(limit);
@@ -134,7 +115,7 @@ impl Realm {
     /// Counts one client less.
     pub(super) fn release(&self) {
         self.registered.fetch_sub(1, Ordering::SeqCst);
-        self.quota.taken.fetch_sub(1, Ordering::SeqCst);
+        self.limits.taken.fetch_sub(1, Ordering::SeqCst);
     }
 
     pub(super) fn find(&self, id: &str) -> Option<Arc<Slot>> {
@@ -168,48 +149,30 @@ impl Realm {
     }
 }
 
-/// The time for which messages wait for absent peers, in all realms of a key.
-#[derive(Debug, Default)]
-pub struct Patience {
-    /// In milliseconds; 0 is the time of the server.
-    own: AtomicU64,
-}
-
-impl Patience {
-    /// Changes it, also for messages that wait already. `None` is the time of the server.
-    pub fn set(&self, own: Option<Duration>) {
-        self.own.store(own.map_or(0, millis), Ordering::Relaxed);
-    }
-
-    /// It, or that of the server.
-    fn or(&self, of_server: Duration) -> Duration {
-        match self.own.load(Ordering::Relaxed) {
-            0 => of_server,
-            own => Duration::from_millis(own),
-        }
-    }
-}
-
-/// The clients of a key, and their limit, in all its realms. An address may take all places but the last
-/// tenth, of which it gets a tenth.
-pub struct ClientQuota {
+/// The limits of the clients of a key, in all its realms, and their number. An address may take all places
+/// but the last tenth, of which it gets a tenth.
+pub struct ClientLimits {
     taken: AtomicUsize,
     limit: AtomicUsize,
     revoked: AtomicBool,
     /// The places of the last tenth on this node.
     last: Arc<Places<AddressPrefix>>,
+    /// The time for which messages wait for absent peers, in milliseconds; 0 is that of the server.
+    expire_timeout: AtomicU64,
 }
 
-impl ClientQuota {
+impl ClientLimits {
     /// No clients yet.
     pub fn new(limit: usize) -> Self {
-        let (taken, revoked, last) = Default::default();
-        ClientQuota { limit: limit.into(), taken, revoked, last }
+        let (taken, revoked, last, expire_timeout) = Default::default();
+        ClientLimits { limit: limit.into(), taken, revoked, last, expire_timeout }
     }
 
-    /// Changes the limit. Clients that are here stay.
-    pub fn set_limit(&self, limit: usize) {
-        self.limit.store(limit, Ordering::SeqCst);
+    /// Changes the limits, also for messages that wait already. Clients that are here stay.
+    pub fn set(&self, settings: &Settings) {
+        self.limit.store(settings.concurrent_limit, Ordering::SeqCst);
+        let own = settings.expire_timeout.map_or(0, |own| millis(own.get()));
+        self.expire_timeout.store(own, Ordering::Relaxed);
     }
 
     /// Admits no more clients.
@@ -218,21 +181,23 @@ impl ClientQuota {
     }
 
     /// The most clients.
-    pub(super) fn limit(&self) -> usize {
+    pub fn limit(&self) -> usize {
         self.limit.load(Ordering::SeqCst)
     }
 
-    fn limit_before_last(&self) -> usize {
+    /// The most clients before the last tenth of their places.
+    pub fn limit_before_last(&self) -> usize {
         let limit = self.limit();
         limit - limit / 10
     }
 
-    fn last_place(&self, address: Option<IpAddr>) -> Option<LastPlace> {
+    /// One of the last tenth of places, for a client with this address.
+    pub fn last_place(&self, address: Option<IpAddr>) -> Option<LastPlace> {
         let few = (self.limit() / 100).max(1);
         self.last.take_one_of_few(AddressPrefix::of_remote(address), few).map(Box::new)
     }
 
-    /// The number of clients that have an id.
+    /// The number of clients on this node that have an id.
     pub fn taken(&self) -> usize {
         self.taken.load(Ordering::SeqCst)
     }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use loom::sync::{Condvar, Mutex};
 
 use crate::router::{
-    ClientQuota, ConnectionInfo, IdLease, Outbox, PeerHandle, Realm, RegisterRefusal, RegisterRequest,
+    ClientLimits, ConnectionInfo, IdLease, Outbox, PeerHandle, Realm, RegisterRefusal, RegisterRequest,
     RemotePeers, Routed, Router, Writer,
 };
 use peerbroker_config::{Config, Limits, LiveConfig};
@@ -61,17 +61,17 @@ impl Plan {
         let events = self.events.clone();
         let expire = |absent: &str, _: &str| Frame::of_text(&format!("EXPIRE {absent}"));
         let router = Arc::new(Router::new(config, clock.clone(), events, cluster, expire));
-        let quota = Arc::new(ClientQuota::new(self.clients));
+        let limits = Arc::new(ClientLimits::new(self.clients));
         let key = ApiKey::parse("key").unwrap();
-        let realm = Realm::new(key, RealmKind::PeerJs, router, Arc::clone(&quota), Arc::default());
-        House { realm: Arc::new(realm), quota, clock }
+        let realm = Realm::new(key, RealmKind::PeerJs, router, Arc::clone(&limits));
+        House { realm: Arc::new(realm), limits, clock }
     }
 }
 
 #[derive(Clone)]
 pub struct House {
     pub realm: Arc<Realm>,
-    pub quota: Arc<ClientQuota>,
+    pub limits: Arc<ClientLimits>,
     clock: Clock,
 }
 

@@ -38,7 +38,7 @@ mod router {
     pub use outbox::{Outbox, STATE_PART, Writer};
     pub use outgoing::{ForwardOutcome, Outgoing, Receipt, Reporter};
     pub use peers::{Backlog, Holder};
-    pub use realm::{ClientQuota, Patience, Realm};
+    pub use realm::{ClientLimits, Realm};
     pub use remote::Located;
     pub use remote_peers::RemotePeers;
     pub use routed::{Flush, Flushes, Routed};

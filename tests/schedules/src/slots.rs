@@ -124,12 +124,12 @@ fn an_id_and_the_last_place_of_a_key_have_one_holder() {
         let mut all = Vec::from(rivals.map(|rival| rival.join().unwrap()));
         all.push(third);
         assert_eq!(all.iter().flatten().filter(|lease| lease.is_current()).count(), 1);
-        assert_eq!((house.realm.len(), house.realm.clients()), (1, 1));
+        assert_eq!((house.realm.len(), house.limits.taken()), (1, 1));
         let refused = all.iter().filter_map(|one| one.as_ref().err());
         assert!(refused.into_iter().all(|why| matches!(why, RegisterRefusal::Taken | RegisterRefusal::Full)));
         house.check();
         drop(all);
-        assert!(house.realm.is_vacant() && house.realm.clients() == 0);
+        assert!(house.realm.is_vacant() && house.limits.taken() == 0);
     });
 }
 
@@ -192,7 +192,7 @@ fn nobody_keeps_an_id_of_a_revoked_key() {
         let other = house.clone();
         let comes = thread::spawn(move || other.open("b", "token", Socket::open().outbox()));
         let two = send(&house, "2");
-        house.quota.revoke();
+        house.limits.revoke();
         house.realm.revoke();
         let lease = comes.join().unwrap();
         two.join().unwrap();

@@ -60,6 +60,7 @@ impl<B: Backplane> Worker<B> {
         self: &Rc<Self>,
         OpenRequest { realm, id, token, kind, address }: &OpenRequest,
     ) -> Opening {
+        let limits = realm.limits();
         let name = name_of_peer(&realm.address(id));
         let mut claimed = self.begin_opening(realm, id, &name).await;
         let mut known_dead = None;
@@ -79,7 +80,7 @@ impl<B: Backplane> Worker<B> {
                 token: digest(token.as_str()),
                 kind: *kind,
                 known_dead,
-                limit: Some(if last_place.is_some() { realm.limit() } else { realm.limit_before_last() }),
+                limit: Some(if last_place.is_some() { limits.limit() } else { limits.limit_before_last() }),
             };
             match self.claim(claim).await {
                 // One answer was lost: that is no outage yet.
@@ -98,7 +99,7 @@ impl<B: Backplane> Worker<B> {
                 }
                 Some(ClaimOutcome::Full(nodes)) => {
                     if last_place.is_none() {
-                        last_place = realm.last_place(*address);
+                        last_place = limits.last_place(*address);
                         if last_place.is_some() {
                             continue;
                         }

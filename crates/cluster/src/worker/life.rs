@@ -328,7 +328,8 @@ impl<B: Backplane> Worker<B> {
                     });
                 }
             }
-            let is_counted = async || self.backplane.count(realm.key(), node, realm.clients()).await.is_ok();
+            let is_counted =
+                async || self.backplane.count(realm.key(), node, realm.limits().taken()).await.is_ok();
             if !holders.is_empty() && !is_counted().await {
                 return false;
             }

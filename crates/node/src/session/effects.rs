@@ -111,7 +111,7 @@ impl<'a> Turn<'a> {
             self.node.record_message(sender, Seen { kind, dst: &message.to, payload: message.payload });
         }
         if message.signal == SignalKind::Offer
-            && self.key.settings().expects_pipes()
+            && self.key.expects_pipes()
             && let Some(pipe) = message.payload.and_then(descriptions::pipe_in)
         {
             self.key.part::<Pipes>().expect(pipe, self.peer.id(), self.peer.address());

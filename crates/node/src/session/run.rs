@@ -269,7 +269,7 @@ impl<S: Socket, C: Protocol> ActiveSession<S, C> {
             begun,
             spent: Spent::default(),
             // Loaded once for all that a read brings.
-            withholds: key.settings().withholds_addresses(),
+            withholds: key.withholds_addresses(),
             is_followed: log::log_enabled!(target: MESSAGES, Level::Trace),
         };
         let received = ready!(socket.poll_recv(cx, &mut |event| reading.on_event(event)));

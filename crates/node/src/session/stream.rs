@@ -246,7 +246,7 @@ fn handle(node: &Node, peer: &PeerHandle, key: &Arc<KeyState>, text: &str) -> Po
     log::trace!(target: MESSAGES, "{} ({:?}) posted {} bytes", peer.connection(), peer.id().as_str(), text.len());
     // The caller has waited for its turn.
     let _ = key.spend(peer, &Spent { messages: 1, bytes: text.len() as u64, frames: 1 });
-    let withheld = key.settings().withholds_addresses().then(|| without_addresses(text));
+    let withheld = key.withholds_addresses().then(|| without_addresses(text));
     let text = withheld.as_deref().unwrap_or(text);
     Flushes::with(|flushes| {
         let mut turn = Turn::new(node, peer, key, flushes);

@@ -202,7 +202,7 @@ impl Matchbox {
             context.reply(assigned);
         }
         let key = context.key;
-        let most = key.settings().room_members();
+        let most = key.data().settings.room_members;
         let size = self.size.filter(|size| (1..=most).contains(size));
         let joined =
             key.rooms(Self::REALM).join(&mut context.requester(None), room, None, size.unwrap_or(most));

@@ -317,7 +317,7 @@ impl Subscriptions {
     ) -> (Vec<(Mark, RoomName)>, Option<RoomRefusal>) {
         let frames: Arc<dyn OwnFrames> = Arc::clone(self) as _;
         let rooms = context.key.rooms(RealmKind::Guests);
-        let most = context.key.settings().room_members();
+        let most = context.key.data().settings.room_members;
         let mut joined = Vec::new();
         let mut refused = None;
         for (mark, room, _) in wanted {

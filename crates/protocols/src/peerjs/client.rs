@@ -191,7 +191,7 @@ fn handle_request(
     };
     let rooms = || key.rooms(PeerJs::REALM);
     let existing = || key.existing_rooms(PeerJs::REALM).ok_or(RoomRefusal::NotMember);
-    let most = key.settings().room_members();
+    let most = || key.data().settings.room_members;
     // Each id is a question of its own, so it counts as a message.
     let ids = || {
         let ids = request.ids(MAX_WATCHED)?;
@@ -204,10 +204,10 @@ fn handle_request(
         // A client can always leave.
         rooms::Kind::Leave => existing()?.leave(requester, name()?.as_str()),
         rooms::Kind::Unwatch => rooms().unwatch(requester, &ids()?),
-        _ if !key.settings().allows_rooms() => Err(RoomRefusal::Off),
+        _ if !key.allows_rooms() => Err(RoomRefusal::Off),
         rooms::Kind::Join => {
             let (name, guess) = near::enter(key, peer, asked()?)?;
-            rooms().join(requester, name, data()?, most)?;
+            rooms().join(requester, name, data()?, most())?;
             guess.iter().for_each(Guess::count);
             Ok(())
         }
@@ -215,6 +215,6 @@ fn handle_request(
         rooms::Kind::Send => {
             existing()?.send(requester, name()?.as_str(), request.dst.as_deref(), request.payload)
         }
-        rooms::Kind::Watch => rooms().watch(requester, &ids()?, most),
+        rooms::Kind::Watch => rooms().watch(requester, &ids()?, most()),
     }
 }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use crate::client::Context;
 use crate::key_state::{Common, KeyState};
+use peerbroker_config::key::Discovery;
 use peerbroker_core::clock::Instant;
 use peerbroker_core::vocabulary::{NEAR, RealmKind, RoomName, RoomRefusal};
 use peerbroker_limits::{GuessLimiter, GuessSource, LimitExceeded};
@@ -48,12 +49,10 @@ pub(super) fn enter(
     if !name.is_near() {
         return Ok((name, None));
     }
-    let settings = key.settings();
-    if !settings.allows_near() {
-        return Err(RoomRefusal::NearOff);
-    }
-    if settings.needs_pin() && !name.has_digits() {
-        return Err(RoomRefusal::PinNeeded);
+    match key.data().settings.allow_discovery {
+        Discovery::Off => return Err(RoomRefusal::NearOff),
+        Discovery::Pin if !name.has_digits() => return Err(RoomRefusal::PinNeeded),
+        _ => {}
     }
     let guess = || {
         let source = GuessSource::remote(peer.address())?;

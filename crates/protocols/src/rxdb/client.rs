@@ -86,7 +86,12 @@ fn refuse<'t>(text: &'t str, context: &mut Context<'_, 't>) {
 fn join<'t>(room: &str, text: &'t str, context: &mut Context<'_, 't>) {
     let key = context.key;
     let joined = RoomName::measured(room).map_err(RoomRefusal::InvalidRoom).and_then(|room| {
-        key.rooms(RxDb::REALM).join(&mut context.requester(None), room, None, key.settings().room_members())
+        key.rooms(RxDb::REALM).join(
+            &mut context.requester(None),
+            room,
+            None,
+            key.data().settings.room_members,
+        )
     });
     let Err(refusal) = joined else { return };
     context.limit_hit(refusal.ending().limit);

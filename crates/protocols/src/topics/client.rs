@@ -68,7 +68,7 @@ fn handle<'t>(command: Command<'t>, text: Cow<'t, str>, context: &mut Context<'_
         Command::Subscribe(topics) => {
             context.charge_list(topics.len());
             let rooms = context.key.rooms(RealmKind::Guests);
-            let most = context.key.settings().room_members();
+            let most = context.key.data().settings.room_members;
             let mut mistake = None;
             for topic in topics {
                 let name = RoomName::of_topic(&topic).map_err(RoomRefusal::InvalidRoom);

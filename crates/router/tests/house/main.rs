@@ -18,7 +18,7 @@ use peerbroker_core::vocabulary::{
 };
 use peerbroker_events::{Counters, Events, PeerAddress};
 use peerbroker_router::{
-    ClientQuota, Flushes, IdLease, Outgoing, Realm, RegisterRefusal, RemotePeers, Routed, Router,
+    ClientLimits, Flushes, IdLease, Outgoing, Realm, RegisterRefusal, RemotePeers, Routed, Router,
 };
 
 use clients::{expired, peer, register, register_from, text};
@@ -28,7 +28,7 @@ use socket::Socket;
 struct House {
     router: Arc<Router>,
     realm: Arc<Realm>,
-    quota: Arc<ClientQuota>,
+    client_limits: Arc<ClientLimits>,
     clock: Clock,
 }
 
@@ -52,14 +52,14 @@ impl House {
         let config = Config { limits, ..Config::default() };
         let router = Router::new(config.into(), clock.clone(), Events::default(), others, expired);
         let router = Arc::new(router);
-        let quota = Arc::new(ClientQuota::new(clients));
-        let realm = realm(&router, "peerjs", &quota);
-        House { router, realm, quota, clock }
+        let client_limits = Arc::new(ClientLimits::new(clients));
+        let realm = realm(&router, "peerjs", &client_limits);
+        House { router, realm, client_limits, clock }
     }
 
     /// The realm of another key.
     fn another_realm(&self) -> Arc<Realm> {
-        realm(&self.router, "another key", &Arc::new(ClientQuota::new(100)))
+        realm(&self.router, "another key", &Arc::new(ClientLimits::new(100)))
     }
 
     fn counters(&self) -> &Counters {
@@ -85,7 +85,7 @@ impl House {
 
     /// As a key that is removed.
     fn revoke(&self) {
-        self.quota.revoke();
+        self.client_limits.revoke();
         self.realm.revoke();
     }
 
@@ -107,9 +107,9 @@ impl House {
     }
 }
 
-fn realm(router: &Arc<Router>, key: &str, quota: &Arc<ClientQuota>) -> Arc<Realm> {
+fn realm(router: &Arc<Router>, key: &str, client_limits: &Arc<ClientLimits>) -> Arc<Realm> {
     let key = ApiKey::parse(key).unwrap();
-    let realm = Realm::new(key, RealmKind::PeerJs, Arc::clone(router), Arc::clone(quota), Arc::default());
+    let realm = Realm::new(key, RealmKind::PeerJs, Arc::clone(router), Arc::clone(client_limits));
     Arc::new(realm)
 }
 

@@ -224,7 +224,7 @@ fn a_new_rate_applies_to_clients_that_are_here() {
             a.send(HEARTBEAT);
             idle().await;
             assert_eq!(a.unread(), 0);
-            let mut key = world.node.tenant("peerjs").unwrap().policy().key().clone();
+            let mut key = peerbroker_keys::Key::clone(&world.node.tenant("peerjs").unwrap().data());
             key.settings.messages_per_second = 1;
             world.node.put_key(key);
             a.comes(Input::Texts(vec![HEARTBEAT.to_owned(); 12]));
@@ -330,7 +330,7 @@ fn a_key_may_let_messages_wait_for_longer_than_the_server_does() {
             // A change is for messages that wait already, too.
             a.send(offer("c"));
             idle().await;
-            let mut key = world.node.tenant("peerjs").unwrap().policy().key().clone();
+            let mut key = peerbroker_keys::Key::clone(&world.node.tenant("peerjs").unwrap().data());
             key.settings.expire_timeout = None;
             world.node.put_key(key);
             world.advance(5 * SECOND).await;

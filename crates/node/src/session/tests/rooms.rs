@@ -582,7 +582,7 @@ fn where_rooms_are_off_a_client_can_only_leave() {
         |_| {},
         async |world| {
             let (mut a, mut b) = pair(&world).await;
-            let mut key = world.node.tenant("peerjs").unwrap().policy().key().clone();
+            let mut key = peerbroker_keys::Key::clone(&world.node.tenant("peerjs").unwrap().data());
             key.settings.allow_rooms = false;
             world.node.put_key(key);
             for request in [join("other"), say("r", 1), r#"{"type":"ROOM-UPDATE","room":"r"}"#.to_owned()] {

@@ -26,7 +26,7 @@ const CRATES: &[Crate] = &[
     row("system", &["core"], 515, 120),
     row("media-api", &["core", "system"], 266, 0),
     row("events", &["core", "system", "media-api"], 1428, 325),
-    row("config", &["core", "media-api", "events"], 1685, 427),
+    row("config", &["core", "media-api", "events"], 1708, 435),
     row("limits", &["core", "config"], 605, 425),
     row("router", &["core", "events", "config", "limits"], 3602, 3752),
     row("rooms", &["core", "events", "config", "limits", "router"], 3341, 199),
@@ -64,7 +64,7 @@ const CRATES: &[Crate] = &[
 ];
 
 /// The program's own part, in lines of program and of tests.
-const SRC: Crate = row("src", &[], 15_302, 2472);
+const SRC: Crate = row("src", &[], 15_284, 2472);
 
 /// Everything else: folders, the ends of the names of their files, and their lines.
 const OTHERS: &[(&str, &[&str], usize)] = &[

@@ -419,6 +419,7 @@ const SECRET_BYTES: std::ops::RangeInclusive<usize> = 24..=64;
 
 /// The endpoint of events, and of messages of clients. None by default.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(expecting = "an object with url, secrets and messages")]
 pub struct Webhook {
     /// An `https` URL; empty means that no events are sent.
     pub url: String,
@@ -481,6 +482,7 @@ impl From<WebhookSecret> for String {
 /// The proof that clients own their ids.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case", tag = "method")]
+#[serde(expecting = "an object with a method: none, jwt or webhook")]
 pub enum Auth {
     /// No proof: the first client to claim an id owns it while it is connected.
     #[default]

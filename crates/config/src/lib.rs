@@ -58,6 +58,7 @@ pub use peerbroker_media_api::{MediaLimits, RelayConfig, TurnConfig};
 pub use pipes::PipeLimits;
 pub use proxies::ProxySecret;
 pub use secret::InvalidSecret;
+pub use serde_path_to_error::Segment;
 pub use static_dir::{BadStaticDir, PrivateFile};
 
 /// The configuration of a broker. [`Config::default`] is that of the program without flags.

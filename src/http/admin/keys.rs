@@ -5,13 +5,13 @@ use std::sync::Arc;
 use actix_web::web::{Data, Json, Query};
 use actix_web::{HttpRequest, HttpResponse, delete, get, http::header, patch, post};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
-use serde::Serialize;
+use serde::{Deserialize as _, Serialize};
 use serde_json::{Map, Value, json};
 use utoipa::openapi::schema::{ObjectBuilder, SchemaType, Type};
 use utoipa::openapi::{RefOr, Schema};
 use utoipa::{PartialSchema, ToSchema};
 
-use super::object;
+use super::object::Object;
 use super::problem::Problem;
 use super::state::{AdminState, JsonResult, Page, Reply, Search, actor, blocking, cut_to_page};
 use super::target::OfKey;
@@ -19,9 +19,6 @@ use crate::runtime::Runtime;
 use peerbroker_core::vocabulary::ApiKey;
 use peerbroker_keys::{Change, Key, RANDOM_KEY_CHARS, Settings};
 use peerbroker_node::Tenant;
-
-/// A JSON object. serde would also read the types below from arrays.
-type Body = Json<Map<String, Value>>;
 
 /// The schema of a new key: a [`Change`] and the key itself.
 struct NewKey;
@@ -106,15 +103,20 @@ pub(super) async fn list_keys(ops: Data<AdminState>, page: Query<Page>) -> JsonR
     )
 )]
 #[post("/api/keys")]
-pub(super) async fn add_key(ops: Data<AdminState>, request: HttpRequest, body: Body) -> Reply {
+pub(super) async fn add_key(
+    ops: Data<AdminState>,
+    request: HttpRequest,
+    body: Json<Object<Map<String, Value>>>,
+) -> Reply {
     let actor = actor(&request);
-    let mut body = body.into_inner();
+    let Object(mut body) = body.into_inner();
     let key = match body.remove("key") {
         None | Some(Value::Null) => None,
         Some(Value::String(key)) => Some(ApiKey::parse(&key)?),
         Some(other) => return Err(Problem::unprocessable(format!("key: expected a string, not {other}"))),
     };
-    let settings = change(body)?;
+    let read = Object::deserialize(Value::Object(body));
+    let Object(settings) = read.map_err(|error| Problem::unprocessable(error.to_string()))?;
     let (added, location) = blocking(ops, move |runtime| {
         let mut key = Key::new(key, "", Settings::default());
         key.apply(settings);
@@ -149,10 +151,10 @@ pub(super) async fn change_key(
     ops: Data<AdminState>,
     request: HttpRequest,
     OfKey { key, names: [] }: OfKey,
-    body: Body,
+    body: Json<Object<Change>>,
 ) -> JsonResult<ShownKey> {
     let actor = actor(&request);
-    let change = change(body.into_inner())?;
+    let Object(change) = body.into_inner();
     let shown = blocking(ops, move |runtime| {
         let changed = runtime.control.change_key(actor, &key, change)?;
         to_shown(runtime, &changed)
@@ -183,11 +185,6 @@ pub(super) async fn tenant(ops: Data<AdminState>, key: ApiKey) -> Result<Option<
         Some(tenant) => Ok(Some(tenant)),
         None => blocking(ops, move |runtime| Ok(runtime.control.one_key(&key).map(|_| None)?)).await,
     }
-}
-
-/// Reads the settings of a key.
-fn change(body: Map<String, Value>) -> Result<Change, Problem> {
-    object::read(body).map_err(Problem::unprocessable)
 }
 
 fn to_shown(runtime: &Runtime, key: &Key) -> Result<ShownKey, Problem> {

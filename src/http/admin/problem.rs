@@ -9,7 +9,6 @@ use serde::Serialize;
 use utoipa::openapi::{Content, Ref, RefOr, Response, ResponseBuilder};
 use utoipa::{IntoResponses, ToSchema};
 
-use super::object::in_plain_words;
 use crate::runtime::control::ControlError;
 use peerbroker_core::vocabulary::InvalidName;
 use peerbroker_keys::{KeyError, TokenError};
@@ -70,7 +69,7 @@ pub(super) fn for_json(config: web::JsonConfig) -> web::JsonConfig {
     config.content_type(is_json).error_handler(|error, _| {
         let (status, detail) = match &error {
             JsonPayloadError::Deserialize(error) if error.is_data() => {
-                (StatusCode::UNPROCESSABLE_ENTITY, in_plain_words(&error.to_string()))
+                (StatusCode::UNPROCESSABLE_ENTITY, error.to_string())
             }
             JsonPayloadError::Deserialize(error) => {
                 (StatusCode::BAD_REQUEST, format!("the body is not JSON: {error}"))

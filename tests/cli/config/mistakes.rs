@@ -64,6 +64,8 @@ fn a_mistake_names_the_line_and_what_is_expected() {
         ("origin = 'x'", "line 4: unknown setting \"origin\" of a key: did you mean origins?"),
         ("enabled = 'x'", "line 4: enabled: expected true or false, not \"x\""),
         ("webhook = {secrets = 'x'}", "line 4: webhook: expected a list. "),
+        ("[api_key.webhook]\nurl = ''\nmessages = 1", "line 6: webhook: expected true or false. "),
+        ("concurrent_limit = 99999999999999999999", "line 4: it is too large"),
         ("ops_port = 1", below),
         ("relay = '198.51.100.7'", "The setting relay of the server stands above line 2"),
         (

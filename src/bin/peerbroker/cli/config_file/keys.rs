@@ -5,10 +5,9 @@ use std::ops::Range;
 use std::path::Path;
 
 use peerbroker::{check_auth, check_webhook};
-use peerbroker_config::Mistyped;
+use peerbroker_config::{Mistyped, Segment};
 use peerbroker_core::vocabulary::ApiKey;
 use peerbroker_keys::{Change, Key, Settings, check_name};
-use serde::Deserialize as _;
 use serde::de::IntoDeserializer as _;
 use toml::de::{DeTable, DeValue, Error};
 use toml::{Spanned, Value};
@@ -77,11 +76,10 @@ impl Reader<'_> {
         let inner = Vec::from_iter(inner);
         self.check_names(&key, &entries)?;
         let rest = Spanned::new(span.clone(), DeValue::Table(table));
-        let change = Change::deserialize(rest.into_deserializer()).map_err(|error| {
-            let at = error.span().unwrap_or(span.clone());
-            let entry = entries.iter().find(|(.., value)| value.start <= at.start && at.end <= value.end);
-            (at, entry.map_or_else(|| error.message().to_owned(), |(_, name, _)| self.mistyped(name, &error)))
-        })?;
+        let read = Mistyped::read(rest.clone().into_deserializer());
+        let too_large = |error: Error| (error.span().unwrap_or(span.clone()), "it is too large".to_owned());
+        let read = read.map_err(too_large)?;
+        let change: Change = read.map_err(|mistyped| self.mistyped(&rest, &mistyped))?;
         change.name.as_deref().map(check_name).transpose().map_err(|why| wrong(&why))?;
         let mut key = Key { created: 0, built_in: true, ..Key::new(Some(key), "", Settings::default()) };
         key.apply(change);
@@ -131,17 +129,22 @@ impl Reader<'_> {
         above.find(|line| !line.starts_with('#')).is_some_and(str::is_empty)
     }
 
-    /// The error of a value, without serde's words for types. A secret is not shown.
-    fn mistyped(&self, name: &str, error: &Error) -> String {
-        let message = error.message().trim();
-        let Some(Mistyped { expected, found }) = Mistyped::read(message, "table") else {
-            return format!("{name}: {message}");
-        };
-        let found = if SECRET.contains(&name) { String::new() } else { format!(", not {found}") };
+    /// A mistake and its place. A secret is not shown.
+    fn mistyped(&self, table: &Spanned<DeValue<'_>>, mistyped: &Mistyped) -> Misplaced {
+        let at = mistyped.path.iter().fold(table, |at, segment| {
+            let inner = match segment {
+                Segment::Map { key } => at.get_ref().get(key.as_str()),
+                Segment::Seq { index } => at.get_ref().get(*index),
+                _ => None,
+            };
+            inner.unwrap_or(at)
+        });
+        let name = mistyped.name().unwrap_or_default();
+        let why = mistyped.in_words("a table", SECRET);
         let of_server = row_of(name)
             .map(|_| format!(". The setting {name} of the server stands above line {}", self.first()))
             .unwrap_or_default();
-        format!("{name}: expected {expected}{found}{of_server}")
+        (at.span(), why + &of_server)
     }
 }
 

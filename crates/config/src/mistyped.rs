@@ -37,8 +37,8 @@ impl Mistyped {
         }
     }
 
-    /// The member and its mistake in the words of the format. `object` is its name of a value with members. The
-    /// values of some members are secrets, which are not shown.
+    /// The member and its mistake in the words of the format. `object` is its name of a value with members.
+    /// The values of some members are secrets, which are not shown.
     pub fn in_words(&self, object: &str, secrets: &[&str]) -> String {
         let shows_value = self.name().is_none_or(|name| !secrets.contains(&name));
         let mistyped = |expected: &str, found| {

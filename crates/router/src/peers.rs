@@ -110,8 +110,8 @@ impl Realm {
     }
 
     /// Dismisses every peer, and drops all waiting messages without notices, after
-    /// [`ClientLimits::revoke`](super::ClientLimits::revoke): the realm itself goes. Locks every slot: a client
-    /// that registers meanwhile is found, or finds that it may not.
+    /// [`ClientLimits::revoke`](super::ClientLimits::revoke): the realm itself goes. Locks every slot: a
+    /// client that registers meanwhile is found, or finds that it may not.
     pub fn revoke(&self) {
         for slot in self.slots_that(|_| true) {
             self.with(&slot, |guard| {

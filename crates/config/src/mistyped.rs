@@ -95,7 +95,7 @@ fn either(words: &[&str]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Change;
+    use crate::key::Change;
     use serde_json::{Value as Json, json};
 
     fn mistake(body: Json) -> String {

@@ -672,7 +672,7 @@ impl<'a> Guard<'a> {
         }
     }
 
-    /// Dismisses the client's earlier connection, if it has one. The texts that wait there go to the queue.
+    /// Dismisses the client's earlier connection, if it has one. Messages that wait there go to the queue.
     #[inline]
     fn take_over(&mut self) -> Option<Former> {
         let holder = self.conn.as_mut()?;
@@ -684,8 +684,9 @@ impl<'a> Guard<'a> {
         };
         let unsent = self.displace(CloseReason::Replaced);
         // Pings and pongs were for the old connection.
-        let texts = unsent.into_iter().filter(|unsent| unsent.frame.opcode() == Some(Opcode::Text));
-        self.enqueue_all(texts, QueueEnd::Back);
+        let is_message =
+            |unsent: &Outgoing| matches!(unsent.frame.opcode(), Some(Opcode::Text | Opcode::Binary));
+        self.enqueue_all(unsent.into_iter().filter(is_message), QueueEnd::Back);
         Some(former)
     }
 

@@ -119,6 +119,7 @@ fn message(frame: &Frame) -> Message {
     let payload = Bytes::copy_from_slice(frame.payload());
     match frame.opcode() {
         Some(Opcode::Text) => Message::Text(text(payload)),
+        Some(Opcode::Binary) => Message::Binary(payload),
         Some(Opcode::Ping) => Message::Ping(payload),
         Some(Opcode::Pong) => Message::Pong(payload),
         Some(Opcode::Close) => Message::Close(close_reason(&payload)),

@@ -61,6 +61,7 @@ impl Deref for Buffer {
 #[allow(missing_docs)]
 pub enum Opcode {
     Text = 0x1,
+    Binary = 0x2,
     Close = 0x8,
     Ping = 0x9,
     Pong = 0xA,
@@ -73,6 +74,11 @@ pub struct Fragment {
     pub is_first: bool,
     /// Nothing of it follows.
     pub is_last: bool,
+}
+
+impl Fragment {
+    /// The whole message, or a control frame.
+    pub const WHOLE: Fragment = Fragment { is_first: true, is_last: true };
 }
 
 /// A frame among raw bytes. A text is whole.
@@ -122,9 +128,10 @@ impl<'a> Iterator for FramesIn<'a> {
             CLOSE => FrameIn::Close(payload),
             PING => FrameIn::Ping(payload),
             PONG => FrameIn::Pong(payload),
-            opcode => {
-                FrameIn::Binary(Fragment { is_first: opcode == BINARY, is_last: first & FIN != 0 }, payload)
-            }
+            opcode => FrameIn::Binary(
+                Fragment { is_first: opcode == Opcode::Binary as u8, is_last: first & FIN != 0 },
+                payload,
+            ),
         })
     }
 }
@@ -132,13 +139,13 @@ impl<'a> Iterator for FramesIn<'a> {
 const HEADROOM: usize = 10;
 const FIN: u8 = 0x80;
 const CONTINUATION: u8 = 0x0;
-const BINARY: u8 = 0x2;
 /// In the second byte, beside the length.
 const MASKED: u8 = 0x80;
 
 /// Appends the header of a frame, without the key of its mask.
-fn append_header(raw: &mut Vec<u8>, first: u8, len: usize, masked: u8) {
-    raw.push(first);
+fn append_header(raw: &mut Vec<u8>, opcode: Opcode, place: Fragment, len: usize, masked: u8) {
+    let first = if place.is_first { opcode as u8 } else { CONTINUATION };
+    raw.push(if place.is_last { FIN | first } else { first });
     match len {
         len @ 0..126 => raw.push(masked | len as u8),
         len @ 126..0x1_0000 => {
@@ -155,10 +162,15 @@ fn append_header(raw: &mut Vec<u8>, first: u8, len: usize, masked: u8) {
 impl Frame {
     /// A text message. `write` appends it to the buffer; `capacity` is its approximate length in bytes.
     pub fn text(capacity: usize, write: impl FnOnce(&mut Vec<u8>)) -> Self {
+        Frame::message(Opcode::Text, capacity, write)
+    }
+
+    /// The same, of text or binary.
+    pub fn message(opcode: Opcode, capacity: usize, write: impl FnOnce(&mut Vec<u8>)) -> Self {
         let mut buf = Vec::with_capacity(HEADROOM + capacity);
         buf.resize(HEADROOM, 0);
         write(&mut buf);
-        Frame::seal(buf, Opcode::Text)
+        Frame::seal(buf, opcode)
     }
 
     /// A text message of this text.
@@ -222,27 +234,14 @@ impl Frame {
     /// Appends a part of a binary message to bytes that are sent as [`raw`](Self::raw) ones: a frame of its
     /// own, for which nobody has to know the message's length (RFC 6455, section 5.4).
     pub fn append_fragment(raw: &mut Vec<u8>, payload: &[u8], place: Fragment) {
-        let first = if place.is_first { BINARY } else { CONTINUATION };
-        append_header(raw, if place.is_last { FIN | first } else { first }, payload.len(), 0);
+        append_header(raw, Opcode::Binary, place, payload.len(), 0);
         raw.extend_from_slice(payload);
     }
 
-    /// The same, as a client sends it to a server, and of a text too. The key of the mask is zeros: it is for
-    /// two nodes, between which nobody looks for HTTP (RFC 6455, section 10.3).
-    pub fn append_masked_fragment(raw: &mut Vec<u8>, is_text: bool, payload: &[u8], place: Fragment) {
-        let first = match (place.is_first, is_text) {
-            (true, true) => Opcode::Text as u8,
-            (true, false) => BINARY,
-            (false, _) => CONTINUATION,
-        };
-        append_header(raw, if place.is_last { FIN | first } else { first }, payload.len(), MASKED);
-        raw.extend_from_slice(&[0; 4]);
-        raw.extend_from_slice(payload);
-    }
-
-    /// As [`append_masked_fragment`](Self::append_masked_fragment), a control frame.
-    pub fn append_masked(raw: &mut Vec<u8>, opcode: Opcode, payload: &[u8]) {
-        append_header(raw, FIN | opcode as u8, payload.len(), MASKED);
+    /// The same for any frame, as a client sends it to a server. The key of the mask is zeros: it is for two
+    /// nodes, between which nobody looks for HTTP (RFC 6455, section 10.3).
+    pub fn append_masked(raw: &mut Vec<u8>, opcode: Opcode, payload: &[u8], place: Fragment) {
+        append_header(raw, opcode, place, payload.len(), MASKED);
         raw.extend_from_slice(&[0; 4]);
         raw.extend_from_slice(payload);
     }

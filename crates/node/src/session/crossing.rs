@@ -152,7 +152,7 @@ impl<S: Socket, T: AsyncRead + AsyncWrite + Unpin> Passage<S, T> {
             }));
             *end = received.err();
             if let Some(over) = end.filter(|over| *over != Disconnect::Gone) {
-                Frame::append_masked(frames, Opcode::Close, over.close().payload());
+                Frame::append_masked(frames, Opcode::Close, over.close().payload(), Fragment::WHOLE);
             }
         }
         while let Some(left) = frames.get(*written..).filter(|left| !left.is_empty()) {
@@ -194,17 +194,16 @@ impl<S: Socket, T: AsyncRead + AsyncWrite + Unpin> Passage<S, T> {
 
 /// Appends what a client has sent, for another node.
 fn append(frames: &mut Vec<u8>, event: &SocketEvent<'_>) {
-    let whole = Fragment { is_first: true, is_last: true };
-    match event {
-        SocketEvent::Text(text) => Frame::append_masked_fragment(frames, true, text.as_bytes(), whole),
-        SocketEvent::Binary(bytes) => Frame::append_masked_fragment(frames, false, bytes, whole),
-        SocketEvent::Part { text, bytes, place } => {
-            Frame::append_masked_fragment(frames, *text, bytes, *place)
-        }
-        SocketEvent::Ping(payload) => Frame::append_masked(frames, Opcode::Ping, payload),
-        SocketEvent::Pong => Frame::append_masked(frames, Opcode::Pong, &[]),
-        SocketEvent::Fragment => {}
-    }
+    let (opcode, payload, place) = match *event {
+        SocketEvent::Text(text) => (Opcode::Text, text.as_bytes(), Fragment::WHOLE),
+        SocketEvent::Binary(bytes) => (Opcode::Binary, bytes, Fragment::WHOLE),
+        SocketEvent::Part { text: true, bytes, place } => (Opcode::Text, bytes, place),
+        SocketEvent::Part { text: false, bytes, place } => (Opcode::Binary, bytes, place),
+        SocketEvent::Ping(payload) => (Opcode::Ping, payload, Fragment::WHOLE),
+        SocketEvent::Pong => (Opcode::Pong, &[][..], Fragment::WHOLE),
+        SocketEvent::Fragment => return,
+    };
+    Frame::append_masked(frames, opcode, payload, place);
 }
 
 async fn connect(

@@ -165,7 +165,7 @@ impl Read {
     fn add(&mut self, event: &SocketEvent<'_>) {
         self.events += 1;
         match event {
-            SocketEvent::Binary(payload) => self.append(payload, WHOLE),
+            SocketEvent::Binary(payload) => self.append(payload, Fragment::WHOLE),
             SocketEvent::Part { text: false, bytes, place } => self.append(bytes, *place),
             SocketEvent::Text(_) | SocketEvent::Part { .. } => self.has_text = true,
             SocketEvent::Ping(payload) => self.ping = Some(payload.to_vec()),
@@ -184,8 +184,6 @@ impl Read {
         Frame::append_fragment(&mut self.frames, payload, place);
     }
 }
-
-const WHOLE: Fragment = Fragment { is_first: true, is_last: true };
 
 /// Bytes of the header of a frame to a client.
 const LONGEST_HEADER: usize = 10;

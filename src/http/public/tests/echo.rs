@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use peerbroker_core::vocabulary::{Frame, InvalidName, MessageKind, RealmKind, Refusal};
+use peerbroker_core::vocabulary::{Frame, InvalidName, MessageKind, Opcode, RealmKind, Refusal};
 use peerbroker_protocols::client::{Context, Description, Message, Protocol};
 use peerbroker_protocols::key_state::KeyState;
 use peerbroker_protocols::peerjs::PeerJs;
@@ -14,9 +14,6 @@ use peerbroker_rooms::RoomFrames;
 use peerbroker_router::{Departure, Disconnect};
 
 pub(crate) struct Echo;
-
-/// The first byte of a binary message in one frame (RFC 6455, section 5.2).
-const FIN_BINARY: u8 = 0x82;
 
 impl Protocol for Echo {
     const REALM: RealmKind = RealmKind::PeerJs;
@@ -36,10 +33,8 @@ impl Protocol for Echo {
     }
 
     fn on_binary(&mut self, bytes: &[u8], context: &mut Context<'_, '_>) -> bool {
-        // The broker itself sends no binary messages.
-        let mut frame = Frame::text(bytes.len(), |frame| frame.extend_from_slice(bytes)).as_bytes().to_vec();
-        frame[0] = FIN_BINARY;
-        context.reply(Frame::raw(frame));
+        let write = |frame: &mut Vec<u8>| frame.extend_from_slice(bytes);
+        context.reply(Frame::message(Opcode::Binary, bytes.len(), write));
         true
     }
 

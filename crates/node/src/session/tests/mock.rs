@@ -116,6 +116,7 @@ impl MockSocket {
         match frame.opcode() {
             None => Output::Handshake,
             Some(Opcode::Text) => Output::Text(String::from_utf8(payload.to_vec()).unwrap()),
+            Some(Opcode::Binary) => unreachable!("no protocol has binary frames"),
             Some(Opcode::Ping) => Output::Ping,
             Some(Opcode::Pong) => Output::Pong(payload.to_vec()),
             Some(Opcode::Close) => {

@@ -57,16 +57,11 @@ fn frames_of_a_node_that_is_a_client_are_decoded() {
         let payload = vec![b'a'; len];
         let mut bytes = Vec::new();
         for (is_first, is_last) in [(true, false), (false, false), (false, true)] {
-            Written::append_masked_fragment(
-                &mut bytes,
-                false,
-                &payload[..len / 3],
-                Fragment { is_first, is_last },
-            );
+            let place = Fragment { is_first, is_last };
+            Written::append_masked(&mut bytes, Opcode::Binary, &payload[..len / 3], place);
         }
-        Written::append_masked(&mut bytes, Opcode::Ping, b"ping");
-        let whole = Fragment { is_first: true, is_last: true };
-        Written::append_masked_fragment(&mut bytes, true, &payload, whole);
+        Written::append_masked(&mut bytes, Opcode::Ping, b"ping", Fragment::WHOLE);
+        Written::append_masked(&mut bytes, Opcode::Text, &payload, Fragment::WHOLE);
         let text = text(str::from_utf8(&payload).unwrap());
         let ping = Got::Ping(b"ping".to_vec());
         let events =
@@ -74,7 +69,8 @@ fn frames_of_a_node_that_is_a_client_are_decoded() {
         assert!(decode(&bytes) == (events, Ok(())), "{len} bytes");
     }
     let mut close = Vec::new();
-    Written::append_masked(&mut close, Opcode::Close, Written::close(Some((4001, "why"))).payload());
+    let why = Written::close(Some((4001, "why")));
+    Written::append_masked(&mut close, Opcode::Close, why.payload(), Fragment::WHOLE);
     assert_eq!(decode(&close).1, Err(Disconnect::Closed(Some(4001))));
 }
 

@@ -21,20 +21,20 @@ const fn row(name: &'static str, uses: &'static [&'static str], program: usize, 
 
 /// From low to high. `src` may use all.
 const CRATES: &[Crate] = &[
-    row("core", &[], 1532, 470),
+    row("core", &[], 1529, 470),
     row("json", &[], 763, 195),
     row("system", &["core"], 515, 120),
     row("media-api", &["core", "system"], 266, 0),
     row("events", &["core", "system", "media-api"], 1428, 325),
     row("config", &["core", "media-api", "events"], 1708, 435),
     row("limits", &["core", "config"], 605, 425),
-    row("router", &["core", "events", "config", "limits"], 3602, 3752),
-    row("rooms", &["core", "events", "config", "limits", "router"], 3341, 199),
-    row("protocols", &["core", "json", "events", "config", "limits", "router", "rooms"], 6015, 452),
-    row("transport", &["core", "system", "limits", "router"], 1922, 1384),
+    row("router", &["core", "events", "config", "limits"], 3603, 3767),
+    row("rooms", &["core", "events", "config", "limits", "router"], 3348, 232),
+    row("protocols", &["core", "json", "events", "config", "limits", "router", "rooms"], 6011, 452),
+    row("transport", &["core", "system", "limits", "router"], 1923, 1380),
     row("tls", &["core", "system", "events", "config"], 1744, 571),
     row("keys", &["core", "system", "events", "config", "limits", "tls"], 1961, 1414),
-    row("cluster", &["core", "events", "config", "router", "rooms", "protocols"], 3569, 294),
+    row("cluster", &["core", "events", "config", "router", "rooms", "protocols"], 3564, 354),
     row("redis", &["core", "system", "config", "tls", "keys", "cluster"], 1629, 96),
     row("webhooks", &["core", "system", "events", "config", "tls", "keys"], 935, 318),
     row("relay", &["core", "system", "media-api"], 4626, 3615),
@@ -57,18 +57,18 @@ const CRATES: &[Crate] = &[
             "webhooks",
             "relay",
         ],
-        3434,
-        2355,
+        3436,
+        2356,
     ),
     row("doctor", &["core", "system"], 2067, 256),
 ];
 
 /// The program's own part, in lines of program and of tests.
-const SRC: Crate = row("src", &[], 15_284, 2472);
+const SRC: Crate = row("src", &[], 15_284, 2470);
 
 /// Everything else: folders, the ends of the names of their files, and their lines.
 const OTHERS: &[(&str, &[&str], usize)] = &[
-    ("tests", &["rs"], 53_357),
+    ("tests", &["rs"], 53_402),
     ("examples", &["rs", "js", "mjs", "py"], 170),
     ("client", &["js", "mjs", "ts"], 3438),
     ("static", &["js", "css", "html"], 10_023),

@@ -6,7 +6,10 @@ use std::thread;
 use std::time::Duration;
 
 use peerbroker_config::Limits;
-use peerbroker_core::vocabulary::{CloseReason, NodeId, PeerId, RealmKind, RoomName, RoomRefusal, Token};
+use peerbroker_core::vocabulary::{
+    CloseReason, Frame, NodeId, PeerId, RealmKind, RoomName, RoomRefusal, Token,
+};
+use peerbroker_protocols::peerjs::{app, rooms::message};
 use peerbroker_rooms::{GoneNews, MemberNews, News, OtherNodes as _, Parting, Requester, Rooms};
 use peerbroker_router::{Flushes, IdLease, MESSAGES, Outbox};
 use proptest::collection::vec;
@@ -19,6 +22,11 @@ use testkit::room_views::{RoomViews, without_one_order};
 use crate::clients::{peer, text};
 use crate::socket::Socket;
 use crate::{House, tenant};
+
+/// A message of the app's server.
+fn from_app(room: &str, payload: &str) -> Frame {
+    Frame::of_text(&app::message(Some(room), payload))
+}
 
 /// The rooms in which each member may be.
 const ROOMS_OF_EACH: usize = 2;
@@ -249,14 +257,16 @@ impl World {
             }
             Step::Send { id, room, to } => on(id, &|requester| {
                 let to = to.map(|to| self.neighbour(id, to));
-                rooms.send(requester, self.room(id, room), to.as_ref().map(PeerId::as_str), Some(&data))
+                let room = self.room(id, room);
+                let to = to.as_ref().map(PeerId::as_str);
+                rooms.send(requester, room, to, || message(room, &id.to_string(), to, Some(&data)))
             }),
             Step::Watch { id, of } => {
                 on(id, &|requester| rooms.watch(requester, &[self.neighbour(id, of)], 100));
             }
             Step::Broadcast { id, room } => {
                 let room = self.room(id, room);
-                let reached = rooms.send_from_server(room, &data);
+                let reached = rooms.send_from_server(room, from_app(room, &data));
                 assert!(reached <= rooms.members(room).len());
             }
             Step::Depart { id, for_good } => {
@@ -479,8 +489,14 @@ fn threads_that_join_change_and_leave_at_once_hear_one_order() {
                     let room = &*names[round % 2];
                     let data = format!("{{\"n\":\"{number}/{round}\"}}");
                     client.join(rooms, room, &data);
-                    let _ = client.request(|requester| rooms.send(requester, room, None, Some(&data)));
-                    rooms.send_from_server(room, &format!("{{\"n\":\"app {number}/{round}\"}}"));
+                    let _ = client.request(|requester| {
+                        let message = || message(room, requester.peer.id().as_str(), None, Some(&data));
+                        rooms.send(requester, room, None, message)
+                    });
+                    rooms.send_from_server(
+                        room,
+                        from_app(room, &format!("{{\"n\":\"app {number}/{round}\"}}")),
+                    );
                     if (round + number).is_multiple_of(3) {
                         let _ = client.request(|requester| rooms.leave(requester, room));
                     }

@@ -7,8 +7,8 @@ use peerbroker_config::{Config, LiveConfig};
 use peerbroker_core::clock::Clock;
 use peerbroker_core::vocabulary::{ApiKey, CloseReason, RealmKind, RoomName, RoomRefusal};
 use peerbroker_events::Events;
-use peerbroker_protocols::topics::{MAX_TOPICS, Topics};
-use peerbroker_rooms::{MAX_ROOMS_OF_KEY, Parting, Requester, RoomFrames as _, Rooms, Said};
+use peerbroker_protocols::topics::{MAX_TOPICS, Topics, publication};
+use peerbroker_rooms::{MAX_ROOMS_OF_KEY, Parting, Requester, RoomFrames as _, Rooms};
 use peerbroker_router::{ClientLimits, Flushes, IdLease, Realm, Router};
 
 use crate::clients::{expired, register};
@@ -38,8 +38,9 @@ fn subscribers_of_a_topic_hear_each_publication_their_own_too_and_nothing_else()
     let news = || RoomName::parse("news").unwrap();
     let [(a, heard_by_a), (b, heard_by_b)] = ["a", "b"].map(open);
     let publish = |lease: &IdLease, data: &str| {
+        let text = format!(r#"{{"data":{data}}}"#);
         act(lease, &|requester| {
-            rooms.publish(requester, "news", &format!(r#"{{"data":{data}}}"#), &mut None).unwrap()
+            rooms.publish(requester, "news", |count| publication("news", &text, count), &mut None).unwrap()
         });
     };
     act(&a, &|requester| rooms.join(requester, news(), None, 10).unwrap());
@@ -87,8 +88,7 @@ fn the_clients_of_a_key_are_in_a_limited_number_of_rooms_beyond_some_of_each() {
 
 #[test]
 fn both_forms_of_a_publication_say_their_topic() {
-    for publication in [r#"{"topic":"a\"b","data":1}"#, r#"{"type":"publish","topic":"a\"b","payload":1}"#] {
-        let said = Said { room: "a\"b", from: None, to: None, payload: Some(publication), members: 2 };
-        assert_eq!(Topics.room_of(&Topics.said(said)).as_deref(), Some("a\"b"), "{publication}");
+    for text in [r#"{"topic":"a\"b","data":1}"#, r#"{"type":"publish","topic":"a\"b","payload":1}"#] {
+        assert_eq!(Topics.room_of(&publication("a\"b", text, 2)).as_deref(), Some("a\"b"), "{text}");
     }
 }

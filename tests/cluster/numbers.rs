@@ -3,7 +3,7 @@
 use peerbroker_cluster::Posted;
 use peerbroker_cluster::packet::{NodeAnswer, Packet, Question, write};
 use peerbroker_cluster::{Entity, Name};
-use peerbroker_core::vocabulary::{CloseReason, MessageKind, RealmKind};
+use peerbroker_core::vocabulary::{CloseReason, Frame, MessageKind, RealmKind};
 use peerbroker_protocols::room_codes::RoomCodeError;
 
 use crate::stage::key;
@@ -68,12 +68,13 @@ fn packets_have_the_bytes_that_they_had() {
     let name = Name { key: key("k"), entity: Entity::Peer(RealmKind::PeerJs), name: "x".to_owned() };
     let question = Question::Yield(name.as_ref().to_owned_name(), 3, CloseReason::Outranked.number());
     let kind = MessageKind::Candidate.number();
-    let message =
-        Packet::Message { to: name.as_ref(), connection: 3, ticket: 9, from: "y", kind, payload: b"{}" };
+    let frame = Frame::of_text("{}");
+    let frame = (&frame).into();
+    let message = Packet::Message { to: name.as_ref(), connection: 3, ticket: 9, from: "y", kind, frame };
     let refused = NodeAnswer::NotSeated(RoomCodeError::Full.number());
     let posted = NodeAnswer::Posted(Posted::TooMuch.number());
     let expected: [(Packet<'_>, &[u8]); 4] = [
-        (message, b"\0\x01k\0\x01x\x03\x09\x01y\x02\x02{}"),
+        (message, b"\0\x01k\0\x01x\x03\x09\x01y\x02\x02{}\0"),
         (Packet::Question { number: 1, question }, b"\x04\x01\x01\x01k\0\x01x\x03\x07"),
         (Packet::Answer { number: 1, answer: refused }, b"\x05\x01\x07\x02"),
         (Packet::Answer { number: 1, answer: posted }, b"\x05\x01\x08\x03"),

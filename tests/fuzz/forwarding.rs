@@ -13,14 +13,14 @@ use peerbroker_protocols::client::{Protocol as _, Published};
 use peerbroker_protocols::root::Guest;
 use peerbroker_protocols::signal::SignalKind;
 use peerbroker_protocols::{matchbox, rxdb, topics, tracker};
-use peerbroker_rooms::{Change, RoomFrames, Said};
+use peerbroker_rooms::{Change, RoomFrames};
 
 /// An id that has to be escaped.
 const SENDER: &str = "sen\"der\n";
 
 /// Subscribers hear the publication with their number, or its payload.
 pub(super) fn topics(command: &topics::Command<'_>, text: &str, sent: Option<&Value>) {
-    use topics::{Command, Topics};
+    use topics::Command;
     match command {
         Command::Subscribe(named) | Command::Unsubscribe(named) => {
             let Some(sent) = sent else { return };
@@ -30,8 +30,7 @@ pub(super) fn topics(command: &topics::Command<'_>, text: &str, sent: Option<&Va
             assert_eq!(*named, expected);
         }
         Command::Publish(topic) => {
-            let said = Said { room: topic, from: None, to: None, payload: Some(text), members: 3 };
-            let frame = Topics.said(said);
+            let frame = topics::publication(topic, text, 3);
             if let (Some(sent), Some(got)) = (sent, object(&frame)) {
                 assert_eq!(sent["topic"], Value::from(&**topic));
                 let expected = match sent.get("payload") {
@@ -179,8 +178,6 @@ pub(super) fn matchbox(text: &str, sent: Option<&Value>) {
     {
         assert_eq!(got["data"].get(), sent["data"].get());
     }
-    let said = Said { room: "lobby", from: Some(SENDER), to: None, payload: Some(data), members: 2 };
-    assert_eq!(matchbox::MatchboxRooms.said(said).payload(), frame.payload());
     let joined = matchbox::MatchboxRooms.changed(Change::Joined, "lobby", &receiver, None);
     assert_eq!(joined.as_ref().and_then(object), Some(json!({"NewPeer": receiver})));
     for (name, frame) in

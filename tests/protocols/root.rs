@@ -3,10 +3,9 @@
 use std::fmt;
 
 use peerbroker_protocols::root::{self, Command};
-use peerbroker_protocols::topics::{self, Topics};
+use peerbroker_protocols::topics;
 use peerbroker_protocols::tracker::{self, Counts};
 use peerbroker_protocols::{calls, json, room_codes};
-use peerbroker_rooms::{RoomFrames as _, Said};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
@@ -261,8 +260,7 @@ proptest! {
         let text = object(&members, &space);
         let Command::Topics(topics::Command::Publish(found)) = root::decode(&text) else { panic!("{text}") };
         prop_assert_eq!(&found, &topic);
-        let said = Said { room: &topic, from: Some("a"), to: None, payload: Some(&text), members: clients };
-        let frame = Topics.said(said);
+        let frame = topics::publication(&topic, &text, clients);
         let went = unframe(&frame);
         prop_assert_eq!(Members::of(went), Members::of(&text).with("clients", Some(clients.to_string())));
         assert_same_tree(&text, went, "clients");
@@ -360,9 +358,7 @@ fn check_any(text: &str) {
             room_codes::response(response)
         }
         Command::Calls(calls::Command::Send(message)) => message.frame("me"),
-        Command::Topics(topics::Command::Publish(topic)) => {
-            Topics.said(Said { room: &topic, from: None, to: None, payload: Some(text), members: 1 })
-        }
+        Command::Topics(topics::Command::Publish(topic)) => topics::publication(&topic, text, 1),
         Command::Tracker(tracker::Command::Announce(said)) => match &said.offers[..] {
             [offer, ..] => said.offer(offer),
             [] => said

@@ -208,11 +208,12 @@ impl Inbound {
 mod tests {
     use super::packet::Batch;
     use super::*;
+    use peerbroker_core::vocabulary::Frame;
 
     #[test]
     fn batches_are_numbered_and_keep_the_order_of_packets() {
         let mut outbound = Outbound::default();
-        let payload = "x".repeat(BATCH_BYTES / 2);
+        let payload = Frame::of_text(&"x".repeat(BATCH_BYTES / 2));
         let key = key();
         for ticket in 0..5 {
             let to = packet::NameRef::new(
@@ -220,14 +221,8 @@ mod tests {
                 crate::Entity::Name(peerbroker_core::vocabulary::NameKind::RoomCode),
                 "x",
             );
-            outbound.push(&Packet::Message {
-                to,
-                connection: 1,
-                ticket,
-                from: "y",
-                kind: 0,
-                payload: payload.as_bytes(),
-            });
+            let frame = (&payload).into();
+            outbound.push(&Packet::Message { to, connection: 1, ticket, from: "y", kind: 0, frame });
         }
         let mut numbers = Vec::new();
         let mut tickets = Vec::new();
@@ -247,7 +242,7 @@ mod tests {
     fn a_source_that_floods_leaves_most_of_the_link_to_others() {
         let mut outbound = Outbound::default();
         let key = key();
-        let payload = "x".repeat(16 * 1024);
+        let payload = Frame::of_text(&"x".repeat(16 * 1024));
         let fill = |outbound: &mut Outbound, source: &str| {
             let to = packet::NameRef::new(
                 &key,
@@ -258,10 +253,10 @@ mod tests {
             let ticket = 1;
             let from = source;
             let kind = 0;
-            let payload = payload.as_bytes();
+            let frame = (&payload).into();
             let before = outbound.bytes;
             while outbound.has_room(NodeId::new(2), ("k", source)) {
-                let message = Packet::Message { to, connection, ticket, from, kind, payload };
+                let message = Packet::Message { to, connection, ticket, from, kind, frame };
                 outbound.push_message(("k", source), &message);
             }
             assert!(outbound.is_counted_right());
@@ -283,8 +278,9 @@ mod tests {
         let key = key();
         let kind = crate::Entity::Name(peerbroker_core::vocabulary::NameKind::RoomCode);
         let to = packet::NameRef::new(&key, kind, "x");
-        let payload = &[0; BATCH_BYTES];
-        let message = Packet::Message { to, connection: 1, ticket: 1, from: "y", kind: 0, payload };
+        let payload = Frame::of_text(&"x".repeat(BATCH_BYTES));
+        let frame = (&payload).into();
+        let message = Packet::Message { to, connection: 1, ticket: 1, from: "y", kind: 0, frame };
         let fill = |outbound: &mut Outbound| {
             while outbound.has_room(other, ("k", "a")) {
                 outbound.push_message(("k", "a"), &message);

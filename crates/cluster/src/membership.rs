@@ -463,8 +463,8 @@ impl RemotePeers for Membership {
         let connection = owner.connection.get();
         let from = from.as_str();
         let kind = kind.number();
-        let payload = message.frame.payload();
-        link.push_message(source, &Packet::Message { to, connection, ticket, from, kind, payload });
+        let frame = (&message.frame).into();
+        link.push_message(source, &Packet::Message { to, connection, ticket, from, kind, frame });
         state.handed_over += 1;
         drop(state);
         self.sending.notify_one();

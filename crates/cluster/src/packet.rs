@@ -11,11 +11,11 @@
 #[cfg(test)]
 mod tests;
 
-use serde::{Deserialize, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 
 use super::backplane::{Entity, Name};
 use peerbroker_core::vocabulary::{ApiKey, NodeId};
-use peerbroker_rooms::News;
+use peerbroker_rooms::{CarriedFrame, News};
 
 /// The version of a batch. A node also reads batches of other versions, and skips unknown parts.
 const VERSION: u8 = 1;
@@ -41,9 +41,9 @@ pub enum Packet<'a> {
         from: &'a str,
         /// The number of its [`MessageKind`](peerbroker_core::vocabulary::MessageKind).
         kind: u8,
-        /// The text for the recipient. As bytes, because its writer has checked it before.
-        #[serde(serialize_with = "serialize_bytes")]
-        payload: &'a [u8],
+        /// The frame for the recipient.
+        #[serde(borrow)]
+        frame: CarriedFrame<'a>,
     },
     /// The outcome of a message of the reader.
     Settled {
@@ -54,14 +54,14 @@ pub enum Packet<'a> {
         /// See [`ForwardOutcome`](peerbroker_router::ForwardOutcome), in the order of its variants.
         outcome: u8,
     },
-    /// A text of the writer's broker for a connection of the reader. Its outcome is not reported.
+    /// A message of the writer's broker for a connection of the reader. Its outcome is not reported.
     Notice {
         /// The recipient's name.
         to: NameRef<'a>,
         /// The recipient's connection.
         connection: u64,
-        /// The text.
-        payload: &'a str,
+        /// Its frame.
+        frame: CarriedFrame<'a>,
     },
     /// A name for which the reader has messages is owned by a connection of the writer.
     Appeared {
@@ -282,11 +282,6 @@ pub struct Batch<'a> {
     /// Grows by one with each batch of this writer to this reader, from 1 on.
     pub number: u64,
     packets: &'a [u8],
-}
-
-/// As a text of as many bytes: at once, and not byte by byte.
-fn serialize_bytes<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_bytes(bytes)
 }
 
 /// Fills in the header of a batch, which begins with room for it.

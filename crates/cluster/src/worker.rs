@@ -26,7 +26,7 @@ use peerbroker_core::clock::LeaseInstant;
 use peerbroker_core::vocabulary::{MessageKind, NameKind, NodeId, PeerId, RealmKind};
 use peerbroker_events::{ClusterEvent, Event, PeerAddress};
 use peerbroker_protocols::names::Names;
-use peerbroker_rooms::{News, Replicated, Rooms};
+use peerbroker_rooms::{CarriedFrame, News, Replicated, Rooms};
 use peerbroker_router::{Flushes, Realm, Router};
 use state::{
     Calls, Certainty, Doubts, Inbox, Lives, Outages, ParkedMessages, Questions, RoomNews, Seats, Untold,
@@ -84,7 +84,7 @@ pub trait LocalNode: Send + Sync {
         from: &PeerId,
         to: &PeerAddress,
         kind: MessageKind,
-        text: &str,
+        frame: CarriedFrame<'_>,
     ) -> Option<String>;
 }
 

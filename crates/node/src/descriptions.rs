@@ -128,8 +128,8 @@ pub fn relayed_publication(
     mode: RelayMode,
     published: &MessageNews<'_>,
 ) -> Option<String> {
-    let Published { from, to, kind } =
-        with_clients!(rooms.realm().kind(), C => C::published(published.text))?;
+    let text = published.frame.text()?;
+    let Published { from, to, kind } = with_clients!(rooms.realm().kind(), C => C::published(text))?;
     let to = to.filter(|_| kind == SignalKind::Answer)?;
     let answerer = PeerId::parse(published.from).ok()?;
     let named = rooms.members_with(published.room, &Published::name(&to));
@@ -139,7 +139,7 @@ pub fn relayed_publication(
     if !named.iter().any(awaits_answer) {
         return None;
     }
-    with_relay(relay, published.text, |credentials| {
+    with_relay(relay, text, |credentials| {
         named.iter().any(|offerer| {
             let parties = Parties {
                 key,

@@ -13,7 +13,9 @@ use super::{Node, tenant};
 use peerbroker_cluster::Whereabouts;
 use peerbroker_cluster::packet::{NodeAnswer, Question};
 use peerbroker_core::address::Network;
-use peerbroker_core::vocabulary::{ApiKey, ConnId, ConnectionKind, DropReason, PeerId, RealmKind, expected};
+use peerbroker_core::vocabulary::{
+    ApiKey, ConnId, ConnectionKind, DropReason, Frame, PeerId, RealmKind, RoomName, expected,
+};
 use peerbroker_events::{Count, Outcome, PeerAddress};
 use peerbroker_protocols::peerjs::{self, app};
 use peerbroker_router::{Holder, Routed};
@@ -254,7 +256,8 @@ impl Node {
     /// `payload` is JSON. It waits for members that are away.
     pub fn send_to_room(&self, key: &ApiKey, room: &str, payload: &str) -> usize {
         let rooms = self.tenant(key.as_str()).and_then(|tenant| tenant.existing_rooms(RealmKind::PeerJs));
-        rooms.map_or(0, |rooms| rooms.send_from_server(room, payload))
+        let text = app::message(Some(RoomName::known(room)), payload);
+        rooms.map_or(0, |rooms| rooms.send_from_server(room, Frame::of_text(&text)))
     }
 
     /// The numbers of each node that answers, this one included.

@@ -54,7 +54,7 @@ use peerbroker_protocols::peerjs::{self, Kind};
 use peerbroker_protocols::pipes::{PipeReport, Pipes};
 use peerbroker_protocols::root::Guests;
 use peerbroker_protocols::{names_of, room_frames};
-use peerbroker_rooms::{MessageNews, News, OtherNodes, Replicated, Rooms};
+use peerbroker_rooms::{CarriedFrame, MessageNews, News, OtherNodes, Replicated, Rooms};
 use peerbroker_router::{Backlog, ExpireNotice, Flushes, PeerHandle, Realm, RemotePeers, Routed, Router};
 use peerbroker_webhooks::AskApp;
 
@@ -579,8 +579,9 @@ impl LocalNode for Node {
                 let relayed = self.relay().and_then(|relay| {
                     descriptions::relayed_publication(relay, &rooms, self.relay_mode(key)?, published)
                 });
-                let text = relayed.as_deref().unwrap_or(published.text);
-                rooms.receive(from, &News::Message(MessageNews { text, ..published.clone() }), flushes);
+                let relayed = relayed.map(|text| Frame::of_text(&text));
+                let frame = relayed.as_ref().map_or(published.frame, CarriedFrame::from);
+                rooms.receive(from, &News::Message(MessageNews { frame, ..published.clone() }), flushes);
             }
             _ => tenant.rooms(realm).receive(from, news, flushes),
         }
@@ -606,10 +607,10 @@ impl LocalNode for Node {
         from: &PeerId,
         to: &PeerAddress,
         kind: MessageKind,
-        text: &str,
+        frame: CarriedFrame<'_>,
     ) -> Option<String> {
         let relay = self.relay()?;
         let mode = self.relay_mode(to.key.as_str())?;
-        descriptions::relayed_answer(relay, from, to, kind, mode, text)
+        descriptions::relayed_answer(relay, from, to, kind, mode, frame.text()?)
     }
 }

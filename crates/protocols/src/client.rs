@@ -282,9 +282,14 @@ pub struct Publication<'t> {
     pub others: Vec<String>,
     /// The text of the client.
     pub text: Cow<'t, str>,
+    /// Writes the text as the subscribers of a topic hear it.
+    pub frame: WriteFrame,
     /// The part that the protocol has read already, for the members of rooms.
     pub read: Read,
 }
+
+/// Writes the frame of a publication: of its topic, its text and the number of subscribers.
+pub type WriteFrame = fn(&str, &str, usize) -> Frame;
 
 /// A publication by which two members of a room connect.
 #[derive(Debug)]

@@ -16,7 +16,7 @@ pub(super) use advice::ADVICE;
 pub use client::Matchbox;
 pub use groups::Groups;
 use peerbroker_core::vocabulary::Frame;
-use peerbroker_rooms::{Audience, Change, RoomFrames, Said};
+use peerbroker_rooms::{Audience, Change, RoomFrames};
 
 /// A message from one client to another.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -132,10 +132,6 @@ pub fn host_of(group: &str) -> Option<&str> {
 pub struct MatchboxRooms;
 
 impl RoomFrames for MatchboxRooms {
-    fn said(&self, Said { from, payload, .. }: Said<'_>) -> Frame {
-        signal(from.unwrap_or_default(), payload.unwrap_or("null"))
-    }
-
     fn max_rooms(&self) -> usize {
         1
     }

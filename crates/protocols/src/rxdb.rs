@@ -15,7 +15,7 @@ use super::signal::SignalKind;
 pub(super) use advice::ADVICE;
 pub use client::RxDb;
 use peerbroker_core::vocabulary::Frame;
-use peerbroker_rooms::{RoomFrames, Said};
+use peerbroker_rooms::RoomFrames;
 
 /// UTF-16 units of a room's name, as RxDB's server counts them. Others are invalid.
 const ROOM_UNITS: RangeInclusive<usize> = 6..=99;
@@ -69,16 +69,11 @@ pub fn init(id: &str) -> Frame {
     })
 }
 
-/// The frames that members of a room hear.
+/// The frames that members of a room hear: only lists. Signals go from client to client.
 #[derive(Debug)]
 pub struct RxDbRooms;
 
 impl RoomFrames for RxDbRooms {
-    /// Only a list of them tells of members: signals go from client to client.
-    fn said(&self, Said { payload, .. }: Said<'_>) -> Frame {
-        Frame::of_text(payload.unwrap_or_default())
-    }
-
     fn members(
         &self,
         _room: &str,

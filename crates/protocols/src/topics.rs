@@ -18,7 +18,7 @@ pub(super) use advice::ADVICE;
 pub(super) use client::Pending;
 pub use client::Subscriber;
 use peerbroker_core::vocabulary::Frame;
-use peerbroker_rooms::{RoomFrames, Said};
+use peerbroker_rooms::RoomFrames;
 
 /// Most topics of one client.
 pub const MAX_TOPICS: usize = 64;
@@ -88,27 +88,27 @@ pub fn pong() -> Frame {
     Frame::of_text(r#"{"type":"pong"}"#)
 }
 
-/// The frames that subscribers hear. The payload of a message is the publication, as its client has sent it.
+/// A publication, as the subscribers of its topic hear it.
+pub fn publication(topic: &str, text: &str, subscribers: usize) -> Frame {
+    let Some(object) = Object::parse(text) else { return Frame::of_text(text) };
+    if let Some(payload) = object.get("payload") {
+        return Frame::text(topic.len() + payload.len() + 32, |out| {
+            out.extend_from_slice(b"{\"topic\":");
+            write_string(out, topic);
+            out.extend_from_slice(b",\"payload\":");
+            out.extend_from_slice(payload.as_bytes());
+            out.push(b'}');
+        });
+    }
+    let clients = |out: &mut Vec<u8>| out.extend_from_slice(subscribers.to_string().as_bytes());
+    Frame::text(text.len() + 24, |out| object.write_with(out, "clients", Some(&clients)))
+}
+
+/// The rules of topics, whose subscribers hear publications only.
 #[derive(Debug)]
 pub struct Topics;
 
 impl RoomFrames for Topics {
-    fn said(&self, Said { room: topic, payload, members, .. }: Said<'_>) -> Frame {
-        let publication = payload.unwrap_or_default();
-        let Some(object) = Object::parse(publication) else { return Frame::of_text(publication) };
-        if let Some(payload) = object.get("payload") {
-            return Frame::text(topic.len() + payload.len() + 32, |out| {
-                out.extend_from_slice(b"{\"topic\":");
-                write_string(out, topic);
-                out.extend_from_slice(b",\"payload\":");
-                out.extend_from_slice(payload.as_bytes());
-                out.push(b'}');
-            });
-        }
-        let clients = |out: &mut Vec<u8>| out.extend_from_slice(members.to_string().as_bytes());
-        Frame::text(publication.len() + 24, |out| object.write_with(out, "clients", Some(&clients)))
-    }
-
     fn echoes(&self) -> bool {
         true
     }

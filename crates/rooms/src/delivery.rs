@@ -52,8 +52,7 @@ impl Delivery<'_, '_> {
                 // The way of messages to all, so that none overtakes another.
                 let room = members.room.name().as_str();
                 let from = from.as_str();
-                let Ok(text) = str::from_utf8(message.payload()) else { return Ok(()) };
-                let private = PrivateNews { room, from, to, heard, text };
+                let private = PrivateNews { room, from, to, heard, frame: (&message).into() };
                 rooms.neighbours.deliver(&[(node, News::Private(private))])
             }
             (None, Some((node, _))) => {
@@ -115,13 +114,13 @@ impl Delivery<'_, '_> {
         from: &PeerId,
         message: &Frame,
     ) -> Result<(), RoomRefusal> {
-        let Ok(text) = str::from_utf8(message.payload()) else { return Ok(()) };
+        let frame = message.into();
         let room = self.members.room.name().as_str();
         let from = from.as_str();
         let news = |(node, heard): &(&NodeId, &u64)| {
             let moving = onward.moving.iter().filter(|(_, by)| *by != Some(**node));
             let except = moving.map(|(id, _)| id.as_str()).collect();
-            (**node, News::Message(MessageNews { room, from, heard: **heard, except, text }))
+            (**node, News::Message(MessageNews { room, from, heard: **heard, except, frame }))
         };
         self.rooms.neighbours.deliver(&nodes.iter().map(news).collect::<Vec<_>>())
     }

@@ -1,5 +1,5 @@
 //! The frames that members of a room hear. The rooms know members, data and an order; a protocol writes them
-//! as its own frames.
+//! as its own frames, and each message as its sender's client.
 
 use std::any::Any;
 
@@ -18,21 +18,6 @@ pub enum Change {
     Updated,
     /// It has gone.
     Left,
-}
-
-/// A message to the members of a room.
-#[derive(Clone, Copy, Debug)]
-pub struct Said<'a> {
-    /// The room.
-    pub room: &'a str,
-    /// The id of its sender. `None` is the app's server.
-    pub from: Option<&'a str>,
-    /// The id of its only recipient. `None` is everybody.
-    pub to: Option<&'a str>,
-    /// The JSON text of the payload.
-    pub payload: Option<&'a str>,
-    /// The number of members.
-    pub members: usize,
 }
 
 /// The members that hear that another one has come or gone.
@@ -101,9 +86,6 @@ pub struct OwnMessage {
 /// The frames of rooms. Each is written once for all that hear it. `None` is something that the protocol does
 /// not tell.
 pub trait RoomFrames: Send + Sync + 'static {
-    /// A message.
-    fn said(&self, said: Said<'_>) -> Frame;
-
     /// True if a member hears its own messages to all.
     fn echoes(&self) -> bool {
         false

@@ -33,7 +33,7 @@ pub(super) struct Waiting {
     pub(super) from: PeerId,
     /// The sender that hears if it is lost.
     pub(super) sender: PeerId,
-    /// The text.
+    /// Its frame.
     pub(super) message: Frame,
 }
 

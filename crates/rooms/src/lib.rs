@@ -55,11 +55,11 @@ use store::Store;
 use watches::Watches;
 use watching::Watching;
 
-pub use frames::{Audience, Change, MAX_ROOMS, OwnFrames, OwnMessage, Read, RoomFrames, Said};
+pub use frames::{Audience, Change, MAX_ROOMS, OwnFrames, OwnMessage, Read, RoomFrames};
 pub use limits::{MAX_DATA_BYTES, MAX_ROOMS_OF_KEY};
 pub use others::{
-    GoneNews, MemberNews, MessageNews, News, OpenedNews, OtherNodes, OwnList, PrivateNews, RealmName,
-    Replicated, SwarmNews, TokenDigest,
+    CarriedFrame, GoneNews, MemberNews, MessageNews, News, OpenedNews, OtherNodes, OwnList, PrivateNews,
+    RealmName, Replicated, SwarmNews, TokenDigest,
 };
 pub use watched_ids::MAX_WATCHED;
 pub use watches::MAX_WATCHED_OF_KEY;
@@ -345,7 +345,7 @@ impl Rooms {
         requester: &mut Requester<'_>,
         name: &str,
         dst: Option<&str>,
-        payload: Option<&str>,
+        message: impl FnOnce() -> Frame,
     ) -> Result<(), RoomRefusal> {
         let peer = requester.peer;
         let request = requester.request;
@@ -354,7 +354,7 @@ impl Rooms {
             let mut members = room.lock();
             let from = guard.id;
             let sender = &guard.presence.sender;
-            let message = members.message(Some(from), dst, payload);
+            let message = message();
             if let Some(dst) = dst {
                 members.catch_up_before_message(guard.flushes);
                 if members.get(dst).is_none() {
@@ -374,13 +374,13 @@ impl Rooms {
         })
     }
 
-    /// Sends a message of a peer, which need not be a member, to all members. `read` is kept for other rooms
-    /// that get the same payload.
+    /// Sends a message of a peer, which need not be a member, to all members, whose number it may name.
+    /// `read` is kept for other rooms that get the same message.
     pub fn publish(
         &self,
         requester: &mut Requester<'_>,
         name: &str,
-        payload: &str,
+        message: impl FnOnce(usize) -> Frame,
         read: &mut Read,
     ) -> Result<(), RoomRefusal> {
         let Some(room) = self.store.room(name) else { return Ok(()) };
@@ -389,7 +389,7 @@ impl Rooms {
             let mut members = room.lock();
             let from = guard.id;
             let sender = &guard.presence.sender;
-            let message = members.message(Some(from), None, Some(payload));
+            let message = message(members.len());
             self.limits.charge(guard, deliveries(members.len(), &message))?;
             let sent =
                 self.delivery(&mut members, guard.flushes).send_to_all((from, sender), message, read)?;
@@ -401,12 +401,11 @@ impl Rooms {
 
     /// Sends a message of the app's server to all members, of all nodes. Returns their number, without those
     /// for whom too much waits.
-    pub fn send_from_server(&self, name: &str, payload: &str) -> usize {
+    pub fn send_from_server(&self, name: &str, message: Frame) -> usize {
         let Some(room) = self.store.room(name) else { return 0 };
         Flushes::with(|flushes| {
             let mut members = room.lock();
             let app = PeerId::server();
-            let message = members.message(None, None, Some(payload));
             let read = &mut Read::default();
             let sent = self.delivery(&mut members, flushes).send_to_all((&app, &app), message, read);
             sent.map_or(0, |sent| members.len().saturating_sub(sent.lost))

@@ -89,11 +89,12 @@ impl Replicated for Rooms {
                 let is_meant =
                     |room: &&Arc<Room>| named.as_deref() == Some(self.frames.known(room.name().as_str()));
                 let room = state.rooms.iter().find(is_meant);
-                let (Some(room), Ok(text)) = (room, str::from_utf8(message.payload())) else { continue };
+                let Some(room) = room else { continue };
                 let from = sender.outside_rooms();
                 let node = room.lock().node_of(&from);
                 let [room, from, to] = [room.name().as_str(), from.as_str(), id.as_str()];
-                self.neighbours.give_back(node, PrivateNews { room, from, heard: 0, to, text });
+                self.neighbours
+                    .give_back(node, PrivateNews { room, from, heard: 0, to, frame: (&message).into() });
             }
         }
     }

@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
 use peerbroker_core::clock::Instant;
-use peerbroker_core::vocabulary::{ApiKey, NodeId, PeerId, RealmKind, RoomName, Token};
+use peerbroker_core::vocabulary::{ApiKey, Frame, NodeId, Opcode, PeerId, RealmKind, RoomName, Token};
 use peerbroker_router::Flushes;
 
 /// A digest of a client's token. Tokens themselves never leave their node.
@@ -184,8 +184,8 @@ pub struct MessageNews<'a> {
     /// Members of the reader that get it from another node, sorted.
     #[serde(borrow)]
     pub except: Vec<&'a str>,
-    /// The text for the members.
-    pub text: &'a str,
+    /// The frame for the members.
+    pub frame: CarriedFrame<'a>,
 }
 
 /// See [`News::Private`].
@@ -200,8 +200,42 @@ pub struct PrivateNews<'a> {
     pub heard: u64,
     /// The recipient.
     pub to: &'a str,
-    /// The text for it.
-    pub text: &'a str,
+    /// The frame for it.
+    pub frame: CarriedFrame<'a>,
+}
+
+/// A text or binary frame, from one node to another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CarriedFrame<'a> {
+    /// As bytes, because its writer has checked a text before.
+    #[serde(serialize_with = "serialize_bytes")]
+    payload: &'a [u8],
+    is_binary: bool,
+}
+
+/// At once, and not byte by byte.
+fn serialize_bytes<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_bytes(bytes)
+}
+
+impl<'a> CarriedFrame<'a> {
+    /// The text. A binary frame has none.
+    pub fn text(self) -> Option<&'a str> {
+        str::from_utf8(self.payload).ok().filter(|_| !self.is_binary)
+    }
+}
+
+impl<'a> From<&'a Frame> for CarriedFrame<'a> {
+    fn from(frame: &'a Frame) -> Self {
+        CarriedFrame { payload: frame.payload(), is_binary: frame.opcode() == Some(Opcode::Binary) }
+    }
+}
+
+impl From<CarriedFrame<'_>> for Frame {
+    fn from(CarriedFrame { payload, is_binary }: CarriedFrame<'_>) -> Self {
+        let opcode = if is_binary { Opcode::Binary } else { Opcode::Text };
+        Frame::message(opcode, payload.len(), |frame| frame.extend_from_slice(payload))
+    }
 }
 
 /// See [`News::Swarm`].

@@ -7,7 +7,7 @@ use super::others::{GoneNews, MemberNews, MessageNews, News, OpenedNews, Private
 use super::presence::State;
 use super::room::Room;
 use super::watching::Watching;
-use peerbroker_core::vocabulary::{Frame, NodeId, PeerId, RoomName};
+use peerbroker_core::vocabulary::{NodeId, PeerId, RoomName};
 use peerbroker_router::{Flushes, PeerHandle};
 
 /// One node, heard by the rooms of this one.
@@ -31,26 +31,24 @@ impl Receiving<'_> {
                     self.repeat_connected(&id, |_| true);
                 }
             }
-            News::Message(MessageNews { room, from, heard, ref except, text }) => {
+            News::Message(MessageNews { room, from, heard, ref except, frame }) => {
                 if let (Some(room), Ok(from)) = (self.rooms.store.room(room), PeerId::of_sender(from))
                     && self.rooms.limits.may_receive(&from)
                 {
-                    let message = Frame::of_text(text);
-                    let unpaid = room.lock().deliver_here(&from, message, heard, except, self.flushes);
+                    let unpaid = room.lock().deliver_here(&from, frame.into(), heard, except, self.flushes);
                     self.rooms.limits.charge_sender(&from, unpaid);
                 }
             }
-            News::Private(PrivateNews { room, from, heard, to, text }) => {
+            News::Private(PrivateNews { room, from, heard, to, frame }) => {
                 if let (Some(room), Ok(from)) = (self.rooms.store.room(room), PeerId::of_sender(from)) {
-                    let message = Frame::of_text(text);
-                    room.lock().deliver_to(to, &from.in_rooms(), message, heard, self.flushes);
+                    room.lock().deliver_to(to, &from.in_rooms(), frame.into(), heard, self.flushes);
                 }
             }
-            News::Returned(PrivateNews { room, from, to, text, .. }) => {
+            News::Returned(PrivateNews { room, from, to, frame, .. }) => {
                 if let (Some(room), Ok(from)) = (self.rooms.store.room(room), PeerId::of_sender(from)) {
                     let mut members = room.lock();
                     let mut delivery = self.rooms.delivery(&mut members, self.flushes);
-                    delivery.take_back((&from, &from.in_rooms()), to, Frame::of_text(text));
+                    delivery.take_back((&from, &from.in_rooms()), to, frame.into());
                 }
             }
             // The swarms of the same clients hear it.

@@ -6,7 +6,7 @@ use std::sync::{Arc, Weak};
 
 use parking_lot::{Mutex, MutexGuard};
 
-use super::frames::{Audience, Change, Read, RoomFrames, Said};
+use super::frames::{Audience, Change, Read, RoomFrames};
 use super::member::{Member, Own, RemotePart, Sent, deliver, deliver_in_own_frames};
 use super::places::Places;
 use peerbroker_core::clock::Clock;
@@ -501,14 +501,6 @@ impl RoomGuard<'_> {
 
     fn list(&self, request: Option<&str>) -> Option<Frame> {
         self.room.list(self, request)
-    }
-
-    /// The frame of a message: from a member or the app's server, to one member or all.
-    pub(super) fn message(&self, from: Option<&PeerId>, to: Option<&str>, payload: Option<&str>) -> Frame {
-        let room = self.room.name.as_str();
-        let from = from.map(PeerId::as_str);
-        let members = self.len();
-        self.room.shared.frames.said(Said { room, from, to, payload, members })
     }
 
     /// Sends a message to all members of this node, to its sender only if the protocol echoes.

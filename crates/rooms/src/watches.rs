@@ -236,16 +236,11 @@ impl Watchers {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::frames::Said;
 
     /// A protocol whose clients hear nothing.
     struct Silent;
 
     impl RoomFrames for Silent {
-        fn said(&self, _: Said<'_>) -> Frame {
-            Frame::of_text("")
-        }
-
         fn room_of(&self, _: &Frame) -> Option<String> {
             None
         }

@@ -1,4 +1,5 @@
-//! One member leaves room to others in a room and its key; later news of a member count.
+//! One member leaves room to others in a room and its key; later news of a member count; messages are text or
+//! binary.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -6,10 +7,12 @@ use std::sync::Arc;
 use peerbroker_config::{Config, Limits};
 use peerbroker_core::clock::Clock;
 use peerbroker_core::vocabulary::{
-    ApiKey, ConnectionKind, Frame, NodeId, PeerId, RealmKind, RoomName, RoomRefusal, Token,
+    ApiKey, ConnectionKind, Frame, NodeId, Opcode, PeerId, RealmKind, RoomName, RoomRefusal, Token,
 };
 use peerbroker_events::Events;
-use peerbroker_rooms::{MAX_DATA_BYTES, MemberNews, News, Requester, RoomFrames, Rooms, Said};
+use peerbroker_rooms::{
+    MAX_DATA_BYTES, MemberNews, MessageNews, News, PrivateNews, Requester, RoomFrames, Rooms,
+};
 use peerbroker_router::{
     ClientLimits, ConnectionInfo, Flushes, IdLease, Outbox, Realm, RegisterRequest, Router,
 };
@@ -17,10 +20,6 @@ use peerbroker_router::{
 struct Plain;
 
 impl RoomFrames for Plain {
-    fn said(&self, said: Said<'_>) -> Frame {
-        Frame::of_text(said.payload.unwrap_or_default())
-    }
-
     fn room_of(&self, _: &Frame) -> Option<String> {
         None
     }
@@ -68,7 +67,8 @@ impl House {
 
     fn send(&self, peer: &IdLease) -> Result<(), RoomRefusal> {
         Flushes::with(|flushes| {
-            self.rooms.send(&mut Requester { peer, request: None, flushes }, "r", None, Some("1"))
+            self.rooms
+                .send(&mut Requester { peer, request: None, flushes }, "r", None, || Frame::of_text("1"))
         })
     }
 }
@@ -148,4 +148,43 @@ fn a_node_that_repeats_what_it_told_is_not_where_a_member_is_now() {
     let listed = house.rooms.members_behind("r", None);
     let of_x = listed.iter().find(|(id, _)| id == "x").and_then(|(_, data)| data.as_deref());
     assert_eq!(of_x, Some("\"here\""), "{listed:?}");
+}
+
+#[test]
+fn members_hear_a_binary_message_as_binary() {
+    // No text in UTF-8.
+    const BYTES: &[u8] = b"\xff\0\x80";
+    let house = House::new(Limits::default());
+    let [alice, bob] = ["alice", "bob"].map(|id| house.open(id, None));
+    for peer in [&alice, &bob] {
+        house.join(peer, None, 10).unwrap();
+    }
+    let binary = || Frame::message(Opcode::Binary, BYTES.len(), |frame| frame.extend_from_slice(BYTES));
+    Flushes::with(|flushes| {
+        let requester = &mut Requester { peer: &alice, request: None, flushes };
+        house.rooms.send(requester, "r", None, binary).unwrap();
+        house.rooms.send(requester, "r", Some("bob"), binary).unwrap();
+        house.rooms.publish(requester, "r", |_| binary(), &mut None).unwrap();
+    });
+    assert_eq!(house.rooms.send_from_server("r", binary()), 2);
+    let frame = binary();
+    let frame = (&frame).into();
+    let [room, from] = ["r", "carol"];
+    let heard = u64::MAX;
+    for news in [
+        News::Message(MessageNews { room, from, heard, except: vec![], frame }),
+        News::Private(PrivateNews { room, from, heard, to: "bob", frame }),
+    ] {
+        Flushes::with(|flushes| house.rooms.receive(NodeId::new(2), &news, flushes));
+    }
+    bob.with_outbox(|outbox| {
+        for _ in 0..6 {
+            let heard = outbox.front().unwrap();
+            assert_eq!((heard.opcode(), heard.payload()), (Some(Opcode::Binary), BYTES));
+            let len = heard.len();
+            outbox.advance(len);
+        }
+        assert!(outbox.front().is_none());
+    })
+    .unwrap();
 }

@@ -28,7 +28,7 @@ impl Socket {
         self.0.lock().unwrap().windows(part.len()).any(|window| window == part.as_bytes())
     }
 
-    /// The texts that came since the last call. Other frames are dropped.
+    /// The messages that came since the last call: texts, and binary ones as lists. Other frames are dropped.
     pub fn texts(&self) -> Vec<String> {
         let bytes = std::mem::take(&mut *self.0.lock().unwrap());
         let mut rest = &bytes[..];
@@ -43,8 +43,10 @@ impl Socket {
                 (short, behind) => (usize::from(short), behind),
             };
             let (payload, next) = behind.split_at(len);
-            if first & 0xF == 1 {
-                texts.push(String::from_utf8(payload.to_vec()).unwrap());
+            match first & 0xF {
+                1 => texts.push(String::from_utf8(payload.to_vec()).unwrap()),
+                2 => texts.push(format!(r#"{{"type":"BINARY","payload":{payload:?}}}"#)),
+                _ => {}
             }
             rest = next;
         }

@@ -1,8 +1,9 @@
 //! Tests of packets: the bytes of the first version, and packets of newer and older ones.
 
 use super::*;
-use peerbroker_core::vocabulary::RealmKind;
+use peerbroker_core::vocabulary::{Frame, Opcode, RealmKind};
 use peerbroker_rooms::{GoneNews, MemberNews, MessageNews, OpenedNews, PrivateNews, SwarmNews};
+use proptest::prelude::*;
 
 fn header(from: NodeId, number: u64) -> Vec<u8> {
     let mut batch = vec![0; HEADER];
@@ -17,8 +18,10 @@ fn name(text: &str) -> NameRef<'_> {
 #[test]
 fn a_batch_gives_back_what_was_written() {
     let node = NodeId::new(7);
+    let frame = Frame::of_text("{}");
+    let frame = (&frame).into();
     let packets = [
-        Packet::Message { to: name("x"), connection: 3, ticket: 9, from: "y", kind: 0, payload: b"{}" },
+        Packet::Message { to: name("x"), connection: 3, ticket: 9, from: "y", kind: 0, frame },
         Packet::Settled { to: name("x"), ticket: 9, outcome: 1 },
         Packet::Reset,
     ];
@@ -54,6 +57,7 @@ fn fields_that_an_older_version_did_not_write_are_empty() {
             from: &'a str,
             kind: u8,
             payload: &'a str,
+            is_binary: bool,
             number: u64,
             text: &'a str,
             maybe: Option<u64>,
@@ -63,15 +67,25 @@ fn fields_that_an_older_version_did_not_write_are_empty() {
     let to = name("x");
     let from = "y";
     let payload = "{}";
-    let message =
-        Packet::Message { to, connection: 3, ticket: 9, from, kind: 1, payload: payload.as_bytes() };
-    write(&message, &mut bytes);
+    let frame = Frame::of_text(payload);
+    let frame = (&frame).into();
+    write(&Packet::Message { to, connection: 3, ticket: 9, from, kind: 1, frame }, &mut bytes);
     let (newer, _) = postcard::take_from_bytes(&bytes[4..]).unwrap();
     let number = 0;
     let text = "";
     let maybe = None;
-    let expected =
-        Newer::Message { to, connection: 3, ticket: 9, from, kind: 1, payload, number, text, maybe };
+    let expected = Newer::Message {
+        to,
+        connection: 3,
+        ticket: 9,
+        from,
+        kind: 1,
+        payload,
+        is_binary: false,
+        number,
+        text,
+        maybe,
+    };
     assert_eq!(expected, newer);
 }
 
@@ -87,15 +101,66 @@ fn bytes_of_the_first_version_are_understood() {
     ];
     let batch = Batch::read(bytes).unwrap();
     assert_eq!((batch.from, batch.number), (NodeId::new(7), 5));
+    let frame = Frame::of_text("{}");
+    let frame = (&frame).into();
     let packets = [
-        Packet::Message { to: name("x"), connection: 3, ticket: 9, from: "y", kind: 0, payload: b"{}" },
+        Packet::Message { to: name("x"), connection: 3, ticket: 9, from: "y", kind: 0, frame },
         Packet::Settled { to: name("x"), ticket: 9, outcome: 1 },
         Packet::Reset,
     ];
     assert_eq!(batch.packets().collect::<Vec<_>>(), packets);
-    let mut written = header(NodeId::new(7), 5);
-    packets.iter().for_each(|packet| write(packet, &mut written));
-    assert_eq!(written, bytes);
+    assert_eq!(bytes[..HEADER], header(NodeId::new(7), 5));
+    let mut rest = &bytes[HEADER..];
+    for packet in &packets {
+        rest = expect_first_version(packet, rest);
+    }
+    assert!(rest.is_empty());
+}
+
+/// A packet of texts begins as in the first version, and what it has more is zeros. Returns the bytes behind
+/// that of the first version.
+fn expect_first_version<'a>(packet: &Packet<'_>, bytes: &'a [u8]) -> &'a [u8] {
+    let (len, rest) = bytes.split_first_chunk().unwrap();
+    let (first, rest) = rest.split_at(u32::from_le_bytes(*len).try_into().unwrap());
+    let mut written = Vec::new();
+    write(packet, &mut written);
+    let (same, more) = written[4..].split_at(first.len());
+    assert_eq!(same, first, "{packet:?}");
+    assert!(more.iter().all(|byte| *byte == 0), "{more:?}");
+    rest
+}
+
+proptest! {
+    /// Whatever the bytes are, and as what they were sent.
+    #[test]
+    fn frames_are_the_same_on_the_next_node(bytes: Vec<u8>, text: String, id: String) {
+        let frames = [
+            Frame::of_text(&text),
+            Frame::message(Opcode::Binary, 0, |frame| frame.extend_from_slice(&bytes)),
+        ];
+        for whole in &frames {
+            let [room, from, to] = [&*id; 3];
+            let frame = whole.into();
+            let heard = 3;
+            let private = PrivateNews { room, from, heard, to, frame };
+            let news = [
+                News::Message(MessageNews { room, from, heard, except: vec![to], frame }),
+                News::Private(private),
+                News::Returned(private),
+            ];
+            let mut packets = vec![
+                Packet::Message { to: name(to), connection: 1, ticket: 1, from, kind: 1, frame },
+                Packet::Notice { to: name(to), connection: 1, frame },
+            ];
+            packets.extend(news.map(|news| Packet::RealmNews(0, "k", news)));
+            let mut batch = header(NodeId::new(7), 1);
+            packets.iter().for_each(|packet| write(packet, &mut batch));
+            let read: Vec<_> = Batch::read(&batch).unwrap().packets().collect();
+            prop_assert_eq!(read, packets);
+            let arrived = Frame::from(frame);
+            prop_assert_eq!((arrived.opcode(), arrived.as_bytes()), (whole.opcode(), whole.as_bytes()));
+        }
+    }
 }
 
 #[test]
@@ -103,10 +168,12 @@ fn news_of_rooms_have_the_bytes_of_the_first_version() {
     let room = "r";
     let id = "x";
     let token = [b't'; 16];
+    let frame = Frame::of_text("t");
+    let frame = (&frame).into();
     let member = MemberNews { room, id, token, number: 3, data: Some("{}") };
-    let message = MessageNews { room, from: "y", heard: 3, except: vec!["x"], text: "t" };
+    let message = MessageNews { room, from: "y", heard: 3, except: vec!["x"], frame };
     let gone = GoneNews { room, id, for_good: true, former: vec![(7, 3)], number: 4 };
-    let private = PrivateNews { room, from: "y", heard: 3, to: "x", text: "t" };
+    let private = PrivateNews { room, from: "y", heard: 3, to: "x", frame };
     let moved = MovedMember { key: "k", room, id, realm: 0 };
     let swarm = SwarmNews { info_hash: [b'h'; 20], peer_id: [b'p'; 20], guest: "x", is_complete: Some(true) };
     let rooms = |kind: RealmKind, news| Packet::RealmNews(kind.number(), "k", news);
@@ -132,8 +199,10 @@ fn news_of_rooms_have_the_bytes_of_the_first_version() {
         (Packet::RoomSettled(moved), b"\x0d\x01k\x01r\x01x\0"),
     ];
     for (packet, bytes) in expected {
-        assert_eq!(postcard::to_allocvec(&packet).unwrap(), bytes);
-        assert_eq!(postcard::from_bytes::<Packet<'_>>(bytes).unwrap(), packet);
+        let whole = [bytes, &SPARE].concat();
+        let len = u32::try_from(whole.len()).unwrap().to_le_bytes();
+        expect_first_version(&packet, &[&len[..], &whole].concat());
+        assert_eq!(postcard::take_from_bytes::<Packet<'_>>(&whole).unwrap().0, packet);
     }
 }
 

@@ -377,16 +377,15 @@ impl<B: Backplane> Worker<B> {
     pub(super) async fn notify_all(self: Rc<Self>, notices: HashMap<PeerAddress, Vec<Frame>>) {
         let names = notices.keys().map(|peer| (name_of_peer(peer), None));
         let Some(owners) = self.locate(names, Duration::from_millis(1)).await else { return };
-        for ((peer, notices), owner) in notices.iter().zip(owners) {
+        for ((peer, notices), owner) in notices.into_iter().zip(owners) {
             let Some(owner) = owner else { continue };
-            for payload in notices.iter().filter_map(|notice| std::str::from_utf8(notice.payload()).ok()) {
+            for notice in notices {
                 if !self.is_ours(owner.node) {
-                    let to = name_of(peer);
+                    let to = name_of(&peer);
                     let connection = owner.connection.get();
-                    self.shared.say(owner.node, &Packet::Notice { to, connection, payload });
-                } else if let Some(realm) = self.realm(peer)
-                    && let Some(flush) =
-                        realm.accept_notice(&peer.id, owner.connection, Frame::of_text(payload))
+                    self.shared.say(owner.node, &Packet::Notice { to, connection, frame: (&notice).into() });
+                } else if let Some(realm) = self.realm(&peer)
+                    && let Some(flush) = realm.accept_notice(&peer.id, owner.connection, notice)
                 {
                     flush.flush();
                 }

@@ -298,9 +298,8 @@ impl<B: Backplane> Worker<B> {
 
     fn handle(self: &Rc<Self>, from: NodeId, packet: Packet<'_>, arriving: &mut Arriving) {
         match packet {
-            Packet::Message { to, connection, ticket, from: sender, kind, payload } => {
-                let (Ok(sender), Some(kind), Ok(text)) =
-                    (PeerId::of_sender(sender), MessageKind::of_number(kind), str::from_utf8(payload))
+            Packet::Message { to, connection, ticket, from: sender, kind, frame } => {
+                let (Ok(sender), Some(kind)) = (PeerId::of_sender(sender), MessageKind::of_number(kind))
                 else {
                     return self.shared.report(from, to, ticket, ForwardOutcome::Dropped);
                 };
@@ -314,8 +313,8 @@ impl<B: Backplane> Worker<B> {
                 // An answer to a call of this node gets the candidates of its relay.
                 let node = self.node.upgrade();
                 let address = realm.address(&id);
-                let relayed = node.and_then(|node| node.relayed_answer(&sender, &address, kind, text));
-                let frame = Frame::of_text(relayed.as_deref().unwrap_or(text));
+                let relayed = node.and_then(|node| node.relayed_answer(&sender, &address, kind, frame));
+                let frame = relayed.map_or_else(|| frame.into(), |text| Frame::of_text(&text));
                 // It may have been called by another name than its id.
                 let recipient =
                     if is_call { Named::AsCalled(to.to_owned_name()) } else { Named::Peer(address) };
@@ -325,10 +324,10 @@ impl<B: Backplane> Worker<B> {
                 let message = Outgoing::foreign(sender, kind, frame, receipt);
                 arriving.flushes.extend(self.accept(&realm, &id, ConnId::new(connection), message));
             }
-            Packet::Notice { to, connection, payload } => {
+            Packet::Notice { to, connection, frame } => {
                 if let Some((realm, id)) = arriving.peer_of(self, &to) {
-                    let notice = Frame::of_text(payload);
-                    arriving.flushes.extend(realm.accept_notice(&id, ConnId::new(connection), notice));
+                    let connection = ConnId::new(connection);
+                    arriving.flushes.extend(realm.accept_notice(&id, connection, frame.into()));
                 }
             }
             Packet::Settled { to, ticket, outcome } => {

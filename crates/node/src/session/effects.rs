@@ -8,7 +8,7 @@ use crate::{Client as Sender, Message as Seen, Node};
 use peerbroker_core::vocabulary::{Limit, PeerId};
 use peerbroker_protocols::client::{
     AppRequest, Ask, Context, Description, Effect, Effects, Lost, Message, Protocol, Publication, Published,
-    report_mistake,
+    WriteFrame, report_mistake,
 };
 use peerbroker_protocols::key_state::KeyState;
 use peerbroker_protocols::mistakes::{self, InVain};
@@ -71,9 +71,9 @@ impl<'a> Turn<'a> {
     fn do_all<C: Protocol>(&mut self, client: &mut C, effects: &mut Effects<'_>) {
         effects.drain(|effect| match effect {
             Effect::Send(message) => self.send(client, message),
-            Effect::Publish(Publication { topic, others, text, mut read }) => {
-                self.publish::<C>(&topic, &text, &mut read);
-                others.iter().for_each(|topic| self.publish::<C>(topic, &text, &mut read));
+            Effect::Publish(Publication { topic, others, text, frame, mut read }) => {
+                self.publish::<C>(&topic, &text, frame, &mut read);
+                others.iter().for_each(|topic| self.publish::<C>(topic, &text, frame, &mut read));
             }
             Effect::App(request) => self.send_to_app(&request),
             Effect::Ask(ask) => self.asked = Some(ask),
@@ -147,7 +147,7 @@ impl<'a> Turn<'a> {
 
     /// Tells the subscribers of a topic. To an offer or answer the relay adds its candidates. The id that its
     /// client gives itself becomes the data of the subscription, so that all nodes know it.
-    fn publish<C: Protocol>(&mut self, topic: &str, text: &str, read: &mut Read) {
+    fn publish<C: Protocol>(&mut self, topic: &str, text: &str, frame: WriteFrame, read: &mut Read) {
         let Some(rooms) = self.key.existing_rooms(self.peer.realm().kind()) else { return };
         let requester = &mut Requester { peer: self.peer, request: None, flushes: self.flushes };
         let mut prepared = Some(Cow::Borrowed(text));
@@ -178,7 +178,7 @@ impl<'a> Turn<'a> {
             };
         }
         let Some(text) = prepared else { return };
-        if let Err(refusal) = rooms.publish(requester, topic, &text, read) {
+        if let Err(refusal) = rooms.publish(requester, topic, |members| frame(topic, &text, members), read) {
             self.limit_hit(refusal.ending().limit);
         }
     }

@@ -145,6 +145,7 @@ impl Listener {
                         topic: first.into(),
                         others,
                         text,
+                        frame: |_, text, _| Frame::of_text(text),
                         read,
                     }));
                 }

@@ -213,7 +213,10 @@ fn handle_request(
         }
         rooms::Kind::Update => existing()?.update(requester, name()?.as_str(), data()?),
         rooms::Kind::Send => {
-            existing()?.send(requester, name()?.as_str(), request.dst.as_deref(), request.payload)
+            let name = name()?;
+            let dst = request.dst.as_deref();
+            let message = || rooms::message(name.as_str(), peer.id().as_str(), dst, request.payload);
+            existing()?.send(requester, name.as_str(), dst, message)
         }
         rooms::Kind::Watch => rooms().watch(requester, &ids()?, most()),
     }

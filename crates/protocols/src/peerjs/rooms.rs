@@ -6,11 +6,10 @@
 
 use std::borrow::Cow;
 
-use super::app;
 use crate::json::{self, raw, text};
 use peerbroker_core::address::Network;
 use peerbroker_core::vocabulary::{Frame, PeerId, RoomName, RoomRefusal, labels};
-use peerbroker_rooms::{Change, MAX_WATCHED, RoomFrames, Said};
+use peerbroker_rooms::{Change, MAX_WATCHED, RoomFrames};
 
 /// Most bytes of the id of a request, as JSON text.
 const MAX_REQUEST_BYTES: usize = 64;
@@ -109,24 +108,22 @@ impl<'a> Request<'a> {
     }
 }
 
+/// A message of a member of a room to another one, or to all others. The payload is JSON text.
+pub fn message(room: &str, src: &str, dst: Option<&str>, payload: Option<&str>) -> Frame {
+    frame("ROOM-MESSAGE", room, |out| {
+        text(out, "src", src);
+        if let Some(dst) = dst {
+            text(out, "dst", dst);
+        }
+        raw(out, "payload", payload);
+    })
+}
+
 /// What PeerJS clients hear of rooms.
 #[derive(Debug)]
 pub struct PeerJsRooms;
 
 impl RoomFrames for PeerJsRooms {
-    fn said(&self, Said { room, from, to, payload, .. }: Said<'_>) -> Frame {
-        let Some(from) = from else {
-            return Frame::of_text(&app::message(Some(self.known(room)), payload.unwrap_or("null")));
-        };
-        frame("ROOM-MESSAGE", room, |out| {
-            text(out, "src", from);
-            if let Some(to) = to {
-                text(out, "dst", to);
-            }
-            raw(out, "payload", payload);
-        })
-    }
-
     fn members(
         &self,
         room: &str,

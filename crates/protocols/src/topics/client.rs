@@ -93,7 +93,9 @@ fn handle<'t>(command: Command<'t>, text: Cow<'t, str>, context: &mut Context<'_
             }
         }
         Command::Publish(topic) => {
-            context.effects.push(Effect::Publish(Publication { topic, others: Vec::new(), text, read: None }))
+            let frame = super::publication;
+            let publication = Publication { topic, others: Vec::new(), text, frame, read: None };
+            context.effects.push(Effect::Publish(publication))
         }
         Command::Ping => context.reply(super::pong()),
     }

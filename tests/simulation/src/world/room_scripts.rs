@@ -3,6 +3,9 @@
 use std::time::Duration;
 
 use peerbroker_config::Degraded;
+use peerbroker_core::vocabulary::{Frame, MessageKind, Opcode, RealmKind};
+use peerbroker_rooms::Requester;
+use peerbroker_router::Flushes;
 
 use super::{STEP, World, play};
 use crate::checker::check;
@@ -113,6 +116,44 @@ fn a_member_that_changes_its_data_or_joins_again_loses_no_message() {
     let (told, by_c) = told_and_heard(&history, 3);
     assert_eq!((told.len(), &by_c), (500, &told));
     assert_eq!(heard, told);
+}
+
+#[test]
+fn a_binary_message_to_a_member_or_a_client_of_any_node_stays_binary() {
+    let history = play(World::new(1, LEASE, Degraded::Allow), async |world| {
+        world.meet(&["a", "b"]).await;
+        world.with_client("a", |world, client, _| {
+            // No text in UTF-8.
+            let binary = |number| Frame::message(Opcode::Binary, 2, |frame| frame.extend([255, number]));
+            let send = |flushes: &mut Flushes, to, number| {
+                let routed = client.lease.route(to, MessageKind::Offer, binary(number));
+                routed.collect_flush(flushes).unwrap();
+            };
+            let tenant = world.node_of(client).tenant("key").unwrap();
+            let rooms = tenant.existing_rooms(RealmKind::PeerJs).unwrap();
+            Flushes::with(|flushes| {
+                let requester = &mut Requester { peer: &client.lease, request: None, flushes };
+                rooms.send(requester, "blue", None, || binary(1)).unwrap();
+                rooms.send(requester, "blue", Some("b"), || binary(2)).unwrap();
+                rooms.publish(requester, "blue", |members| binary(members as u8 + 1), &mut None).unwrap();
+                send(flushes, "b", 4);
+                // It waits.
+                send(flushes, "c", 5);
+            });
+        });
+        world.pass(ARRIVAL).await;
+        world.open_at(2, "c", 0);
+        world.pass(ARRIVAL).await;
+    });
+    let heard = |by: Conn| {
+        let is_heard = |what: &What| match what {
+            What::Heard { conn, text } if *conn == by => text.contains("BINARY").then(|| text.clone()),
+            _ => None,
+        };
+        history.events.iter().filter_map(|(_, what)| is_heard(what)).collect::<Vec<_>>()
+    };
+    let binary = |number| format!(r#"{{"type":"BINARY","payload":[255, {number}]}}"#);
+    assert_eq!((heard(2), heard(3)), ([1, 2, 3, 4].map(binary).to_vec(), vec![binary(5)]), "{history}");
 }
 
 #[test]

@@ -5,7 +5,7 @@ mod watching;
 use super::*;
 use peerbroker_config::Limits;
 use peerbroker_core::address::Locality;
-use peerbroker_core::vocabulary::{Limit, RealmKind};
+use peerbroker_core::vocabulary::{ApiKey, Limit, RealmKind};
 
 fn join(room: &str) -> String {
     format!(r#"{{"type":"ROOM-JOIN","room":"{room}"}}"#)
@@ -401,8 +401,8 @@ fn messages_that_wait_for_a_member_stay_when_a_later_one_is_refused() {
                     assert!(answer.contains("member_busy"), "{answer}");
                 }
             }
-            let app = world.node.tenant("peerjs").unwrap().existing_rooms(RealmKind::PeerJs).unwrap();
-            assert_eq!(app.send_from_server("r", "1"), 1, "it is lost for b only");
+            let key = ApiKey::parse("peerjs").unwrap();
+            assert_eq!(world.node.send_to_room(&key, "r", "1"), 1, "it is lost for b only");
             a.expect_text(r#"{"type":"SERVER-MESSAGE","room":"r","payload":1}"#).await;
             let mut back = world.begin("b", "t");
             back.expect(Output::Handshake).await;

@@ -1,7 +1,7 @@
 //! A lost message is counted once, and gives back the bytes that it took.
 
 use peerbroker_config::Limits;
-use peerbroker_core::vocabulary::{CloseReason, DropReason, Frame, MessageKind};
+use peerbroker_core::vocabulary::{CloseReason, DropReason, Frame, MessageKind, Opcode};
 use peerbroker_events::{Count, Outcome};
 use peerbroker_router::{IdLease, Outbox, Routed};
 
@@ -22,13 +22,29 @@ fn count(house: &House, outcome: Outcome) -> u64 {
     house.counters().total(Count::Messages(MessageKind::Offer, outcome))
 }
 
-/// The client takes all that its outbox has.
-fn read(client: &IdLease) {
+/// The client takes all that its outbox has. Returns the opcodes.
+fn read(client: &IdLease) -> Vec<Opcode> {
+    let mut opcodes = Vec::new();
     client.with_outbox(|outbox| {
-        while let Some(len) = outbox.front().map(Frame::len) {
+        while let Some(frame) = outbox.front() {
+            opcodes.extend(frame.opcode());
+            let len = frame.len();
             outbox.advance(len);
         }
     });
+    opcodes
+}
+
+#[test]
+fn texts_and_binary_messages_go_to_the_next_connection_of_their_client() {
+    let house = House::new(Limits::default());
+    let _before = open(&house, "alice");
+    for opcode in [Opcode::Text, Opcode::Binary] {
+        let frame = Frame::message(opcode, 1, |frame| frame.push(b'x'));
+        let routed = house.realm.route(&peer("bob"), "alice", MessageKind::Offer, frame).flushed();
+        assert!(matches!(routed, Routed::Delivered(_)));
+    }
+    assert_eq!(read(&open(&house, "alice")), [Opcode::Text, Opcode::Text, Opcode::Binary], "OPEN, too");
 }
 
 #[test]

@@ -55,7 +55,7 @@ use peerbroker_protocols::pipes::{PipeReport, Pipes};
 use peerbroker_protocols::root::Guests;
 use peerbroker_protocols::{names_of, room_frames};
 use peerbroker_rooms::{CarriedFrame, MessageNews, News, OtherNodes, Replicated, Rooms};
-use peerbroker_router::{Backlog, ExpireNotice, Flushes, PeerHandle, Realm, RemotePeers, Routed, Router};
+use peerbroker_router::{Backlog, Flushes, PeerHandle, Realm, RemotePeers, Routed, Router};
 use peerbroker_webhooks::AskApp;
 
 pub use asks::Awaited;
@@ -135,23 +135,12 @@ impl Node {
         events: Events,
         membership: Option<Arc<Membership>>,
     ) -> Self {
-        Node::with_notice(config, clock, events, membership, peerjs::expire)
-    }
-
-    /// The same with another notice for senders whose messages expire.
-    pub fn with_notice(
-        config: impl Into<LiveConfig>,
-        clock: Clock,
-        events: Events,
-        membership: Option<Arc<Membership>>,
-        expire_notice: ExpireNotice,
-    ) -> Self {
         let config = config.into();
         let cluster = membership.clone().map(|membership| membership as Arc<dyn RemotePeers>);
         Node {
             unfinished: Quota::of_unfinished(config.clone()),
             common: Common::new(
-                Arc::new(Router::new(config, clock, events, cluster, expire_notice)),
+                Arc::new(Router::new(config, clock, events, cluster, peerjs::expire)),
                 membership.clone().map(|membership| membership as Arc<dyn OtherNodes>),
                 room_frames,
             ),

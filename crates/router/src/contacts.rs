@@ -28,3 +28,22 @@ impl Contacts {
         std::mem::take(&mut self.0)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_latest_contacts_are_kept_each_once_and_the_server_is_none() {
+        let peer = |number: usize| PeerId::parse(&number.to_string()).unwrap();
+        let mut contacts = Contacts::default();
+        (0..MAX_CONTACTS).for_each(|number| contacts.add(&peer(number)));
+        for id in [PeerId::server(), peer(0), peer(0), peer(99)] {
+            contacts.add(&id);
+        }
+        // 1 was silent for longest.
+        let expected: Vec<PeerId> = (2..MAX_CONTACTS).chain([0, 99]).map(peer).collect();
+        assert_eq!(contacts.take(), expected);
+        assert_eq!(contacts.take(), []);
+    }
+}

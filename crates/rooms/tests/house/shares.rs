@@ -2,7 +2,7 @@
 //! `tests/api/limits/shares.rs`.
 
 use peerbroker_config::Limits;
-use peerbroker_core::vocabulary::{RealmKind, RoomName, RoomRefusal};
+use peerbroker_core::vocabulary::{RoomName, RoomRefusal};
 use peerbroker_rooms::{MAX_ROOMS_OF_KEY, MAX_WATCHED, MAX_WATCHED_OF_KEY, Requester, Rooms};
 use peerbroker_router::{Flushes, IdLease};
 
@@ -18,7 +18,6 @@ fn fill(
     most: usize,
     act: impl Fn(&Rooms, &mut Requester<'_>, &str) -> Result<(), RoomRefusal>,
 ) -> (usize, RoomRefusal, Vec<IdLease>) {
-    let rooms = house.broker.tenant("peerjs").expect("the key").rooms(RealmKind::PeerJs);
     let mut leases = Vec::new();
     let mut done = 0;
     for client in 0.. {
@@ -29,7 +28,7 @@ fn fill(
         let refused = (0..most).find_map(|number| {
             let acted = Flushes::with(|flushes| {
                 let mut requester = Requester { peer: &leases[client], request: None, flushes };
-                act(&rooms, &mut requester, &format!("{id}-{number}"))
+                act(&house.rooms, &mut requester, &format!("{id}-{number}"))
             });
             done += usize::from(acted.is_ok());
             acted.err()

@@ -7,18 +7,18 @@ use std::time::Duration;
 
 use peerbroker_config::{Limits, PipeLimits};
 use peerbroker_core::vocabulary::{CloseReason, EndId, NORMAL, PeerId, PipeId};
+use peerbroker_protocols::key_state::KeyState;
 use peerbroker_protocols::pipes::{Attach, PipeEnd, PipeTurn, Pipes, Reserved};
 use peerbroker_router::{Disconnect, Outbox};
 
-use crate::{House, tenant};
+use crate::House;
 
 const ONE: &str = "AAAAAAAAAAAAAAAAAAAAAQ";
 const OTHER: &str = "AAAAAAAAAAAAAAAAAAAAAg";
 
 fn reserve(house: &House, end: &str) -> (Attach, Reserved) {
     let attach = Attach { pipe: pipe(0), end: EndId::parse(end).unwrap(), address: None };
-    let key = house.broker.tenant("peerjs").unwrap();
-    let Ok(reserved) = pipes(house).reserve(&key, &attach) else { panic!("{end} gets no place") };
+    let Ok(reserved) = pipes(house).reserve(&house.key, &attach) else { panic!("{end} gets no place") };
     (attach, reserved)
 }
 
@@ -28,18 +28,17 @@ fn pipe(number: u16) -> PipeId {
 }
 
 /// The first end of a pipe, of this key and address, unless there are too many.
-fn end_from(house: &House, key: &str, address: u8, number: u16) -> Option<PipeEnd> {
-    let key = house.broker.tenant(key).unwrap();
+fn end_from(key: &Arc<KeyState>, address: u8, number: u16) -> Option<PipeEnd> {
     let address = Some([192, 0, 2, address].into());
     let attach = Attach { pipe: pipe(number), end: EndId::parse(ONE).unwrap(), address };
-    let reserved = key.part::<Pipes>().reserve(&key, &attach).ok()?;
+    let reserved = key.part::<Pipes>().reserve(key, &attach).ok()?;
     Some(reserved.connect(&attach, Outbox::default()))
 }
 
 /// A house with limits of pipes that a test needs.
 fn house_with(change: impl Fn(&mut PipeLimits)) -> House {
     let house = House::new(Limits::default());
-    house.broker.config().update(|config| {
+    house.router.live_config().update(|config| {
         let mut config = config.clone();
         change(&mut config.pipes);
         config
@@ -58,7 +57,7 @@ fn connect(house: &House, end: &str) -> PipeEnd {
 }
 
 fn pipes(house: &House) -> Arc<Pipes> {
-    house.broker.tenant("peerjs").unwrap().part()
+    house.key.part()
 }
 
 /// The reason for which the broker ends a connection, if it does.
@@ -113,15 +112,14 @@ fn above_a_rate_of_a_key_or_of_all_others_do_not_wait() {
     let house = house_with(|limits| {
         limits.total_bytes_per_second = 2000;
     });
-    tenant(&house.broker, "other", 10);
-    let crowd: Vec<_> =
-        (0..99).map(|number| end_from(&house, "peerjs", 1, number).expect("a place")).collect();
+    let other = house.another("other");
+    let crowd: Vec<_> = (0..99).map(|number| end_from(&house.key, 1, number).expect("a place")).collect();
     for end in &crowd {
         wait_after(&house, end, 1000);
     }
     assert_eq!(wait_after(&house, &crowd[0], 0), Duration::from_secs(60));
-    let others = [("peerjs", 2), ("other", 1), ("other", 2)]
-        .map(|(key, address)| end_from(&house, key, address, 200 + u16::from(address)).expect("a place"));
+    let others = [(&house.key, 2), (&other, 1), (&other, 2)]
+        .map(|(key, address)| end_from(key, address, 200 + u16::from(address)).expect("a place"));
     for round in 0..50 {
         house.pass(100);
         for other in &others {
@@ -136,34 +134,30 @@ fn above_a_rate_of_a_key_or_of_all_others_do_not_wait() {
 #[test]
 fn what_was_owed_is_owed_by_the_next_pipe_of_an_address() {
     let house = house_with(|limits| limits.total_bytes_per_second = 8000);
-    let first = end_from(&house, "peerjs", 1, 1).expect("a place");
+    let first = end_from(&house.key, 1, 1).expect("a place");
     assert_eq!(wait_after(&house, &first, 15_000), Duration::from_secs(5));
     first.leave(Disconnect::Closed(Some(NORMAL)));
     drop(first);
-    let next = end_from(&house, "peerjs", 1, 2).expect("a place");
-    let other = end_from(&house, "peerjs", 2, 3).expect("a place");
+    let next = end_from(&house.key, 1, 2).expect("a place");
+    let other = end_from(&house.key, 2, 3).expect("a place");
     assert_eq!([&next, &other].map(|end| wait_after(&house, end, 0)), [5, 0].map(Duration::from_secs));
 }
 
 #[test]
 fn an_address_leaves_pipes_of_a_key_and_of_all_to_others() {
-    let of = |house: &House, key: &str, address: u8| -> Vec<PipeEnd> {
-        (0..100)
-            .map_while(|number| end_from(house, key, address, 100 * u16::from(address) + number))
-            .collect()
+    let of = |key: &Arc<KeyState>, address: u8| -> Vec<PipeEnd> {
+        (0..100).map_while(|number| end_from(key, address, 100 * u16::from(address) + number)).collect()
     };
     // An address has ten of these at most, and a key a hundred.
     let house = house_with(|limits| limits.total = 200);
-    for key in ["other", "third"] {
-        tenant(&house.broker, key, 10);
-    }
+    let [other, third] = ["other", "third"].map(|key| house.another(key));
     let crowds =
-        |key, addresses: Range<u8>| -> Vec<_> { addresses.map(|address| of(&house, key, address)).collect() };
-    let _crowd = crowds("peerjs", 10..19);
-    let [first, second] = [1, 2].map(|address| of(&house, "peerjs", address));
+        |key, addresses: Range<u8>| -> Vec<_> { addresses.map(|address| of(key, address)).collect() };
+    let _crowd = crowds(&house.key, 10..19);
+    let [first, second] = [1, 2].map(|address| of(&house.key, address));
     assert_eq!([first.len(), second.len()], [5, 3]);
-    let _others = crowds("other", 20..29);
-    let [first, second] = [3, 4].map(|address| of(&house, "third", address));
+    let _others = crowds(&other, 20..29);
+    let [first, second] = [3, 4].map(|address| of(&third, address));
     assert_eq!([first.len(), second.len()], [6, 3]);
 }
 

@@ -6,11 +6,9 @@ use std::thread;
 use std::time::Duration;
 
 use peerbroker_config::Limits;
-use peerbroker_core::vocabulary::{
-    CloseReason, Frame, NodeId, PeerId, RealmKind, RoomName, RoomRefusal, Token,
-};
+use peerbroker_core::vocabulary::{CloseReason, Frame, NodeId, PeerId, RoomName, RoomRefusal};
 use peerbroker_protocols::peerjs::{app, rooms::message};
-use peerbroker_rooms::{GoneNews, MemberNews, News, OtherNodes as _, Parting, Requester, Rooms};
+use peerbroker_rooms::{GoneNews, MemberNews, News, Parting, Requester, Rooms};
 use peerbroker_router::{Flushes, IdLease, MESSAGES, Outbox};
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -21,7 +19,7 @@ use testkit::room_views::{RoomViews, without_one_order};
 
 use crate::clients::{peer, text};
 use crate::socket::Socket;
-use crate::{House, tenant};
+use crate::{DIGEST, House};
 
 /// A message of the app's server.
 fn from_app(room: &str, payload: &str) -> Frame {
@@ -185,7 +183,7 @@ impl World {
         let house = House::for_clients(2 * rooms * crowd, limits);
         let names = (0..rooms).map(|room| format!("room {room}")).collect();
         let clients = std::iter::repeat_with(Vec::new).take(rooms * crowd).collect();
-        let rooms = house.broker.tenant("peerjs").unwrap().rooms(RealmKind::PeerJs);
+        let rooms = Arc::clone(&house.rooms);
         World { house, rooms, names, crowd, clients, past: Vec::new(), number: 0 }
     }
 
@@ -347,17 +345,16 @@ struct LateNews {
 impl LateNews {
     fn new() -> Self {
         let house = House::in_cluster(limits());
-        let rooms = tenant(&house.broker, "peerjs", 10).rooms(RealmKind::PeerJs);
+        let rooms = Arc::clone(&house.rooms);
         let socket = Socket::open();
-        let lease = house.connect("a", "token", &socket);
+        let lease = house.try_connect("a", "token", &socket).expect("an id");
         let client = Client { id: "a".to_owned(), socket, lease };
         LateNews { house, rooms, client }
     }
 
     /// The other node lists the client in room x.
     fn list(&self) {
-        let token = self.house.broker.membership().unwrap().digest(&Token::parse("token").unwrap());
-        let listed = MemberNews { room: "x", id: &self.client.id, token, number: 1, data: None };
+        let listed = MemberNews { room: "x", id: &self.client.id, token: DIGEST, number: 1, data: None };
         self.receive(&News::Member(listed));
     }
 

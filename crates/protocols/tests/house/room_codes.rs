@@ -5,8 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use peerbroker_config::Limits;
+use peerbroker_protocols::key_state::KeyState;
 use peerbroker_protocols::names::NameHolder;
 use peerbroker_protocols::room_codes::{HostedRoom, PlayerName, RoomCodeError, RoomCodes, Seating};
+use peerbroker_protocols::root::Guests;
 
 use crate::House;
 use crate::clients::peer;
@@ -17,8 +19,12 @@ fn house_with(set: impl FnOnce(&mut Limits)) -> (House, Arc<RoomCodes>) {
     let mut limits = Limits { room_code_timeout: Duration::from_millis(ROOM), ..Limits::default() };
     set(&mut limits);
     let house = House::new(limits);
-    let rooms = Arc::clone(&house.broker.tenant("peerjs").unwrap().guests().room_codes);
+    let rooms = Arc::clone(&guests(&house.key).room_codes);
     (house, rooms)
+}
+
+fn guests(key: &Arc<KeyState>) -> Arc<Guests> {
+    key.part()
 }
 
 fn rooms() -> (House, Arc<RoomCodes>) {
@@ -208,7 +214,7 @@ fn as_many_names_are_remembered_as_there_may_be_players() {
 #[test]
 fn an_id_to_be_called_under_leads_to_its_guest_until_it_is_given_up() {
     let (house, _rooms) = rooms();
-    let aliases = &house.broker.tenant("peerjs").unwrap().guests().aliases;
+    let aliases = &guests(&house.key).aliases;
     let first = aliases.add(peer("first"), &peer("guest"));
     let second = aliases.add(peer("second"), &peer("guest"));
     assert_eq!((aliases.guest("first"), aliases.guest("second")), (Some(peer("guest")), Some(peer("guest"))));
@@ -231,8 +237,7 @@ fn an_invalid_code_is_not_a_room() {
 #[test]
 fn rooms_of_two_keys_do_not_meet() {
     let (house, rooms) = rooms();
-    let key = peerbroker_core::vocabulary::ApiKey::parse("other").unwrap();
-    let others = Arc::clone(&crate::tenant(&house.broker, key.as_str(), 10).guests().room_codes);
+    let others = Arc::clone(&guests(&house.another("other")).room_codes);
     let hosting = host(&rooms);
     assert!(!others.contains(hosting.code()));
     assert_eq!(problem(&others, hosting.code(), "anna"), Some(RoomCodeError::NoRoom));

@@ -1,0 +1,106 @@
+//! Rooms of PeerJS without a network: fake sockets, and a clock that stands still.
+
+#[allow(dead_code, reason = "the router's tests use the rest")]
+#[path = "../../../router/tests/house/clients.rs"]
+mod clients;
+mod shares;
+#[allow(dead_code, reason = "the router's tests use the rest")]
+#[path = "../../../router/tests/house/socket.rs"]
+mod socket;
+mod walk;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use peerbroker_config::{Config, Limits};
+use peerbroker_core::clock::Clock;
+use peerbroker_core::vocabulary::{ApiKey, NodeId, PeerId, RealmKind, Token};
+use peerbroker_events::Events;
+use peerbroker_protocols::room_frames;
+use peerbroker_rooms::{News, OtherNodes, RealmName, Rooms, TokenDigest};
+use peerbroker_router::{ClientLimits, IdLease, Realm, RegisterRefusal, Router};
+
+use clients::{expired, register};
+use socket::Socket;
+
+/// The digest of every token.
+const DIGEST: TokenDigest = [1; 16];
+
+/// A realm and its rooms.
+struct House {
+    router: Arc<Router>,
+    realm: Arc<Realm>,
+    rooms: Arc<Rooms>,
+}
+
+impl House {
+    /// With room for so many clients.
+    fn for_clients(clients: usize, limits: Limits) -> Self {
+        Self::with(clients, limits, None)
+    }
+
+    /// In a cluster whose other nodes never answer.
+    fn in_cluster(limits: Limits) -> Self {
+        Self::with(100, limits, Some(Arc::new(Silent)))
+    }
+
+    fn with(clients: usize, limits: Limits, others: Option<Arc<dyn OtherNodes>>) -> Self {
+        let config = Config { limits, ..Config::default() };
+        let router = Router::new(config.into(), Clock::manual(), Events::default(), None, expired);
+        let router = Arc::new(router);
+        let key = ApiKey::parse("peerjs").unwrap();
+        let limits = Arc::new(ClientLimits::new(clients));
+        let kind = RealmKind::PeerJs;
+        let realm = Arc::new(Realm::new(key, kind, Arc::clone(&router), limits));
+        let rooms = Rooms::new(room_frames(kind), Arc::clone(&realm), Arc::clone(&router), others);
+        House { router, realm, rooms: Arc::new(rooms) }
+    }
+
+    /// Advances the clock and runs the sweeper.
+    fn pass(&self, millis: u64) {
+        self.router.clock().advance(Duration::from_millis(millis));
+        self.router.record_sweep();
+        self.realm.sweep();
+        self.rooms.sweep();
+    }
+
+    fn try_connect(&self, id: &str, token: &str, socket: &Socket) -> Result<IdLease, RegisterRefusal> {
+        let mut outbox = socket.outbox(self.router.live_config().load().limits.outbox_bytes);
+        register(&self.realm, id, token, &mut outbox)
+    }
+}
+
+/// Other nodes that take everything, and never answer.
+struct Silent;
+
+impl OtherNodes for Silent {
+    fn send(&self, _: RealmName<'_>, _: &News<'_>) -> bool {
+        true
+    }
+
+    fn deliver(&self, _: RealmName<'_>, _: &[(NodeId, News<'_>)]) -> bool {
+        true
+    }
+
+    fn ask_to_settle(&self, _: RealmName<'_>, _: &str, _: &PeerId, _: Option<NodeId>) -> Option<NodeId> {
+        None
+    }
+
+    fn give_back(&self, _: RealmName<'_>, _: Option<NodeId>, _: &News<'_>) {}
+
+    fn own_url(&self) -> Option<String> {
+        None
+    }
+
+    fn lease(&self) -> Duration {
+        Duration::from_secs(10)
+    }
+
+    fn is_own(&self, _: NodeId) -> bool {
+        false
+    }
+
+    fn digest(&self, _: &Token) -> TokenDigest {
+        DIGEST
+    }
+}

@@ -13,6 +13,8 @@ pub(crate) mod handshake;
 mod html;
 mod key_signup;
 mod legacy;
+#[cfg(feature = "nostr")]
+mod nostr;
 mod not_found;
 pub(crate) mod pages;
 mod peerjs;
@@ -33,8 +35,6 @@ use peerbroker_config::Dialect;
 use peerbroker_core::vocabulary::{ApiKey, RealmKind, Refusal};
 use peerbroker_events::{Count, Event, Mistake, Refused};
 use peerbroker_node::session::{ClientSource, ConnectRequest};
-#[cfg(feature = "nostr")]
-use peerbroker_protocols::nostr;
 use peerbroker_transport::actix_ws;
 use routes::Route;
 
@@ -101,12 +101,7 @@ async fn page(mounted: &Mounted, request: &HttpRequest, route: Route<'_>) -> Htt
     let peerjs = dialects.has(Dialect::PeerJs);
     match route {
         #[cfg(feature = "nostr")]
-        Route::Root if dialects.has(Dialect::Nostr) && wants_information(request) => {
-            let max_message_bytes = runtime.config().max_message_bytes;
-            HttpResponse::Ok()
-                .content_type(nostr::MEDIA_TYPE)
-                .body(nostr::information(env!("CARGO_PKG_VERSION"), max_message_bytes))
-        }
+        Route::Root if dialects.has(Dialect::Nostr) && nostr::is_asked_for(request) => nostr::about(runtime),
         Route::Root if html::prefers_html(request) => match file(mounted, request, "").await {
             Some(index) => index,
             None if pages => pages::page(mounted, request, "").await,
@@ -141,15 +136,6 @@ async fn page(mounted: &Mounted, request: &HttpRequest, route: Route<'_>) -> Htt
         Route::Outside => nothing(mounted, request).await,
         _ => not_found::page(mounted, request),
     }
-}
-
-/// True if a request asks what the relay of Nostr is and takes, by NIP-11.
-#[cfg(feature = "nostr")]
-fn wants_information(request: &HttpRequest) -> bool {
-    let accept = request.headers().get(header::ACCEPT).and_then(|accept| accept.to_str().ok());
-    let media_types = accept.iter().flat_map(|accept| accept.split(','));
-    let mut media_types = media_types.filter_map(|range| range.split(';').next());
-    media_types.any(|media_type| media_type.trim().eq_ignore_ascii_case(nostr::MEDIA_TYPE))
 }
 
 /// Answers a path without content: with the icon that browsers ask for, an id for a client with a wrong path,

@@ -38,15 +38,12 @@ pub const MAX_FILTER_BYTES_OF_KEY: usize = 32 << 20;
 pub const FREE_FILTER_BYTES: usize = 4096;
 
 /// Most values of a list in a filter, and most tags of an event and values of a tag: more are never read.
-const MAX_VALUES: usize = 250;
+pub const MAX_VALUES: usize = 250;
 
 /// Most characters of the id of a subscription, by NIP-01.
-const MAX_ID: usize = 64;
+pub const MAX_ID: usize = 64;
 
 const _: () = assert!(MAX_VALUES < json::MAX_ELEMENTS);
-
-/// The media type of the document of NIP-11.
-pub const MEDIA_TYPE: &str = "application/nostr+json";
 
 /// A command of a client.
 #[derive(Debug)]
@@ -87,23 +84,4 @@ fn message(label: &str, parts: &[&str], text: Option<&str>) -> Frame {
     let text = text.map(|text| serde_json::Value::from(text).to_string());
     let all: Vec<&str> = [&*label].into_iter().chain(parts.iter().copied()).chain(text.as_deref()).collect();
     Frame::of_text(&format!("[{}]", all.join(",")))
-}
-
-/// The document of NIP-11: what the relay is and takes.
-pub fn information(version: &str, max_message_bytes: usize) -> String {
-    serde_json::json!({
-        "name": "peerbroker",
-        "description": "Connects pages. It stores nothing: events of the kinds 20000 to 29999 go to those who are subscribed now.",
-        "software": env!("CARGO_PKG_REPOSITORY"),
-        "version": version,
-        "supported_nips": [1, 11],
-        "limitation": {
-            "max_message_length": max_message_bytes,
-            "max_subscriptions": MAX_SUBSCRIPTIONS,
-            "max_subid_length": MAX_ID,
-            "max_event_tags": MAX_VALUES,
-            "restricted_writes": true,
-        },
-    })
-    .to_string()
 }

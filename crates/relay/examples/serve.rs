@@ -4,6 +4,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
@@ -13,6 +14,9 @@ use peerbroker_relay::{BoundTurn, Turn};
 use peerbroker_system::threads::Threads;
 use ring::hmac::{HMAC_SHA1_FOR_LEGACY_USE_ONLY, Key, sign};
 
+/// Interval at which allocations that are over end.
+const SWEEP: Duration = Duration::from_secs(1);
+
 struct Secret(Key);
 
 impl MediaHost for Secret {
@@ -21,7 +25,7 @@ impl MediaHost for Secret {
     }
 }
 
-/// Serves until the drop.
+/// Serves until the drop. Somebody has to call [`Turn::sweep`].
 pub fn serve(listen: SocketAddr, secret: &str) -> Result<Turn, Box<dyn std::error::Error>> {
     let host = Arc::new(Secret(Key::new(HMAC_SHA1_FOR_LEGACY_USE_ONLY, secret.as_bytes())));
     let limits = LiveLimits::default();
@@ -39,6 +43,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let turn = serve(listen.parse()?, &secret)?;
     println!("{}", turn.urls().turn.join("\n"));
     loop {
-        std::thread::park();
+        std::thread::sleep(SWEEP);
+        turn.sweep();
     }
 }

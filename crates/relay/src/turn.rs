@@ -127,7 +127,7 @@ impl Turn {
         (!self.server.only_stun).then(|| Arc::clone(&self.server))
     }
 
-    /// Ends allocations that are over.
+    /// Ends allocations that are over. Its host calls it each second.
     pub fn sweep(&self) {
         self.server.sweep();
     }

@@ -13,7 +13,7 @@ use peerbroker_system::threads::Threads;
 /// The reason why no connection can be made from the address of a store.
 #[derive(Debug, thiserror::Error)]
 pub enum BadBackplane {
-    /// It is one of a Redis.
+    /// An address of a Redis that cannot be used.
     #[error(transparent)]
     Redis(#[from] BadRedis),
 }

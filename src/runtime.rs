@@ -114,7 +114,7 @@ pub(crate) struct Components {
     pub(crate) events: Events,
     /// The clock of the system if there is none.
     pub(crate) clock: Option<Clock>,
-    /// In memory if there is none.
+    /// The store of keys: one in memory if there is none.
     pub(crate) keys: Option<Arc<dyn KeyStore>>,
     pub(crate) on_message: Vec<OnMessage>,
     pub(crate) on_text: Vec<OnText>,

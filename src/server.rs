@@ -132,7 +132,7 @@ impl Server {
         Self::bind_with(broker, listen, InheritedSockets::default())
     }
 
-    /// As [`bind`](Self::bind), with sockets that are open already, instead of those that `listen` names.
+    /// Works as [`bind`](Self::bind), with sockets that are open already, instead of those of `listen`.
     pub fn bind_with(
         broker: &PeerBroker,
         listen: &Listen,
@@ -212,9 +212,9 @@ impl Server {
         self.ops.as_ref().and_then(|(listener, _)| listener.socket.local_addr().ok())
     }
 
-    /// With [`Listen::reuse_port`] or an [inherited socket](InheritedSockets), leaves all clients to the
-    /// server before this one until `ready`, or until that one accepts no more. For a server whose relay
-    /// waits for the ports of that one: none of its clients is without a relay then.
+    /// Leaves all clients to the server before this one until `ready`, or until that one accepts no more,
+    /// with [`Listen::reuse_port`] or an [inherited socket](InheritedSockets). For a server whose relay waits
+    /// for the ports of that one: none of its clients is without a relay then.
     pub fn begin_when(self, ready: impl Future<Output = ()> + Send + 'static) -> Self {
         Server { may_begin: Some(Box::pin(ready)), ..self }
     }

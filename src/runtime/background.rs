@@ -83,7 +83,7 @@ struct KeyWatch {
     kept_house: Option<Instant>,
     /// The last look failed, so the log has the reason.
     has_failed: bool,
-    /// The same of the last housekeeping: keys may be readable, and not writable.
+    /// The last housekeeping failed, so the log has the reason. Keys may be readable, and not writable.
     has_failed_to_write: bool,
 }
 

@@ -1,5 +1,5 @@
-//! Everything that changes the running server: keys, kicks, keys that people register, the filter of the log.
-//! Each change is an event.
+//! Changes of the running server: keys, kicks, keys that people register, the filter of the log. Each change
+//! is an event.
 
 mod bans;
 mod known_keys;
@@ -41,28 +41,28 @@ pub(crate) enum ControlError {
         key = printable(.0.as_str())
     )]
     BuiltIn(ApiKey),
-    /// Its name is not valid.
+    /// The name of the key is not valid.
     #[error(transparent)]
     Name(#[from] InvalidName),
-    /// With its `auth`, no client could be verified.
+    /// The `auth` of the key could verify no client.
     #[error("auth: {0}")]
     Auth(#[from] BadAuth),
-    /// Its `webhook` could get no events.
+    /// The `webhook` of the key could get no events.
     #[error("webhook: {0}")]
     Webhook(#[from] BadWebhook),
-    /// Nobody could fill its rooms.
+    /// The rooms of the key could never be full.
     #[error("room_members: {0}")]
     Rooms(#[from] CrowdedRoom),
     /// A token cannot be added or removed.
     #[error(transparent)]
     Token(#[from] TokenError),
-    /// There is no such ban.
+    /// The ban does not exist.
     #[error("there is no such ban{}", .0.as_ref().map(|wider| format!(": {wider} is banned, so end that")).unwrap_or_default())]
     NoBan(Option<Ban>),
     /// The ban is one of the configuration.
     #[error("the ban is set by the flags or the configuration file of the server")]
     ConfiguredBan,
-    /// There are too many.
+    /// The limit of bans is reached.
     #[error("there are {MAX_BANS} bans already: ban a network in place of its addresses")]
     TooManyBans,
     /// The store failed, but the change is active.
@@ -207,7 +207,7 @@ impl Control {
         Ok(keys)
     }
 
-    /// One key.
+    /// A key, stored or built-in.
     pub(crate) fn one_key(&self, key: &ApiKey) -> Result<Key, KeyError> {
         let found = self.store.get(key)?.or_else(|| self.built_in(key));
         let mut found = found.ok_or_else(|| KeyError::Unknown(key.clone()))?;
@@ -374,7 +374,7 @@ impl Control {
         Ok(())
     }
 
-    /// As [`read_keys`](Self::read_keys), if the store has changed since.
+    /// Calls [`read_keys`](Self::read_keys) if the store has changed since.
     pub(super) fn read_changed_keys(&self) -> Result<(), KeyError> {
         let version = self.store.version()?;
         let is_known = self.writing.lock().version == Some(version);

@@ -14,7 +14,7 @@ pub enum StartError {
     /// The TLS files cannot be used.
     #[error(transparent)]
     Tls(#[from] TlsError),
-    /// There can be no certificate by ACME.
+    /// ACME can give no certificate.
     #[error(transparent)]
     Acme(#[from] AcmeError),
     /// The directory of static files cannot be used.
@@ -51,12 +51,12 @@ pub enum StartError {
     /// The Unix socket cannot be made.
     #[error("cannot listen on --unix_socket {}: {error}", path.display())]
     UnixSocket {
-        /// Its path.
+        /// The path of the Unix socket.
         path: PathBuf,
         /// The error of the system.
         error: io::Error,
     },
-    /// There is a file of another kind at the path of the Unix socket.
+    /// A file of another kind is at the path of the Unix socket.
     #[error("--unix_socket {} exists and is no socket: give a path at which the server may make one", .0.display())]
     NoSocket(PathBuf),
     /// Another program listens at the Unix socket.

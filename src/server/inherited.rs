@@ -10,11 +10,11 @@ use peerbroker_system as system;
 /// between two servers, so clients that connect in between wait.
 #[derive(Debug, Default)]
 pub struct InheritedSockets {
-    /// For clients, instead of [`Listen::port`](crate::Listen).
+    /// The socket for clients, instead of [`Listen::port`](crate::Listen).
     pub main: Option<TcpListener>,
-    /// For the operator's API, instead of the port of [`ListenOps`](peerbroker_config::ListenOps).
+    /// The socket for the operator's API, instead of the port of [`ListenOps`](peerbroker_config::ListenOps).
     pub ops: Option<TcpListener>,
-    /// For HTTP-01, instead of the port of [`AcmeConfig`](peerbroker_config::AcmeConfig).
+    /// The socket for HTTP-01, instead of the port of [`AcmeConfig`](peerbroker_config::AcmeConfig).
     pub http: Option<TcpListener>,
 }
 
@@ -33,21 +33,21 @@ pub enum BadSocket {
     Name {
         /// The number of sockets.
         count: usize,
-        /// Its name.
+        /// The name of a socket.
         name: String,
     },
-    /// Two have the same name.
+    /// Two sockets have the same name.
     #[error("the service manager passes two sockets named {0:?}: a server has one of each")]
     Twice(&'static str),
-    /// It is the connection of a client.
+    /// The socket is the connection of a client.
     #[error(
         "the socket {0:?} of the service manager is a connection, and does not listen: take Accept=yes out of the socket unit"
     )]
     Connection(String),
-    /// It does not accept connections.
+    /// The socket does not accept connections.
     #[error("the socket {name:?} of the service manager cannot be used: {error}")]
     Unusable {
-        /// Its name.
+        /// The name of the socket.
         name: String,
         /// The error of the system.
         error: io::Error,

@@ -37,8 +37,8 @@ const ANSWERED_WITHIN: Duration = Duration::from_secs(8);
 /// Time over which clients are closed that can go to another server at once.
 const DEFAULT_SPREAD: Duration = Duration::from_secs(10);
 
-/// The same for clients that wait until the next server starts: as long as accepted connections may take to
-/// open.
+/// Time over which clients are closed that wait until the next server starts: as long as accepted connections
+/// may take to open.
 const INHERITED_SPREAD: Duration = Duration::from_secs(1);
 
 /// Size of the kernel's send buffer of each connection. The kernel reports progress when a third of it is
@@ -124,7 +124,7 @@ impl Listener {
         Listener { socket, origin }
     }
 
-    /// One that the server was started with.
+    /// A listener with a socket that the server was started with.
     pub(super) fn inherited(socket: TcpListener) -> io::Result<Self> {
         socket.set_nonblocking(true)?;
         Ok(Listener::new(socket, Origin::Inherited))

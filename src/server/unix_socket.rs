@@ -23,7 +23,7 @@ const MAX_BYTES: usize = if cfg!(target_os = "linux") { 107 } else { 103 };
 pub(super) struct UnixSocket {
     listener: UnixListener,
     path: PathBuf,
-    /// Its name until it is [published](Self::publish).
+    /// The name of the socket until it is [published](Self::publish).
     unpublished: PathBuf,
 }
 

@@ -77,7 +77,7 @@ fn unusable(backup: &Path, error: &KeyError) -> Failure {
     }
 }
 
-/// Beside `to`, because a directory can only be renamed within its file system.
+/// A path beside `to`, because a directory can only be renamed within its file system.
 fn unfinished(to: &Path) -> PathBuf {
     let mut name: OsString = to.components().collect::<PathBuf>().into();
     name.push(".unfinished");

@@ -22,7 +22,7 @@ pub use peerbroker_core::vocabulary::printable;
 #[derive(Clone, Copy)]
 pub struct Style {
     pub format: LogFormat,
-    /// Nothing about clients, and no hints.
+    /// No lines about clients, and no hints.
     pub quiet: bool,
 }
 

@@ -20,7 +20,7 @@ pub const FILE: &str = "peerbroker.toml";
 const DATA_DIR: &str = "#data_dir = \"/var/lib/peerbroker\"";
 const OPS_PORT: &str = "#ops_port = 9001";
 
-/// As many as nobody can guess: 190 bits.
+/// Characters of a token: 190 bits, which nobody can guess.
 const TOKEN_CHARS: usize = 32;
 
 /// Writes the files, and returns the text to print. Nothing is overwritten.

@@ -102,7 +102,7 @@ fn show(cli: &Cli) -> Result<String, Failure> {
     Ok(cli.as_file(&config.keys, &sockets) + &calls_comment(calls))
 }
 
-/// Where calls are relayed, as a comment of a configuration file.
+/// The place where calls are relayed, as a comment of a configuration file.
 fn calls_comment(mut calls: CallSettings) -> String {
     let warnings = calls.find_addresses();
     let comment = |text: String| format!("# {text}\n");

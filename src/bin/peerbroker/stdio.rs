@@ -50,7 +50,7 @@ enum Command {
 #[serde(rename_all = "snake_case")]
 enum TextFilter {
     All,
-    /// Those that are no JSON objects.
+    /// Texts that are no JSON objects.
     Broken,
     None,
 }
@@ -88,7 +88,7 @@ struct Pipe {
 struct Waiting {
     /// A loss is printed with a list of all clients at that moment.
     lines: VecDeque<Result<String, Lost>>,
-    /// Of these lines, and of those that are being printed.
+    /// Bytes of these lines, and of those that are being printed.
     bytes: usize,
     lost: Lost,
 }

@@ -38,11 +38,11 @@ impl KeysIn {
 /// The place of stored keys.
 #[derive(Clone, PartialEq, Eq)]
 pub enum StoredKeys {
-    /// In memory: they are lost when the server stops.
+    /// Memory: the keys are lost when the server stops.
     InMemory,
-    /// In a database in this directory.
+    /// A database in this directory.
     Directory(PathBuf),
-    /// In this Redis.
+    /// The Redis at this address.
     Redis(RedisAddress),
 }
 
@@ -58,7 +58,7 @@ pub struct NamedPlaces {
 type OpenKeys = (Arc<dyn KeyStore>, String);
 
 impl StoredKeys {
-    /// Those of a server.
+    /// The place of the stored keys of a server.
     pub fn of_server(
         kind: KeysIn,
         NamedPlaces { data_dir, redis, .. }: NamedPlaces,
@@ -77,7 +77,7 @@ impl StoredKeys {
         }
     }
 
-    /// Those that `peerbroker keys` edits. A URL on the command line wins.
+    /// The place of the keys that `peerbroker keys` edits. A URL on the command line wins.
     pub fn to_edit(kind: KeysIn, places: NamedPlaces) -> Self {
         let NamedPlaces { data_dir, redis, redis_is_of_command } = places;
         let redis = match kind {
@@ -231,7 +231,7 @@ impl Found {
 pub const COPIED_ALONE: &str =
     "Was it copied without peerbroker.db-wal, from a running server? Copy with `peerbroker backup`";
 
-/// As in "1 key" and "2 keys".
+/// A number of keys in words, as in "1 key" and "2 keys".
 pub fn number(keys: usize) -> String {
     format!("{keys} {}", if keys == 1 { "key" } else { "keys" })
 }

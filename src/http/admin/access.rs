@@ -48,7 +48,7 @@ const PROXY_HEADERS: [HeaderName; 2] = [header::FORWARDED, HeaderName::from_stat
 const UNAUTHORIZED: &str = "the admin token of the server is missing or wrong, or the session has ended: send Authorization: \
     Bearer …";
 
-/// Without an admin token, only these can be wrong.
+/// The error without an admin token: only these tokens can be wrong.
 const READ_UNAUTHORIZED: &str =
     "the read token or the metrics token of the server is missing or wrong: send Authorization: Bearer …";
 const METRICS_UNAUTHORIZED: &str =
@@ -166,11 +166,11 @@ fn check(ops: &AdminState, request: &ServiceRequest, target: &Target) -> Result<
 
 /// The reason why the token or the session of a request allows nothing.
 enum AccessDenied {
-    /// There is none, or the session has ended.
+    /// No token is given, or the session has ended.
     NoToken,
-    /// It is wrong, so it may be a guess.
+    /// The token or the session is wrong, so it may be a guess.
     WrongToken,
-    /// It is right, but a page of another site may have asked for a change.
+    /// The session is right, but a page of another site may have asked for a change.
     OtherSite,
 }
 
@@ -281,8 +281,8 @@ fn is_own_origin(headers: &HeaderMap) -> bool {
     authority.is_some_and(|authority| authority.eq_ignore_ascii_case(host))
 }
 
-/// Without a token, only programs of this machine are allowed, and the dashboard in its browsers, but not
-/// pages of others or proxies.
+/// Allows only programs of this machine, and the dashboard in its browsers, but not pages of others or
+/// proxies: the rule without an admin token.
 fn check_local(request: &ServiceRequest) -> Result<(), Problem> {
     let headers = request.headers();
     let is_local = request.peer_addr().is_some_and(|peer| peer.ip().to_canonical().is_loopback());

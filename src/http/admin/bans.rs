@@ -59,7 +59,7 @@ pub(super) struct ShownBan {
 /// All bans.
 #[derive(Serialize, ToSchema)]
 pub(super) struct ShownBans {
-    /// Those of the configuration first.
+    /// The bans: those of the configuration first.
     bans: Vec<ShownBan>,
 }
 
@@ -160,7 +160,7 @@ fn ban(network: &str, key: Option<&str>) -> Result<Ban, Problem> {
 pub(super) struct ShownAddress {
     /// The address; of IPv6, its /64.
     address: String,
-    /// Its open connections, also over HTTP.
+    /// Open connections of the address, also over HTTP.
     connections: u32,
     /// WebSockets and streams that it has opened since it was first seen. It is forgotten when it has no
     /// connection, and its full burst again.
@@ -174,7 +174,7 @@ pub(super) struct ShownAddress {
 /// The busiest addresses.
 #[derive(Serialize, ToSchema)]
 pub(super) struct ShownAddresses {
-    /// First those that reach limits most often, then those with the most connections.
+    /// The addresses: first those that reach limits most often, then those with the most connections.
     addresses: Vec<ShownAddress>,
 }
 

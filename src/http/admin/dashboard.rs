@@ -46,7 +46,7 @@ pub(super) fn page(ops: &AdminState, request: &HttpRequest) -> HttpResponse {
         .body(page)
 }
 
-/// One of its files, if there is one of this name.
+/// A file of the dashboard, if there is one of this name.
 pub(super) async fn file(request: &HttpRequest, target: &Target) -> Option<HttpResponse> {
     let name = &*target.below(FOLDER)?;
     let content = match pages::of_dashboard(name) {

@@ -26,7 +26,7 @@ struct NewKey;
 /// A key as the API shows it.
 #[derive(Serialize, ToSchema)]
 pub(super) struct ShownKey {
-    /// Without secrets.
+    /// The key, without secrets.
     #[serde(flatten)]
     #[schema(value_type = Key)]
     key: Value,
@@ -34,7 +34,7 @@ pub(super) struct ShownKey {
     clients: usize,
 }
 
-/// One page of keys.
+/// A page of keys.
 #[derive(Serialize, ToSchema)]
 pub(super) struct KeyPage {
     /// Sorted by key.

@@ -17,7 +17,7 @@ use peerbroker_node::PeerReport;
 const MAX_SEARCHED: usize = 20_000;
 const SEARCH_BATCH: usize = 2000;
 
-/// One page of clients.
+/// A page of clients.
 #[derive(Serialize, ToSchema)]
 pub(super) struct PeerPage {
     /// Sorted by id.

@@ -23,7 +23,7 @@ const MAX_FAILED_CALLS: usize = 20;
 /// Refusals that are kept of clients that named an id: a flood of other events does not push them out.
 const MAX_REFUSALS: usize = 500;
 
-/// Something that happened. Strings in it come from strangers.
+/// An event. Strings in it come from strangers.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct LiveEvent {
     /// The kind: `connected`, `disconnected`, `refused`, `mistake`, `kicked`, `expired`, `room_joined`,

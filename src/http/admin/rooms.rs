@@ -19,13 +19,13 @@ use peerbroker_rooms::Rooms;
 #[derive(Serialize, ToSchema)]
 #[schema(as = Room)]
 pub(super) struct ShownRoom {
-    /// Its name.
+    /// Name of the room.
     name: String,
     /// Number of its members, of all nodes.
     members: usize,
 }
 
-/// One page of rooms.
+/// A page of rooms.
 #[derive(Serialize, ToSchema)]
 pub(super) struct RoomPage {
     /// Sorted by name.
@@ -37,13 +37,13 @@ pub(super) struct RoomPage {
 /// A topic.
 #[derive(Serialize, ToSchema)]
 pub(super) struct Topic {
-    /// Its name.
+    /// Name of the topic.
     name: String,
     /// Number of its subscribers, of all nodes.
     subscribers: usize,
 }
 
-/// One page of topics.
+/// A page of topics.
 #[derive(Serialize, ToSchema)]
 pub(super) struct TopicPage {
     /// Sorted by name.
@@ -55,15 +55,15 @@ pub(super) struct TopicPage {
 /// A client in a room.
 #[derive(Serialize, ToSchema)]
 pub(super) struct Member {
-    /// Its id.
+    /// Id of the client.
     id: String,
-    /// Its public data: any JSON value. Missing if it has none.
+    /// Public data of the client: any JSON value. Missing if it has none.
     #[schema(value_type = Option<serde_json::Value>)]
     #[serde(skip_serializing_if = "Option::is_none")]
     data: Option<Box<RawValue>>,
 }
 
-/// One page of members.
+/// A page of members.
 #[derive(Serialize, ToSchema)]
 pub(super) struct MemberPage {
     /// Sorted by id.
@@ -106,7 +106,7 @@ pub(super) async fn list_topics(
     Ok(Json(TopicPage { topics, next }))
 }
 
-/// One page of rooms or topics, of their names and numbers of members, and the `after` of the next one.
+/// A page of rooms or topics, of their names and numbers of members, and the `after` of the next one.
 fn one_page<T>(
     rooms: Option<Arc<Rooms>>,
     page: &Page,

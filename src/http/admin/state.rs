@@ -93,7 +93,7 @@ impl Page {
 pub(super) struct Search(String);
 
 impl Search {
-    /// Without a text everything is found.
+    /// A search for a text. Without a text it finds everything.
     pub(super) fn new(text: Option<&str>) -> Self {
         Search(text.unwrap_or_default().to_lowercase())
     }

@@ -117,13 +117,13 @@ struct RelayStats {
     displaced: u64,
     /// Calls that it has forgotten, by outcome: `unanswered`, `direct`, `relayed`, `failed` or `unknown`.
     ended: BTreeMap<&'static str, u64>,
-    /// Those that it has relayed, by transport.
+    /// Forgotten calls that it has relayed, by transport.
     transports: BTreeMap<&'static str, u64>,
-    /// Those that have failed, by reason.
+    /// Forgotten calls that have failed, by reason.
     failures: BTreeMap<&'static str, u64>,
     /// Datagrams that it has relayed, without its own checks.
     packets: u64,
-    /// Their bytes.
+    /// Bytes of the datagrams that it has relayed, without its own checks.
     bytes: u64,
     /// Clients that asked it for their own address (STUN).
     bindings: u64,
@@ -189,7 +189,7 @@ struct TurnStats {
     reclaimed: u64,
     /// Datagrams that it has relayed.
     packets: u64,
-    /// Their bytes, without TURN's own.
+    /// Bytes of the datagrams that it has relayed, without TURN's own.
     bytes: u64,
     /// Clients that asked it for their own address (STUN).
     bindings: u64,
@@ -221,14 +221,14 @@ struct PipeStats {
     bytes: u64,
     /// Pipes that ended since the start, by reason.
     closed: BTreeMap<&'static str, u64>,
-    /// Those that have carried the most bytes, at most 20.
+    /// Pipes that have carried the most bytes, at most 20.
     largest: Vec<ShownPipe>,
 }
 
 /// A pipe of this node.
 #[derive(Serialize, ToSchema)]
 struct ShownPipe {
-    /// Its key.
+    /// Key of the pipe.
     key: String,
     /// The beginning of its id. Whoever has the whole id could be its end.
     name: String,
@@ -294,13 +294,13 @@ enum NodeState {
 /// A node of a cluster.
 #[derive(Serialize, ToSchema)]
 struct MemberStats {
-    /// Its name.
+    /// Name of the node.
     name: String,
     /// Identifies this life of the node.
     life: String,
     /// True if it is alive.
     alive: bool,
-    /// Its numbers; `null` if it did not answer within two seconds.
+    /// Numbers of the node; `null` if it did not answer within two seconds.
     stats: Option<NodeReport>,
 }
 

@@ -14,7 +14,7 @@ use crate::http::path;
 use peerbroker_core::vocabulary::ApiKey;
 use peerbroker_keys::TokenScope;
 
-/// All but the unreserved characters (RFC 3986, section 2.3).
+/// Characters to escape: all but the unreserved ones (RFC 3986, section 2.3).
 const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 const MALFORMED: &str = "the path has a malformed percent-escape, or is not UTF-8: write % as %25";

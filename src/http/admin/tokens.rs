@@ -26,7 +26,7 @@ pub(super) struct NewToken {
 /// A token that was added.
 #[derive(Serialize, ToSchema)]
 struct AddedToken {
-    /// Its text, which is not shown again.
+    /// Text of the token, which is not shown again.
     token: String,
 }
 

@@ -24,7 +24,7 @@ use super::handler::{bare, vary};
 /// long.
 const COMPRESSIBLE: RangeInclusive<u64> = 1024..=2 * 1024 * 1024;
 
-/// Of brotli. Above it, each percent less takes twice the time.
+/// Quality of brotli. Above it, each percent less takes twice the time.
 const QUALITY: i32 = 5;
 
 /// Compressed texts by their names and tags.

@@ -44,7 +44,7 @@ pub(super) async fn prepare(page: &str) {
     }
 }
 
-/// One document, the list of all, or the index for the search.
+/// A document, the list of all, or the index for the search.
 pub(super) async fn page(mounted: &Mounted, request: &HttpRequest, name: &str) -> HttpResponse {
     if name == INDEX {
         return with(cached(request, INDEX, index().into_bytes().into()).await, [NOSNIFF, NO_CACHE]);

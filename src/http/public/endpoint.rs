@@ -107,9 +107,9 @@ impl SocketEndpoint {
 
 /// The reason why an address gets no connection.
 pub(crate) enum AddressRefused {
-    /// It is banned.
+    /// The address is banned.
     Banned,
-    /// It is over a limit.
+    /// The address is over a limit.
     TooMany(LimitExceeded),
 }
 
@@ -185,7 +185,7 @@ pub(super) fn source(runtime: &Runtime, head: &RequestHead) -> ClientSource {
     source_of(runtime, head.peer_addr, head.headers())
 }
 
-/// As [`source`], of a request that came over a connection from `peer`, by whatever transport.
+/// The page and the address of a request that came over a connection from `peer`, by whatever transport.
 pub(super) fn source_of(runtime: &Runtime, peer: Option<SocketAddr>, headers: &HeaderMap) -> ClientSource {
     let (address, locality) = forwarded::client_locality(runtime, peer, headers);
     ClientSource { origin: origin(headers), address, locality, is_doctor: is_of_doctor(headers) }

@@ -28,7 +28,7 @@ enum Found {
     File(Box<NamedFile>),
     /// A directory with an index. The path lacks the final slash, without which relative links would break.
     Directory,
-    /// None, but there is a page whose name has `.html` behind it.
+    /// No file of this name, but a page with `.html` behind it.
     WithoutHtml,
 }
 

@@ -67,7 +67,7 @@ pub(super) fn client_address(
     client_locality(runtime, peer, headers).0
 }
 
-/// The same, and what it tells of the client's network: nothing if it may be the address of a proxy.
+/// The client's address, and its locality: unknown if the address may be that of a proxy.
 pub(super) fn client_locality(
     runtime: &Runtime,
     peer: Option<SocketAddr>,

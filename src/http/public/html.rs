@@ -51,7 +51,7 @@ pub(super) const PEERJS_VERSION: &str = "1.5.5";
 pub(super) const PEERJS: Library =
     vendored!("peerjs.min.js", "sha384-xSYA4ssQq8Yhz/Q1+3vKEeT4lDqURUEp1xRPmwcOjnk1DscU9fCDjifAraFhWPmQ");
 
-/// The same release, not minified.
+/// The build of PeerJS that is not minified.
 pub(super) const PEERJS_READABLE: Library =
     vendored!("peerjs.js", "sha384-wBK0FNOkLGym0CCY2ePxqPX20marLejkiCBjz8AZ2VYiAi8cJUS7qrZ2QRAzpNoU");
 
@@ -71,7 +71,7 @@ pub(super) const PIPES: Library = Library {
     integrity: "sha384-/HFFuhzE4l8PkueNrR6iUQITzvoNiyzmQOuO8abDAWJW1aPwigPdyrnucVi4hhTK",
 };
 
-/// The same as a module, which a page installs itself.
+/// Data channels over the broker, as a module that a page installs itself.
 pub(super) const PIPES_MODULE: &str = client!("dist/webrtc.mjs");
 
 /// A script that sets `usePipes`, which loads `webrtc.js` when a connection needs it.

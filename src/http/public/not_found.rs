@@ -55,7 +55,7 @@ pub(super) fn record(mounted: &Mounted, method: &str, path: &str, source: &Clien
     record_with(mounted, method, path, source, advice(mounted, path).map(|(text, _)| text));
 }
 
-/// As [`record`].
+/// Tells the operator that a client sent this request for a path without content.
 pub(super) fn record_request(mounted: &Mounted, head: &RequestHead) {
     record(mounted, head.method.as_str(), head.uri.path(), &endpoint::source(&mounted.runtime, head));
 }

@@ -20,7 +20,7 @@ use peerbroker_config::Dialect;
 pub(crate) use super::cached::cached;
 pub(crate) use super::html::{Values as PageValues, prefers_html};
 
-/// One file below `{path}broker/`; the empty name is the landing page.
+/// A file below `{path}broker/`; the empty name is the landing page.
 pub(super) async fn page(mounted: &Mounted, request: &HttpRequest, name: &str) -> HttpResponse {
     if let Some(name) = docs::requested(name) {
         return docs::page(mounted, request, name).await;

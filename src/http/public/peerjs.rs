@@ -39,7 +39,7 @@ const RIGHT_PATH: &str = "x-peerbroker-path";
 /// Tells the doctor that another program has the port of the relay.
 const RELAY_WAITS: (&str, &str) = ("x-peerbroker-relay", "waits");
 
-/// The same text as peerjs-server: tools search for it.
+/// The text of peerjs-server about itself: tools search for it.
 pub(super) fn about() -> HttpResponse {
     json_answer(ABOUT)
 }

@@ -24,7 +24,7 @@ pub(crate) enum Route<'a> {
     /// The WebSocket of a room of a protocol: its name, still percent-encoded, and empty if the path has
     /// none.
     Room(Dialect, &'a str),
-    /// For load balancers and process managers.
+    /// The health check, for load balancers and process managers.
     Health,
     /// A file of the landing page and the demos.
     Page(&'a str),
@@ -32,7 +32,7 @@ pub(crate) enum Route<'a> {
     Register,
     /// Any other path below the mount path: a file of `--static_dir`, if it exists.
     File(&'a str),
-    /// Not below the mount path.
+    /// A path that is not below the mount path.
     Outside,
 }
 

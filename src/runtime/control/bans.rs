@@ -25,11 +25,11 @@ pub(crate) struct OperatorBans {
 /// The bans as this process knows them.
 #[derive(Default)]
 struct KnownBans {
-    /// Those that operators have set.
+    /// Bans that operators have set.
     set: Vec<Ban>,
-    /// Those of them that the store could not keep.
+    /// Bans that operators have set, but the store could not keep.
     unkept: Vec<Ban>,
-    /// All, with those of the configuration.
+    /// All bans, with those of the configuration.
     active: Vec<Ban>,
 }
 

@@ -27,14 +27,14 @@ pub(super) struct StoredKeys {
 pub(super) struct KnownKeys {
     /// The version of the store when they were read.
     pub(super) version: Option<u64>,
-    /// Each with a digest of its mutable parts. `None` until they are read.
+    /// The stored keys, each with a digest of its mutable parts. `None` until they are read.
     pub(super) digests: Option<HashMap<ApiKey, u64>>,
     /// Changes that are active here, though the store could not keep them.
     pub(super) unkept: HashMap<ApiKey, Change>,
 }
 
 impl KnownKeys {
-    /// This process has written a key.
+    /// Notes that this process has written a key.
     pub(super) fn record(&mut self, key: &Key) {
         self.unkept.remove(&key.key);
         if let Some(known) = &mut self.digests {
@@ -42,7 +42,7 @@ impl KnownKeys {
         }
     }
 
-    /// This process has removed a key.
+    /// Notes that this process has removed a key.
     pub(super) fn forget(&mut self, key: &ApiKey) {
         self.unkept.remove(key);
         if let Some(known) = &mut self.digests {

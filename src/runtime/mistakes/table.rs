@@ -22,7 +22,7 @@ const FLOOD: &str =
 /// The hint about an unknown key if the store fails.
 const CANNOT_COMPARE: &str = "the stored keys cannot be read at the moment; the log says why";
 
-/// One mistake in words.
+/// A mistake in words.
 pub(super) struct MistakeText<'a> {
     /// The request of the client. Lines with the same text are counted together.
     pub(super) what: String,

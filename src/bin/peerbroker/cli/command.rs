@@ -12,7 +12,7 @@ use super::keys::{self, KeysCommand};
 /// The values of the command line, the variables and the configuration file.
 #[derive(Default)]
 pub struct Cli {
-    /// Without a command, the program serves.
+    /// The command. Without one, the program serves.
     pub command: Option<Command>,
     /// The values of all settings.
     pub draft: Draft,

@@ -5,11 +5,11 @@ use peerbroker_config::{Dialect, Dialects};
 /// A protocol in the list of those that are on.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Choice {
-    /// It is on, and those that the list lacks are off.
+    /// The protocol is on, and those that the list lacks are off.
     Only(Dialect),
-    /// It is added to the defaults.
+    /// The protocol is added to the defaults.
     Add(Dialect),
-    /// It is taken from the defaults.
+    /// The protocol is taken from the defaults.
     Remove(Dialect),
 }
 

@@ -28,25 +28,25 @@ pub struct Draft {
     pub(super) file: Option<PathBuf>,
     pub(super) sslkey: Option<PathBuf>,
     pub(super) sslcert: Option<PathBuf>,
-    /// Its store is that of `--data_dir` or `--redis`, later.
+    /// The settings of ACME, without the directory, which is below `data_dir`.
     pub(super) acme: AcmeConfig,
     pub data_dir: Option<PathBuf>,
     pub(super) cors: Vec<Option<Origin>>,
-    /// Without a URL, there is none.
+    /// The Redis. Without a URL, there is none.
     pub(super) redis: RedisAddress,
     pub(super) redis_cert: Option<PathBuf>,
     pub(super) redis_key: Option<PathBuf>,
     pub(super) keys: KeysIn,
-    /// Its backplane is at `redis`.
+    /// The settings of the cluster, whose backplane is at `redis`.
     pub(super) cluster: ClusterConfig,
     pub(super) relay_at: Vec<MediaAddress>,
     pub(super) relay_public: Vec<AcmeName>,
-    /// Its addresses are those of `relay_at` and `relay_public`.
+    /// The settings of the relay, whose addresses are those of `relay_at` and `relay_public`.
     pub(super) relay: RelayConfig,
     pub(super) turn: Vec<MediaAddress>,
     pub(super) turn_ports: Option<RangeInclusive<u16>>,
     pub(super) ops_port: Option<u16>,
-    /// Its port is `ops_port`.
+    /// The settings of the operator's API, whose port is `ops_port`.
     pub(super) ops: ListenOps,
     /// `None` stands for the messages of clients.
     pub(super) webhook_events: Vec<Option<WebhookEvent>>,

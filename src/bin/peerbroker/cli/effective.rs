@@ -17,7 +17,7 @@ use super::warnings::OnSocket;
 /// A setting, as text.
 pub(super) struct Setting {
     pub(super) row: &'static Row,
-    /// Empty if it is not set.
+    /// The values; none if the setting is not set.
     pub(super) values: Vec<String>,
     /// `None` is the default.
     source: Option<Source>,

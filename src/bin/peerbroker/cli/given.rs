@@ -66,17 +66,17 @@ impl Given {
         given
     }
 
-    /// With the texts that one source gives for a setting.
+    /// Adds the texts that one source gives for a setting.
     pub(super) fn add<D: 'static>(&mut self, row: &RowOf<D>, source: Source, texts: Vec<OsString>) {
         self.0.insert(row.name, (source, texts.into_iter().flat_map(|text| row.split(text)).collect()));
     }
 
-    /// With the settings of a file that neither flags nor variables give.
+    /// The given settings, and those of a file that neither flags nor variables give.
     pub(super) fn and(&self, file: &Self) -> Self {
         Given(file.0.iter().chain(&self.0).map(|(name, given)| (*name, given.clone())).collect())
     }
 
-    /// The same, with what `other` has for the settings that a reload does not change.
+    /// The given settings, with what `other` has for those that a reload does not change.
     pub(super) fn with_fixed_of(&self, other: &Self) -> Self {
         let all = ROWS.iter().filter_map(|row| {
             let given = if row.is_live { self } else { other };

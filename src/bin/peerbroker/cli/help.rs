@@ -39,9 +39,9 @@ const MAX_WIDTH: usize = 100;
 enum Text {
     /// Fits on one screen: the flags that most people need, without groups.
     Short,
-    /// One line for each flag.
+    /// A line for each flag.
     All,
-    /// All about each flag, and the words that values may be.
+    /// The whole text about each flag, and the words that values may be.
     Reference,
 }
 

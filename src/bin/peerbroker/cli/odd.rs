@@ -118,7 +118,7 @@ pub fn switch(text: &str) -> Option<Odd> {
     }
 }
 
-/// The same, where more words have a meaning.
+/// A word for true or false, `near` or `pin`, or none of them.
 pub fn discovery(text: &str) -> Option<Odd> {
     let meant = |word: &&str| text.trim_start_matches('~').to_lowercase().starts_with(*word);
     match ["near", "pin"].into_iter().find(meant) {

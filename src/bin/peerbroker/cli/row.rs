@@ -1,4 +1,4 @@
-//! One setting: a row of a table, and how it gets from texts to a value and back.
+//! A setting: a row of a table, and how it gets from texts to a value and back.
 
 use std::env;
 use std::ffi::{OsStr, OsString};
@@ -15,14 +15,14 @@ use super::values::Kind;
 /// The setting of one flag, one variable and one name in the configuration file. Its value has a place in
 /// `D`.
 pub struct RowOf<D> {
-    /// With underscores.
+    /// The name, with underscores.
     pub name: &'static str,
     pub short: Option<char>,
     /// The group in `--help`.
     pub group: &'static str,
-    /// One line of Markdown, for `-h`, `--help` and the docs.
+    /// The help: a line of Markdown, for `-h`, `--help` and the docs.
     pub help: &'static str,
-    /// More of it, for `--help` and the docs.
+    /// More of the help, for `--help` and the docs.
     pub more: &'static str,
     pub value_name: &'static str,
     pub choices: Vec<&'static str>,
@@ -54,7 +54,7 @@ pub struct RowOf<D> {
     pub excludes: &'static [&'static str],
     /// A flag that it cannot be used without.
     pub with: Option<&'static str>,
-    /// It does nothing without this.
+    /// The condition without which the setting does nothing.
     pub needs: Option<&'static Need>,
     /// The commands that take the flag, too.
     pub commands: &'static [&'static str],

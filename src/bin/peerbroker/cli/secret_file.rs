@@ -43,7 +43,7 @@ pub(super) fn read(path: &Path, max: u64) -> Result<String, FileError> {
     Ok(text)
 }
 
-/// From now on, unread pipes are errors: a running server must not wait for what they say.
+/// Makes unread pipes errors from now on: a running server must not wait for what they say.
 pub fn refuse_new_pipes() {
     PIPES.lock().1 = true;
 }

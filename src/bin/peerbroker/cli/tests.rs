@@ -81,7 +81,7 @@ fn a_setting_that_is_gone_is_ignored_with_a_warning_wherever_it_is_given() {
     assert_eq!(cli.warnings(), ["PEERBROKER_PING_INTERVAL is gone: a third of --alive_timeout"]);
 }
 
-/// With `UPDATE=1`, writes it.
+/// Writes the table with `UPDATE=1`.
 #[test]
 fn the_table_of_flags_in_the_docs_is_that_of_the_settings() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/CONFIG.md");
@@ -148,7 +148,7 @@ fn defaults_of_what_strangers_can_fill_follow_the_memory() {
 
 #[test]
 fn what_strangers_can_fill_leaves_room_for_the_clients_of_the_machine_of_fly() {
-    /// Of an idle client, with the kernel's memory: docs/OPERATING.md has 200,000 in a GiB.
+    /// Memory of an idle client, with the kernel's: docs/OPERATING.md has 200,000 in a GiB.
     const CLIENT: usize = (1 << 30) / 200_000;
     let file: toml::Table = fs::read_to_string("deploy/fly.toml").unwrap().parse().unwrap();
     let memory = file["vm"][0]["memory"].as_str().unwrap();

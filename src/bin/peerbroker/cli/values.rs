@@ -38,7 +38,7 @@ type Show<T> = Box<dyn Fn(&T) -> String + Send + Sync>;
 /// The unit of a plain number, and the suffixes of other units: a name, and its multiple of the smallest one.
 pub struct Unit {
     pub value_name: &'static str,
-    /// In errors.
+    /// The noun in errors.
     noun: &'static str,
     examples: &'static str,
     /// The plain number's multiple of the smallest one.
@@ -171,7 +171,7 @@ pub fn text_if(
     parsed(value_name, move |text| if is_fine(text) { Ok(text.to_owned()) } else { Err(expected.clone()) })
 }
 
-/// One of a few words.
+/// A value that is one of a few words.
 pub fn choice<T: Clone + PartialEq + Send + Sync + 'static>(
     value_name: &'static str,
     all: impl IntoIterator<Item = (&'static str, T)>,
@@ -317,7 +317,7 @@ pub enum LogFormat {
     /// Lines for people.
     #[default]
     Text,
-    /// One JSON object per line.
+    /// A JSON object per line.
     Json,
 }
 
@@ -519,7 +519,7 @@ pub fn is_fixed_login(name: &str) -> bool {
     )
 }
 
-/// Advice about it.
+/// Advice about the login of a TURN provider.
 pub const FIXED_LOGIN: &str = "this server makes a user and password for each client, of --turn_secret. Those of a provider belong \
     into the page, as in new Peer({ config: { iceServers: [{ urls, username, credential }] } })";
 

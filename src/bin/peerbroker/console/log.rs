@@ -17,7 +17,7 @@ use crate::cli::{LogFormat, parse_filter};
 /// The default filter. actix-http is off, because it logs every malformed request of a scanner as an error,
 /// and redis, because it repeats each failed connection to a cluster several times a second.
 const DEFAULT: &str = "warn,peerbroker=info,actix_http=off,redis=off";
-/// The same with `--quiet`. Changes by operators stay in the log.
+/// The default filter with `--quiet`. Changes by operators stay in the log.
 const QUIET: &str = "warn,peerbroker::audit=info,actix_http=off,redis=off";
 
 static LOG: OnceLock<Log> = OnceLock::new();
@@ -77,7 +77,7 @@ impl Log {
         self.writer.log(&Record::builder().level(Level::Warn).target("peerbroker").args(args).build());
     }
 
-    /// Both texts were parsed before.
+    /// Activates the filter of these texts. Both were parsed before.
     fn apply(&self, texts: &Texts) {
         if let Ok(filter) = parse_filter(texts.temporary.as_ref().unwrap_or(&texts.configured)) {
             log::set_max_level(filter.filter());

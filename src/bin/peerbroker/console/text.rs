@@ -32,9 +32,9 @@ pub(super) fn start_line(listen: &Listen, bound: SocketAddr, path: &MountPath) -
 
 /// The hosts at which clients find a server.
 struct Hosts {
-    /// For this machine.
+    /// The host for this machine.
     local: Option<String>,
-    /// For all machines.
+    /// The hosts for all machines.
     network: Vec<String>,
 }
 

@@ -116,11 +116,11 @@ fn read_document(text: &str) -> Result<Document<Value>, String> {
 /// The members of a key that it must have.
 const REQUIRED: [&str; 2] = ["key", "name"];
 
-/// Its other members that are no settings.
+/// The members of a key that are no settings and may be missing.
 const OTHERS: [&str; 5] = ["created", "used", "registered", "built_in", "tokens"];
 
-/// All faults of an entry are one error. A setting without effect could open a key to everybody, so an
-/// unknown one is a fault.
+/// Reads a key. All faults of its entry are one error. A setting without effect could open a key to
+/// everybody, so an unknown one is a fault.
 fn read_key(entry: Value) -> Result<Key, Failure> {
     let Value::Object(members) = entry else {
         return Err(failed("it is not an object with `key` and `name`"));

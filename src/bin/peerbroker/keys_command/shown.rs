@@ -81,7 +81,7 @@ fn cells(key: &Key) -> [String; 7] {
     [name_of(&key.key), name, state(key).to_owned(), auth.to_owned(), origins, date(key.created), used]
 }
 
-/// One line for each token.
+/// A line for each token.
 pub(super) fn tokens(tokens: &[KeyToken]) -> String {
     if tokens.is_empty() {
         return "The key has no tokens.\n".to_owned();
@@ -144,7 +144,7 @@ fn state(key: &Key) -> &'static str {
     if key.settings.enabled { "enabled" } else { "disabled" }
 }
 
-/// In UTC, like the log.
+/// The date in UTC, like that of the log.
 fn date(seconds: u64) -> String {
     let time = i64::try_from(seconds).ok().and_then(|seconds| Timestamp::from_second(seconds).ok());
     time.map_or_else(|| "?".to_owned(), |time| time.strftime("%Y-%m-%d %H:%MZ").to_string())

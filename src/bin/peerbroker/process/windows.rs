@@ -57,7 +57,7 @@ impl Hangups {
     }
 }
 
-/// There is no limit to raise.
+/// Raises nothing: Windows has no limit of open files.
 pub fn raise_file_limit() -> io::Result<u64> {
     Ok(u64::MAX)
 }

@@ -30,13 +30,13 @@ struct Configuration {
 
 #[derive(Deserialize)]
 struct IceServer {
-    /// One text, or a list.
+    /// A text, or a list.
     urls: Value,
     username: Option<String>,
     credential: Option<String>,
 }
 
-/// One URL of a STUN or TURN server (RFC 7064, RFC 7065).
+/// The URL of a STUN or TURN server (RFC 7064, RFC 7065).
 struct IceUrl {
     text: String,
     credentials: Option<LongTermCredentials>,

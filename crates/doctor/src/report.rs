@@ -7,7 +7,7 @@ use serde_json::json;
 
 /// The checks that every whole run has, in their order. Those of a certificate depend on TLS.
 const CHECKS: &str = "dns tcp tls http clock path key cors proxy websocket peers discovery relay ice";
-/// Those of a run with `--quick`.
+/// The checks of a run with `--quick`.
 const QUICK_CHECKS: &str = "dns tcp health";
 /// The documentation for those whose server does not show it.
 const REPOSITORY: &str = concat!(env!("CARGO_PKG_REPOSITORY"), "/blob/main/docs/");
@@ -28,7 +28,7 @@ pub(super) struct Finding {
     /// The name of the check; the report sets it.
     pub(super) check: &'static str,
     pub(super) state: State,
-    /// One sentence with the finding.
+    /// The finding in one sentence.
     pub(super) found: String,
     /// Advice for the operator.
     pub(super) advice: Option<String>,

@@ -52,7 +52,7 @@ impl Transport {
 /// The reason why a server gives no answer that helps.
 #[derive(Debug)]
 pub(super) enum Trouble {
-    /// This machine has no network of that address family.
+    /// No route: this machine has no network of that address family.
     NoRoute,
     /// No answer comes.
     Silent,

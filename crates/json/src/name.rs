@@ -13,10 +13,10 @@ pub struct Name<'a> {
 /// The meaning of a name, as far as it is known.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Meant {
-    /// It has no escapes.
+    /// A name without escapes.
     AsWritten,
     This(Meaning),
-    /// It may have escapes.
+    /// A name that may have escapes.
     Unknown,
 }
 

@@ -59,7 +59,7 @@ pub(super) fn len_of_text(bytes: &[u8], only_ends_lines: bool) -> Option<usize> 
     }
 }
 
-/// The same of a name, and its meaning.
+/// The length of a name that begins behind its quote, with the quote at its end, and its meaning.
 #[inline(never)]
 pub(super) fn len_of_name(bytes: &[u8], only_ends_lines: bool) -> Option<(usize, Meant)> {
     match first_special(bytes) {

@@ -32,7 +32,7 @@ struct Database {
     lock: Option<File>,
     /// The disk was full when it was opened, so it can only be read.
     is_read_only: bool,
-    /// It had bytes and no tables when it was opened.
+    /// The file had bytes and no tables when it was opened.
     was_blank: bool,
 }
 

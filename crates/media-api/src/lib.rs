@@ -127,8 +127,8 @@ pub struct MediaContext {
 labels! {
     /// The reason why a relay or a TURN server has dropped a datagram.
     pub enum Dropped {
-        /// It belongs to no call that the relay knows; it is neither STUN nor TURN, or its client has no
-        /// allocation.
+        /// A datagram of no call that the relay knows, one that is neither STUN nor TURN, or one whose client
+        /// has no allocation.
         Unknown = "unknown",
         /// Its integrity does not hold.
         Forged = "forged",
@@ -210,7 +210,7 @@ labels! {
         Udp = "udp",
         /// Both over TCP.
         Tcp = "tcp",
-        /// One over UDP and one over TCP, or a client over both in turn.
+        /// A client over UDP and one over TCP, or a client over both in turn.
         Mixed = "mixed",
     }
 }
@@ -224,8 +224,7 @@ labels! {
         CalleeAbsent = "callee_absent",
         /// Neither came, and the key allows no other path.
         BothAbsent = "both_absent",
-        /// One of those that never came has only sent checks from an address that may not be used: a private
-        /// one.
+        /// A client that never came has only sent checks from an address that may not be used: a private one.
         Address = "address",
         /// A limit of the relay, and the key allows no other path.
         Limit = "limit",

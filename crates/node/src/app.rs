@@ -30,13 +30,13 @@ const MAX_PAYLOAD_BYTES: usize = 64 << 10;
 /// Most messages of one client that wait for their turn or for the answer.
 const MAX_OF_CLIENT: usize = 16;
 
-/// The same of all clients of a key.
+/// Most waiting messages of all clients of a key.
 const MAX_OF_KEY: usize = 64;
 
-/// The same of the clients of an address with one key, loopback aside.
+/// Most waiting messages of the clients of an address with one key, loopback aside.
 const MAX_OF_ADDRESS: usize = MAX_OF_KEY / 2;
 
-/// The same of all keys: as many requests run at once.
+/// Most waiting messages of all keys: as many requests run at once.
 const MAX_TOTAL: usize = 512;
 
 /// Time limit for the answer. It includes the time for which a message waits for the earlier ones of its

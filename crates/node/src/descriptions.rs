@@ -29,7 +29,7 @@ pub const ANYBODY: &str = "";
 
 /// A message by which two clients connect.
 pub struct Signal<'a> {
-    /// What it is.
+    /// The meaning of the message for the connection.
     pub kind: SignalKind,
     /// The recipient of an offer. Those that may be meant by an answer: it is for the one whose offer it
     /// answers.

@@ -113,8 +113,8 @@ impl Node {
         }
     }
 
-    /// One page of registered ids of a key, sorted by their bytes: the first `limit` ids after `after`, of
-    /// one kind or of both.
+    /// A page of registered ids of a key, sorted by their bytes: the first `limit` ids after `after`, of one
+    /// kind or of both.
     pub async fn page(
         &self,
         key: &str,
@@ -135,7 +135,7 @@ impl Node {
         first(ids, limit)
     }
 
-    /// The same of the PeerJS clients of one network.
+    /// A [page](Self::page) of the ids of the PeerJS clients of one network.
     pub async fn page_near(
         &self,
         key: &str,
@@ -175,7 +175,7 @@ impl Node {
         all_pages(async |after| self.page(key, Some(kind), after, MAX_PAGE).await).await
     }
 
-    /// The same of those of one network, sorted by their bytes.
+    /// Ids of all registered PeerJS clients of a key in one network, sorted by their bytes.
     pub async fn all_near(&self, key: &str, network: Network) -> Vec<String> {
         all_pages(async |after| self.page_near(key, network, after, MAX_PAGE).await).await
     }
@@ -383,9 +383,9 @@ impl Node {
 /// The outcome of a message of the app's server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sent {
-    /// It is on its way to its client.
+    /// The message is on its way to its client.
     Reached,
-    /// Its client is absent, and it waits.
+    /// The client is absent, and the message waits.
     Waits,
     /// Nobody has the id.
     Absent,

@@ -237,7 +237,7 @@ impl Node {
         told == [true; 2]
     }
 
-    /// This node's part in a cluster, if it is in one.
+    /// The part of this node in a cluster, if it is in one.
     pub fn membership(&self) -> Option<&Arc<Membership>> {
         self.membership.as_ref()
     }

@@ -1,4 +1,4 @@
-//! One connected client, from admission to goodbye.
+//! A connected client, from admission to goodbye.
 
 mod admission;
 mod crossing;

@@ -43,7 +43,7 @@ impl Tenant {
         self.policy.load()
     }
 
-    /// The same, to keep for longer.
+    /// The active policy, to keep for longer.
     pub fn policy_full(&self) -> Arc<Policy> {
         self.policy.load_full()
     }

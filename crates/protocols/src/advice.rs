@@ -37,7 +37,7 @@ impl Advice {
 /// The place in a message that names its command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NamedBy {
-    /// This member of an object.
+    /// The member of an object that has this name.
     Member(&'static str),
     /// The first element of a list.
     FirstOfList,

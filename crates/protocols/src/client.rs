@@ -222,7 +222,7 @@ pub enum Effect<'t> {
     Ask(Ask),
     /// The message has no meaning in the protocol.
     Ignored,
-    /// The same, and the operator is told of this text.
+    /// The message has no meaning in the protocol, and the operator is told of this text.
     InVain(&'t str),
     /// The client says goodbye.
     Leave,
@@ -384,7 +384,7 @@ impl<'t> Context<'_, 't> {
         self.effects.push(Effect::Send(message));
     }
 
-    /// The same, and the client [hears](Protocol::on_lost) if it is lost.
+    /// Sends a message to another client of the realm. The sender [hears](Protocol::on_lost) if it is lost.
     pub fn send_and_hear(
         &mut self,
         to: impl Into<Cow<'t, str>>,

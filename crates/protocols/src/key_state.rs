@@ -284,7 +284,7 @@ impl KeyState {
         })
     }
 
-    /// The same, if there is one or was a moment ago.
+    /// The part of a type, if there is one or was a moment ago.
     pub fn existing_part<P: KeyPart>(&self) -> Option<Arc<P>> {
         self.realms.lock().part()
     }
@@ -390,7 +390,7 @@ impl KeyState {
     }
 }
 
-/// The same, without the lock and without an allocation: there is at most one of each kind.
+/// All elements of a list, without its lock and without an allocation: it has at most one of each kind.
 fn of_all_kinds<T>(list: &[Arc<T>]) -> impl Iterator<Item = Arc<T>> + use<T> {
     let mut list = list.iter().cloned();
     RealmKind::ALL.map(|_| list.next()).into_iter().flatten()

@@ -230,11 +230,11 @@ fn hint(address: Address, dialects: Dialects, by: NamedBy, command: Foreign<'_>,
 enum Found<'t> {
     /// The command, and the place that names it.
     Command(NamedBy, Cow<'t, str>),
-    /// It names none.
+    /// A message that names no command.
     Nameless,
-    /// It has more members than are read.
+    /// A message with more members than are read.
     TooLong,
-    /// It is neither an object nor a list.
+    /// A message that is neither an object nor a list.
     NoJson,
 }
 

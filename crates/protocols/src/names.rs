@@ -26,11 +26,11 @@ pub enum Claimed {
 /// The state of the peer that has the wanted name, as far as it is known.
 #[derive(Clone, Debug)]
 pub enum NameHolder {
-    /// Nobody has asked it.
+    /// Nobody has asked the peer.
     Unasked,
-    /// It has answered.
+    /// The peer has answered.
     Alive,
-    /// It did not answer, or has left.
+    /// The peer did not answer, or has left.
     Gone(PeerId),
 }
 
@@ -83,7 +83,7 @@ pub const NO_SUCH_NAME: u8 = 0;
 pub enum Seating {
     /// The client has the seat, and its node is told this.
     Given(Box<dyn GivenSeat>, String),
-    /// This peer has the seat. If it does not live any more, the client is to get it.
+    /// The peer that has the seat. If it does not live any more, the client is to get the seat.
     Held(PeerId),
 }
 
@@ -94,8 +94,8 @@ pub trait GivenSeat: Send {
         None
     }
 
-    /// It is in doubt if the client has it. Returned if it is kept until the client's node says otherwise, or
-    /// is dead.
+    /// Notes that it is in doubt if the client has the seat. Returns the seat if it is kept until the
+    /// client's node says otherwise, or is dead.
     fn doubt(self: Box<Self>) -> Option<Box<dyn GivenSeat>>;
 }
 

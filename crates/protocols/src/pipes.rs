@@ -249,7 +249,7 @@ impl Names for Pipes {
     }
 }
 
-/// This node is not known to be reachable.
+/// The number for a node that is not known to be reachable.
 pub const NO_WAY: u8 = 1;
 
 /// The right to use a ticket, which ends by itself.

@@ -43,7 +43,7 @@ pub enum Command<'a> {
 }
 
 impl Command<'_> {
-    /// The same, to keep.
+    /// The command, to keep.
     fn into_owned(self) -> Command<'static> {
         let owned = |topic: Cow<'_, str>| Cow::Owned(topic.into_owned());
         match self {

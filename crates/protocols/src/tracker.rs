@@ -68,9 +68,9 @@ pub struct Announce<'a> {
 pub enum Occasion {
     /// The client is in the swarm.
     Here,
-    /// It has just got the rest of the torrent.
+    /// The client has just got the rest of the torrent.
     Completed,
-    /// It leaves the swarm.
+    /// The client leaves the swarm.
     Stopped,
 }
 
@@ -101,9 +101,9 @@ pub struct Answer<'a> {
 /// The number of the members of a swarm.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
-    /// Those that have the whole torrent.
+    /// Members that have the whole torrent.
     pub complete: usize,
-    /// The others.
+    /// The other members.
     pub incomplete: usize,
 }
 
@@ -113,9 +113,9 @@ labels! {
     pub enum Problem {
         /// The info hash is no string of 20 bytes.
         InfoHash = "invalid info_hash",
-        /// Nor is the id of the client.
+        /// The id of the client is no string of 20 bytes.
         PeerId = "invalid peer_id",
-        /// Nor is the id of the recipient of an answer.
+        /// The id of the recipient of an answer is no string of 20 bytes.
         ToPeerId = "invalid `to_peer_id` (required with `answer`)",
         /// There is no such event.
         Event = "invalid event",
@@ -205,7 +205,7 @@ impl<'a> Name<'a> {
 }
 
 impl Announce<'_> {
-    /// The same, to keep.
+    /// The announce, to keep.
     pub(crate) fn into_owned(self) -> Announce<'static> {
         let owned = |text: Cow<'_, str>| Cow::Owned(text.into_owned());
         let name = |Name { bytes, text }: Name<'_>| Name { bytes, text: owned(text) };

@@ -11,13 +11,13 @@ use peerbroker_core::address::{self, Prefix, is_public};
 /// The beginnings of the names of bridges to containers and virtual machines, which lead to no other machine.
 const CONTAINERS: [&str; 6] = ["docker", "br-", "virbr", "podman", "cni", "lxc"];
 
-/// This machine's address on the local network, if it has one. Phones on the same network can reach it.
+/// The address of this machine on the local network, if it has one. Phones on the same network can reach it.
 pub fn lan_address() -> Option<IpAddr> {
     interface_address(false)
 }
 
-/// The same, with those of all interfaces if none leads out: each may be that of a network, such as a
-/// hotspot's.
+/// The [`lan_address`] alone, or the addresses of all interfaces if none leads out: each may be that of a
+/// network, such as a hotspot's.
 pub fn lan_addresses() -> Vec<IpAddr> {
     interface_addresses(false)
 }

@@ -97,7 +97,8 @@ impl Threads {
         self.once_async_waking(name, None, work)
     }
 
-    /// The same. `on_wake` is called whenever the thread has waited for something to do, before it does it.
+    /// Starts a thread as [`once_async`](Self::once_async) does. `on_wake` is called whenever the thread has
+    /// waited for something to do, before it does it.
     pub fn once_async_waking(
         &self,
         name: &str,

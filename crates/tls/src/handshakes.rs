@@ -18,7 +18,7 @@ labels! {
         PlainHttp = "plain_http",
         /// The client's bytes are not TLS.
         NotTls = "not_tls",
-        /// It took too long.
+        /// The handshake took too long.
         TimedOut = "timeout",
         /// The client ended the connection without a reason.
         Left = "left",

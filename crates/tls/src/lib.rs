@@ -197,7 +197,7 @@ fn wrong_dates(certificate: &CertificateDer<'_>) -> Option<String> {
 /// The hosts that the certificate covers, of those that a caller may show to clients.
 #[derive(Clone, Debug, Default)]
 pub struct CertifiedHosts {
-    /// Those of the given hosts that it covers.
+    /// The given hosts that the certificate covers.
     pub covered: Vec<String>,
     /// Its first host; `None` if it names none.
     pub first: Option<String>,

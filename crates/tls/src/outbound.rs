@@ -60,7 +60,7 @@ pub struct Bounds {
 pub enum Reach {
     /// All, for URLs of an operator.
     Anywhere,
-    /// Those of the Internet: a stranger's URL must not lead into the network of this machine.
+    /// Addresses of the Internet: a stranger's URL must not lead into the network of this machine.
     Public,
 }
 

@@ -29,7 +29,7 @@ pub struct ActixSocket {
     session: Session,
     payload: Payload,
     decoder: Decoder,
-    /// What is left of the raw bytes at the front of the outbox, as actix writes frames itself.
+    /// The rest of the raw bytes at the front of the outbox, as actix writes frames itself.
     raw: Option<VecDeque<Message>>,
 }
 

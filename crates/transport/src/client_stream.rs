@@ -37,7 +37,7 @@ pub enum ReadHalf {
 /// 16 bytes more per client.
 struct WriteHalf<H>(H);
 
-/// The same for each kind of connection.
+/// Does the same for each kind of connection.
 macro_rules! each {
     ($kind:ident, $this:expr, $io:pat => $then:expr) => {
         match $this {

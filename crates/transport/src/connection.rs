@@ -227,7 +227,7 @@ struct Kept {
     _permit: IdlePermit,
 }
 
-/// One of the [`MAX_KEPT`] places of a worker.
+/// A place among the [`MAX_KEPT`] of a worker.
 struct IdlePermit;
 
 thread_local! {

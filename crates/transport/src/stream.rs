@@ -30,8 +30,8 @@ const PADDING: usize = 2048;
 /// second late or never.
 const MESSAGE_INTERVAL: Duration = Duration::from_millis(100);
 
-/// The same while many wait. Some lines come late for the event of their own then, and the fillers behind
-/// them make up for those.
+/// Time between two messages while many wait. Some lines come late for the event of their own then, and the
+/// fillers behind them make up for those.
 const CROWDED_INTERVAL: Duration = Duration::from_millis(60);
 
 /// More messages than these are many: those of two connections at once.

@@ -68,7 +68,7 @@ pub struct TlsStream<T> {
     has_tickets: bool,
     /// The last data goes with the end, in one write.
     is_ending: bool,
-    /// This side has said that it sends no more.
+    /// The server has said that it sends no more.
     is_closed: bool,
 }
 
@@ -78,7 +78,7 @@ enum End {
     Open,
     /// The client has said that it sends no more.
     Closed,
-    /// It is gone without a word.
+    /// The client is gone without a word.
     CutOff,
 }
 

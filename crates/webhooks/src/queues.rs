@@ -36,7 +36,7 @@ pub(super) enum Consumer {
 /// The role of an event for its endpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Step {
-    /// It needs no other event.
+    /// An event that needs no other one.
     Single,
     /// A connection begins.
     Begin(ConnId),
@@ -68,7 +68,7 @@ pub(super) struct Delivery {
 pub(super) enum Outcome {
     /// The endpoint has it.
     Delivered,
-    /// It may succeed later: not before this pause, if the endpoint asks for one.
+    /// A later attempt may succeed: not before this pause, if the endpoint asks for one.
     Failed(Option<Duration>),
     /// No attempt will succeed.
     Hopeless,

@@ -1,5 +1,5 @@
-//! One request: an event as JSON, its signature, and the meaning of its answer. The JSON contains no
-//! addresses of clients, no tokens, and no settings of keys, because those may hold secrets.
+//! A request: an event as JSON, its signature, and the meaning of its answer. The JSON contains no addresses
+//! of clients, no tokens, and no settings of keys, because those may hold secrets.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -171,7 +171,7 @@ fn shown(body: &[u8]) -> String {
     if text.is_empty() { text } else { format!(": {}", printable(&text)) }
 }
 
-/// One signature for each secret, with blanks between them.
+/// A signature for each secret, with blanks between them.
 fn signatures(secrets: &[WebhookSecret], id: &str, timestamp: u64, body: &str) -> String {
     let signed = format!("{id}.{timestamp}.{body}");
     let sign = |secret: &WebhookSecret| {

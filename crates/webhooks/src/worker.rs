@@ -239,7 +239,7 @@ struct Worker<'a> {
 struct Known {
     /// The destination of the last event.
     last: Option<(Webhook, bool)>,
-    /// It has answered 410, so it gets nothing until its settings change.
+    /// The endpoint has answered 410, so it gets nothing until its settings change.
     is_gone: bool,
     is_failing: bool,
     next_log: Instant,

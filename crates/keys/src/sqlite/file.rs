@@ -234,7 +234,7 @@ fn check_kind(path: &Path) -> Result<(), Problem> {
 /// A file that was opened for its store.
 pub(super) struct Opened {
     pub(super) connection: Connection,
-    /// It had bytes and no tables, and no log beside it had them.
+    /// The file had bytes and no tables, and there was no log beside it that could have them.
     pub(super) was_blank: bool,
 }
 

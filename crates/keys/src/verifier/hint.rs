@@ -17,9 +17,9 @@ const MOST_SECONDS: f64 = 1e11;
 /// A claim of a valid token that is surely wrong.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum OddClaim {
-    /// Its `exp` is one in milliseconds.
+    /// An `exp` in milliseconds.
     ExpiryInMilliseconds,
-    /// It was issued this many seconds from now.
+    /// An `iat` that is this many seconds from now.
     IssuedLater(f64),
 }
 

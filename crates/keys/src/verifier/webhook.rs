@@ -37,7 +37,7 @@ pub(super) const MAX_ANSWERS: usize = 1000;
 /// Most open questions.
 pub(super) const MAX_QUESTIONS: usize = 64;
 
-/// One client for all keys: a separate one would cost each key 15 KB and 0.1 ms.
+/// The HTTP client of all keys: a separate one would cost each key 15 KB and 0.1 ms.
 static CLIENT: LazyLock<Result<Arc<HttpClient>, rustls::Error>> =
     LazyLock::new(|| HttpClient::new(BOUNDS).map(Arc::new));
 

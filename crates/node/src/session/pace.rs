@@ -16,7 +16,7 @@ pub(super) const READS_PER_TURN: usize = 2;
 /// thousands.
 pub(super) const FRAMES_PER_TURN: u32 = 32;
 
-/// The same of frames that are passed on unread.
+/// Most frames that are passed on unread before other tasks of the worker get their turn.
 pub(super) const UNREAD_FRAMES_PER_TURN: u32 = 512;
 
 /// Longest part of a [`Rest`]. Shorter than a probe.

@@ -1,4 +1,4 @@
-//! One end of a pipe, from admission to goodbye: what it sends goes to the other end, unread.
+//! An end of a pipe, from admission to goodbye: what it sends goes to the other end, unread.
 
 use std::future::poll_fn;
 use std::sync::Arc;
@@ -147,7 +147,7 @@ impl<S: Socket> ActiveEnd<S> {
 /// The messages of one read.
 #[derive(Default)]
 struct Read {
-    /// The same messages, for the other end.
+    /// The messages in frames for the other end.
     frames: Vec<u8>,
     /// Bytes of payloads.
     bytes: usize,

@@ -76,7 +76,7 @@ struct ActiveSession<S, C: Protocol> {
     key: Arc<KeyState>,
     /// Boxed, because most clients wait for nothing.
     waits: Option<Box<Waits>>,
-    /// This session has to write for all of its worker.
+    /// The session has to write for all sessions of its worker.
     is_writer: bool,
     /// The operator knows that the client is above its rate limit.
     is_told_of_pace: bool,
@@ -393,7 +393,7 @@ fn report_size(node: &Node, key: &KeyState, peer: &PeerHandle) {
     });
 }
 
-/// One read of a client, of which each event is charged and handled.
+/// A read of a client, of which each event is charged and handled.
 struct Reading<'a, C> {
     turn: Turn<'a>,
     client: &'a mut C,

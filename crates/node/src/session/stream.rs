@@ -206,7 +206,7 @@ pub fn take_posts_of_others(node: &Arc<Node>) {
 #[derive(Default)]
 struct HookThread {
     waiting: AtomicUsize,
-    /// One text at a time, in their order.
+    /// Lets the hooks have one text at a time, in their order.
     turn: tokio::sync::Mutex<()>,
 }
 

@@ -41,7 +41,7 @@ impl World {
         Self::with_hook(configure, |_| {})
     }
 
-    /// The same with a hook, which is called with each text before it is read.
+    /// A world with a hook, which is called with each text before it is read.
     fn with_hook(configure: impl FnOnce(&mut Config), hook: impl Fn(&str) + Send + Sync + 'static) -> Self {
         let mut config = Config::default();
         config.key_settings.messages_per_second = 0;

@@ -75,7 +75,7 @@ enum Step {
     Take,
     /// No node gives places, so the client claims the right to.
     Claim(Opening),
-    /// It tries again after a pause.
+    /// The client tries again after a pause.
     Pause,
 }
 

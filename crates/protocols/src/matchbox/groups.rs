@@ -34,7 +34,7 @@ pub struct Groups(Mutex<State>);
 #[derive(Default)]
 struct State {
     open: BTreeMap<GroupKind, Group>,
-    /// Those that clients want to open, if the other nodes let them. True if another node has got the right
+    /// Groups that clients want to open, if the other nodes let them. True if another node has got the right
     /// to since.
     opening: BTreeMap<GroupKind, bool>,
 }
@@ -111,7 +111,7 @@ impl Groups {
         self.place(kind, client, None)
     }
 
-    /// The same. If there is no group, the client opens one, which keeps this right.
+    /// Gives a client a place in the open group, or in a new one, which keeps this right.
     pub fn take_or_open(
         self: &Arc<Self>,
         kind: &GroupKind,

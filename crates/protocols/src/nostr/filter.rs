@@ -14,7 +14,7 @@ use crate::json::{self, Object};
 #[derive(Clone, Debug)]
 pub(super) struct Filter {
     conditions: Box<[u8]>,
-    /// Those of all conditions, sorted.
+    /// The values of all conditions, sorted.
     values: Box<[Mark]>,
     since: u64,
     until: u64,

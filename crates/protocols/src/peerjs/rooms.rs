@@ -119,7 +119,7 @@ pub fn message(room: &str, src: &str, dst: Option<&str>, payload: Option<&str>) 
     })
 }
 
-/// What PeerJS clients hear of rooms.
+/// The frames by which PeerJS clients hear of rooms.
 #[derive(Debug)]
 pub struct PeerJsRooms;
 

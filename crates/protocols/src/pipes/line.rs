@@ -24,7 +24,7 @@ struct State {
     task: Option<Waker>,
     /// The reason for which the broker ends the connection.
     dismissed: Option<CloseReason>,
-    /// It has got a part of a message: nothing but the rest may follow.
+    /// The connection has got a part of a message: nothing but the rest may follow.
     is_within_message: bool,
     /// The other end waits until all is written.
     is_awaited: bool,

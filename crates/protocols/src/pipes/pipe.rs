@@ -1,4 +1,4 @@
-//! One pipe and its two ends.
+//! A pipe and its two ends.
 
 use std::io;
 use std::net::IpAddr;
@@ -41,7 +41,7 @@ struct State {
     ends: [Option<End>; 2],
     /// The number of times that both ends were there.
     turn: u32,
-    /// It is over: the reason for a connection that comes too late.
+    /// The reason for a connection that comes too late, once the pipe is over.
     over: Option<CloseReason>,
     /// Of its name among all nodes.
     hold: Option<Hold>,
@@ -69,13 +69,13 @@ pub struct Attach {
 
 /// The next step of an end.
 pub enum PipeTurn {
-    /// Its connection is over.
+    /// The end's connection is over.
     Over(Disconnect),
-    /// It waits until it is woken: what it has sent is not written yet.
+    /// The end waits until it is woken: what it has sent is not written yet.
     Wait,
-    /// It reads, and nobody hears it: what comes is dropped.
+    /// The end reads, and nobody hears it: what comes is dropped.
     Alone,
-    /// It reads for this connection of the other end.
+    /// The end reads for this connection of the other end.
     Pass(ConnId),
 }
 

@@ -114,7 +114,7 @@ pub(super) struct Admitted {
 pub enum Seating {
     /// The player has this name, and this is the host.
     In(PlayerName, PeerId),
-    /// This peer has the name. If it does not live any more, the player is to get it.
+    /// The peer that has the name. If it does not live any more, the player is to get the name.
     Held(PeerId),
 }
 

@@ -80,12 +80,12 @@ pub struct Memberships {
 pub enum Announced {
     /// The swarm has so many members.
     Counted(Counts),
-    /// This guest has the id. If it does not live any more, the announcing one is to get it.
+    /// The guest that has the id. If it does not live any more, the announcing one is to get the id.
     Held(PeerId),
 }
 
 impl Swarms {
-    /// None yet.
+    /// No swarm yet.
     pub fn new(key: ApiKey, others: Option<Arc<dyn OtherNodes>>) -> Self {
         let memberships = Quota::of_things(MAX_MEMBERSHIPS, 0);
         let (swarms, elsewhere) = Default::default();
@@ -355,7 +355,7 @@ impl Swarm {
 }
 
 impl Memberships {
-    /// None yet.
+    /// No membership yet.
     pub fn new(swarms: Arc<Swarms>, guest: PeerId, address: Option<IpAddr>) -> Self {
         let account = swarms.offers.of_address(address);
         let share = swarms.memberships.share(AddressPrefix::of_remote(address));

@@ -13,7 +13,7 @@ pub(crate) struct Addresses(Arc<RwLock<Known>>);
 struct Known {
     /// At most one of each family.
     bound: Vec<Bound>,
-    /// Those that clients are told: of a family none, one, or those of several networks.
+    /// Addresses that clients are told: of a family none, one, or those of several networks.
     told: Vec<IpAddr>,
 }
 
@@ -23,7 +23,7 @@ pub(crate) struct Bound {
     /// Unspecified if it listens at all addresses of this machine, and clients are told none of them, or
     /// several.
     pub(crate) at: SocketAddr,
-    /// It listens at all other addresses of this machine too.
+    /// The server listens at all other addresses of this machine too.
     pub(crate) is_everywhere: bool,
 }
 
@@ -55,7 +55,7 @@ impl Addresses {
         Addresses(Arc::new(RwLock::new(Known { bound, told })))
     }
 
-    /// One address, which clients are told as it is bound.
+    /// A single address, which clients are told as it is bound.
     #[cfg(test)]
     pub(crate) fn of(address: &str) -> Self {
         let at = address.parse().unwrap();
@@ -71,7 +71,7 @@ impl Addresses {
         self.0.read().all().find(|own| own.told.is_ipv4() == is_ipv4)
     }
 
-    /// Those that clients are told.
+    /// The addresses that clients are told.
     pub(crate) fn told(&self) -> Vec<SocketAddr> {
         self.0.read().all().map(|own| own.told).collect()
     }

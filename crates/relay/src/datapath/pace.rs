@@ -31,7 +31,7 @@ pub(crate) fn cost(bytes: usize, messages: u64) -> u32 {
 /// The sender of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Sender {
-    /// One that has proved nothing.
+    /// A sender that has proved nothing.
     Unverified,
     /// A client that has proved itself, with its rate limit; 0 means no limit.
     Client { bytes_per_second: u32 },

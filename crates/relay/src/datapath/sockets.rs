@@ -58,7 +58,7 @@ pub(crate) trait Service: Clone + Send + Sync + 'static {
 
 /// The bound ports of a server. The threads that serve them end when this is dropped.
 pub(crate) struct Sockets {
-    /// Those of each thread.
+    /// The UDP ports of each thread.
     udp: Vec<Ports>,
     tcp: Vec<TcpListener>,
     pub(crate) addresses: Addresses,

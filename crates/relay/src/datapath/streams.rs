@@ -94,7 +94,7 @@ pub(crate) struct Outbox {
 }
 
 impl Outbox {
-    /// One for messages of a protocol.
+    /// An outbox for messages of a protocol.
     pub(crate) fn of<P: Protocol>() -> Arc<Self> {
         Arc::new(Outbox {
             waiting: Mutex::default(),

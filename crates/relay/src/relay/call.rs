@@ -32,7 +32,7 @@ pub(super) struct OfKey {
     pub(super) ranking: Mutex<Ranking<u32>>,
 }
 
-/// One call.
+/// A call through the relay.
 pub(super) struct Call {
     pub(super) number: u32,
     pub(super) session: Mutex<IceSession>,

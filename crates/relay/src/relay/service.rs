@@ -48,7 +48,7 @@ pub(super) struct Service {
     pub(super) calls: Arc<Calls>,
     /// Serves clients of TURN at these ports.
     pub(super) turn: Option<Arc<TurnServer>>,
-    /// Those of the thread.
+    /// The counters of the thread.
     pub(super) counters: Arc<TrafficCounters>,
 }
 

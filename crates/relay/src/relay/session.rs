@@ -1,4 +1,4 @@
-//! One call through the relay, without sockets: handles datagrams, and returns their destinations.
+//! A call through the relay, without sockets: handles datagrams, and returns their destinations.
 
 use std::time::Duration;
 
@@ -63,7 +63,7 @@ pub(super) struct Outcome<'a> {
 pub(super) type Handled<'a> = Result<Outcome<'a>, Dropped>;
 
 impl Outcome<'_> {
-    /// One answer.
+    /// An outcome that sends one answer.
     pub(super) fn reply(to: Endpoint, bytes: Vec<u8>) -> Self {
         Outcome { send: vec![Outgoing { to, bytes: bytes.into(), is_own: true }], ..Outcome::default() }
     }
@@ -75,7 +75,7 @@ pub(super) fn limited(only_relayed: bool) -> CallOutcome {
     if only_relayed { CallOutcome::Failed(CallFailure::Limit) } else { CallOutcome::Unknown }
 }
 
-/// One call.
+/// A call, without sockets.
 pub(super) struct IceSession {
     /// Part of the transactions of our own checks, so that answers from unknown addresses find their call.
     number: u32,
@@ -539,7 +539,7 @@ impl Side {
         Some(Outgoing { to: at, bytes: check.into(), is_own: true })
     }
 
-    /// One of its addresses.
+    /// The side's address at this endpoint, if it has one.
     fn address(&mut self, at: Endpoint) -> Option<&mut Address> {
         self.addresses.iter_mut().find(|address| address.at == at)
     }

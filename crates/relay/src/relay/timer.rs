@@ -1,4 +1,4 @@
-//! One timer for all calls.
+//! The timer of all calls.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;

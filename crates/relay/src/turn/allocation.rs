@@ -1,4 +1,4 @@
-//! One allocation: its relayed address, its permissions and its channels (RFC 8656, sections 2.2 to 2.5).
+//! An allocation: its relayed address, its permissions and its channels (RFC 8656, sections 2.2 to 2.5).
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -103,7 +103,7 @@ impl Allocation {
 }
 
 impl Rights {
-    /// Those of a new allocation.
+    /// The rights of a new allocation.
     pub(super) fn new(relayed: SocketAddr, expires: Instant) -> Self {
         let permissions = Vec::new();
         let channels = Vec::new();

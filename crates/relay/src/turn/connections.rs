@@ -52,7 +52,7 @@ impl Drop for OfTurn<'_> {
 impl Protocol for OfTurn<'_> {
     const TO_PROVE: Duration = IDLE_TIMEOUT;
     const TO_READ: Duration = IDLE_TIMEOUT;
-    /// One message: TLS makes a record of each write, and some clients read only the first message of a
+    /// A single message: TLS makes a record of each write, and some clients read only the first message of a
     /// record.
     const MAX_WRITE: usize = 0;
 

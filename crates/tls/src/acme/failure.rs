@@ -17,9 +17,9 @@ const PREFIX: &str = "urn:ietf:params:acme:error:";
 labels! {
     /// A method by which the ACME server validates a name. In the order in which they are tried.
     pub(super) enum ChallengeKind {
-        /// It gets a file over HTTP from port 80 (RFC 8555, section 8.3).
+        /// The ACME server gets a file over HTTP from port 80 (RFC 8555, section 8.3).
         Http01 = "HTTP-01",
-        /// It reads the certificate of port 443 (RFC 8737).
+        /// The ACME server reads the certificate of port 443 (RFC 8737).
         TlsAlpn01 = "TLS-ALPN-01",
     }
 }

@@ -105,7 +105,7 @@ impl HttpPort {
         redirect
     }
 
-    /// The same page over HTTPS, only at a name of the certificate: a client can send any host.
+    /// The URL of a page over HTTPS, only at a name of the certificate: a client can send any host.
     fn location(&self, host: Option<&str>, path: &str) -> String {
         let host = host.and_then(|host| host.parse::<Authority>().ok());
         let asked = host.and_then(|host| AcmeName::parse(host.host()).ok());

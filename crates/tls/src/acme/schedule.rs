@@ -115,7 +115,7 @@ impl Schedule {
     }
 }
 
-/// This share of a time: nothing of it for 0, all of it for the largest number.
+/// A share of a time: nothing of it for 0, all of it for the largest number.
 fn part(time: u64, share: u32) -> u64 {
     let part = u128::from(time) * u128::from(share) / u128::from(u32::MAX);
     u64::try_from(part).unwrap_or(time)

@@ -104,7 +104,7 @@ pub(super) fn mock() -> (MockSocket, MockClient) {
     (socket, MockClient { shared, output })
 }
 
-/// One into which all sessions write, as over plain TCP.
+/// A socket into which all sessions write, as over plain TCP.
 pub(super) fn direct_mock() -> (MockSocket, MockClient) {
     let (socket, client) = mock();
     (MockSocket { is_direct: true, ..socket }, client)

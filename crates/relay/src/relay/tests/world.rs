@@ -76,7 +76,7 @@ impl Told {
     }
 }
 
-/// One side of a call.
+/// A side of a call.
 #[derive(Clone)]
 pub(super) struct Client {
     pub(super) at: Endpoint,
@@ -290,7 +290,7 @@ impl World {
 }
 
 impl Client {
-    /// The same client at another address.
+    /// The client at another address.
     pub(super) fn from(&self, at: &str) -> Client {
         Client { at: addr(at), ..self.clone() }
     }

@@ -278,7 +278,7 @@ fn decode_in_pieces(mut bytes: &[u8], sizes: &[usize]) -> (Vec<Got>, Result<(), 
     (events, ended)
 }
 
-/// The same, with a receiver that stops at events.
+/// Feeds bytes in pieces of the given sizes, repeatedly, to a receiver that stops at events.
 fn decode_with_stops(bytes: &[u8], sizes: &[usize], stops: &[bool]) -> Vec<Got> {
     let quota = Quota::new(usize::MAX);
     let mut decoder = decoder(MAX, &quota);

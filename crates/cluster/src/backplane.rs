@@ -173,7 +173,7 @@ pub struct NodeCard {
 }
 
 impl NodeCard {
-    /// One that tells its name only.
+    /// A card with a name only.
     pub fn named(name: &str) -> Self {
         NodeCard { name: name.to_owned(), ..NodeCard::default() }
     }
@@ -182,7 +182,7 @@ impl NodeCard {
 /// A node, as the others know it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KnownNode {
-    /// This life of the node.
+    /// The life of the node.
     pub node: NodeId,
     /// Its name, for people.
     pub name: String,

@@ -1,4 +1,4 @@
-//! One direction between two nodes: packets in order, in numbered batches.
+//! A direction between two nodes: packets in order, in numbered batches.
 
 use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasher as _, RandomState};
@@ -14,7 +14,7 @@ const BATCH_BYTES: usize = 256 * 1024;
 /// their recipients, and those to rooms are refused.
 const LINK_BYTES: usize = 8 * 1024 * 1024;
 
-/// One source may fill this part of what is free, so there is always room for the others, and they wait for
+/// Part of the free room that one source may fill: there is always room for the others, and they wait for
 /// little of it.
 const SHARE: usize = 8;
 
@@ -73,13 +73,13 @@ pub(crate) struct Inbound {
 /// The relation of a batch to those before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Arrival {
-    /// It is the next one.
+    /// The next batch.
     Next,
-    /// It came before: its writer did not know.
+    /// A batch that came before: its writer did not know.
     Repeated,
     /// At least one before it is lost.
     Gap,
-    /// Its number is none of this link.
+    /// A batch whose number is none of this link.
     Foreign,
 }
 

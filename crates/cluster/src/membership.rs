@@ -1,4 +1,4 @@
-//! This node's part in a cluster.
+//! The part of this node in a cluster.
 //!
 //! [`Membership`] is the view of sessions and the router: it never waits, and passes on their requests. Its
 //! [worker](super::worker) is one thread that talks to the [`Backplane`](crate::Backplane): it keeps the
@@ -58,7 +58,7 @@ pub struct ClusterView {
     pub members: Vec<KnownNode>,
 }
 
-/// This node's part in a cluster.
+/// The part of this node in a cluster.
 pub struct Membership {
     pub(super) config: ClusterConfig,
     pub(super) clock: Clock,
@@ -99,14 +99,14 @@ pub(super) struct State {
     /// Grows whenever the backplane may have lost records.
     pub(super) epoch: u64,
     pub(super) members: Vec<KnownNode>,
-    /// They never come back: their names are new then.
+    /// Dead nodes. They can come back only under a new [`NodeId`].
     pub(super) dead: HashSet<NodeId>,
     pub(super) links: BTreeMap<NodeId, Outbound>,
     /// Nodes that know the members of this one's rooms, and are told each change.
     pub(super) room_subscribers: BTreeSet<NodeId>,
     /// Nodes that owe answers, and are asked for a sign of life.
     pub(super) doubted: HashSet<NodeId>,
-    /// Those that have not answered, and were silent since.
+    /// Nodes that have not answered, and were silent since.
     pub(super) silent: HashSet<NodeId>,
     /// Messages that other nodes got.
     handed_over: u64,
@@ -156,7 +156,7 @@ pub enum Whereabouts {
 /// The outcome of the claim of a name that a node holds, such as a room code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Holding {
-    /// It is this node's.
+    /// The name is this node's.
     Granted,
     /// A connection of this node owns it.
     Taken(NodeId),
@@ -179,9 +179,9 @@ pub(super) struct Held {
 /// The outcome of a text that a client has posted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Posted {
-    /// It was handled.
+    /// The text was handled.
     Done,
-    /// It is not a message.
+    /// The text is not a message.
     Ignored,
     /// The client is not registered with this token.
     Absent,
@@ -641,7 +641,7 @@ pub struct ClaimedName {
     pub(super) pending: Option<PendingName>,
     /// For the registration.
     pub claim: Option<ClaimedId>,
-    /// The same.
+    /// For the registration, if it took one of the last tenth of places.
     pub last_place: Option<LastPlace>,
     pub(super) node: Option<NodeId>,
     pub(super) epoch: u64,

@@ -239,7 +239,7 @@ pub enum Question {
 pub enum NodeAnswer {
     /// Done, or yes.
     Yes,
-    /// It is not there, or no.
+    /// Not there, or no.
     No,
     /// Ids, sorted.
     Ids(Vec<String>),
@@ -330,7 +330,7 @@ impl<'a> Batch<'a> {
 }
 
 impl Name {
-    /// The same, borrowed.
+    /// The name, borrowed.
     pub fn as_ref(&self) -> NameRef<'_> {
         NameRef::new(&self.key, self.entity, &self.name)
     }
@@ -342,7 +342,7 @@ impl<'a> NameRef<'a> {
         NameRef { key: key.as_str(), entity: entity.number(), name }
     }
 
-    /// The same, for a question.
+    /// The name, owned, for a question.
     pub fn to_owned_name(&self) -> OwnedName {
         OwnedName { key: self.key.to_owned(), entity: self.entity, name: self.name.to_owned() }
     }
@@ -354,7 +354,7 @@ impl<'a> NameRef<'a> {
 }
 
 impl OwnedName {
-    /// The same, borrowed.
+    /// The name, borrowed.
     pub fn borrowed(&self) -> NameRef<'_> {
         NameRef { key: &self.key, entity: self.entity, name: &self.name }
     }

@@ -35,7 +35,7 @@ use state::{
 /// Time limit for a question to all nodes.
 const ASK_ALL: Duration = Duration::from_secs(2);
 
-/// The same where a node that hangs must hold nobody up.
+/// Time limit for a question to all nodes where a node that hangs must hold nobody up.
 const HEARD_WITHIN: Duration = Duration::from_millis(500);
 
 /// Time for which a session waits for the directory.

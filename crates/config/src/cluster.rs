@@ -42,9 +42,9 @@ impl<T: Into<RedisAddress>> From<T> for BackplaneAddress {
 /// The policy of a node for new clients while it cannot ask the others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Degraded {
-    /// They get their ids. When the backplane is back, one of two clients with the same id loses it.
+    /// New clients get their ids. When the backplane is back, one of two clients with the same id loses it.
     Allow,
-    /// They are refused.
+    /// New clients are refused.
     Refuse,
 }
 
@@ -74,7 +74,7 @@ impl Default for ClusterConfig {
 /// The address of Redis or Valkey. A text is a URL.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct RedisAddress {
-    /// One of
+    /// The URL, in one of these forms:
     ///
     /// - `redis://[[user]:password@]host[:port][/database]`, with TLS `rediss://…`,
     /// - `unix:///path[?db=…&user=…&pass=…]`,

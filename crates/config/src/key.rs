@@ -73,12 +73,12 @@ labels! {
     #[derive(Default, Serialize, Deserialize, ToSchema)]
     #[serde(rename_all = "lowercase")]
     pub enum RelayMode {
-        /// It carries the calls that cannot go directly.
+        /// The relay carries the calls that cannot go directly.
         #[default]
         Fallback = "fallback",
-        /// It carries all calls: clients never learn each other's addresses.
+        /// The relay carries all calls: clients never learn each other's addresses.
         Always = "always",
-        /// Nothing.
+        /// The relay carries nothing.
         Off = "off",
     }
 }
@@ -144,7 +144,7 @@ macro_rules! settings {
         }
 
         impl Change {
-            /// This change and then a later one.
+            /// A change that makes this change and then a later one.
             pub fn then(self, later: Change) -> Self {
                 Change {
                     name: later.name.or(self.name),

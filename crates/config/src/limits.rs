@@ -34,7 +34,8 @@ pub struct Limits {
     /// Rate limit of the frames per second that one member of rooms causes for the others; bursts of ten
     /// times that. 0 turns it off.
     pub room_deliveries_per_second: u32,
-    /// The same for all members of a key together; the program sets it to 300 times that.
+    /// Rate limit of the frames per second that all members of a key together cause for the others; bursts of
+    /// ten times that. The program sets it to 300 times that of one member.
     pub room_key_deliveries_per_second: u32,
     /// Maximum room codes of one key.
     pub room_codes: usize,
@@ -66,7 +67,7 @@ impl Limits {
         if rate == 0 || members <= most { Ok(()) } else { Err(CrowdedRoom { members, rate, most }) }
     }
 
-    /// The same of a key that does not have the default, which the server warns of for all keys.
+    /// Checks the room size of a key, unless it is the default, of which the server warns for all keys.
     pub fn check_key(&self, settings: &Settings) -> Result<(), CrowdedRoom> {
         let is_default = settings.room_members == Settings::default().room_members;
         if is_default { Ok(()) } else { self.check_room_members(settings.room_members) }

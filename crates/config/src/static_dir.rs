@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 pub struct PrivateFile {
     /// The flag that names it, for errors.
     pub setting: String,
-    /// It may be missing.
+    /// The path, which need not exist.
     pub path: PathBuf,
 }
 

@@ -40,7 +40,7 @@ const UNNAMED: &str = "other";
 /// Sees each event on the thread where it happens.
 type Witness = dyn Fn(&Arc<Event>) + Send + Sync;
 
-/// One subscriber's events. Those about the server and its keys come before those about clients.
+/// The events of a subscriber. Those about the server and its keys come before those about clients.
 #[derive(Debug)]
 pub struct Subscription {
     clients: Receiver<Arc<Event>>,

@@ -19,7 +19,7 @@ use peerbroker_core::vocabulary::{
 /// Cells for threads, a power of two. More threads than this share them, which costs time and no counts.
 const MAX_CELLS: usize = 64;
 
-/// One of this many reads is timed: to read the clock twice for each would cost about a percent of it.
+/// Reads of which one is timed: to read the clock twice for each would cost about a percent of it.
 const SAMPLED: u32 = 64;
 
 /// Time for which a peak stays the peak of its minute, in milliseconds.
@@ -45,13 +45,13 @@ const STATUS_CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
 /// dropped. It is queued again if its recipient's connection ends before it was written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// It is in the outbox of its recipient's connection.
+    /// The message is in the outbox of its recipient's connection.
     Delivered,
-    /// It waits for its recipient.
+    /// The message waits for its recipient.
     Queued,
-    /// It has waited too long, or another message of its batch was dropped. Its sender gets EXPIRE.
+    /// The message has waited too long, or another message of its batch was dropped. Its sender gets EXPIRE.
     Expired,
-    /// It is lost.
+    /// The message is lost.
     Dropped(DropReason),
 }
 
@@ -180,7 +180,7 @@ impl Default for Counters {
 }
 
 impl Outcome {
-    /// All of them.
+    /// All outcomes.
     pub fn all() -> impl Iterator<Item = Outcome> {
         let reasons = DropReason::ALL.into_iter().map(Outcome::Dropped);
         [Outcome::Delivered, Outcome::Queued, Outcome::Expired].into_iter().chain(reasons)
@@ -336,9 +336,9 @@ pub struct Histogram {
 pub struct Buckets {
     /// The upper bound of each bucket, and the number of durations up to it.
     pub up_to: Vec<(Duration, u64)>,
-    /// All durations.
+    /// The number of all durations.
     pub count: u64,
-    /// Their sum.
+    /// The sum of all durations.
     pub sum: Duration,
 }
 
@@ -409,7 +409,7 @@ impl Peak {
 pub struct WorkerLag {
     /// The delays of all timers.
     pub all: Histogram,
-    /// Those that have ended leave their place to the next one.
+    /// Peaks of the workers. A worker that has ended leaves its place to the next one.
     workers: Mutex<Vec<Weak<Peak>>>,
 }
 

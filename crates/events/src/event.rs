@@ -418,7 +418,7 @@ impl Mistake {
 /// Something about a cluster, as a node of it sees it.
 #[derive(Clone, Debug)]
 pub enum ClusterEvent {
-    /// This node has joined.
+    /// The node itself has joined.
     Joined {
         /// Its name.
         name: String,
@@ -434,14 +434,14 @@ pub enum ClusterEvent {
         /// Its life.
         life: NodeId,
     },
-    /// This node cannot reach the others: it serves its own clients, and treats new ones as its settings say.
+    /// The node cannot reach the others: it serves its own clients, and treats new ones as its settings say.
     Unreachable {
         /// The error.
         why: String,
         /// True if new clients are refused.
         refuses: bool,
     },
-    /// This node can reach the others again.
+    /// The node can reach the others again.
     Reachable,
     /// The lease of this node has ended: others may take its ids. It joins again.
     LeaseEnded {
@@ -490,15 +490,15 @@ pub enum ClusterEvent {
 /// A change of a key.
 #[derive(Clone, Debug)]
 pub enum KeyEvent {
-    /// It was added. The text is the key as JSON, without secrets.
+    /// The key was added. The text is the key as JSON, without secrets.
     Created(Actor, String),
-    /// It was changed. The text is the key as JSON, without secrets.
+    /// The key was changed. The text is the key as JSON, without secrets.
     Changed(Actor, String),
-    /// It was removed.
+    /// The key was removed.
     Removed(Actor),
-    /// It was registered through the form, was not used for this many days, and was removed.
+    /// The key was registered through the form, was not used for this many days, and was removed.
     Unused(u32),
-    /// It has this many clients, which is its limit.
+    /// The key has this many clients, which is its limit.
     UsedUp(usize),
 }
 

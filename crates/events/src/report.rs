@@ -124,17 +124,17 @@ const MAX_STATES: usize = 8;
 /// The outcome of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Reported {
-    /// It opened, and its data went this way.
+    /// The connection opened, and its data went this way.
     Opened(ReportedWay),
-    /// It did not open.
+    /// The connection did not open.
     Failed(ReportedReason),
 }
 
 impl Reported {
-    /// The number of all of them.
+    /// The number of all outcomes.
     pub const COUNT: usize = ReportedWay::ALL.len() + ReportedReason::ALL.len();
 
-    /// All of them, in the order of their numbers.
+    /// All outcomes, in the order of their numbers.
     pub fn all() -> impl Iterator<Item = Reported> {
         let failed = ReportedReason::ALL.into_iter().map(Reported::Failed);
         ReportedWay::ALL.into_iter().map(Reported::Opened).chain(failed)

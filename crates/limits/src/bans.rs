@@ -42,7 +42,7 @@ impl Bans {
         self.has_any.store(has_any, Ordering::Release);
     }
 
-    /// All of them.
+    /// All bans.
     pub fn all(&self) -> Vec<Ban> {
         self.sorted.load().bans.clone()
     }

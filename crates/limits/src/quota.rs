@@ -13,7 +13,7 @@ use peerbroker_core::vocabulary::AddressPrefix;
 /// so other clients can still send offers when an attacker uses the whole quota.
 const FREE: usize = 16 << 10;
 
-/// This part of a quota is left to small shares, so that large ones are refused first.
+/// Part of a quota that is left to small shares, so that large ones are refused first.
 const LEFT_TO_SMALL: usize = 16;
 
 /// A share is small up to this part of a quota.

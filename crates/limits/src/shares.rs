@@ -23,7 +23,7 @@ const RECENTLY: u64 = 1000;
 pub struct SharedRate<K> {
     all: RateLimit,
     shares: Accounts<K>,
-    /// Those that use it, and the time of the last count, in milliseconds.
+    /// Users of the rate, and the time of the last count, in milliseconds.
     active: AtomicU32,
     counted: AtomicU64,
 }

@@ -67,7 +67,7 @@ pub struct RedisSettings {
 }
 
 impl RedisSettings {
-    /// Those by default.
+    /// The default settings for a Redis.
     pub fn new(redis: impl Into<RedisAddress>) -> Self {
         let prefix = PREFIX.to_owned();
         RedisSettings { redis: redis.into(), prefix, timeout: TIMEOUT, max_inbox: 10_000 }

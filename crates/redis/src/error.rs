@@ -9,7 +9,7 @@ pub(super) const KEY: &str = "--redis_key";
 /// The error of an address that leads to no Redis.
 #[derive(Debug, thiserror::Error)]
 pub enum BadRedis {
-    /// It is not a URL, or has parts that it may not have.
+    /// The address is not a URL, or has parts that it may not have.
     #[error(
         "invalid value '{url}' for '--redis <URL>': {why}: expected redis://[[user]:password@]host[:port][/database], rediss:// for \
          TLS, unix:///path, redis-cluster://host,host or redis-sentinel://host,host#master"

@@ -173,7 +173,7 @@ impl KeyStore for RedisKeys {
         }
     }
 
-    /// One script, so that the keys are read in one moment, for all nodes.
+    /// Runs one script, so that the keys are read in one moment, for all nodes.
     fn import(&self, keys: Vec<Key>, replace: bool) -> Result<(), KeyError> {
         if keys.is_empty() {
             return Ok(());

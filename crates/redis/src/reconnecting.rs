@@ -1,4 +1,4 @@
-//! One connection at a time, opened again when it breaks.
+//! A client with one connection at a time, opened again when it breaks.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;

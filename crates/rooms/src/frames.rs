@@ -12,11 +12,11 @@ pub const MAX_ROOMS: usize = 16;
 /// A change of a member, which the others hear.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Change {
-    /// It has joined.
+    /// The member has joined.
     Joined,
-    /// It has other data now.
+    /// The member has other data now.
     Updated,
-    /// It has gone.
+    /// The member has gone.
     Left,
 }
 

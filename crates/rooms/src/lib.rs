@@ -80,9 +80,9 @@ pub struct Rooms {
 pub enum Parting {
     /// The client does not come back.
     ForGood,
-    /// Its page goes away, or is loaded again: then it comes back at once.
+    /// The page of the client goes away, or is loaded again: then the client comes back at once.
     PageGone,
-    /// It may come back.
+    /// The client may come back.
     Lost,
 }
 
@@ -224,7 +224,7 @@ impl Rooms {
         self.join_as(requester, name, (data, None), most)
     }
 
-    /// The same for a client that hears messages in frames of its own, and has no data.
+    /// Has a peer [join](Self::join) that hears messages in frames of its own, and has no data.
     pub fn join_with_own_frames(
         &self,
         requester: &mut Requester<'_>,

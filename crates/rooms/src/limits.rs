@@ -103,7 +103,7 @@ impl RoomLimits {
         })
     }
 
-    /// The same for news of a member that cannot be refused.
+    /// Charges the deliveries of news of a member that cannot be refused, on credit.
     pub(super) fn charge_on_credit(&self, guard: &PresenceGuard<'_>, deliveries: usize) {
         let (own, all) = self.rates();
         let now = self.router.clock().now();

@@ -77,7 +77,7 @@ impl Own {
         Own { peer, token, came: 0, announced: 0, account, data, frames: None, heard: 0, has_moved: false }
     }
 
-    /// This part replaces another one of the same member, which other nodes may know.
+    /// Replaces another part of the same member, which other nodes may know.
     pub(super) fn follow(&mut self, before: &Own) {
         self.came = before.came;
         if self.peer.connection() == before.peer.connection() && !before.has_moved {

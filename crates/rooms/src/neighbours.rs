@@ -1,4 +1,4 @@
-//! This node's part in what the nodes of a cluster tell each other about members of rooms.
+//! The part of this node in what the nodes of a cluster tell each other about members of rooms.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

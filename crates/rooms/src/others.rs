@@ -85,7 +85,7 @@ pub trait Replicated: Send + Sync {
     /// nothing for them.
     fn lose_node(&self, node: NodeId, patience: Duration);
 
-    /// This node closes: messages for members that are away go to the nodes of their senders.
+    /// Messages for members that are away go to the nodes of their senders: this node closes.
     fn give_back(&self) {}
 }
 

@@ -25,7 +25,7 @@ pub(super) struct Presence {
     pub(super) rate: RateLimit,
     /// The connection that hears of the ids that it watches. Locked behind those.
     watching: Mutex<Option<PeerHandle>>,
-    /// It had no room to hear of one: it has to hear of all.
+    /// The connection had no room to hear of one id: it has to hear of all.
     has_missed: AtomicBool,
 }
 
@@ -55,7 +55,7 @@ pub(super) struct State {
     /// Its parts of the limits of the key. `None` before it is that of a connection.
     pub(super) share_of_rooms: Option<QuotaShare>,
     pub(super) share_of_watched: Option<QuotaShare>,
-    /// Those that watch its id know that it is online on this node.
+    /// Clients that watch its id know that it is online on this node.
     pub(super) is_shown: bool,
     /// The number that its news of watched ids have: new with each connection, so that other nodes know where
     /// it was last.

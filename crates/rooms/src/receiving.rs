@@ -10,7 +10,7 @@ use super::watching::Watching;
 use peerbroker_core::vocabulary::{NodeId, PeerId, RoomName};
 use peerbroker_router::{Flushes, PeerHandle};
 
-/// One node, heard by the rooms of this one.
+/// A node, heard by the rooms of this one.
 pub(super) struct Receiving<'a> {
     pub(super) rooms: &'a Rooms,
     /// The node that tells.

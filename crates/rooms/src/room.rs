@@ -1,4 +1,4 @@
-//! One room: its members, and the frames that they get.
+//! A room: its members, and the frames that they get.
 
 use std::mem;
 use std::ops::{Deref, DerefMut};
@@ -245,8 +245,8 @@ impl RoomGuard<'_> {
         self.record_heard(node, number);
     }
 
-    /// This node does not expect a member back, and knows it on some of the other nodes that have told of it.
-    /// False if the others notice nothing.
+    /// Removes a member that this node does not expect back. It may stay on some of the other nodes that have
+    /// told of it. False if the others notice nothing.
     pub(super) fn remove(
         &mut self,
         id: &PeerId,

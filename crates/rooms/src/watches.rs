@@ -1,4 +1,4 @@
-//! Which clients watch which ids, and if those are online.
+//! The clients that watch ids, and if those ids are online.
 //!
 //! A watched id has a small entry here, and its text once with each client that watches it. So a client that
 //! watches many ids costs little more than their texts.

@@ -23,7 +23,7 @@ impl Contacts {
         self.0.push(id.clone());
     }
 
-    /// All of them. None is left.
+    /// All contacts. None is left.
     pub(super) fn take(&mut self) -> Vec<PeerId> {
         std::mem::take(&mut self.0)
     }

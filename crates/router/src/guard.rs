@@ -47,7 +47,7 @@ impl Realm {
         Guard::lock(self, slot).act(act)
     }
 
-    /// The same for an id, if it has a slot.
+    /// Works on the slot of an id under its lock, if it has one.
     pub(super) fn with_existing<R>(&self, id: &str, act: impl FnOnce(&mut Guard<'_>) -> R) -> Option<R> {
         Some(self.with(&self.find(id)?, act))
     }
@@ -176,7 +176,7 @@ impl<'a> Guard<'a> {
         self.conn.as_ref().is_some_and(|holder| holder.id == conn)
     }
 
-    /// This connection, if it holds the id.
+    /// The connection, if it holds the id.
     pub(super) fn holder(&mut self, conn: ConnId) -> Option<&mut Conn> {
         self.conn.as_mut().filter(|holder| holder.id == conn)
     }

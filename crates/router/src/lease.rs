@@ -22,7 +22,7 @@ use peerbroker_core::address::Network;
 use peerbroker_core::vocabulary::{CloseReason, ConnId, Frame, MessageKind, PeerId, RoomRights, Token};
 use peerbroker_events::{Count, Disconnected};
 
-/// One connection of a peer. It may have lost its id: see [`PeerHandle::is_current`].
+/// A connection of a peer. It may have lost its id: see [`PeerHandle::is_current`].
 #[derive(Clone)]
 pub struct PeerHandle {
     realm: Arc<Realm>,
@@ -134,8 +134,8 @@ impl PeerHandle {
         }
     }
 
-    /// The same, but it gave that sign perhaps before it was probed, so it is no answer. Every message does
-    /// this, so the clock is not read.
+    /// The client gave a sign of life, but perhaps before it was probed, so it is no answer. Every message
+    /// does this, so the clock is not read.
     pub fn mark_alive_unprobed(&self) {
         if self.is_current() {
             self.slot.mark_alive(self.realm.router.about_now());

@@ -21,7 +21,7 @@ pub trait Writer: Send {
 /// A sender's share of an outbox, in bytes.
 #[derive(Default)]
 struct Share {
-    /// All, with the frame that is pushed.
+    /// All bytes, with the frame that is pushed.
     all: usize,
     /// Behind the first frame: this counts for the bound.
     behind: usize,

@@ -19,7 +19,7 @@ pub enum ForwardOutcome {
     Delivered,
     /// The connection that it was for has ended, and does not get it.
     NotHere,
-    /// It was dropped, because the client reads too slowly, or because it does not wait.
+    /// The message was dropped, because the client reads too slowly, or because its kind does not wait.
     Dropped,
 }
 

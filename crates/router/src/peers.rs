@@ -184,13 +184,13 @@ impl Realm {
         waiting.iter().map(of_slot).fold(Backlog::default(), Backlog::plus)
     }
 
-    /// One page of registered ids, sorted by their bytes: the first `limit` ids after `after`. The last id of
-    /// a page is the `after` of the next one, even if that peer has left since.
+    /// A page of registered ids, sorted by their bytes: the first `limit` ids after `after`. The last id of a
+    /// page is the `after` of the next one, even if that peer has left since.
     pub fn page(&self, after: Option<&str>, limit: usize) -> Vec<PeerId> {
         Self::page_of(&self.held_behind(after), limit)
     }
 
-    /// The same of the peers of one network.
+    /// A [page](Self::page) of the registered ids of one network.
     pub fn page_near(&self, network: Network, after: Option<&str>, limit: usize) -> Vec<PeerId> {
         let mut held = self.held_behind(after);
         held.retain(|slot| {
@@ -364,7 +364,7 @@ pub struct Backlog {
 }
 
 impl Backlog {
-    /// Both together.
+    /// Two backlogs together.
     pub fn plus(self, other: Self) -> Self {
         Backlog {
             queued: self.queued + other.queued,

@@ -356,7 +356,7 @@ pub struct QueueRoom {
     /// Less than all their bytes, if others share them that still wait.
     charged: usize,
     sources: Vec<(u64, usize)>,
-    /// All their bytes.
+    /// All bytes of the messages.
     pub(super) bytes: usize,
 }
 

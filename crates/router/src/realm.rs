@@ -191,7 +191,7 @@ impl ClientLimits {
         limit - limit / 10
     }
 
-    /// One of the last tenth of places, for a client with this address.
+    /// A place of the last tenth, for a client with this address.
     pub fn last_place(&self, address: Option<IpAddr>) -> Option<LastPlace> {
         let few = (self.limit() / 100).max(1);
         self.last.take_one_of_few(AddressPrefix::of_remote(address), few).map(Box::new)

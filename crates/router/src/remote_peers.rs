@@ -98,7 +98,7 @@ pub(super) enum Place {
         until: Instant,
     },
     At(Owner),
-    /// It left its node. The messages that its node still has come back first, so that they stay in order.
+    /// The peer left its node. The messages that the node still has come back first, so they stay in order.
     Recalled,
 }
 

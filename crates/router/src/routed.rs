@@ -59,7 +59,7 @@ impl Flushes {
         result
     }
 
-    /// Their number.
+    /// The number of flushes.
     #[inline]
     pub fn len(&self) -> usize {
         self.0.len()
@@ -97,14 +97,14 @@ impl Extend<Flush> for Flushes {
 /// The outcome of routing a message.
 #[must_use = "its flush may be left to do"]
 pub enum Routed {
-    /// It is in the outbox of its recipient's connection, or on its way to another node. Call
+    /// The message is in the outbox of its recipient's connection, or on its way to another node. Call
     /// [`Flush::flush`] once per batch, so that a batch is written together. `None` if a flush is already
     /// scheduled.
     Delivered(Option<Flush>),
     /// The recipient is absent, and the message waits for it.
     Queued,
-    /// It is lost. If its kind [waits](peerbroker_core::vocabulary::MessageKind::waits), all messages that
-    /// this sender had queued for this recipient are lost too, and the caller has to tell the sender.
+    /// The message is lost. If its kind [waits](peerbroker_core::vocabulary::MessageKind::waits), all
+    /// messages of this sender in this recipient's queue are lost too, and the caller has to tell the sender.
     Dropped(DropReason),
 }
 

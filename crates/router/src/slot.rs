@@ -12,7 +12,7 @@ use peerbroker_core::clock::{Instant, millis};
 use peerbroker_core::rate_limit::RateLimit;
 use peerbroker_core::vocabulary::{AddressPrefix, ConnId, PeerId};
 
-/// One id: the connection that holds it, or the queue of messages for it.
+/// An id: the connection that holds it, or the queue of messages for it.
 ///
 /// One lock guards both, so a message is either in front of a registration or behind it and never between the
 /// two. No other slot's lock is taken while it is held. The atomics are hints that are read without it.

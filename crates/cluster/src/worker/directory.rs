@@ -128,7 +128,7 @@ impl<B: Backplane> Worker<B> {
         }
     }
 
-    /// One client of this node at a time opens a name: the next one builds on the outcome.
+    /// Begins to open a name: one client of this node at a time does, and the next one builds on the outcome.
     async fn begin_opening(&self, realm: &Arc<Realm>, id: &PeerId, name: &Name) -> ClaimedName {
         loop {
             let opened = self.shared.opened.notified();

@@ -167,8 +167,8 @@ impl<B: Backplane> Worker<B> {
         }
     }
 
-    /// It is in doubt which seats a node has that this one has given, and which it has given; `None` means
-    /// all nodes.
+    /// Doubts the seats that this node has given to a node, and those that the node has given to this one;
+    /// `None` means all nodes.
     pub(super) fn doubt_seats(&self, node: Option<NodeId>) {
         self.shared.state.lock().doubt_seats(node);
         self.seats.doubt(node);

@@ -552,9 +552,9 @@ impl<B: Backplane> Worker<B> {
         ids.max(names).unwrap_or(0)
     }
 
-    /// This node closes. Its messages go to others, or senders are told. After their first answers they send
-    /// nothing more for members that were here, and before their second ones they have read what was given
-    /// back.
+    /// Gives away the messages of this node, which closes: they go to others, or senders are told. After
+    /// their first answers the others send nothing more for members that were here, and before their second
+    /// ones they have read what was given back.
     async fn give_away(self: &Rc<Self>) {
         if self.node.strong_count() == 0 {
             return;

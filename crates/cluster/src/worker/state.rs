@@ -51,7 +51,7 @@ impl Inbox {
         self.rewind();
     }
 
-    /// It is read again from its beginning.
+    /// Has the inbox read again from its beginning.
     pub(super) fn rewind(&self) {
         self.position.take();
     }
@@ -283,21 +283,21 @@ impl Doubts {
         self.ids.borrow_mut().extend(ids);
     }
 
-    /// Those to register now.
+    /// Clients to register now.
     pub(super) fn take(&self, now: LeaseInstant, generation: u64) -> Doubted {
         let is_due = now.millis_since(self.reconciled.get()) >= RECONCILE;
         let all = self.all.take() || is_due || generation != self.generation.get();
         Doubted { all, ids: self.ids.take(), generation }
     }
 
-    /// They could not be registered. There may be further doubts by now.
+    /// Clients could not be registered. There may be further doubts by now.
     pub(super) fn put_back(&self, doubted: Doubted) {
         self.all.set(self.all.get() || doubted.all);
         self.doubt(doubted.ids);
     }
 
-    /// They were registered. True if the store has lost a connection since the last time, and maybe more than
-    /// records.
+    /// Clients were registered. True if the store has lost a connection since the last time, and maybe more
+    /// than records.
     pub(super) fn end(&self, now: LeaseInstant, doubted: &Doubted) -> bool {
         if doubted.all {
             self.reconciled.set(now);
@@ -513,7 +513,7 @@ impl ParkedMessages {
         self.0.borrow_mut().push_back(parked);
     }
 
-    /// Those whose connections are not being opened any more.
+    /// Takes the messages whose connections are not being opened any more.
     pub(super) fn take_ready(&self, opens: impl Fn(&PeerAddress) -> bool) -> VecDeque<Parked> {
         let (waiting, ready) = self.0.take().into_iter().partition(|parked| opens(&parked.to));
         self.0.replace(waiting);
@@ -544,7 +544,7 @@ impl Seats {
         drop(self.take_all(node));
     }
 
-    /// It is in doubt which of them a node has, or all nodes.
+    /// Doubts the seats of a node, or of all nodes.
     pub(super) fn doubt(&self, node: Option<NodeId>) {
         for (of, seat) in self.take_all(node) {
             if let Some(kept) = seat.doubt() {

@@ -11,14 +11,14 @@ labels! {
     /// The clients that find each other without an id.
     #[derive(Default)]
     pub enum Discovery {
-        /// None.
+        /// No clients.
         #[default]
         Off = "false",
         /// The clients of one network.
         Near = "near",
         /// The clients of one network that have the same PIN.
         Pin = "pin",
-        /// All.
+        /// All clients.
         All = "true",
     }
 }

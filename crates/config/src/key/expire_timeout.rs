@@ -19,7 +19,7 @@ pub struct ExpireTimeout(u64);
 pub struct InvalidExpireTimeout;
 
 impl ExpireTimeout {
-    /// Those that a key may have. Its queues are as bounded as ever: for longer, the app keeps what its
+    /// Milliseconds that a key may set. Its queues are as bounded as ever: for longer, the app keeps what its
     /// clients want.
     pub const MILLIS: RangeInclusive<u64> = 1..=120_000;
 

@@ -42,16 +42,16 @@ const NO_PAGES: &[&str] = &["ftp", "ftps", "sftp", "ws", "wss", "data", "blob"];
 /// The error of a text that is no valid origin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidOrigin {
-    /// It has no scheme.
+    /// A text without a scheme.
     #[error("an origin is a scheme and a host, as in https://example.org or https://*.example.org")]
     NoScheme,
     /// No page has an origin with this scheme.
     #[error("no page has an origin with this scheme: give the page's own address, as in https://example.org")]
     NoPages,
-    /// It is a list.
+    /// A list of origins.
     #[error("these are several origins: give each by itself")]
     Several,
-    /// It has a path, or its scheme or host is invalid.
+    /// A text with a path, or with an invalid scheme or host.
     #[error(
         "an origin is a scheme and a host without a path, as in https://example.org or https://*.example.org"
     )]

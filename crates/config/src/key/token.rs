@@ -89,19 +89,19 @@ pub enum TokenChange {
 /// The reason why a token was not added or removed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TokenError {
-    /// Nobody could name it.
+    /// A token without a name: nobody could name it.
     #[error("a token needs a name")]
     NoName,
-    /// It would allow nothing.
+    /// A token without a scope: it would allow nothing.
     #[error("a token needs a scope: messages, peers:read or kick")]
     NoScope,
-    /// Another one has its name.
+    /// Another token of the key has the name.
     #[error("the key has a token of this name already")]
     Exists,
     /// The key has [`MAX_TOKENS`].
     #[error("the key has {MAX_TOKENS} tokens already: remove one")]
     TooMany,
-    /// There is none of this name.
+    /// No token of the key has the name.
     #[error("the key has no token of this name")]
     Unknown,
 }

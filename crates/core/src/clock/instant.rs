@@ -38,8 +38,8 @@ macro_rules! points_in_time {
                 Duration::from_millis(self.millis_since(earlier))
             }
 
-            /// The same in milliseconds: cheaper, for messages and for lengths that are in milliseconds
-            /// anyway.
+            /// The milliseconds that have passed since an earlier time. Zero if that is later. Cheaper than a
+            /// `Duration`, for messages and for lengths that are in milliseconds anyway.
             #[inline]
             pub const fn millis_since(self, earlier: Self) -> u64 {
                 self.0.saturating_sub(earlier.0)

@@ -88,7 +88,7 @@ number!(
 );
 
 number!(
-    /// One life of a node: from its join until it leaves, or is believed dead. Never reused, because it is
+    /// A life of a node: from its join until it leaves, or is believed dead. Never reused, because it is
     /// random.
     NodeId, "{:016x}"
 );

@@ -10,7 +10,7 @@ use super::limit::Limit;
 use super::names::InvalidName;
 use super::tables::{numbers, table};
 
-/// One row of the table.
+/// A row of the table of close reasons, or of refusals.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ending {
     /// The name in metrics and logs.
@@ -46,7 +46,7 @@ table! {
     CloseReason.ending: Ending(label, code, text, retry);
     /// The client closed it, or it broke.
     Left: "left", Some(1000), "", true;
-    /// The same id and token came on a new connection.
+    /// A new connection came with the same id and token.
     Replaced: "replaced", Some(4001), "replaced by a newer connection", false;
     /// The client did not answer a probe, and another client may get its id.
     Evicted: "evicted", Some(4002), "did not answer, and its id was asked for", true;
@@ -75,7 +75,7 @@ table! {
     PipeAlone: "pipe_alone", Some(4010), "no other end came", false;
     /// The other end of the pipe has left for good, or did not come back in time.
     PipeLeft: "pipe_left", Some(4011), "the other end has left", false;
-    /// One end of the pipe has read nothing for too long.
+    /// An end of the pipe has read nothing for too long.
     PipeStalled: "pipe_stalled", Some(4012), "an end did not read", false;
     /// The connection of an end of a pipe cannot go on: nothing came from it, so its network may be gone, or
     /// the message that it gets will never be whole.
@@ -199,7 +199,7 @@ impl Refusal {
     }
 }
 
-/// One row of the table for a request, which is refused in a frame. The connection stays open.
+/// A row of the table for a request, which is refused in a frame. The connection stays open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RequestEnding {
     /// The type of the refusal, for the client, metrics and logs.
@@ -264,7 +264,7 @@ table! {
     ClusterBusy: "cluster_busy", "Too much waits for members on other servers", true, Some(Limit::LinkBytes);
     /// The client causes too many frames for others.
     TooFast: "too_fast", "Too many messages to this room", true, Some(Limit::RoomDeliveries);
-    /// All clients of the key together do.
+    /// All clients of the key together cause too many frames for others.
     KeyTooFast: "key_too_fast", "Too many messages to the rooms of this key", true,
         Some(Limit::RoomKeyDeliveries);
 }
@@ -295,7 +295,7 @@ table! {
     NoAnswer: "no_answer", "The app did not answer", true, None;
 }
 
-/// One row of the table for a handshake, which is refused over HTTP.
+/// A row of the table for a handshake, which is refused over HTTP.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HandshakeEnding {
     /// The name in metrics and logs.

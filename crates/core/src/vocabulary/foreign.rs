@@ -11,7 +11,7 @@ const MAX_SHOWN: usize = 128;
 pub struct Foreign<'a>(&'a str);
 
 impl<'a> Foreign<'a> {
-    /// This text.
+    /// A text of a stranger.
     pub fn new(text: &'a str) -> Self {
         Foreign(text)
     }

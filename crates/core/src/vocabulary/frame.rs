@@ -165,7 +165,7 @@ impl Frame {
         Frame::message(Opcode::Text, capacity, write)
     }
 
-    /// The same, of text or binary.
+    /// A message, of text or binary. `write` and `capacity` are those of [`text`](Self::text).
     pub fn message(opcode: Opcode, capacity: usize, write: impl FnOnce(&mut Vec<u8>)) -> Self {
         let mut buf = Vec::with_capacity(HEADROOM + capacity);
         buf.resize(HEADROOM, 0);
@@ -203,7 +203,7 @@ impl Frame {
         Frame { buf: Buffer::Own(bytes), start: 0, opcode: None }
     }
 
-    /// The same frame for another client. All of them share the bytes.
+    /// A copy of the frame for another client. All copies share the bytes.
     #[inline]
     pub fn share(&mut self) -> Self {
         let shared = match mem::replace(&mut self.buf, Buffer::Own(Vec::new())) {
@@ -238,8 +238,8 @@ impl Frame {
         raw.extend_from_slice(payload);
     }
 
-    /// The same for any frame, as a client sends it to a server. The key of the mask is zeros: it is for two
-    /// nodes, between which nobody looks for HTTP (RFC 6455, section 10.3).
+    /// Appends any frame as a client sends it to a server, with a mask. The key of the mask is zeros: it is
+    /// for two nodes, between which nobody looks for HTTP (RFC 6455, section 10.3).
     pub fn append_masked(raw: &mut Vec<u8>, opcode: Opcode, payload: &[u8], place: Fragment) {
         append_header(raw, opcode, place, payload.len(), MASKED);
         raw.extend_from_slice(&[0; 4]);

@@ -2,7 +2,7 @@
 
 use super::tables::{labels, table};
 
-/// One row of the table.
+/// A row of the table of limits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LimitRow {
     /// The name for programs, such as the label of a metric.
@@ -48,7 +48,7 @@ table! {
     KeyFilterBytes: "key_filter_bytes", None, Scope::Node;
     /// Ids that one client watches.
     WatchedIds: "watched_ids", None, Scope::Node;
-    /// The same of all clients of a key.
+    /// Ids that all clients of a key watch.
     KeyWatchedIds: "key_watched_ids", None, Scope::Node;
     /// Members of one room.
     RoomMembers: "room_members", Some("room_members"), Scope::Cluster;
@@ -56,7 +56,7 @@ table! {
     RoomListBytes: "room_list_bytes", None, Scope::Cluster;
     /// Rate of the frames that one member causes for the others of its rooms.
     RoomDeliveries: "room_deliveries", Some("room_deliveries_per_second"), Scope::Node;
-    /// The same of all members of a key.
+    /// Rate of the frames that all members of a key cause for the others of their rooms.
     RoomKeyDeliveries: "room_key_deliveries", Some("room_deliveries_per_second"), Scope::Node;
     /// Bytes of messages that wait for another node.
     LinkBytes: "link_bytes", None, Scope::Node;
@@ -80,9 +80,9 @@ table! {
     PipesPerAddress: "pipes_per_address", Some("pipes_total"), Scope::Node;
     /// Rate of the bytes of one pipe, both directions together.
     PipeBytes: "pipe_bytes", Some("pipe_total_bytes_per_second"), Scope::Node;
-    /// The same of all pipes of a key.
+    /// Rate of the bytes of all pipes of a key.
     PipeKeyBytes: "pipe_key_bytes", Some("pipe_total_bytes_per_second"), Scope::Node;
-    /// The same of all pipes.
+    /// Rate of the bytes of all pipes.
     PipeTotalBytes: "pipe_total_bytes", Some("pipe_total_bytes_per_second"), Scope::Node;
     /// Streams and POSTs that wait for one id with one token to be registered.
     WaitingPosts: "waiting_posts", None, Scope::Node;

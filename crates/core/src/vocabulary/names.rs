@@ -10,13 +10,13 @@ use crate::address::Network;
 /// The error of a text that cannot be an id, a token or a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidName {
-    /// It is empty.
+    /// An empty text.
     #[error("it is empty")]
     Empty,
-    /// It has more bytes than allowed.
+    /// A text with more bytes than allowed.
     #[error("it is longer than {0} bytes")]
     TooLong(usize),
-    /// It has a control character, which could forge a log line or control a terminal.
+    /// A text with a control character, which could forge a log line or control a terminal.
     #[error("it has control characters")]
     ControlCharacter,
 }

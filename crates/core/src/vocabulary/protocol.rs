@@ -43,8 +43,8 @@ impl Dialect {
         "nostr",
     ];
 
-    /// Where its clients connect, the realm in which they find each other, and whether the server offers it
-    /// unless `--dialects` says otherwise.
+    /// The address to which its clients connect, the realm in which they find each other, and whether the
+    /// server offers it unless `--dialects` says otherwise.
     #[inline]
     const fn row(self) -> (Address, RealmKind, bool) {
         match self {

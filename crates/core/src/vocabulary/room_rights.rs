@@ -9,9 +9,9 @@ use super::names::{NEAR, near};
 labels! {
     /// The right of a client in a private room.
     pub enum RoomRight {
-        /// It may do everything.
+        /// The client may do everything.
         Join = "join",
-        /// It is a member that hears all, has no data, and sends nothing.
+        /// The client is a member that hears all, has no data, and sends nothing.
         Listen = "listen",
     }
 }

@@ -19,11 +19,11 @@ macro_rules! labels {
         }
 
         impl $enum {
-            /// All of them, in the order of their numbers.
+            /// All variants, in the order of their numbers.
             $vis const ALL: [$enum; [$($(#[cfg($built_in)])? $label),*].len()] =
                 [$($(#[cfg($built_in)])? $enum::$variant),*];
 
-            /// The names of all of them.
+            /// The names of all variants.
             $vis const LABELS: [&str; Self::ALL.len()] = [$($(#[cfg($built_in)])? $label),*];
 
             /// The name in metrics, flags and settings.
@@ -50,7 +50,7 @@ pub use labels;
 macro_rules! numbers {
     ($enum:ident: $($variant:ident = $number:literal),* $(,)?) => {
         impl $enum {
-            /// Its number in packets between nodes.
+            /// The number of the variant in packets between nodes.
             pub const fn number(self) -> u8 {
                 match self {
                     $($enum::$variant => $number,)*
@@ -82,10 +82,10 @@ macro_rules! table {
         }
 
         impl $enum {
-            /// All of them, once each.
+            /// All variants, once each.
             pub const ALL: [$enum; [$(stringify!($name)),*].len()] = [$($enum::$name $(($payload::Empty))?),*];
 
-            /// Its row.
+            /// The row of the variant.
             pub const fn $method(self) -> $row {
                 let ($($field,)*) = match self {
                     $($enum::$name { .. } => ($($value,)*),)*

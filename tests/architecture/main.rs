@@ -291,6 +291,27 @@ fn comments_are_no_wider_than_code() {
     }
 }
 
+/// Words whose noun stands elsewhere.
+const PRONOUNS: &[&str] = &["It", "They", "Those", "This", "One", "The same", "As well"];
+
+#[test]
+fn docs_begin_with_their_noun() {
+    let is_program = |path: &str| !path.split('/').any(|folder| ["tests", "tests.rs"].contains(&folder));
+    for (path, text) in all_code().into_iter().filter(|(path, _)| is_program(path)) {
+        let mut was_doc = false;
+        for (at, line) in text.lines().enumerate() {
+            let line = line.trim_start();
+            let doc = line.strip_prefix("///").or_else(|| line.strip_prefix("//!")).map(str::trim_start);
+            let is_pronoun = |word: &&str| {
+                let rest = doc.filter(|_| !was_doc).and_then(|doc| doc.strip_prefix(*word));
+                rest.is_some_and(|rest| !rest.starts_with(|next: char| next.is_alphanumeric() || next == '-'))
+            };
+            assert!(!PRONOUNS.iter().any(|word| is_pronoun(word)), "{path}:{}: {line}", at + 1);
+            was_doc = doc.is_some();
+        }
+    }
+}
+
 /// Parts of what all protocols share that any protocol may need, though only one does today: rooms in an
 /// address, messages that are no text, ids of a form, seats that end. They may outlive it.
 const GENERAL: &[&str] = &[

@@ -62,7 +62,7 @@ pub struct ClusterView {
 pub struct Membership {
     pub(super) config: ClusterConfig,
     pub(super) clock: Clock,
-    pub(super) state: Mutex<State>,
+    pub(super) state: Mutex<MembershipState>,
     /// Something is to be sent to other nodes.
     pub(super) sending: Notify,
     /// Something is to be asked of the backplane.
@@ -82,7 +82,7 @@ pub struct Membership {
 }
 
 #[derive(Default)]
-pub(super) struct State {
+pub(super) struct MembershipState {
     /// The present life.
     pub(super) node: Option<NodeId>,
     /// The end of its lease: the other nodes' time runs while this process is stopped. Never later than by
@@ -138,7 +138,7 @@ pub(super) enum Request {
     Find(Name, oneshot::Sender<Whereabouts>),
     /// Asks a peer of any node for a sign of life.
     AskPeer(Arc<Realm>, PeerId, oneshot::Sender<bool>),
-    /// Claims a name that is in [`State::held`].
+    /// Claims a name that is in [`MembershipState::held`].
     Hold(Name, oneshot::Sender<Holding>),
 }
 
@@ -198,7 +198,7 @@ numbers!(Posted: Done = 0, Ignored = 1, Absent = 2, TooMuch = 3, Unknown = 4, Ba
 /// Handles a text of a client that has a connection here and posted it on another node.
 pub type OnPost = Box<dyn Fn(PeerHandle, String) -> Pin<Box<dyn Future<Output = Posted>>> + Send + Sync>;
 
-impl State {
+impl MembershipState {
     /// The other nodes that live.
     pub(super) fn others(&self) -> impl Iterator<Item = NodeId> {
         let others = self.members.iter().filter(|member| member.alive && Some(member.node) != self.node);
@@ -333,7 +333,7 @@ impl Membership {
     }
 
     /// Gives the worker a task, which is dropped if the worker has ended.
-    pub(super) fn give_work(&self, work: impl FnOnce(&mut State)) {
+    pub(super) fn give_work(&self, work: impl FnOnce(&mut MembershipState)) {
         let mut state = self.state.lock();
         if !state.has_left {
             work(&mut state);
@@ -392,7 +392,7 @@ impl Membership {
     }
 
     /// True if this node has a lease that was renewed in time.
-    pub(super) fn is_alive(&self, state: &State) -> bool {
+    pub(super) fn is_alive(&self, state: &MembershipState) -> bool {
         state.node.is_some() && self.clock.elapsed() < state.good_until
     }
 
@@ -403,11 +403,11 @@ impl Membership {
     }
 
     /// True if the lease is being renewed. A node that failed to renew it for half its time takes no new ids.
-    fn is_renewed(&self, state: &State) -> bool {
+    fn is_renewed(&self, state: &MembershipState) -> bool {
         state.node.is_some() && self.clock.elapsed() + self.config.lease / 2 < state.good_until
     }
 
-    pub(super) fn may_claim(&self, state: &State) -> bool {
+    pub(super) fn may_claim(&self, state: &MembershipState) -> bool {
         state.is_up && self.is_renewed(state)
     }
 
@@ -511,7 +511,7 @@ impl OtherNodes for Membership {
             state.room_subscribers.clear();
             return false;
         }
-        let State { room_subscribers, links, dead, .. } = &mut *state;
+        let MembershipState { room_subscribers, links, dead, .. } = &mut *state;
         room_subscribers.retain(|node| {
             // A node for which too much waits gets the list later.
             let link = (!dead.contains(node)).then(|| links.entry(*node).or_default());

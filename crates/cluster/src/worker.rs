@@ -20,7 +20,7 @@ use tokio::{join, select};
 
 use super::backplane::{Backplane, Claim, ClaimOutcome, Entity};
 use super::fair_queue::FairQueue;
-use super::membership::{Membership, Request, State};
+use super::membership::{Membership, MembershipState, Request};
 use super::packet::{NameRef, NodeAnswer, OwnedName, Packet, Question};
 use peerbroker_core::clock::LeaseInstant;
 use peerbroker_core::vocabulary::{MessageKind, NameKind, NodeId, PeerId, RealmKind};
@@ -122,7 +122,7 @@ impl<B> Drop for OnEnd<B> {
 
 /// The reason for the end of a life of a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum End {
+enum LifeEnd {
     /// Its lease ended, or the backplane lost it.
     Lost,
     /// The node stops.
@@ -155,7 +155,7 @@ impl Membership {
         let asking = spawn_local(Rc::clone(&worker).ask_always());
         let locating = spawn_local(Rc::clone(&worker).locate_always());
         let stops = [asking.abort_handle(), locating.abort_handle()];
-        let living = async { while worker.live_once().await == End::Lost {} };
+        let living = async { while worker.live_once().await == LifeEnd::Lost {} };
         select! {
             () = living => {}
             ended = asking => log::error!("this node has left its cluster: {ended:?}"),
@@ -186,8 +186,8 @@ impl Membership {
 }
 
 impl<B: Backplane> Worker<B> {
-    async fn live_once(self: &Rc<Self>) -> End {
-        let Some(node) = self.begin_life().await else { return End::Closed };
+    async fn live_once(self: &Rc<Self>) -> LifeEnd {
+        let Some(node) = self.begin_life().await else { return LifeEnd::Closed };
         let end = select! {
             biased;
             end = self.keep_lease(node) => end,
@@ -314,7 +314,7 @@ impl<B: Backplane> Worker<B> {
         loop {
             let (requests, notices, releases, is_up) = {
                 let mut state = self.shared.state.lock();
-                let State { requests, notices, releases, node, .. } = &mut *state;
+                let MembershipState { requests, notices, releases, node, .. } = &mut *state;
                 (take(requests), take(notices), take(releases), node.is_some())
             };
             for request in requests {

@@ -181,20 +181,20 @@ fn common_name(name: &X509Name<'_>) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::report::State;
+    use super::super::report::CheckState;
     use super::*;
 
     #[test]
     fn a_certificate_that_ends_soon_is_a_warning_unless_it_is_short_lived() {
         for (life, left, state) in [
-            (90, 89, State::Ok),
-            (90, 15, State::Ok),
-            (90, 13, State::Warning),
-            (90, 0, State::Warning),
-            (90, -1, State::Failed),
+            (90, 89, CheckState::Ok),
+            (90, 15, CheckState::Ok),
+            (90, 13, CheckState::Warning),
+            (90, 0, CheckState::Warning),
+            (90, -1, CheckState::Failed),
             // The profile `shortlived` of Let's Encrypt, renewed at two thirds.
-            (6, 3, State::Ok),
-            (6, 1, State::Warning),
+            (6, 3, CheckState::Ok),
+            (6, 1, CheckState::Warning),
         ] {
             let now = 20_000 * DAY;
             let to = now + left * DAY;

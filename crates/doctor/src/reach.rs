@@ -122,7 +122,7 @@ fn list(addresses: &[SocketAddr]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::report::State;
+    use super::super::report::CheckState;
     use super::*;
 
     const CONNECTED: Result<Duration, io::ErrorKind> = Ok(Duration::ZERO);
@@ -132,7 +132,7 @@ mod tests {
 
     #[test]
     fn addresses_are_judged_together() {
-        use State::{Failed, Ok, Warning};
+        use CheckState::{Failed, Ok, Warning};
         let v6 = "2001:db8::1";
         let v4 = "192.0.2.1";
         for (tried, expected, words) in [

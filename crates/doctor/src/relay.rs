@@ -187,7 +187,7 @@ fn explained(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::State;
+    use crate::report::CheckState;
 
     #[test]
     fn advice_depends_on_what_else_works() {
@@ -200,29 +200,50 @@ mod tests {
             (finding.state, finding.found + &finding.advice.unwrap_or_default())
         };
         for (at, transport, trouble, has_other, state, words) in [
-            (public, Transport::Udp, Trouble::Silent, true, State::Failed, "Open UDP port 3478 too"),
+            (public, Transport::Udp, Trouble::Silent, true, CheckState::Failed, "Open UDP port 3478 too"),
             (
                 public,
                 Transport::Udp,
                 Trouble::Silent,
                 true,
-                State::Failed,
+                CheckState::Failed,
                 "does not answer over UDP, but over TCP at port 9000",
             ),
-            (public, Transport::Udp, Trouble::Silent, true, State::Failed, "--relay_private"),
+            (public, Transport::Udp, Trouble::Silent, true, CheckState::Failed, "--relay_private"),
             (
                 tcp.1,
                 Transport::FramedTcp,
                 Trouble::Closed,
                 false,
-                State::Failed,
+                CheckState::Failed,
                 "Open TCP port 9000 in the firewall",
             ),
-            (public, Transport::FramedTcp, Trouble::Closed, true, State::Failed, "Open TCP port 3478 too"),
-            (public, Transport::Udp, Trouble::Closed, false, State::Failed, "Open UDP and TCP port 3478"),
-            (public, Transport::FramedTcp, Trouble::Silent, false, State::Failed, "--relay_public"),
-            (public, Transport::FramedTcp, Trouble::Broken(String::new()), true, State::Failed, "_tcp_port"),
-            (public, Transport::Udp, Trouble::NoRoute, true, State::Skipped, ""),
+            (
+                public,
+                Transport::FramedTcp,
+                Trouble::Closed,
+                true,
+                CheckState::Failed,
+                "Open TCP port 3478 too",
+            ),
+            (
+                public,
+                Transport::Udp,
+                Trouble::Closed,
+                false,
+                CheckState::Failed,
+                "Open UDP and TCP port 3478",
+            ),
+            (public, Transport::FramedTcp, Trouble::Silent, false, CheckState::Failed, "--relay_public"),
+            (
+                public,
+                Transport::FramedTcp,
+                Trouble::Broken(String::new()),
+                true,
+                CheckState::Failed,
+                "_tcp_port",
+            ),
+            (public, Transport::Udp, Trouble::NoRoute, true, CheckState::Skipped, ""),
         ] {
             let (found, text) = of(transport, at, trouble, has_other);
             assert!(found == state && text.contains(words), "{text}");
@@ -234,7 +255,7 @@ mod tests {
         let ways = ["udp 255 10.0.0.7 3478", "tcp 255 10.0.0.7 3478", "tcp 255 10.0.0.7 9000"];
         let ways = ways.map(|way| candidate(&format!("a=candidate:1 1 {way} typ host")).unwrap());
         let Relay { findings, .. } = judged(ways.to_vec(), "203.0.113.1".parse().unwrap()).await;
-        let [(_, Finding { state: State::Failed, advice: Some(advice), .. })] = &findings[..] else {
+        let [(_, Finding { state: CheckState::Failed, advice: Some(advice), .. })] = &findings[..] else {
             panic!("{findings:?}");
         };
         assert!(advice.contains("--relay_public"), "{advice}");
@@ -248,9 +269,12 @@ mod tests {
     fn a_private_address_beside_a_public_one_is_a_warning() {
         for (at, family) in [("[fd00::7]:3478", "IPv6"), ("10.0.0.7:3478", "IPv4")] {
             let at: SocketAddr = at.parse().unwrap();
-            assert_eq!(named_in_vain(at, "", false).state, State::Failed);
+            assert_eq!(named_in_vain(at, "", false).state, CheckState::Failed);
             let Finding { state, found, advice, .. } = named_in_vain(at, "", true);
-            assert!(state == State::Warning && found.contains(&format!("also names {}", at.ip())), "{found}");
+            assert!(
+                state == CheckState::Warning && found.contains(&format!("also names {}", at.ip())),
+                "{found}"
+            );
             let advice = advice.unwrap_or_default();
             assert!(advice.contains(&format!("leave {family} out of --relay")), "{advice}");
         }

@@ -14,7 +14,7 @@ const REPOSITORY: &str = concat!(env!("CARGO_PKG_REPOSITORY"), "/blob/main/docs/
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub(super) enum State {
+pub(super) enum CheckState {
     Ok,
     /// Clients can connect, but something should be changed.
     Warning,
@@ -27,7 +27,7 @@ pub(super) enum State {
 pub(super) struct Finding {
     /// The name of the check; the report sets it.
     pub(super) check: &'static str,
-    pub(super) state: State,
+    pub(super) state: CheckState,
     /// The finding in one sentence.
     pub(super) found: String,
     /// Advice for the operator.
@@ -42,7 +42,7 @@ macro_rules! finding {
     ($state:ident $found:literal $(, $of:expr)* $(=> $advice:literal $(, $with:expr)*)?) => {
         $crate::report::Finding {
             check: "",
-            state: $crate::report::State::$state,
+            state: $crate::report::CheckState::$state,
             found: format!($found $(, $of)*),
             advice: None$(.or(Some(format!($advice $(, $with)*))))?,
         }
@@ -55,7 +55,7 @@ macro_rules! skipped { ($($text:tt)*) => { finding!(Skipped $($text)*) }; }
 
 impl Finding {
     pub(super) fn has_failed(&self) -> bool {
-        self.state == State::Failed
+        self.state == CheckState::Failed
     }
 }
 
@@ -107,10 +107,10 @@ impl Report {
         let advice = advice.map(|advice| self.with_urls(&advice));
         // The colours are those of ECMA-48 (SGR).
         let (mark, colour) = match state {
-            State::Ok => ("ok  ", 32),
-            State::Warning => ("warn", 33),
-            State::Failed => ("FAIL", 31),
-            State::Skipped => ("skip", 2),
+            CheckState::Ok => ("ok  ", 32),
+            CheckState::Warning => ("warn", 33),
+            CheckState::Failed => ("FAIL", 31),
+            CheckState::Skipped => ("skip", 2),
         };
         let has_colour = io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
         let mark = if has_colour { format!("\x1b[{colour}m{mark}\x1b[0m") } else { mark.to_owned() };
@@ -119,7 +119,7 @@ impl Report {
             self.say(&format!("{:17}-> {}", "", printable(advice)));
         }
         self.findings.push(Finding { check, state, found, advice });
-        state != State::Failed
+        state != CheckState::Failed
     }
 
     pub(super) fn add_all(&mut self, findings: Vec<Named>) {
@@ -153,7 +153,7 @@ impl Report {
             self.add("rest", skipped!("not checked, because of {failed}: {}", left.join(", ")));
         }
         let count = |state| self.findings.iter().filter(|finding| finding.state == state).count();
-        self.say(&match (count(State::Failed), count(State::Warning)) {
+        self.say(&match (count(CheckState::Failed), count(CheckState::Warning)) {
             (0, 0) => "Nothing is wrong.".to_owned(),
             (0, warnings) => format!("Clients can connect. Warnings: {warnings}."),
             (failed, 0) => format!("Failed: {failed}."),

@@ -46,12 +46,12 @@ type Wants = dyn Fn(&Event) -> bool + Send + Sync;
 pub(super) struct Follower {
     pub(super) name: String,
     wants: Box<Wants>,
-    waiting: Mutex<Waiting>,
+    waiting: Mutex<WaitingEvents>,
     changed: Condvar,
 }
 
 #[derive(Default)]
-struct Waiting {
+struct WaitingEvents {
     clients: VecDeque<Arc<Event>>,
     server: VecDeque<Arc<Event>>,
     /// The number of events that were lost since the last batch.
@@ -77,7 +77,7 @@ impl Follower {
         let mut waiting = self.waiting.lock();
         waiting.is_stopping |= is_stop;
         let is_idle = waiting.is_empty();
-        let Waiting { clients, server, missed, .. } = &mut *waiting;
+        let WaitingEvents { clients, server, missed, .. } = &mut *waiting;
         let (ring, most) = if is_about_clients { (clients, CLIENT_EVENTS) } else { (server, SERVER_EVENTS) };
         if ring.len() >= most {
             ring.pop_front();
@@ -116,14 +116,14 @@ impl Follower {
         }
         MutexGuard::unlocked(&mut waiting, || std::thread::sleep(GATHER));
         let missed = std::mem::take(&mut waiting.missed);
-        let Waiting { clients, server, .. } = &mut *waiting;
+        let WaitingEvents { clients, server, .. } = &mut *waiting;
         let events = server.drain(..).chain(clients.drain(..)).map(Notice::Event);
         let missing = (missed > 0).then_some(Notice::Missed(missed));
         Some(missing.into_iter().chain(events).collect())
     }
 }
 
-impl Waiting {
+impl WaitingEvents {
     fn is_empty(&self) -> bool {
         self.clients.is_empty() && self.server.is_empty()
     }

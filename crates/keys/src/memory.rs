@@ -11,11 +11,11 @@ use peerbroker_core::vocabulary::ApiKey;
 /// Keys in memory. They are lost when the process ends.
 #[derive(Default)]
 pub struct MemoryKeys {
-    state: Mutex<State>,
+    state: Mutex<MemoryState>,
 }
 
 #[derive(Default)]
-struct State {
+struct MemoryState {
     keys: BTreeMap<ApiKey, Key>,
     /// The hour in which each key was last used, or added.
     used: HashMap<ApiKey, u64>,
@@ -27,7 +27,7 @@ struct State {
     bans: BTreeMap<String, Ban>,
 }
 
-impl State {
+impl MemoryState {
     fn unused(&self, hours: u64) -> Vec<ApiKey> {
         let used = |key: &Key| self.used.get(&key.key).copied().unwrap_or_default();
         let is_unused = |key: &&Key| key.registered && used(key).saturating_add(hours) <= self.hours;

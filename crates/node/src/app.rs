@@ -52,7 +52,7 @@ pub(super) struct AppMessages {
     shared: Arc<Shared>,
     events: Events,
     /// The first message of each client that has none.
-    begun: OnceLock<UnboundedSender<Waiting>>,
+    begun: OnceLock<UnboundedSender<WaitingRequest>>,
 }
 
 struct Shared {
@@ -70,7 +70,7 @@ struct Client {
     /// `None` for loopback.
     address: Option<AddressPrefix>,
     /// The messages behind the one with the app.
-    behind: VecDeque<Waiting>,
+    behind: VecDeque<WaitingRequest>,
 }
 
 impl Client {
@@ -79,7 +79,7 @@ impl Client {
     }
 }
 
-struct Waiting {
+struct WaitingRequest {
     peer: PeerHandle,
     request: Option<String>,
     /// The time at which its client is told that there is no answer.
@@ -114,9 +114,9 @@ impl AppMessages {
         });
         let answering = answering.ok_or(AppRefusal::Off)?;
         let until = self.shared.clock.now() + TIMEOUT;
-        let waiting = Waiting { peer: peer.clone(), request, until, answering };
+        let waiting = WaitingRequest { peer: peer.clone(), request, until, answering };
         let Added { first, evicted } = self.shared.inbox.lock().add(waiting)?;
-        if let Some(Waiting { peer, request, .. }) = evicted {
+        if let Some(WaitingRequest { peer, request, .. }) = evicted {
             let refusal = AppRefusal::TooMany;
             self.events.limit_hit(refusal.ending().limit, Some(peer.realm().key()), peer.address());
             reply(&peer, app::refused(request.as_deref(), refusal));
@@ -131,7 +131,7 @@ impl AppMessages {
         }
     }
 
-    fn begun(&self) -> &UnboundedSender<Waiting> {
+    fn begun(&self) -> &UnboundedSender<WaitingRequest> {
         self.begun.get_or_init(|| {
             let (sender, begun) = unbounded_channel();
             let shared = Arc::clone(&self.shared);
@@ -144,16 +144,16 @@ impl AppMessages {
 }
 
 /// Serves each client by itself.
-async fn run(shared: Arc<Shared>, mut begun: UnboundedReceiver<Waiting>) {
+async fn run(shared: Arc<Shared>, mut begun: UnboundedReceiver<WaitingRequest>) {
     while let Some(first) = begun.recv().await {
         spawn_local(serve(Arc::clone(&shared), first));
     }
 }
 
 /// Hands the messages of one client over until none is left.
-async fn serve(shared: Arc<Shared>, first: Waiting) {
+async fn serve(shared: Arc<Shared>, first: WaitingRequest) {
     let mut next = Some(first);
-    while let Some(Waiting { peer, request, until, answering }) = next {
+    while let Some(WaitingRequest { peer, request, until, answering }) = next {
         let answer = shared.answer(answering, until).await.and_then(|answer| match answer {
             Some(text) if request.is_some() => check(text).map(Some),
             _ => Ok(None),
@@ -223,14 +223,14 @@ impl Shared {
 #[derive(Default)]
 struct Added {
     /// The message, if it can be handed over at once.
-    first: Option<Waiting>,
+    first: Option<WaitingRequest>,
     /// The message of another client that has given way.
-    evicted: Option<Waiting>,
+    evicted: Option<WaitingRequest>,
 }
 
 impl Inbox {
     /// Adds a message. If there is no place, a client with more of them loses its latest one.
-    fn add(&mut self, waiting: Waiting) -> Result<Added, AppRefusal> {
+    fn add(&mut self, waiting: WaitingRequest) -> Result<Added, AppRefusal> {
         let client = address(&waiting.peer);
         let remote = AddressPrefix::of_remote(waiting.peer.address());
         let (mut of_keys, mut of_address): (BTreeMap<&ApiKey, usize>, usize) = Default::default();
@@ -271,14 +271,14 @@ impl Inbox {
     }
 
     /// Takes out the latest message of the client of a key with the most, if it has more than so many.
-    fn evict(&mut self, key: &ApiKey, most: usize) -> Option<Waiting> {
+    fn evict(&mut self, key: &ApiKey, most: usize) -> Option<WaitingRequest> {
         let of_key = self.0.iter_mut().filter(|(name, _)| name.key == *key);
         let (_, heaviest) = of_key.max_by_key(|(_, client)| client.messages())?;
         if heaviest.messages() > most { heaviest.behind.pop_back() } else { None }
     }
 
     /// The app is done with a message of a client. Returns the next one.
-    fn settle(&mut self, client: &PeerAddress) -> Option<Waiting> {
+    fn settle(&mut self, client: &PeerAddress) -> Option<WaitingRequest> {
         let next = self.0.get_mut(client)?.behind.pop_front();
         if next.is_none() {
             self.0.remove(client);

@@ -18,14 +18,14 @@ const LONGEST: Duration = Duration::from_secs(1);
 /// The looks of one thread at the store.
 #[derive(Default)]
 pub struct Lookout {
-    state: Mutex<State>,
+    state: Mutex<LookoutState>,
     wanted: Condvar,
     /// The number of the last look that has ended, and true if the store could be read.
     ended: watch::Sender<(u64, bool)>,
 }
 
 #[derive(Default)]
-struct State {
+struct LookoutState {
     is_wanted: bool,
     /// The number of the last look that has begun.
     begun: u64,

@@ -1,13 +1,13 @@
 //! A connected client, from admission to goodbye.
 
 mod admission;
-mod crossing;
 mod effects;
 mod farewell;
 mod open;
 mod pace;
 mod pipe;
 mod pipe_place;
+mod pipe_proxy;
 mod register;
 mod run;
 mod stream;

@@ -35,7 +35,7 @@ use bridge::Bridges;
 use pipe::Pipe;
 pub use pipe::{Attach, PipeEnd, PipeReport, PipeTurn};
 use tickets::Tickets;
-pub use tickets::{Ticket, WayThere};
+pub use tickets::{PipeAddress, Ticket};
 
 /// Most bytes of a message on a pipe.
 pub const MAX_MESSAGE: usize = 64 << 10;
@@ -237,8 +237,8 @@ impl Names for Pipes {
         let pipe = PipeId::parse(name).filter(|pipe| self.pipes.lock().contains_key(pipe));
         let ticket = pipe.and_then(|pipe| Ticket::parse(pipe, wanted)).ok_or(NO_SUCH_NAME)?;
         let number = self.tickets.give(ticket, self.router.clock().now()).ok_or(NO_WAY)?;
-        let told = WayThere { url, ticket: number }.to_string();
-        Ok(Seating::Given(Box::new(Seat), told))
+        let told = PipeAddress { url, ticket: number }.to_string();
+        Ok(Seating::Given(Box::new(TicketSeat), told))
     }
 
     fn lose(&self, name: &str, _holder: &PeerId, _realm: Option<&Realm>) {
@@ -253,9 +253,9 @@ impl Names for Pipes {
 pub const NO_WAY: u8 = 1;
 
 /// The right to use a ticket, which ends by itself.
-struct Seat;
+struct TicketSeat;
 
-impl GivenSeat for Seat {
+impl GivenSeat for TicketSeat {
     fn doubt(self: Box<Self>) -> Option<Box<dyn GivenSeat>> {
         None
     }

@@ -3,7 +3,7 @@
 
 use super::Rooms;
 use super::frames::Read;
-use super::handover::{Handover, Waiting};
+use super::handover::{Handover, WaitingMessage};
 use super::held::HeldMessage;
 use super::member::{Sent, accepted, deliver};
 use super::others::{MessageNews, News, PrivateNews};
@@ -133,14 +133,14 @@ impl Delivery<'_, '_> {
         to: Option<PeerId>,
         message: Frame,
     ) -> bool {
-        let waiting = Waiting { from: from.clone(), sender: sender.clone(), message };
+        let waiting = WaitingMessage { from: from.clone(), sender: sender.clone(), message };
         let Some(message) = self.held(waiting, to) else { return false };
         let limits = &self.rooms.router.live_config().load().limits;
         self.members.hold(node, message, limits, self.rooms.router.clock())
     }
 
     /// A message that waits. `None` if too much does.
-    fn held(&self, waiting: Waiting, to: Option<PeerId>) -> Option<HeldMessage> {
+    fn held(&self, waiting: WaitingMessage, to: Option<PeerId>) -> Option<HeldMessage> {
         let room = self.rooms.peers.reserve(&waiting.from, &waiting.message)?;
         Some(HeldMessage::new(waiting, to, self.rooms.late_until(), room))
     }
@@ -151,7 +151,7 @@ impl Delivery<'_, '_> {
         let Ok(id) = PeerId::parse(to) else { return };
         let node = self.members.node_of(&id);
         if let Some(node) = node.filter(|node| self.rooms.neighbours.members.lock().has_left(*node)) {
-            let waiting = Waiting { from: from.clone(), sender: sender.clone(), message };
+            let waiting = WaitingMessage { from: from.clone(), sender: sender.clone(), message };
             if let Some(message) = self.held(waiting, Some(id)) {
                 self.members.take_back(node, message, self.rooms.router.clock());
             }
@@ -175,7 +175,7 @@ impl Delivery<'_, '_> {
                 self.send_waiting(&to, vec![waiting]);
                 continue;
             }
-            let Waiting { from, sender, mut message } = waiting;
+            let WaitingMessage { from, sender, mut message } = waiting;
             let onward = self.members.onward(&from);
             let there: Vec<_> = onward.nodes.get_key_value(&node).into_iter().collect();
             if self.send_to_nodes(&there, &onward, &from, &message).is_err() {
@@ -195,7 +195,7 @@ impl Delivery<'_, '_> {
 
     /// Keeps a message for a member that has moved, so that it does not overtake those that its old node has.
     fn hold(&mut self, id: &PeerId, (from, sender): (&PeerId, &PeerId), message: Frame) {
-        let waiting = Waiting { from: from.clone(), sender: sender.clone(), message };
+        let waiting = WaitingMessage { from: from.clone(), sender: sender.clone(), message };
         if !self.members.handover_mut(id.as_str()).is_none_or(|handover| handover.wait(waiting)) {
             self.end_handover(id);
         }
@@ -209,8 +209,8 @@ impl Delivery<'_, '_> {
     }
 
     /// Sends a member messages that were accepted before.
-    fn send_waiting(&mut self, id: &PeerId, waiting: Vec<Waiting>) {
-        for Waiting { from, sender, mut message } in waiting {
+    fn send_waiting(&mut self, id: &PeerId, waiting: Vec<WaitingMessage>) {
+        for WaitingMessage { from, sender, mut message } in waiting {
             let sent = self.send_to((&from, &sender), id.as_str(), message.share());
             if sent == Err(RoomRefusal::ClusterBusy) {
                 self.wait_for_link(id, &sender, message);

@@ -23,12 +23,12 @@ pub(super) struct Handover {
     until: Instant,
     /// The node that was asked. `None` before the first message.
     asked: Option<NodeId>,
-    waiting: Vec<Waiting>,
+    waiting: Vec<WaitingMessage>,
     bytes: usize,
 }
 
 /// A message that waits.
-pub(super) struct Waiting {
+pub(super) struct WaitingMessage {
     /// Its sender.
     pub(super) from: PeerId,
     /// The sender that hears if it is lost.
@@ -79,14 +79,14 @@ impl Handover {
     }
 
     /// Adds a message. False if too many wait.
-    pub(super) fn wait(&mut self, waiting: Waiting) -> bool {
+    pub(super) fn wait(&mut self, waiting: WaitingMessage) -> bool {
         self.bytes += waiting.message.len();
         self.waiting.push(waiting);
         self.bytes <= MAX_WAITING
     }
 
     /// The messages, in their order.
-    pub(super) fn into_waiting(self) -> Vec<Waiting> {
+    pub(super) fn into_waiting(self) -> Vec<WaitingMessage> {
         self.waiting
     }
 }

@@ -3,7 +3,7 @@
 
 use std::collections::VecDeque;
 
-use super::handover::Waiting;
+use super::handover::WaitingMessage;
 use peerbroker_config::Limits;
 use peerbroker_core::clock::Instant;
 use peerbroker_core::vocabulary::PeerId;
@@ -22,7 +22,7 @@ pub(super) struct Held {
 /// A message that waits.
 pub(super) struct HeldMessage {
     /// The message, and its sender.
-    pub(super) waiting: Waiting,
+    pub(super) waiting: WaitingMessage,
     /// Its only recipient; `None` means all members.
     pub(super) to: Option<PeerId>,
     /// The time at which it expires.
@@ -32,7 +32,7 @@ pub(super) struct HeldMessage {
 }
 
 impl HeldMessage {
-    pub(super) fn new(waiting: Waiting, to: Option<PeerId>, until: Instant, room: QueueRoom) -> Self {
+    pub(super) fn new(waiting: WaitingMessage, to: Option<PeerId>, until: Instant, room: QueueRoom) -> Self {
         HeldMessage { waiting, to, until, _room: room }
     }
 }
@@ -62,13 +62,13 @@ impl Held {
     }
 
     /// The messages for one member, in their order. They keep waiting for the others.
-    pub(super) fn of_member(&mut self, id: &PeerId, now: Instant) -> Vec<Waiting> {
+    pub(super) fn of_member(&mut self, id: &PeerId, now: Instant) -> Vec<WaitingMessage> {
         self.expire(now);
         let is_meant = |held: &&mut HeldMessage| match &held.to {
             Some(to) => to == id,
             None => held.waiting.from != *id,
         };
-        let share = |held: &mut HeldMessage| Waiting {
+        let share = |held: &mut HeldMessage| WaitingMessage {
             from: held.waiting.from.clone(),
             sender: held.waiting.sender.clone(),
             message: held.waiting.message.share(),

@@ -10,7 +10,7 @@ use super::handover::Handover;
 use super::others::{
     GoneNews, MemberNews, News, OpenedNews, OtherNodes, PrivateNews, RealmName, RemoteMembers, TokenDigest,
 };
-use super::presence::State;
+use super::presence::PresenceState;
 use super::room::RoomGuard;
 use peerbroker_core::clock::Instant;
 use peerbroker_core::vocabulary::{ApiKey, NodeId, PeerId, RealmKind, RoomName, RoomRefusal, Token};
@@ -63,7 +63,7 @@ impl Neighbours {
     }
 
     /// Tells that a peer of this node watches an id, or that it is the one that others watch.
-    pub(super) fn announce_watched(&self, watched: &str, id: &PeerId, state: &State) {
+    pub(super) fn announce_watched(&self, watched: &str, id: &PeerId, state: &PresenceState) {
         if let Some(nodes) = &self.nodes {
             let room = RoomName::of_watched(watched);
             let token = state.digest;

@@ -5,7 +5,7 @@ use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, VecDeque};
 
 use super::by_id::ById;
-use super::handover::{Handover, Waiting};
+use super::handover::{Handover, WaitingMessage};
 use super::held::{Held, HeldMessage};
 use super::member::{Departed, Member, Own};
 use peerbroker_config::Limits;
@@ -274,7 +274,7 @@ impl Places {
     }
 
     /// The move of a member has ended. Returns the messages that waited for that.
-    pub(super) fn end_handover(&mut self, id: &str) -> Vec<Waiting> {
+    pub(super) fn end_handover(&mut self, id: &str) -> Vec<WaitingMessage> {
         let Places { by_id, elsewhere } = self;
         let handover = by_id.get_mut(id).and_then(|member| member.handover.take());
         if let Some(elsewhere) = elsewhere {
@@ -309,7 +309,7 @@ impl Places {
     }
 
     /// The messages that wait for a member of a node that is gone. They keep waiting for the others.
-    pub(super) fn held_for(&mut self, id: &PeerId, node: NodeId, clock: &Clock) -> Vec<Waiting> {
+    pub(super) fn held_for(&mut self, id: &PeerId, node: NodeId, clock: &Clock) -> Vec<WaitingMessage> {
         let held = self.part_of(node).and_then(|part| part.held.as_mut());
         held.map(|held| held.of_member(id, clock.now())).unwrap_or_default()
     }

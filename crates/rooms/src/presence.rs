@@ -18,7 +18,7 @@ use peerbroker_router::{Flush, Flushes, PeerHandle, STATE_PART};
 
 /// Everything that one peer does in rooms happens under its lock.
 pub(super) struct Presence {
-    state: Mutex<State>,
+    state: Mutex<PresenceState>,
     /// The sender of its messages.
     pub(super) sender: PeerId,
     /// The rate limit of its deliveries.
@@ -33,13 +33,13 @@ pub(super) struct Presence {
 pub(super) struct PresenceGuard<'a> {
     pub(super) id: &'a PeerId,
     pub(super) presence: &'a Arc<Presence>,
-    pub(super) state: MutexGuard<'a, State>,
+    pub(super) state: MutexGuard<'a, PresenceState>,
     /// The recipients that have got something.
     pub(super) flushes: &'a mut Flushes,
 }
 
 #[derive(Default)]
-pub(super) struct State {
+pub(super) struct PresenceState {
     /// The connection that has the id, or had it last. `None` before the first join.
     pub(super) peer: Option<PeerHandle>,
     /// The token of that connection.
@@ -111,7 +111,7 @@ impl Presence {
     }
 
     /// For reading only.
-    pub(super) fn lock_state(&self) -> MutexGuard<'_, State> {
+    pub(super) fn lock_state(&self) -> MutexGuard<'_, PresenceState> {
         self.state.lock()
     }
 
@@ -128,7 +128,7 @@ fn set(share: &mut Option<QuotaShare>, count: usize) -> Result<(), QuotaExceeded
     share.as_mut().map_or(Ok(()), |share| share.set(count))
 }
 
-impl State {
+impl PresenceState {
     /// True if it is the presence of this connection.
     pub(super) fn is_of(&self, peer: &PeerHandle) -> bool {
         self.peer.as_ref().is_some_and(|own| own.connection() == peer.connection())

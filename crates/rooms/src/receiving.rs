@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::Rooms;
 use super::others::{GoneNews, MemberNews, MessageNews, News, OpenedNews, PrivateNews};
-use super::presence::State;
+use super::presence::PresenceState;
 use super::room::Room;
 use super::watching::Watching;
 use peerbroker_core::vocabulary::{NodeId, PeerId, RoomName};
@@ -26,7 +26,7 @@ impl Receiving<'_> {
             News::Gone(ref news) => self.gone(news),
             News::Opened(OpenedNews { id, token }) => {
                 if let Ok(id) = PeerId::parse(id) {
-                    let is_stranger = |state: &State| state.token.is_none() || state.digest != token;
+                    let is_stranger = |state: &PresenceState| state.token.is_none() || state.digest != token;
                     self.end_absence(&id, |state, _| is_stranger(state));
                     self.repeat_connected(&id, |_| true);
                 }
@@ -162,7 +162,7 @@ impl Receiving<'_> {
     }
 
     /// A peer that is away on this node will not come back to some of its rooms, as the node has told.
-    fn end_absence(&mut self, id: &PeerId, ends: impl Fn(&State, &str) -> bool) {
+    fn end_absence(&mut self, id: &PeerId, ends: impl Fn(&PresenceState, &str) -> bool) {
         let rooms = self.rooms;
         let node = self.node;
         let Some(presence) = rooms.store.presence(id) else { return };

@@ -19,7 +19,7 @@ use super::realm::Realm;
 use super::routed::{Flush, Routed};
 use super::slot::{Slot, ping_interval};
 use super::state::{
-    Conn, ConnectionInfo, Former, Leaving, ProbeTiming, RegisterRefusal, RegisterRequest, Reserved, State,
+    Conn, ConnectionInfo, Former, Leaving, ProbeTiming, RegisterRefusal, RegisterRequest, Reserved, SlotState,
 };
 use super::witness::{self, Named};
 use crate::sync::MutexGuard;
@@ -35,7 +35,7 @@ use peerbroker_events::{
 pub(super) struct Guard<'a> {
     pub(super) realm: &'a Realm,
     pub(super) slot: &'a Arc<Slot>,
-    state: MutexGuard<'a, State>,
+    state: MutexGuard<'a, SlotState>,
     /// Senders that lost all their messages that waited here, and have to be told.
     pub(super) senders_to_notify: Vec<PeerId>,
 }
@@ -71,15 +71,15 @@ impl Realm {
 }
 
 impl Deref for Guard<'_> {
-    type Target = State;
+    type Target = SlotState;
 
-    fn deref(&self) -> &State {
+    fn deref(&self) -> &SlotState {
         &self.state
     }
 }
 
 impl DerefMut for Guard<'_> {
-    fn deref_mut(&mut self) -> &mut State {
+    fn deref_mut(&mut self) -> &mut SlotState {
         &mut self.state
     }
 }

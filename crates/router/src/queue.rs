@@ -335,7 +335,7 @@ pub(super) struct Reservation {
 
 /// The bytes that wait of all realms.
 #[derive(Debug, Default)]
-pub(super) struct Waiting {
+pub(super) struct WaitingMessages {
     pub(super) bytes: Budget,
     /// The messages of each source. Each counts in full, also one that shares its bytes with others that
     /// wait.
@@ -346,7 +346,7 @@ pub(super) struct Waiting {
 #[derive(Debug)]
 pub(super) struct Account {
     own: Budget,
-    all: Arc<Waiting>,
+    all: Arc<WaitingMessages>,
 }
 
 /// The bytes that messages took of an account when they waited. Dropping it gives them back.
@@ -385,7 +385,7 @@ struct Shares {
 }
 
 impl QueueBudget {
-    pub(super) fn new(waiting: &Arc<Waiting>, sought: &Arc<Budget>, is_cluster: bool) -> Self {
+    pub(super) fn new(waiting: &Arc<WaitingMessages>, sought: &Arc<Budget>, is_cluster: bool) -> Self {
         let waiting = Arc::new(Account { own: Budget::default(), all: Arc::clone(waiting) });
         QueueBudget { waiting, sought: Arc::clone(sought), shares: Mutex::default(), is_cluster }
     }
@@ -492,7 +492,7 @@ impl Account {
     }
 }
 
-impl Waiting {
+impl WaitingMessages {
     /// Takes bytes for sources, each of which leaves as much free as it has.
     fn take_of(&self, sources: &[(u64, usize)], max: usize) -> bool {
         let mut limited = sources.iter().filter(|(source, _)| *source != 0).peekable();

@@ -8,7 +8,7 @@ use tokio::sync::oneshot;
 use super::guard::Guard;
 use super::outgoing::{ForwardOutcome, Outgoing};
 use super::queue::QueueEnd;
-use super::remote_peers::{Place, RemotePeers, Sent};
+use super::remote_peers::{PeerPlace, RemotePeers, Sent};
 use super::routed::{Routed, drop_message};
 use super::witness;
 use peerbroker_core::clock::{Instant, millis};
@@ -57,7 +57,7 @@ impl Guard<'_> {
     ) -> Routed {
         let now = self.now();
         let place = self.remote_or_new().place;
-        if let Place::At(owner) = place
+        if let PeerPlace::At(owner) = place
             && self.queue.is_none()
             && let Some(ticket) = self.forward(owner, &message)
         {
@@ -65,21 +65,21 @@ impl Guard<'_> {
             return Routed::Delivered(None);
         }
         let expire = millis(self.realm.expire_timeout());
-        let reported = matches!(place, Place::Nowhere { until } if now.plus_millis(expire) <= until);
+        let reported = matches!(place, PeerPlace::Nowhere { until } if now.plus_millis(expire) <= until);
         if reported && !kind.waits() {
             return drop_message(self.realm, &self.named(from, kind), DropReason::Absent);
         }
         let kept = self.enqueue_for(from, kind, message);
         let remote = self.remote_or_new();
-        if matches!(place, Place::Nowhere { .. }) && !reported {
-            remote.place = Place::Unknown;
+        if matches!(place, PeerPlace::Nowhere { .. }) && !reported {
+            remote.place = PeerPlace::Unknown;
         }
         if matches!(kept, Routed::Dropped(_)) {
             if from.is_client() && remote.has_sent(from) {
                 // The sender is told of a loss that includes its messages at another node.
                 remote.reported_up_to.insert(from.clone(), remote.last_ticket);
             }
-        } else if remote.place == Place::Asked
+        } else if remote.place == PeerPlace::Asked
             && self.queue.as_ref().is_some_and(|queue| queue.messages_of(from) == 1)
         {
             // The first asker may have many questions in front of this one.
@@ -94,7 +94,7 @@ impl Guard<'_> {
             && self.queue.is_some()
             && self.realm.router.cluster.is_some()
             && !self.retired
-            && self.remote_or_new().place == Place::Unknown
+            && self.remote_or_new().place == PeerPlace::Unknown
         {
             self.seek(self.now());
         }
@@ -106,7 +106,7 @@ impl Guard<'_> {
         let remote = self.remote_or_new();
         let on_its_way = || remote.sent.front().and_then(|sent| sent.outgoing.from().cloned());
         let Some(from) = waiting.or_else(on_its_way) else { return };
-        remote.place = Place::Asked;
+        remote.place = PeerPlace::Asked;
         remote.used = now;
         self.slot.set_due(true);
         self.ask(&from);
@@ -143,14 +143,15 @@ impl Guard<'_> {
     pub(super) fn located(&mut self, located: Located) {
         let now = self.now();
         let is_here = self.conn.is_some();
-        let Some(remote) = self.remote_mut().filter(|remote| !is_here && remote.place == Place::Asked) else {
+        let Some(remote) = self.remote_mut().filter(|remote| !is_here && remote.place == PeerPlace::Asked)
+        else {
             return;
         };
         remote.used = now;
         match located {
             Located::At(owner) => self.found(owner, now),
             Located::Nowhere(mark) => {
-                remote.place = Place::Nowhere { until: now.plus_millis(mark) };
+                remote.place = PeerPlace::Nowhere { until: now.plus_millis(mark) };
                 self.end_search();
             }
         }
@@ -158,7 +159,7 @@ impl Guard<'_> {
 
     pub(super) fn appeared(&mut self, owner: Owner) {
         // Otherwise the messages that its old node has come back first.
-        let is_open = |place: Place| !matches!(place, Place::At(_) | Place::Recalled);
+        let is_open = |place: PeerPlace| !matches!(place, PeerPlace::At(_) | PeerPlace::Recalled);
         if self.conn.is_none() && self.remote().is_some_and(|remote| is_open(remote.place)) {
             self.found(owner, self.now());
         }
@@ -173,13 +174,13 @@ impl Guard<'_> {
         // A node that is not silent any more will say what has become of its messages. Newer ones wait for
         // that.
         let is_owed = remote.sent.iter().any(|sent| !sent.returned);
-        remote.place = if is_owed { Place::Recalled } else { Place::At(owner) };
+        remote.place = if is_owed { PeerPlace::Recalled } else { PeerPlace::At(owner) };
         remote.used = now;
         self.forward_queue(now);
     }
 
     fn forward_queue(&mut self, now: Instant) {
-        let Some(Place::At(owner)) = self.remote().map(|remote| remote.place) else { return };
+        let Some(PeerPlace::At(owner)) = self.remote().map(|remote| remote.place) else { return };
         let realm = self.realm;
         let Some(mut queue) = self.queue.take() else { return };
         while let Some(ticket) = queue.front().and_then(|oldest| self.forward(owner, oldest)) {
@@ -228,7 +229,7 @@ impl Guard<'_> {
                 from.and_then(|from| remote.reported_up_to.get(from)).is_some_and(|until| ticket <= *until);
             sent.returned = !told;
             remote.known_dead = Some(sent.owner);
-            remote.place = Place::Recalled;
+            remote.place = PeerPlace::Recalled;
         }
         if !sent.returned
             && let Some(Sent { outgoing, .. }) = remote.sent.remove(at)
@@ -280,10 +281,10 @@ impl Guard<'_> {
         }
         remote.reported_up_to.clear();
         remote.settled.clear();
-        if remote.place != Place::Recalled {
+        if remote.place != PeerPlace::Recalled {
             return;
         }
-        remote.place = Place::Unknown;
+        remote.place = PeerPlace::Unknown;
         let returned = std::mem::take(&mut remote.sent);
         // A sender that has lost a message in doubt keeps these.
         let mut told = std::mem::take(&mut self.senders_to_notify);
@@ -296,8 +297,8 @@ impl Guard<'_> {
     pub(super) fn lose_node(&mut self, gone: Option<NodeId>) {
         let is_gone = |node: NodeId| gone.is_none_or(|gone| gone == node);
         let Some(remote) = self.remote_mut() else { return };
-        if matches!(remote.place, Place::At(owner) if is_gone(owner.node)) {
-            remote.place = Place::Recalled;
+        if matches!(remote.place, PeerPlace::At(owner) if is_gone(owner.node)) {
+            remote.place = PeerPlace::Recalled;
         }
         self.lose_sent(|sent| is_gone(sent.owner.node));
     }
@@ -318,7 +319,7 @@ impl Guard<'_> {
 
     pub(super) fn recall(&mut self) -> Option<oneshot::Receiver<()>> {
         let remote = self.remote_mut().filter(|remote| !remote.sent.is_empty())?;
-        remote.place = Place::Recalled;
+        remote.place = PeerPlace::Recalled;
         let (settled, receiver) = oneshot::channel();
         remote.settled.push(settled);
         Some(receiver)
@@ -336,13 +337,13 @@ impl Guard<'_> {
     pub(super) fn sweep_remote(&mut self, now: Instant) {
         let Some(remote) = self.remote_mut() else { return };
         let idle = now.millis_since(remote.used);
-        if remote.place == Place::Asked && idle >= LOCATE_TIMEOUT {
-            remote.place = Place::Unknown;
+        if remote.place == PeerPlace::Asked && idle >= LOCATE_TIMEOUT {
+            remote.place = PeerPlace::Unknown;
         }
         let remembered = match remote.place {
-            Place::At(_) => REMEMBERED,
-            Place::Nowhere { .. } => ABSENT,
-            Place::Unknown | Place::Asked | Place::Recalled => 0,
+            PeerPlace::At(_) => REMEMBERED,
+            PeerPlace::Nowhere { .. } => ABSENT,
+            PeerPlace::Unknown | PeerPlace::Asked | PeerPlace::Recalled => 0,
         };
         if self.is_idle() && idle >= remembered {
             self.rare().remote = None;
@@ -359,8 +360,8 @@ impl Guard<'_> {
         let (Some(cluster), Some(remote)) = (&self.realm.router.cluster, self.remote()) else { return };
         let oldest = remote.sent.iter().find(|sent| !sent.returned);
         let node = match (remote.place, oldest) {
-            (Place::At(Owner { node, .. }), _) => node,
-            (Place::Recalled, Some(oldest)) => oldest.owner.node,
+            (PeerPlace::At(Owner { node, .. }), _) => node,
+            (PeerPlace::Recalled, Some(oldest)) => oldest.owner.node,
             _ => return,
         };
         let is_silent = cluster.is_silent(node);
@@ -374,7 +375,7 @@ impl Guard<'_> {
 
     /// True if the peer is sought, or has to be soon: unless it is nowhere.
     pub(super) fn is_sought(&self) -> bool {
-        self.remote().is_some_and(|remote| !matches!(remote.place, Place::Nowhere { .. }))
+        self.remote().is_some_and(|remote| !matches!(remote.place, PeerPlace::Nowhere { .. }))
     }
 
     /// True if no message for the peer is here or on its way.
@@ -387,7 +388,8 @@ impl Guard<'_> {
         let realm = self.realm;
         let is_idle = self.is_idle();
         let Some(remote) = self.remote_mut().filter(|_| is_idle) else { return };
-        if matches!(remote.place, Place::Asked | Place::Nowhere { .. }) && remote.remembered.is_none() {
+        if matches!(remote.place, PeerPlace::Asked | PeerPlace::Nowhere { .. }) && remote.remembered.is_none()
+        {
             remote.remembered = realm.router.remembered.reserve(1, MAX_REMEMBERED);
             if remote.remembered.is_none() {
                 self.rare().remote = None;

@@ -51,7 +51,7 @@ pub trait RemotePeers: Send + Sync + 'static {
 /// The knowledge of this node about a peer that is not here.
 #[derive(Default)]
 pub(super) struct Remote {
-    pub(super) place: Place,
+    pub(super) place: PeerPlace,
     /// The time at which the place was last asked for, learned, or used.
     pub(super) used: Instant,
     /// The last connection there, which has ended.
@@ -71,7 +71,7 @@ pub(super) struct Remote {
 impl Remote {
     /// True if nothing is known and no message is on its way, so that no slot is needed.
     pub(super) fn is_empty(&self) -> bool {
-        self.place == Place::Unknown && self.sent.is_empty() && self.settled.is_empty()
+        self.place == PeerPlace::Unknown && self.sent.is_empty() && self.settled.is_empty()
     }
 
     /// True if another node has a message of this sender, and has not reported its outcome.
@@ -88,7 +88,7 @@ impl Remote {
 
 /// The place of a peer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) enum Place {
+pub(super) enum PeerPlace {
     #[default]
     Unknown,
     /// The answer is on its way.

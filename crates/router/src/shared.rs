@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 
 use super::atomic_instant::AtomicInstant;
 use super::contested::Contested;
-use super::queue::{Budget, Waiting};
+use super::queue::{Budget, WaitingMessages};
 use super::remote_peers::RemotePeers;
 use crate::sync::{AtomicBool, AtomicU64};
 use peerbroker_config::{Config, LiveConfig};
@@ -27,7 +27,7 @@ pub struct Router {
     pub(super) cluster: Option<Arc<dyn RemotePeers>>,
     pub(super) expire_notice: ExpireNotice,
     /// Bytes queued for absent peers.
-    pub(super) queued: Arc<Waiting>,
+    pub(super) queued: Arc<WaitingMessages>,
     /// Bytes queued for peers that are sought among the nodes.
     pub(super) sought: Arc<Budget>,
     /// Bytes in outboxes whose sockets are full.

@@ -5,7 +5,7 @@ use std::sync::PoisonError;
 use std::sync::atomic::Ordering::{self, Relaxed};
 
 use super::atomic_instant::AtomicInstant;
-use super::state::State;
+use super::state::SlotState;
 use crate::sync::{AtomicBool, AtomicU64, Mutex, MutexGuard};
 use peerbroker_config::Limits;
 use peerbroker_core::clock::{Instant, millis};
@@ -40,7 +40,7 @@ pub(super) struct Slot {
     backlog: AtomicBool,
     /// The peers with which the holder exchanges messages are remembered.
     pub(super) keeps_contacts: AtomicBool,
-    state: Mutex<State>,
+    state: Mutex<SlotState>,
 }
 
 impl Slot {
@@ -64,7 +64,7 @@ impl Slot {
 
     /// For reading, and for changes that neither add nor remove a holder or a message, such as a flush. All
     /// others go through a guard, see `guard.rs`.
-    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
+    pub(super) fn lock(&self) -> MutexGuard<'_, SlotState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -120,7 +120,7 @@ impl Slot {
     }
 
     /// Wakes the clients that wait to learn whether the holder is alive.
-    pub(super) fn end_probes(&self, state: &mut State) {
+    pub(super) fn end_probes(&self, state: &mut SlotState) {
         if let Some(rare) = &mut state.rare {
             rare.probes.clear();
         }

@@ -97,7 +97,7 @@ impl ConnectionInfo {
 
 /// The part of a slot that its lock guards.
 #[derive(Default)]
-pub(super) struct State {
+pub(super) struct SlotState {
     pub(super) conn: Option<Conn>,
     pub(super) queue: Option<Box<Queue>>,
     /// Boxed: almost no id needs this.
@@ -293,7 +293,7 @@ impl Conn {
     }
 }
 
-impl State {
+impl SlotState {
     /// True if the slot can be removed: no connection, no queued messages, no waiting clients.
     pub(super) fn is_vacant(&mut self) -> bool {
         self.rare.take_if(|rare| rare.is_empty() && rare.last_token.is_none());

@@ -37,13 +37,13 @@ pub struct Threads(Arc<Inner>);
 
 #[derive(Debug, Default)]
 struct Inner {
-    table: Mutex<BTreeMap<String, State>>,
+    table: Mutex<BTreeMap<String, ThreadState>>,
     failure: SetOnce<String>,
 }
 
 /// Of all threads of one name.
 #[derive(Debug, Default)]
-struct State {
+struct ThreadState {
     panics: u64,
     /// Threads that have panicked and are not restarted yet.
     down: usize,
@@ -152,7 +152,7 @@ impl Threads {
 
     /// The reasons why the server should get no clients. Anybody may read it, so it has no text of a panic.
     pub fn unready(&self) -> Vec<String> {
-        let down = |(name, state): (&String, &State)| {
+        let down = |(name, state): (&String, &ThreadState)| {
             (state.down > 0).then(|| format!("the thread {name} has panicked, and is being restarted"))
         };
         match self.0.failure.get() {

@@ -62,7 +62,7 @@ pub struct TlsStream<T> {
     unread: Vec<u8>,
     /// Records that the kernel has not taken yet.
     unsent: Vec<u8>,
-    end: End,
+    end: StreamEnd,
     /// `unsent` has tickets for the client's next connection, which go with the first data: a write of their
     /// own costs more than they do.
     has_tickets: bool,
@@ -74,7 +74,7 @@ pub struct TlsStream<T> {
 
 /// The end of the client's data.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum End {
+enum StreamEnd {
     Open,
     /// The client has said that it sends no more.
     Closed,
@@ -129,7 +129,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> TlsStream<T> {
             incomplete: Vec::new(),
             unread: Vec::new(),
             unsent: Vec::new(),
-            end: End::Open,
+            end: StreamEnd::Open,
             has_tickets: false,
             is_ending: false,
             is_closed: false,
@@ -147,7 +147,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> TlsStream<T> {
     /// The first byte of the client's data, which stays unread. Nothing at the end.
     pub async fn first(&mut self) -> io::Result<Option<u8>> {
         poll_fn(|cx| {
-            while self.unread.is_empty() && self.end == End::Open {
+            while self.unread.is_empty() && self.end == StreamEnd::Open {
                 ready!(self.poll_receive(cx, &mut ReadBuf::new(&mut [])))?;
             }
             Poll::Ready(Ok(self.unread.first().copied()))
@@ -168,7 +168,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> TlsStream<T> {
                 return Poll::Ready(Ok(()));
             }
             ready!(sent);
-            if self.end != End::Open {
+            if self.end != StreamEnd::Open {
                 return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()));
             }
             ready!(self.poll_receive(cx, &mut ReadBuf::new(&mut [])))?;
@@ -203,7 +203,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> TlsStream<T> {
         ready!(Pin::new(&mut self.io).poll_read(cx, &mut read))?;
         let count = read.filled().len();
         if count == 0 {
-            self.end = End::CutOff;
+            self.end = StreamEnd::CutOff;
             return Poll::Ready(Ok(()));
         }
         if let Some(take) = self.take.take() {
@@ -258,7 +258,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> TlsStream<T> {
                     continue;
                 }
                 Ok(ConnectionState::PeerClosed) => {
-                    self.end = End::Closed;
+                    self.end = StreamEnd::Closed;
                     continue;
                 }
                 Ok(ConnectionState::WriteTraffic(mut traffic)) => {
@@ -400,15 +400,15 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncRead for TlsStream<T> {
                 return Poll::Ready(Ok(()));
             }
             match this.end {
-                End::Open => {
+                StreamEnd::Open => {
                     // Answers of rustls go before its client is waited for.
                     if !this.has_tickets {
                         let _ = this.poll_send(cx)?;
                     }
                     ready!(this.poll_receive(cx, buf))?;
                 }
-                End::Closed => return Poll::Ready(Ok(())),
-                End::CutOff => return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into())),
+                StreamEnd::Closed => return Poll::Ready(Ok(())),
+                StreamEnd::CutOff => return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into())),
             }
         }
     }

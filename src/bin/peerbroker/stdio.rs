@@ -80,12 +80,12 @@ struct Client<'a> {
 /// Lines that the parent has not read yet, in the order in which they happened.
 #[derive(Default)]
 struct Pipe {
-    waiting: Mutex<Waiting>,
+    waiting: Mutex<WaitingLines>,
     changed: Condvar,
 }
 
 #[derive(Default)]
-struct Waiting {
+struct WaitingLines {
     /// A loss is printed with a list of all clients at that moment.
     lines: VecDeque<Result<String, Lost>>,
     /// Bytes of these lines, and of those that are being printed.
@@ -124,7 +124,7 @@ impl Pipe {
         }
     }
 
-    fn push(&self, waiting: &mut Waiting, line: String) {
+    fn push(&self, waiting: &mut WaitingLines, line: String) {
         waiting.bytes += line.len();
         waiting.lines.push_back(Ok(line));
         self.changed.notify_one();

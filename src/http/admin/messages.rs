@@ -24,7 +24,7 @@ struct MessageOutcome {
 
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
-pub(super) struct Waiting {
+pub(super) struct WaitQuery {
     /// True if the message waits for an absent client, as messages of peers do.
     #[serde(default)]
     wait: bool,
@@ -33,7 +33,7 @@ pub(super) struct Waiting {
 /// Sends a message to a PeerJS client, on any node. The body is its payload, any JSON value.
 #[utoipa::path(
     tag = "messages",
-    params(("key" = String, Path, example = "my-game"), ("id" = String, Path, example = "alice"), Waiting),
+    params(("key" = String, Path, example = "my-game"), ("id" = String, Path, example = "alice"), WaitQuery),
     request_body(content = serde_json::Value, example = json!({"news": "it begins at nine"})),
     responses((status = ACCEPTED, body = MessageOutcome, description = "the message is on its way, or waits"), Problem)
 )]
@@ -42,7 +42,7 @@ pub(super) async fn send_to_peer(
     ops: Data<AdminState>,
     request: HttpRequest,
     OfKey { key, names: [id] }: OfKey<1>,
-    Query(Waiting { wait }): Query<Waiting>,
+    Query(WaitQuery { wait }): Query<WaitQuery>,
     body: Payload,
 ) -> Reply {
     let node = &ops.runtime.node;

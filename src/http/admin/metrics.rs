@@ -317,10 +317,10 @@ fn accept_queue_overflows() -> Option<u64> {
 fn process(_: &mut Page) {}
 
 /// The kind of a metric: its name, and the suffix of its samples.
-type Kind = (&'static str, &'static str);
+type MetricKind = (&'static str, &'static str);
 
-const COUNTER: Kind = ("counter", "_total");
-const GAUGE: Kind = ("gauge", "");
+const COUNTER: MetricKind = ("counter", "_total");
+const GAUGE: MetricKind = ("gauge", "");
 
 /// The labels of a metric with one value.
 const UNLABELLED: [(&str, &str); 0] = [];
@@ -346,7 +346,7 @@ impl Page {
     /// A metric with a value for each value of a label.
     fn labelled<L: AsRef<str>, V: Display>(
         &mut self,
-        kind: Kind,
+        kind: MetricKind,
         name: &str,
         help: &str,
         label: &'static str,
@@ -359,7 +359,7 @@ impl Page {
     /// A metric with a value for each combination of labels. The name of a counter has no `_total`.
     fn family<const N: usize, L: AsRef<str>, V: Display>(
         &mut self,
-        (kind, suffix): Kind,
+        (kind, suffix): MetricKind,
         name: &str,
         help: &str,
         samples: impl IntoIterator<Item = ([(&'static str, L); N], V)>,

@@ -136,16 +136,18 @@ pub(super) async fn client(mounted: &Mounted, request: &HttpRequest, name: &str)
     let owned = |text: String| Cow::from(text.into_bytes());
     let peerjs = |library, kind| owned(preset(mounted, request, (library, kind), &pipes(mounted, kind)));
     let content = match file {
-        Some(ClientFile::PeerJs) => peerjs(&PEERJS_READABLE, Kind::Script),
-        Some(ClientFile::MinifiedPeerJs) => peerjs(&PEERJS, Kind::Script),
-        Some(ClientFile::PeerJsModule) => peerjs(&PEERJS, Kind::Module),
+        Some(ClientFile::PeerJs) => peerjs(&PEERJS_READABLE, PageKind::Script),
+        Some(ClientFile::MinifiedPeerJs) => peerjs(&PEERJS, PageKind::Script),
+        Some(ClientFile::PeerJsModule) => peerjs(&PEERJS, PageKind::Module),
         Some(ClientFile::PeerJsAll) => {
             let pipes = if offers_pipes(mounted) { webrtc(mounted) } else { Cow::default() };
-            let peerjs = preset(mounted, request, (&PEERJS, Kind::Script), &pipes);
-            owned(format!("{peerjs}{}", rooms(mounted, Kind::Script, "")))
+            let peerjs = preset(mounted, request, (&PEERJS, PageKind::Script), &pipes);
+            owned(format!("{peerjs}{}", rooms(mounted, PageKind::Script, "")))
         }
-        Some(ClientFile::Rooms) => owned(rooms(mounted, Kind::Script, &pipes(mounted, Kind::Script))),
-        Some(ClientFile::RoomsModule) => owned(rooms(mounted, Kind::Module, &pipes(mounted, Kind::Module))),
+        Some(ClientFile::Rooms) => owned(rooms(mounted, PageKind::Script, &pipes(mounted, PageKind::Script))),
+        Some(ClientFile::RoomsModule) => {
+            owned(rooms(mounted, PageKind::Module, &pipes(mounted, PageKind::Module)))
+        }
         Some(ClientFile::PeerJsTypes) => PEERJS_TYPES.as_bytes().into(),
         Some(ClientFile::RoomsTypes) => ROOMS_TYPES.as_bytes().into(),
         Some(ClientFile::Share) => owned(share_script(mounted)),
@@ -162,7 +164,7 @@ pub(super) async fn client(mounted: &Mounted, request: &HttpRequest, name: &str)
 
 /// The kind of a file of the client: both have an expression for their own address.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Kind {
+enum PageKind {
     Script,
     Module,
 }
@@ -186,22 +188,22 @@ fn webrtc(mounted: &Mounted) -> Cow<'static, str> {
 }
 
 /// The start of a file of the client, whose pages load that script when a connection needs it.
-fn pipes(mounted: &Mounted, kind: Kind) -> String {
+fn pipes(mounted: &Mounted, kind: PageKind) -> String {
     if !offers_pipes(mounted) {
         return String::new();
     }
     let config = mounted.runtime.config();
     let key = json!(config.default_key.then(|| config.key.as_str()));
     match kind {
-        Kind::Script => {
+        PageKind::Script => {
             format!("(() => {{\n{LAZY_PIPES}\nusePipes(document.currentScript, {key});\n}})();")
         }
-        Kind::Module => format!("{LAZY_PIPES}\nusePipes({{ src: import.meta.url }}, {key});"),
+        PageKind::Module => format!("{LAZY_PIPES}\nusePipes({{ src: import.meta.url }}, {key});"),
     }
 }
 
 /// PeerJS, preset to this server, behind a script of pipes.
-fn preset(mounted: &Mounted, request: &HttpRequest, of: (&Library, Kind), pipes: &str) -> String {
+fn preset(mounted: &Mounted, request: &HttpRequest, of: (&Library, PageKind), pipes: &str) -> String {
     let (library, kind) = of;
     let has_key = mounted.runtime.config().default_key;
     let key = has_key.then(|| forwarded::client_options(mounted, request).key);
@@ -219,14 +221,14 @@ fn preset(mounted: &Mounted, request: &HttpRequest, of: (&Library, Kind), pipes:
         .with_html("preset", PRESET.to_owned())
         .with_html("reports", script.to_owned())
         .with_html("library", library.text.to_owned());
-    values.part(if kind == Kind::Script { "peerjs.template.js" } else { "peerjs.template.mjs" })
+    values.part(if kind == PageKind::Script { "peerjs.template.js" } else { "peerjs.template.mjs" })
 }
 
 /// The client for rooms, which refuses messages that this server would close the connection for.
-fn rooms(mounted: &Mounted, kind: Kind, pipes: &str) -> String {
+fn rooms(mounted: &Mounted, kind: PageKind, pipes: &str) -> String {
     let (script, template) = match kind {
-        Kind::Script => (ROOMS, "rooms.template.js"),
-        Kind::Module => (ROOMS_MODULE, "rooms.template.mjs"),
+        PageKind::Script => (ROOMS, "rooms.template.js"),
+        PageKind::Module => (ROOMS_MODULE, "rooms.template.mjs"),
     };
     let values = Values::default()
         .with_html("pipes", pipes.to_owned())

@@ -10,7 +10,7 @@ use tokio::select;
 use tokio::task::spawn_local;
 use tokio::time::{sleep, timeout};
 
-use super::{End, Worker};
+use super::{LifeEnd, Worker};
 use crate::link::Outbound;
 use crate::membership::{digest, name_of_peer};
 use crate::packet::{OwnedName, Packet, Question};
@@ -100,7 +100,7 @@ impl<B: Backplane> Worker<B> {
     }
 
     /// Renews the lease until it is lost.
-    pub(super) async fn keep_lease(self: &Rc<Self>, node: NodeId) -> End {
+    pub(super) async fn keep_lease(self: &Rc<Self>, node: NodeId) -> LifeEnd {
         let interval = self.shared.config.lease / RENEWALS;
         let mut pause = Duration::ZERO;
         loop {
@@ -113,7 +113,7 @@ impl<B: Backplane> Worker<B> {
             }
             if self.is_closed() {
                 self.give_away().await;
-                return End::Closed;
+                return LifeEnd::Closed;
             }
             let asked = self.shared.clock.elapsed();
             let gaps = self.shared.clock.gaps_so_far();
@@ -136,7 +136,7 @@ impl<B: Backplane> Worker<B> {
                     self.emit_lost_ids();
                     pause = interval;
                 }
-                Ok(Renewal::Lost) => return End::Lost,
+                Ok(Renewal::Lost) => return LifeEnd::Lost,
                 Err(error) => {
                     self.outages.interrupt(now);
                     let good_until = self.shared.state.lock().good_until;
@@ -144,7 +144,7 @@ impl<B: Backplane> Worker<B> {
                         self.record_outage(&error);
                     }
                     if now >= good_until {
-                        return End::Lost;
+                        return LifeEnd::Lost;
                     }
                     pause = JOIN_INTERVAL;
                 }
@@ -435,9 +435,9 @@ impl<B: Backplane> Worker<B> {
     }
 
     /// The life of this node is over. If its lease was lost, others may have its names.
-    pub(super) async fn end_life(self: &Rc<Self>, node: NodeId, end: End) {
+    pub(super) async fn end_life(self: &Rc<Self>, node: NodeId, end: LifeEnd) {
         self.shared.state.lock().is_up = false;
-        if end == End::Closed {
+        if end == LifeEnd::Closed {
             let _ = timeout(LEAVE, self.say_last_words(node)).await;
             self.shared.state.lock().node = None;
             return;

@@ -10,7 +10,7 @@ use tokio::task::spawn_local;
 use tokio::time::{sleep, timeout};
 
 use super::state::Parked;
-use super::{End, LocalNode, RETRY_DELAY, Worker};
+use super::{LifeEnd, LocalNode, RETRY_DELAY, Worker};
 use crate::link::{Arrival, Outbound};
 use crate::membership::{Membership, name_of, name_of_peer};
 use crate::packet::{Batch, MovedMember, NameRef, NodeAnswer, OwnedName, Packet, Question};
@@ -191,7 +191,7 @@ impl<B: Backplane> Worker<B> {
     }
 
     /// Reads the inbox for as long as the node lives.
-    pub(super) async fn read(self: &Rc<Self>, node: NodeId) -> End {
+    pub(super) async fn read(self: &Rc<Self>, node: NodeId) -> LifeEnd {
         let mut failed = false;
         let mut last_read = self.shared.clock.now();
         loop {
@@ -210,7 +210,7 @@ impl<B: Backplane> Worker<B> {
                         if !self.shared.is_alive(&self.shared.state.lock()) {
                             // Others believe that we are dead, and have told their clients so.
                             arriving.flushes.flush();
-                            return End::Lost;
+                            return LifeEnd::Lost;
                         }
                         self.arrive(&batch, &mut arriving);
                         self.answer_settled();

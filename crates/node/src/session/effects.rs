@@ -19,7 +19,7 @@ use peerbroker_rooms::{Read, Requester};
 use peerbroker_router::{Flushes, MESSAGES, PeerHandle};
 
 /// The part of a session's loop in which its client handles something.
-pub struct Turn<'a> {
+pub struct ClientTurn<'a> {
     pub(super) node: &'a Node,
     pub(super) peer: &'a PeerHandle,
     pub(super) key: &'a Arc<KeyState>,
@@ -33,7 +33,7 @@ pub struct Turn<'a> {
     pub(super) ignored: bool,
 }
 
-impl<'a> Turn<'a> {
+impl<'a> ClientTurn<'a> {
     /// Nothing has happened yet.
     pub fn new(
         node: &'a Node,
@@ -41,7 +41,7 @@ impl<'a> Turn<'a> {
         key: &'a Arc<KeyState>,
         flushes: &'a mut Flushes,
     ) -> Self {
-        Turn { node, peer, key, flushes, asked: None, left: false, ignored: false }
+        ClientTurn { node, peer, key, flushes, asked: None, left: false, ignored: false }
     }
 
     /// Lets a client handle something, and does what that causes.
@@ -53,7 +53,7 @@ impl<'a> Turn<'a> {
         act: impl FnOnce(&mut C, &mut Context<'_, 't>),
     ) {
         let mut effects = Effects::default();
-        let Turn { peer, key, flushes, .. } = self;
+        let ClientTurn { peer, key, flushes, .. } = self;
         act(client, &mut Context { peer, key, flushes, effects: &mut effects });
         if !effects.is_empty() {
             self.do_all(client, &mut effects);
@@ -63,7 +63,7 @@ impl<'a> Turn<'a> {
     /// The page of the client goes away.
     pub(super) fn going_away<C: Protocol>(&mut self) {
         let mut effects = Effects::default();
-        let Turn { peer, key, flushes, .. } = self;
+        let ClientTurn { peer, key, flushes, .. } = self;
         C::on_going_away(&mut Context { peer, key, flushes, effects: &mut effects });
         debug_assert!(effects.is_empty(), "its last words are in the outboxes of others");
     }

@@ -8,7 +8,7 @@ use super::admission::{ClientSource, ConnectRequest, Rejection};
 use super::farewell::{close, farewell, refused_end};
 use super::open::OpenSession;
 use super::pace::{Budget, Rest, Step, UNREAD_FRAMES_PER_TURN, poll_turn};
-use super::pipe_place::{Place, find};
+use super::pipe_place::{PipePlace, find};
 use crate::Node;
 use peerbroker_core::clock::Instant;
 use peerbroker_core::vocabulary::{CloseReason, ConnId, Fragment, Frame, RealmKind};
@@ -57,14 +57,14 @@ async fn open<S: Socket>(
     let place = find(&session, &query, &source).await;
     let outbox = socket.open_outbox(session.config().load().limits.outbox_bytes);
     match place {
-        Ok(Place::Here(reserved, attach)) => {
+        Ok(PipePlace::Here(reserved, attach)) => {
             let end = reserved.connect(&attach, outbox);
             let (rest, turn) = Default::default();
             let mut active = ActiveEnd { end, rest, turn, unfinished: None, socket, session };
             active.wait(active.end.charge(0, 0, active.session.clock().now()));
             return Some(active);
         }
-        Ok(Place::There(crossing)) => crossing.carry(socket, outbox, &session).await,
+        Ok(PipePlace::There(proxy)) => proxy.carry(socket, outbox, &session).await,
         Err(refusal) => {
             let rejection = Rejection::of(refusal, &query, RealmKind::PeerJs);
             Rejection { id: None, ..rejection }.record(&session, &source);

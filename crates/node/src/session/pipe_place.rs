@@ -6,14 +6,14 @@ use std::time::Duration;
 use tokio::time::timeout;
 
 use super::admission::{ClientSource, admit_end, tenant_of_end};
-use super::crossing::Crossing;
 use super::open::OpenSession;
+use super::pipe_proxy::PipeProxy;
 use peerbroker_cluster::{Holding, Membership};
 use peerbroker_core::vocabulary::{EndId, NameKind, PeerId, PipeId, Refusal};
 use peerbroker_protocols::client::unguessable;
 use peerbroker_protocols::key_state::KeyState;
 use peerbroker_protocols::names::Seated;
-use peerbroker_protocols::pipes::{Attach, NO_WAY, Pipes, Reserved, Ticket, WayThere};
+use peerbroker_protocols::pipes::{Attach, NO_WAY, PipeAddress, Pipes, Reserved, Ticket};
 use peerbroker_protocols::query::{PIPE, values};
 
 /// Time for which a claim of a pipe waits for the other nodes.
@@ -26,9 +26,9 @@ const PATIENCE: Duration = Duration::from_secs(12);
 const RETRY: Duration = Duration::from_millis(200);
 
 /// Where an end goes on.
-pub(super) enum Place {
+pub(super) enum PipePlace {
     Here(Reserved, Attach),
-    There(Crossing),
+    There(PipeProxy),
 }
 
 /// Finds the place of an end whose handshake has this query.
@@ -36,7 +36,7 @@ pub(super) async fn find(
     session: &OpenSession,
     query: &str,
     source: &ClientSource,
-) -> Result<Place, Refusal> {
+) -> Result<PipePlace, Refusal> {
     let [pipe, end, number] = values(query, [PIPE, "end", "ticket"]);
     let (Some(pipe), Some(end)) = (PipeId::parse(&pipe), EndId::parse(&end)) else {
         return Err(Refusal::InvalidPipe);
@@ -47,20 +47,20 @@ pub(super) async fn find(
         let pipes = key.part::<Pipes>();
         let address = pipes.redeem(pipe, end, &number).ok_or(Refusal::InvalidPipe)?;
         let attach = Attach { pipe, end, address };
-        return Ok(Place::Here(pipes.reserve(&key, &attach)?, attach));
+        return Ok(PipePlace::Here(pipes.reserve(&key, &attach)?, attach));
     }
     let key = admit_end(session, query, pipe, source).await?;
     let pipes = key.part::<Pipes>();
     let attach = Attach { pipe, end, address: source.address };
     let Some(membership) = session.membership() else {
-        return Ok(Place::Here(pipes.reserve(&key, &attach)?, attach));
+        return Ok(PipePlace::Here(pipes.reserve(&key, &attach)?, attach));
     };
     let until = session.clock().now() + PATIENCE;
     loop {
         let reserved = pipes.reserve(&key, &attach)?;
         // The first end of a pipe on a node finds out for both.
         if !reserved.is_new() || session.clock().now() >= until {
-            return Ok(Place::Here(reserved, attach));
+            return Ok(PipePlace::Here(reserved, attach));
         }
         let client = PeerId::parse(&unguessable()).map_err(Refusal::InvalidId)?;
         let connection = key.router().next_connection();
@@ -69,19 +69,19 @@ pub(super) async fn find(
         match timeout(CLAIM_TIMEOUT, claimed).await.unwrap_or(Holding::Unavailable) {
             Holding::Granted | Holding::Unavailable => {
                 reserved.hold(Box::new(held));
-                return Ok(Place::Here(reserved, attach));
+                return Ok(PipePlace::Here(reserved, attach));
             }
             Holding::Taken(_) => drop(held),
         }
-        if let Some(crossing) = cross(membership, &key, &attach, client).await? {
+        if let Some(proxy) = cross(membership, &key, &attach, client).await? {
             // An end that has come here meanwhile stays.
             return Ok(match reserved.give_back() {
-                Ok(()) => Place::There(crossing),
-                Err(reserved) => Place::Here(reserved, attach),
+                Ok(()) => PipePlace::There(proxy),
+                Err(reserved) => PipePlace::Here(reserved, attach),
             });
         }
         if let Err(reserved) = reserved.give_back() {
-            return Ok(Place::Here(reserved, attach));
+            return Ok(PipePlace::Here(reserved, attach));
         }
         session.clock().sleep(RETRY).await;
     }
@@ -93,7 +93,7 @@ async fn cross(
     key: &Arc<KeyState>,
     attach: &Attach,
     client: PeerId,
-) -> Result<Option<Crossing>, Refusal> {
+) -> Result<Option<PipeProxy>, Refusal> {
     let &Attach { pipe, end, address } = attach;
     let wanted = Ticket { pipe, end, address }.wanted();
     let name = (NameKind::Pipe, pipe.to_string());
@@ -101,10 +101,10 @@ async fn cross(
         Arc::clone(membership).seat(key.key().clone(), name, Some(wanted), client, Duration::ZERO).await;
     match seated {
         Seated::In { seat, told, state } => {
-            let Some(way) = WayThere::parse(&told) else { return Ok(None) };
+            let Some(way) = PipeAddress::parse(&told) else { return Ok(None) };
             let bridge = key.part::<Pipes>().bridge(address)?;
             let key = key.key().as_str().to_owned();
-            Ok(Some(Crossing { way, key, pipe, end, bridge, _seat: seat, state }))
+            Ok(Some(PipeProxy { way, key, pipe, end, bridge, _seat: seat, state }))
         }
         Seated::Refused(NO_WAY) => Err(Refusal::Unavailable),
         _ => Ok(None),

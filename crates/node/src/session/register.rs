@@ -35,7 +35,7 @@ pub(super) async fn register_session<S: Socket, C: Protocol>(
     let rejection = match admission.await {
         Err(rejection) => rejection,
         Ok((admitted, client)) => {
-            match Waiting::new::<C>(&mut socket, &mut outbox, &node).register::<C>(&admitted).await {
+            match WaitingClient::new::<C>(&mut socket, &mut outbox, &node).register::<C>(&admitted).await {
                 Ok(lease) => {
                     socket.on_registered(&lease);
                     return Some(Registered { socket, session: node, key: admitted.key, lease, client });
@@ -67,7 +67,7 @@ pub(super) struct Registered<S, C> {
 }
 
 /// A client that waits for its id.
-struct Waiting<'a, S> {
+struct WaitingClient<'a, S> {
     socket: &'a mut S,
     outbox: &'a mut Outbox,
     node: &'a Node,
@@ -77,10 +77,10 @@ struct Waiting<'a, S> {
     told_at: Option<Instant>,
 }
 
-impl<'a, S: Socket> Waiting<'a, S> {
+impl<'a, S: Socket> WaitingClient<'a, S> {
     fn new<C: Protocol>(socket: &'a mut S, outbox: &'a mut Outbox, node: &'a Node) -> Self {
         let told_at = node.clock().now() + TOLD_AFTER;
-        Waiting { socket, outbox, node, notice: C::waiting, told_at: Some(told_at) }
+        WaitingClient { socket, outbox, node, notice: C::waiting, told_at: Some(told_at) }
     }
 
     async fn register<C: Protocol>(mut self, admitted: &Admitted) -> Result<IdLease, Refusal> {

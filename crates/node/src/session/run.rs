@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use log::Level;
 
 use super::admission::{Admitted, ClientSource, ConnectRequest, Rejection, enter};
-use super::effects::Turn;
+use super::effects::ClientTurn;
 use super::farewell::farewell;
 use super::open::OpenSession;
 use super::pace::{Budget, FRAMES_PER_TURN, Rest, Step, poll_turn};
@@ -137,7 +137,7 @@ impl<S: Socket, C: Protocol> ActiveSession<S, C> {
         let present = Some((lease, client));
         let mut active =
             ActiveSession { present, key, waits, is_writer: false, is_told_of_pace: false, socket, session };
-        let open = |turn: &mut Turn<'_>, client: &mut C| {
+        let open = |turn: &mut ClientTurn<'_>, client: &mut C| {
             turn.handle(client, |client, context| client.on_open(context));
         };
         // It keeps nothing yet.
@@ -146,10 +146,10 @@ impl<S: Socket, C: Protocol> ActiveSession<S, C> {
     }
 
     /// Lets the client handle something. The error is the end of its connection.
-    fn handle(&mut self, flushes: &mut Flushes, act: impl FnOnce(&mut Turn<'_>, &mut C)) -> Step {
+    fn handle(&mut self, flushes: &mut Flushes, act: impl FnOnce(&mut ClientTurn<'_>, &mut C)) -> Step {
         let ActiveSession { present, key, waits, session, .. } = self;
         let Some((lease, client)) = present else { return Err(LEFT) };
-        let mut turn = Turn::new(session, lease, key, flushes);
+        let mut turn = ClientTurn::new(session, lease, key, flushes);
         act(&mut turn, client);
         if turn.left {
             return Err(LEFT);
@@ -263,7 +263,7 @@ impl<S: Socket, C: Protocol> ActiveSession<S, C> {
         // Before the read: only what is read after the ping answers it. Behind an earlier frame may be LEAVE.
         let is_probed = lease.is_probed();
         let mut reading = Reading {
-            turn: Turn::new(session, lease, key, flushes),
+            turn: ClientTurn::new(session, lease, key, flushes),
             client,
             budget,
             begun,
@@ -314,7 +314,7 @@ impl<S: Socket, C: Protocol> ActiveSession<S, C> {
     fn goodbye(&mut self, end: Disconnect) -> Option<Pin<Box<impl Future<Output = ()>>>> {
         if let (Disconnect::Closed(Some(GOING_AWAY)), Some((lease, _))) = (end, &self.present) {
             Flushes::with(|flushes| {
-                Turn::new(&self.session, lease, &self.key, flushes).going_away::<C>();
+                ClientTurn::new(&self.session, lease, &self.key, flushes).going_away::<C>();
             });
         }
         let departure = self.depart(end).filter(|_| end != Disconnect::Gone)?;
@@ -395,7 +395,7 @@ fn report_size(node: &Node, key: &KeyState, peer: &PeerHandle) {
 
 /// A read of a client, of which each event is charged and handled.
 struct Reading<'a, C> {
-    turn: Turn<'a>,
+    turn: ClientTurn<'a>,
     client: &'a mut C,
     /// The messages and bytes that are charged. Not all frames are charged.
     spent: Spent,
@@ -491,8 +491,8 @@ fn follow(peer: &PeerHandle, event: &SocketEvent<'_>) {
 
 /// Waits for the answer to what a client has asked, if it has asked. The error is the end of a client that
 /// keeps too much meanwhile.
-fn wait_for_answer<C: Protocol>(turn: Turn<'_>, client: &C, waits: &mut Option<Box<Waits>>) -> Step {
-    let Turn { node, peer, key, asked, .. } = turn;
+fn wait_for_answer<C: Protocol>(turn: ClientTurn<'_>, client: &C, waits: &mut Option<Box<Waits>>) -> Step {
+    let ClientTurn { node, peer, key, asked, .. } = turn;
     let Some(ask) = asked else { return Ok(()) };
     let mut kept = node.unfinished.share(AddressPrefix::of_remote(peer.address()));
     if kept.set(client.kept_bytes()).is_err() {

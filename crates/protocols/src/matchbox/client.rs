@@ -45,7 +45,7 @@ pub struct Matchbox {
     /// Its search for a place in a group, while it has none.
     search: Option<Search>,
     /// Its place in a group.
-    place: Option<Place>,
+    place: Option<TakenPlace>,
     /// The attempts to join the room of its group.
     joins: u32,
     /// True if it knows its id.
@@ -54,7 +54,7 @@ pub struct Matchbox {
 }
 
 /// A place in a group, on this node or another one.
-struct Place {
+struct TakenPlace {
     /// The room of the group.
     room: RoomName,
     /// The state of the group.
@@ -154,7 +154,7 @@ impl Matchbox {
                 if let Ok(room) = RoomName::measured(&told)
                     && *state.borrow() != SeatState::Lost
                 {
-                    return self.enter(Place { room, state, _hold: Box::new(seat) }, context);
+                    return self.enter(TakenPlace { room, state, _hold: Box::new(seat) }, context);
                 }
             }
             (Step::Take, Answer::Seated(Seated::Nowhere | Seated::Unavailable)) => {
@@ -179,14 +179,14 @@ impl Matchbox {
         self.search = Some(Search { until, step: Step::Pause });
     }
 
-    fn enter(&mut self, place: Place, context: &mut Context<'_, '_>) {
+    fn enter(&mut self, place: TakenPlace, context: &mut Context<'_, '_>) {
         self.place = Some(place);
         self.join_group(context);
     }
 
     /// Joins the room of its group. From then on it hears how the group ends.
     fn join_group(&mut self, context: &mut Context<'_, '_>) {
-        let Some(Place { room, state, .. }) = &self.place else { return };
+        let Some(TakenPlace { room, state, .. }) = &self.place else { return };
         let room = room.clone();
         let state = state.clone();
         if self.join(room, context) {
@@ -258,9 +258,9 @@ impl Matchbox {
     }
 }
 
-impl From<GroupPlace> for Place {
+impl From<GroupPlace> for TakenPlace {
     fn from(place: GroupPlace) -> Self {
-        Place { room: place.room().clone(), state: place.state(), _hold: Box::new(place) }
+        TakenPlace { room: place.room().clone(), state: place.state(), _hold: Box::new(place) }
     }
 }
 

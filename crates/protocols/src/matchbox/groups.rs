@@ -29,10 +29,10 @@ pub(super) type GroupKind = (RoomName, usize);
 
 /// The groups of one key that are on this node.
 #[derive(Default)]
-pub struct Groups(Mutex<State>);
+pub struct Groups(Mutex<GroupsState>);
 
 #[derive(Default)]
-struct State {
+struct GroupsState {
     open: BTreeMap<GroupKind, Group>,
     /// Groups that clients want to open, if the other nodes let them. True if another node has got the right
     /// to since.

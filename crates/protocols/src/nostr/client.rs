@@ -31,13 +31,13 @@ struct Kept {
     /// The number of a subscription is its index. One that has ended leaves its number to another one.
     all: Vec<Option<Subscription>>,
     /// The places at which filters find events.
-    places: BTreeMap<Mark, Place>,
+    places: BTreeMap<Mark, FilteredRoom>,
     /// Of the bytes of its key.
     share: QuotaShare,
 }
 
 /// A place at which a client finds events.
-struct Place {
+struct FilteredRoom {
     room: RoomName,
     filters: Vec<FilterNumber>,
 }
@@ -253,7 +253,7 @@ fn subscription(
     }
     let of_filters: usize = filters.iter().map(Filter::bytes).sum();
     let of_places = |(room, filters): &(String, Vec<usize>)| {
-        size_of::<(Mark, Place)>() + room.len() + filters.len() * size_of::<FilterNumber>()
+        size_of::<(Mark, FilteredRoom)>() + room.len() + filters.len() * size_of::<FilterNumber>()
     };
     let of_places: usize = places.values().map(of_places).sum();
     let kept = size_of::<Option<Subscription>>() + id.len() + of_filters + of_places;
@@ -370,7 +370,7 @@ impl Kept {
     /// their rooms.
     fn forsake(&mut self, id: &str, wanted: &Wanted) -> Vec<RoomName> {
         let number = self.number(id);
-        let is_forsaken = |mark: &Mark, place: &mut Place| {
+        let is_forsaken = |mark: &Mark, place: &mut FilteredRoom| {
             place.filters.iter().all(|filter| filter.0 == number)
                 && wanted.binary_search_by_key(mark, |wanted| wanted.0).is_err()
         };
@@ -395,7 +395,8 @@ impl Kept {
         for place in self.places.values_mut() {
             place.filters.retain(|filter| filter.0 != number);
         }
-        let joined = joined.into_iter().map(|(mark, room)| (mark, Place { room, filters: Vec::new() }));
+        let joined =
+            joined.into_iter().map(|(mark, room)| (mark, FilteredRoom { room, filters: Vec::new() }));
         self.places.extend(joined);
         for (mark, _, filters) in wanted {
             if let Some(place) = self.places.get_mut(mark) {

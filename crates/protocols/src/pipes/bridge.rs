@@ -12,10 +12,10 @@ use peerbroker_limits::{EndPermit, Place};
 
 /// The bridges of a key.
 #[derive(Default)]
-pub(super) struct Bridges(Mutex<State>);
+pub(super) struct Bridges(Mutex<BridgesState>);
 
 #[derive(Default)]
-struct State {
+struct BridgesState {
     last: u64,
     open: HashMap<u64, (Option<IpAddr>, watch::Sender<bool>)>,
 }

@@ -15,10 +15,10 @@ use peerbroker_router::{Outbox, Outgoing};
 pub(super) struct Line {
     /// Tells it from all others.
     pub(super) number: ConnId,
-    state: Mutex<State>,
+    state: Mutex<LineState>,
 }
 
-struct State {
+struct LineState {
     outbox: Outbox,
     /// The connection's own task.
     task: Option<Waker>,
@@ -46,7 +46,7 @@ pub(super) enum Written {
     Dismissed(CloseReason),
 }
 
-impl State {
+impl LineState {
     /// Adds a frame, and writes what the socket takes.
     fn push(&mut self, frame: Frame, now: Instant) {
         self.outbox.push_unbounded(Outgoing::notice(frame));
@@ -61,7 +61,7 @@ impl State {
 
 impl Line {
     pub(super) fn new(number: ConnId, outbox: Outbox, now: Instant) -> Self {
-        let state = State {
+        let state = LineState {
             outbox,
             task: None,
             dismissed: None,

@@ -26,7 +26,7 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(30);
 /// Two ends, whose bytes go to each other unread.
 pub(super) struct Pipe {
     pub(super) id: PipeId,
-    state: Mutex<State>,
+    state: Mutex<PipeState>,
     rate: RateLimit,
     /// The bytes of both directions.
     bytes: AtomicU64,
@@ -37,8 +37,8 @@ pub(super) struct Pipe {
 
 /// The state of a pipe.
 #[derive(Default)]
-struct State {
-    ends: [Option<End>; 2],
+struct PipeState {
+    ends: [Option<AttachedEnd>; 2],
     /// The number of times that both ends were there.
     turn: u32,
     /// The reason for a connection that comes too late, once the pipe is over.
@@ -47,7 +47,7 @@ struct State {
     hold: Option<Hold>,
 }
 
-struct End {
+struct AttachedEnd {
     id: EndId,
     address: Option<IpAddr>,
     /// Its connection, while it has one.
@@ -108,7 +108,7 @@ pub struct PipeReport {
     pub since_unix: u64,
 }
 
-impl State {
+impl PipeState {
     fn lines(&self) -> impl Iterator<Item = &Arc<Line>> {
         self.ends.iter().flatten().filter_map(|end| end.line.as_ref())
     }
@@ -121,7 +121,7 @@ impl State {
         self.lines().find(|other| !Arc::ptr_eq(other, line))
     }
 
-    fn end_of(&mut self, line: &Arc<Line>) -> Option<&mut Option<End>> {
+    fn end_of(&mut self, line: &Arc<Line>) -> Option<&mut Option<AttachedEnd>> {
         self.ends.iter_mut().find(|end| {
             end.as_ref().and_then(|end| end.line.as_ref()).is_some_and(|known| Arc::ptr_eq(known, line))
         })
@@ -156,7 +156,7 @@ impl Pipe {
         let Some(free) = find(None) else { return Ok(None) };
         let permit = permit()?;
         if let Some(place) = ends.get_mut(free) {
-            *place = Some(End {
+            *place = Some(AttachedEnd {
                 id: attach.end,
                 address: attach.address,
                 line: None,

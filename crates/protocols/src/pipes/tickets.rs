@@ -32,7 +32,7 @@ pub struct Ticket {
 
 /// The way to a pipe of another node: in words, a URL and a number with a space between them.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct WayThere {
+pub struct PipeAddress {
     /// The URL of that node.
     pub url: String,
     /// The number of the ticket, which that node knows once.
@@ -70,15 +70,15 @@ impl Ticket {
     }
 }
 
-impl WayThere {
+impl PipeAddress {
     /// Reads the words.
     pub fn parse(words: &str) -> Option<Self> {
         let (url, ticket) = words.split_once(' ')?;
-        Some(WayThere { url: url.to_owned(), ticket: ticket.to_owned() })
+        Some(PipeAddress { url: url.to_owned(), ticket: ticket.to_owned() })
     }
 }
 
-impl fmt::Display for WayThere {
+impl fmt::Display for PipeAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {}", self.url, self.ticket)
     }
@@ -115,8 +115,8 @@ mod tests {
             assert_eq!(Ticket::parse(pipe, &ticket.wanted()), Some(ticket));
         }
         assert_eq!(Ticket::parse(pipe, "short"), None);
-        let way = WayThere { url: "http://192.0.2.1:9000/".into(), ticket: "abc".into() };
-        assert_eq!(WayThere::parse(&way.to_string()), Some(way));
+        let way = PipeAddress { url: "http://192.0.2.1:9000/".into(), ticket: "abc".into() };
+        assert_eq!(PipeAddress::parse(&way.to_string()), Some(way));
     }
 
     #[test]

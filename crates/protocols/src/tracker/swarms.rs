@@ -46,7 +46,7 @@ pub struct Swarms {
 
 #[derive(Default)]
 struct Swarm {
-    members: IndexMap<Place, Member>,
+    members: IndexMap<MemberPlace, Member>,
     /// The guests that are members, and under how many ids. A place in the order leads to a random one.
     guests: IndexMap<PeerId, usize>,
     complete: usize,
@@ -54,7 +54,7 @@ struct Swarm {
 
 /// The id of a member in a swarm, and its node, `None` for this one. One that has moved to another node may
 /// be on both.
-type Place = (Hash, Option<NodeId>);
+type MemberPlace = (Hash, Option<NodeId>);
 
 struct Member {
     guest: PeerId,
@@ -211,7 +211,7 @@ impl Swarms {
     }
 
     /// Removes a member, if it is there.
-    fn remove(&self, swarm: &mut Swarm, place: &Place) {
+    fn remove(&self, swarm: &mut Swarm, place: &MemberPlace) {
         if swarm.remove(place)
             && let Some(node) = place.1
         {
@@ -228,8 +228,9 @@ impl Swarms {
     /// Removes the members of another node, or some of them.
     fn remove_of(&self, node: NodeId, wanted: impl Fn(&Member) -> bool) {
         self.swarms.retain(|_, swarm| {
-            let is_gone = |(place, member): &(&Place, &Member)| place.1 == Some(node) && wanted(member);
-            let gone: Vec<Place> = swarm.members.iter().filter(is_gone).map(|(place, _)| *place).collect();
+            let is_gone = |(place, member): &(&MemberPlace, &Member)| place.1 == Some(node) && wanted(member);
+            let gone: Vec<MemberPlace> =
+                swarm.members.iter().filter(is_gone).map(|(place, _)| *place).collect();
             gone.iter().for_each(|place| self.remove(swarm, place));
             !swarm.members.is_empty()
         });
@@ -322,12 +323,12 @@ impl Swarm {
     }
 
     /// The member with an id, of this node if it is here.
-    fn holder(&self, peer_id: &Hash, nodes: &[NodeId]) -> Option<(Place, &Member)> {
+    fn holder(&self, peer_id: &Hash, nodes: &[NodeId]) -> Option<(MemberPlace, &Member)> {
         let mut places = std::iter::once(None).chain(nodes.iter().copied().map(Some));
         places.find_map(|node| self.members.get(&(*peer_id, node)).map(|member| ((*peer_id, node), member)))
     }
 
-    fn insert(&mut self, place: Place, member: Member) {
+    fn insert(&mut self, place: MemberPlace, member: Member) {
         self.complete += usize::from(member.is_complete);
         *self.guests.entry(member.guest.clone()).or_default() += 1;
         let before = self.members.insert(place, member);
@@ -347,7 +348,7 @@ impl Swarm {
     }
 
     /// False if it is not there.
-    fn remove(&mut self, place: &Place) -> bool {
+    fn remove(&mut self, place: &MemberPlace) -> bool {
         let member = self.members.swap_remove(place);
         member.iter().for_each(|member| self.uncount(member));
         member.is_some()

@@ -51,7 +51,7 @@ pub(super) type OfferId = (u64, u64);
 /// All offers.
 #[derive(Default)]
 pub(super) struct Offers {
-    waiting: Mutex<Waiting>,
+    waiting: Mutex<WaitingOffers>,
     loads: Loads,
     /// Offers of calls, those above a limit included.
     pub(super) asked: Count,
@@ -60,7 +60,7 @@ pub(super) struct Offers {
 }
 
 #[derive(Default)]
-struct Waiting {
+struct WaitingOffers {
     offers: BTreeMap<OfferId, Offer>,
     /// By the digest of the username fragment. The password decides.
     by_ufrag: HashMap<u64, OfferId>,
@@ -236,7 +236,7 @@ struct Offering {
     id: Arc<str>,
 }
 
-impl Waiting {
+impl WaitingOffers {
     fn record_ufrag(&mut self, ufrag: &str, id: OfferId) {
         self.by_ufrag.insert(self.digests.hash_one(ufrag), id);
     }
@@ -258,7 +258,7 @@ impl Waiting {
     }
 
     fn sweep_ranking(&mut self) {
-        let Waiting { offers, ranking, .. } = self;
+        let WaitingOffers { offers, ranking, .. } = self;
         ranking.sweep(offers.len(), |(_, id)| offers.contains_key(id));
     }
 

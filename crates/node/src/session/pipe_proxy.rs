@@ -17,7 +17,7 @@ use super::open::OpenSession;
 use super::pace::{Budget, UNREAD_FRAMES_PER_TURN, poll_turn};
 use peerbroker_core::vocabulary::{EndId, Fragment, Frame, FrameIn, Opcode, PipeId, Refusal};
 use peerbroker_protocols::names::{Seat, SeatState};
-use peerbroker_protocols::pipes::{Bridge, MAX_MESSAGE, WayThere};
+use peerbroker_protocols::pipes::{Bridge, MAX_MESSAGE, PipeAddress};
 use peerbroker_router::{Disconnect, Outbox, Outgoing};
 use peerbroker_tls::outbound::{Bounds, HttpClient, Reach};
 use peerbroker_transport::{Socket, SocketEvent};
@@ -29,8 +29,8 @@ const CROSSING_TIMEOUT: Duration = Duration::from_secs(5);
 const READ: usize = 16 << 10;
 
 /// The way of an end to its pipe on another node.
-pub(super) struct Crossing {
-    pub(super) way: WayThere,
+pub(super) struct PipeProxy {
+    pub(super) way: PipeAddress,
     pub(super) key: String,
     pub(super) pipe: PipeId,
     pub(super) end: EndId,
@@ -40,10 +40,10 @@ pub(super) struct Crossing {
     pub(super) state: watch::Receiver<SeatState>,
 }
 
-impl Crossing {
+impl PipeProxy {
     /// Connects to the other node, and passes on messages until one side ends.
     pub(super) async fn carry(self, mut socket: impl Socket, outbox: Outbox, session: &OpenSession) {
-        let Crossing { way, key, pipe, end, mut bridge, _seat, mut state } = self;
+        let PipeProxy { way, key, pipe, end, mut bridge, _seat, mut state } = self;
         let there = timeout(CROSSING_TIMEOUT, connect(&way, &key, pipe, end)).await;
         let there = match there.map_err(|_| "it takes too long".to_owned()) {
             Ok(Ok(there)) => there,
@@ -55,7 +55,7 @@ impl Crossing {
                 return close(&mut socket, outbox, session, [refused_end(Refusal::Unavailable)]).await;
             }
         };
-        let mut passage = Passage {
+        let mut proxied = ProxiedPipe {
             socket,
             outbox,
             there,
@@ -65,7 +65,7 @@ impl Crossing {
         };
         let is_over = |state: &SeatState| *state == SeatState::Lost;
         tokio::select! {
-            end = poll_fn(|cx| passage.poll(cx)) => passage.goodbye(end, session).await,
+            end = poll_fn(|cx| proxied.poll(cx)) => proxied.goodbye(end, session).await,
             () = bridge.ended() => {}
             // The other node is dead.
             _ = state.wait_for(is_over) => {}
@@ -74,7 +74,7 @@ impl Crossing {
 }
 
 /// The connections to the client and to the other node.
-struct Passage<S, T> {
+struct ProxiedPipe<S, T> {
     socket: S,
     outbox: Outbox,
     there: T,
@@ -94,8 +94,8 @@ struct Unwritten {
     end: Option<Disconnect>,
 }
 
-/// The end of a passage.
-enum End {
+/// The end of a proxied.
+enum ProxyEnd {
     /// The client has ended it, or its connection is broken.
     Here(Disconnect),
     /// The other node has. Its close frame is the last in the outbox.
@@ -104,8 +104,8 @@ enum End {
     Cut,
 }
 
-impl<S: Socket, T: AsyncRead + AsyncWrite + Unpin> Passage<S, T> {
-    fn poll(&mut self, cx: &mut task::Context<'_>) -> Poll<End> {
+impl<S: Socket, T: AsyncRead + AsyncWrite + Unpin> ProxiedPipe<S, T> {
+    fn poll(&mut self, cx: &mut task::Context<'_>) -> Poll<ProxyEnd> {
         poll_turn(cx, UNREAD_FRAMES_PER_TURN, |cx, budget| {
             match (self.poll_back(cx), self.poll_there(cx, budget)) {
                 (Poll::Ready(Err(end)), _) | (_, Poll::Ready(Err(end))) => Poll::Ready(Err(end)),
@@ -116,15 +116,15 @@ impl<S: Socket, T: AsyncRead + AsyncWrite + Unpin> Passage<S, T> {
     }
 
     /// Passes on one read of the other node. The next one waits until the client has it.
-    fn poll_back(&mut self, cx: &mut task::Context<'_>) -> Poll<Result<(), End>> {
+    fn poll_back(&mut self, cx: &mut task::Context<'_>) -> Poll<Result<(), ProxyEnd>> {
         let sent = ready!(self.socket.poll_send(cx, &mut self.outbox));
         if sent.is_err() {
-            return Poll::Ready(Err(End::Here(Disconnect::Gone)));
+            return Poll::Ready(Err(ProxyEnd::Here(Disconnect::Gone)));
         }
         let mut read = ReadBuf::new(&mut self.read);
         let received = ready!(Pin::new(&mut self.there).poll_read(cx, &mut read));
         if received.is_err() || read.filled().is_empty() {
-            return Poll::Ready(Err(End::Cut));
+            return Poll::Ready(Err(ProxyEnd::Cut));
         }
         self.partial.extend_from_slice(read.filled());
         let mut frames = Frame::frames_in(&self.partial);
@@ -132,18 +132,18 @@ impl<S: Socket, T: AsyncRead + AsyncWrite + Unpin> Passage<S, T> {
         let is_last = frames.any(|frame| matches!(frame, FrameIn::Close(_)));
         let whole = self.partial.len() - frames.rest().len();
         if whole == 0 && self.partial.len() > 2 * MAX_MESSAGE {
-            return Poll::Ready(Err(End::Cut));
+            return Poll::Ready(Err(ProxyEnd::Cut));
         }
         let rest = self.partial.split_off(whole);
         let frames = mem::replace(&mut self.partial, rest);
         if !frames.is_empty() {
             self.outbox.push_unbounded(Outgoing::notice(Frame::raw(frames)));
         }
-        Poll::Ready(if is_last { Err(End::There) } else { Ok(()) })
+        Poll::Ready(if is_last { Err(ProxyEnd::There) } else { Ok(()) })
     }
 
     /// Passes on one read of the client. The next one waits until the other node has it.
-    fn poll_there(&mut self, cx: &mut task::Context<'_>, budget: &mut Budget) -> Poll<Result<(), End>> {
+    fn poll_there(&mut self, cx: &mut task::Context<'_>, budget: &mut Budget) -> Poll<Result<(), ProxyEnd>> {
         let Unwritten { frames, written, end } = &mut self.unwritten;
         if frames.is_empty() {
             let received = ready!(self.socket.poll_recv(cx, &mut |event| {
@@ -158,27 +158,27 @@ impl<S: Socket, T: AsyncRead + AsyncWrite + Unpin> Passage<S, T> {
         while let Some(left) = frames.get(*written..).filter(|left| !left.is_empty()) {
             match ready!(Pin::new(&mut self.there).poll_write(cx, left)) {
                 Ok(count) if count > 0 => *written += count,
-                _ => return Poll::Ready(Err(End::Cut)),
+                _ => return Poll::Ready(Err(ProxyEnd::Cut)),
             }
         }
         if ready!(Pin::new(&mut self.there).poll_flush(cx)).is_err() {
-            return Poll::Ready(Err(End::Cut));
+            return Poll::Ready(Err(ProxyEnd::Cut));
         }
         Poll::Ready(match mem::take(&mut self.unwritten).end {
-            Some(end) => Err(End::Here(end)),
+            Some(end) => Err(ProxyEnd::Here(end)),
             None => Ok(()),
         })
     }
 
-    async fn goodbye(self, end: End, session: &OpenSession) {
-        let Passage { mut socket, mut outbox, mut there, .. } = self;
+    async fn goodbye(self, end: ProxyEnd, session: &OpenSession) {
+        let ProxiedPipe { mut socket, mut outbox, mut there, .. } = self;
         let end = match end {
-            End::Here(Disconnect::Gone) | End::Cut => return,
-            End::Here(end) => {
+            ProxyEnd::Here(Disconnect::Gone) | ProxyEnd::Cut => return,
+            ProxyEnd::Here(end) => {
                 outbox.push_unbounded(Outgoing::notice(end.close()));
                 Some(end)
             }
-            End::There => None,
+            ProxyEnd::There => None,
         };
         let send = move |cx: &mut task::Context<'_>, socket: &mut S| socket.poll_send(cx, &mut outbox);
         let is_closed = matches!(end, Some(Disconnect::Closed(_)));
@@ -207,7 +207,7 @@ fn append(frames: &mut Vec<u8>, event: &SocketEvent<'_>) {
 }
 
 async fn connect(
-    way: &WayThere,
+    way: &PipeAddress,
     key: &str,
     pipe: PipeId,
     end: EndId,

@@ -1,4 +1,4 @@
-//! Messages for absent peers. `tests/broker/stories/expiry.rs` has the rules of expiry.
+//! Messages for absent peers. `crates/router/tests/house/stories/expiry.rs` has the rules of expiry.
 
 use std::time::Duration;
 

@@ -273,18 +273,20 @@ fn filled(limit: Limit) -> Filled {
             },
         ),
         Limit::RoomKeyDeliveries => By("tests/api/limits/shares.rs of_rooms_and_presence"),
-        Limit::KeyRooms => By("tests/broker/shares.rs an_address_leaves_half_of_the_rooms_of_a_key"),
+        Limit::KeyRooms => {
+            By("crates/rooms/tests/house/shares.rs an_address_leaves_half_of_the_rooms_of_a_key")
+        }
         Limit::KeyWatchedIds => {
-            By("tests/broker/shares.rs an_address_leaves_half_of_the_watched_ids_of_a_key")
+            By("crates/rooms/tests/house/shares.rs an_address_leaves_half_of_the_watched_ids_of_a_key")
         }
         Limit::KeyFilterBytes => {
             By("crates/limits/src/quota.rs an_address_with_many_shares_leaves_as_much_as_it_has")
         }
         Limit::Pipes | Limit::PipesPerKey => {
-            By("tests/broker/pipes.rs an_address_leaves_pipes_of_a_key_and_of_all_to_others")
+            By("crates/protocols/tests/house/pipes.rs an_address_leaves_pipes_of_a_key_and_of_all_to_others")
         }
         Limit::PipeKeyBytes | Limit::PipeTotalBytes => {
-            By("tests/broker/pipes.rs above_a_rate_of_a_key_or_of_all_others_do_not_wait")
+            By("crates/protocols/tests/house/pipes.rs above_a_rate_of_a_key_or_of_all_others_do_not_wait")
         }
         Limit::WebhookRequests => {
             By("crates/keys/src/verifier/webhook.rs an_address_whose_questions_hang_leaves_others_some")

@@ -1,4 +1,4 @@
-//! Clients in memory, and their messages. Also for `tests/broker`.
+//! Clients in memory, and their messages. Also for the tests of rooms and protocols.
 
 use std::net::IpAddr;
 use std::sync::Arc;

@@ -3,7 +3,7 @@
 mod clients;
 mod interleavings;
 mod model;
-#[allow(dead_code, reason = "tests/broker uses the rest")]
+#[allow(dead_code, reason = "other crates use the rest")]
 mod socket;
 mod stories;
 mod stress;

@@ -306,7 +306,7 @@ fn docs_begin_with_their_noun() {
                 let rest = doc.filter(|_| !was_doc).and_then(|doc| doc.strip_prefix(*word));
                 rest.is_some_and(|rest| !rest.starts_with(|next: char| next.is_alphanumeric() || next == '-'))
             };
-            assert!(!PRONOUNS.iter().any(|word| is_pronoun(word)), "{path}:{}: {line}", at + 1);
+            assert!(!PRONOUNS.iter().any(is_pronoun), "{path}:{}: {line}", at + 1);
             was_doc = doc.is_some();
         }
     }

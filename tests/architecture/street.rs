@@ -28,16 +28,16 @@ const CRATES: &[Crate] = &[
     row("events", &["core", "system", "media-api"], 1428, 325),
     row("config", &["core", "media-api", "events"], 1708, 435),
     row("limits", &["core", "config"], 605, 425),
-    row("router", &["core", "events", "config", "limits"], 3603, 3783),
+    row("router", &["core", "events", "config", "limits"], 3605, 3783),
     row("rooms", &["core", "events", "config", "limits", "router"], 3348, 801),
-    row("protocols", &["core", "json", "events", "config", "limits", "router", "rooms"], 6011, 1024),
+    row("protocols", &["core", "json", "events", "config", "limits", "router", "rooms"], 5995, 1024),
     row("transport", &["core", "system", "limits", "router"], 1923, 1380),
     row("tls", &["core", "system", "events", "config"], 1744, 571),
     row("keys", &["core", "system", "events", "config", "limits", "tls"], 1961, 1414),
     row("cluster", &["core", "events", "config", "router", "rooms", "protocols"], 3564, 354),
     row("redis", &["core", "system", "config", "tls", "keys", "cluster"], 1629, 96),
     row("webhooks", &["core", "system", "events", "config", "tls", "keys"], 935, 318),
-    row("relay", &["core", "system", "media-api"], 4626, 3615),
+    row("relay", &["core", "system", "media-api"], 4629, 3615),
     row(
         "node",
         &[
@@ -60,15 +60,15 @@ const CRATES: &[Crate] = &[
         3427,
         2356,
     ),
-    row("doctor", &["core", "system"], 2067, 256),
+    row("doctor", &["core", "system"], 2067, 280),
 ];
 
 /// The program's own part, in lines of program and of tests.
-const SRC: Crate = row("src", &[], 15_284, 2470);
+const SRC: Crate = row("src", &[], 15_302, 2470);
 
 /// Everything else: folders, the ends of the names of their files, and their lines.
 const OTHERS: &[(&str, &[&str], usize)] = &[
-    ("tests", &["rs"], 52_316),
+    ("tests", &["rs"], 52_336),
     ("examples", &["rs", "js", "mjs", "py"], 170),
     ("client", &["js", "mjs", "ts"], 3438),
     ("static", &["js", "css", "html"], 10_023),

@@ -15,7 +15,7 @@ mod stream;
 mod tests;
 
 pub use admission::{ClientSource, ConnectRequest, Credentials};
-pub use effects::Turn;
+pub use effects::ClientTurn;
 pub use farewell::turn_away;
 pub use peerbroker_cluster::Posted;
 pub use pipe::serve_end;

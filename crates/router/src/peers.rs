@@ -11,7 +11,7 @@ use super::outgoing::ForwardOutcome;
 use super::queue::QueueRoom;
 use super::realm::Realm;
 use super::remote::Located;
-use super::remote_peers::Place;
+use super::remote_peers::PeerPlace;
 use super::slot::{Slot, ping_interval};
 use super::state::{Conn, ConnectionInfo};
 use peerbroker_core::address::Network;
@@ -276,7 +276,7 @@ impl Realm {
     /// True if it is still asked where a peer is.
     pub fn is_sought(&self, id: &PeerId) -> bool {
         let place = self.find(id.as_str()).and_then(|slot| slot.lock().remote().map(|remote| remote.place));
-        place == Some(Place::Asked)
+        place == Some(PeerPlace::Asked)
     }
 
     /// A peer has opened on another node, which was asked to report that.
@@ -317,9 +317,9 @@ impl Realm {
         for slot in self.slots_that(Slot::is_due) {
             self.with(&slot, |guard| {
                 if let Some(remote) = guard.remote_mut()
-                    && matches!(remote.place, Place::Asked | Place::Nowhere { .. })
+                    && matches!(remote.place, PeerPlace::Asked | PeerPlace::Nowhere { .. })
                 {
-                    remote.place = Place::Unknown;
+                    remote.place = PeerPlace::Unknown;
                 }
             });
         }

@@ -24,7 +24,7 @@ use peerbroker_core::vocabulary::{ApiKey, CloseReason, ConnectionKind, Dialect, 
 use peerbroker_events::Events;
 use peerbroker_keys::{Key, Settings};
 use peerbroker_node::Node;
-use peerbroker_node::session::Turn;
+use peerbroker_node::session::ClientTurn;
 use peerbroker_protocols::client::Protocol as _;
 use peerbroker_protocols::matchbox::Matchbox;
 use peerbroker_protocols::peerjs::PeerJs;
@@ -439,7 +439,7 @@ fn note(history: &RefCell<History>, steps: &Cell<u64>, what: What) {
 fn say(node: &Node, peer: &PeerHandle, text: &str) {
     let key = Arc::clone(&*node.tenant("key").unwrap());
     Flushes::with(|flushes| {
-        let mut turn = Turn::new(node, peer, &key, flushes);
+        let mut turn = ClientTurn::new(node, peer, &key, flushes);
         turn.handle(&mut PeerJs::default(), |client, context| client.on_text(text, context));
     });
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::select;
 
 use super::admission::{Admitted, ClientSource, ConnectRequest, Credentials, Rejection, admit};
-use super::effects::Turn;
+use super::effects::ClientTurn;
 use super::run::run;
 use crate::Node;
 use crate::descriptions::without_addresses;
@@ -249,7 +249,7 @@ fn handle(node: &Node, peer: &PeerHandle, key: &Arc<KeyState>, text: &str) -> Po
     let withheld = key.withholds_addresses().then(|| without_addresses(text));
     let text = withheld.as_deref().unwrap_or(text);
     Flushes::with(|flushes| {
-        let mut turn = Turn::new(node, peer, key, flushes);
+        let mut turn = ClientTurn::new(node, peer, key, flushes);
         turn.handle(&mut PeerJs::default(), |client, context| client.on_text(text, context));
         if turn.left {
             peer.dismiss(CloseReason::Left);

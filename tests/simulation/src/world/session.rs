@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::task::{Context as Task, Poll, Waker};
 
-use peerbroker_node::session::Turn;
+use peerbroker_node::session::ClientTurn;
 use peerbroker_node::{Awaited, Node};
 use peerbroker_protocols::client::{Context, Protocol};
 use peerbroker_protocols::key_state::KeyState;
@@ -53,7 +53,7 @@ impl<C: Protocol> Session<C> {
 
     fn handle<'t>(&mut self, node: &Node, peer: &PeerHandle, act: impl FnOnce(&mut C, &mut Context<'_, 't>)) {
         Flushes::with(|flushes| {
-            let mut turn = Turn::new(node, peer, &self.key, flushes);
+            let mut turn = ClientTurn::new(node, peer, &self.key, flushes);
             turn.handle(&mut self.client, act);
             if let Some(ask) = turn.asked {
                 self.asked = Some(node.ask(peer, &self.key, ask));

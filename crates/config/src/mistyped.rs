@@ -41,9 +41,9 @@ impl Mistyped {
     /// The values of some members are secrets, which are not shown.
     pub fn in_words(&self, object: &str, secrets: &[&str]) -> String {
         let shows_value = self.name().is_none_or(|name| !secrets.contains(&name));
-        let mistyped = |expected: &str, found| {
-            format!("expected {expected}")
-                + &if shows_value { format!(", not {found}") } else { String::new() }
+        let mistyped = |expected: &str, found: String| match shows_value {
+            true => format!("expected {expected}, not {found}"),
+            false => format!("expected {expected}"),
         };
         let why = match &self.error {
             Error::InvalidType(found, expected) | Error::InvalidValue(found, expected) => {

@@ -131,7 +131,7 @@ fn expect_first_version<'a>(packet: &Packet<'_>, bytes: &'a [u8]) -> &'a [u8] {
 }
 
 proptest! {
-    /// Whatever the bytes are, and as what they were sent.
+    /// A frame keeps its bytes on the way, and stays text or binary.
     #[test]
     fn frames_are_the_same_on_the_next_node(bytes: Vec<u8>, text: String, id: String) {
         let frames = [

@@ -1,4 +1,4 @@
-//! What a key has, and for how long.
+//! A key has realms and parts only while somebody uses them.
 
 use std::sync::Arc;
 
@@ -72,7 +72,7 @@ fn what_waits_keeps_its_realm_until_it_expires() {
     drop((a, realm));
     house.sweep();
     assert_eq!(house.common.active().len(), 1);
-    house.clock.advance(house.router.live_config().load().limits.expire_timeout);
+    house.router.clock().advance(house.router.live_config().load().limits.expire_timeout);
     house.sweep();
     assert_eq!((house.common.active().len(), house.router.queued_bytes()), (0, 0));
 }

@@ -1,4 +1,4 @@
-//! What the clients of a key share, without a network: fake sockets, and a clock that stands still.
+//! The state that all clients of a key share, without a network: fake sockets, and a clock that stands still.
 
 #[allow(dead_code, reason = "the router's tests use the rest")]
 #[path = "../../../router/tests/house/clients.rs"]
@@ -30,18 +30,16 @@ struct House {
     router: Arc<Router>,
     common: Arc<Common>,
     key: Arc<KeyState>,
-    clock: Clock,
 }
 
 impl House {
     fn new(limits: Limits) -> Self {
-        let clock = Clock::manual();
         let config = Config { limits, ..Config::default() };
-        let router = Router::new(config.into(), clock.clone(), Events::default(), None, expired);
+        let router = Router::new(config.into(), Clock::manual(), Events::default(), None, expired);
         let router = Arc::new(router);
         let common = Common::new(Arc::clone(&router), None, room_frames);
         let key = key(&common, "peerjs");
-        House { router, common, key, clock }
+        House { router, common, key }
     }
 
     /// Another key.
@@ -51,7 +49,7 @@ impl House {
 
     /// Advances the clock and runs the sweeper.
     fn pass(&self, millis: u64) {
-        self.clock.advance(Duration::from_millis(millis));
+        self.router.clock().advance(Duration::from_millis(millis));
         self.sweep();
     }
 

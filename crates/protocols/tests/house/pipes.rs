@@ -48,7 +48,7 @@ fn house_with(change: impl Fn(&mut PipeLimits)) -> House {
 
 /// The time that an end waits after it has sent so many bytes.
 fn wait_after(house: &House, end: &PipeEnd, bytes: usize) -> Duration {
-    end.charge(bytes, 0, house.clock.now()).map(|pause| pause.time).unwrap_or_default()
+    end.charge(bytes, 0, house.router.clock().now()).map(|pause| pause.time).unwrap_or_default()
 }
 
 fn connect(house: &House, end: &str) -> PipeEnd {

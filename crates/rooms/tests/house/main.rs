@@ -1,8 +1,9 @@
-//! Rooms of PeerJS without a network: fake sockets, and a clock that stands still.
+//! Rooms without a network: fake sockets, and a clock that stands still.
 
 #[allow(dead_code, reason = "the router's tests use the rest")]
 #[path = "../../../router/tests/house/clients.rs"]
 mod clients;
+mod limits;
 mod shares;
 #[allow(dead_code, reason = "the router's tests use the rest")]
 #[path = "../../../router/tests/house/socket.rs"]
@@ -17,7 +18,7 @@ use peerbroker_core::clock::Clock;
 use peerbroker_core::vocabulary::{ApiKey, NodeId, PeerId, RealmKind, Token};
 use peerbroker_events::Events;
 use peerbroker_protocols::room_frames;
-use peerbroker_rooms::{News, OtherNodes, RealmName, Rooms, TokenDigest};
+use peerbroker_rooms::{News, OtherNodes, RealmName, RoomFrames, Rooms, TokenDigest};
 use peerbroker_router::{ClientLimits, IdLease, Realm, RegisterRefusal, Router};
 
 use clients::{expired, register};
@@ -36,23 +37,27 @@ struct House {
 impl House {
     /// With room for so many clients.
     fn for_clients(clients: usize, limits: Limits) -> Self {
-        Self::with(clients, limits, None)
+        Self::with(room_frames(RealmKind::PeerJs), clients, limits, None)
     }
 
     /// In a cluster whose other nodes never answer.
     fn in_cluster(limits: Limits) -> Self {
-        Self::with(100, limits, Some(Arc::new(Silent)))
+        Self::with(room_frames(RealmKind::PeerJs), 100, limits, Some(Arc::new(Silent)))
     }
 
-    fn with(clients: usize, limits: Limits, others: Option<Arc<dyn OtherNodes>>) -> Self {
+    fn with(
+        frames: &'static dyn RoomFrames,
+        clients: usize,
+        limits: Limits,
+        others: Option<Arc<dyn OtherNodes>>,
+    ) -> Self {
         let config = Config { limits, ..Config::default() };
         let router = Router::new(config.into(), Clock::manual(), Events::default(), None, expired);
         let router = Arc::new(router);
         let key = ApiKey::parse("peerjs").unwrap();
         let limits = Arc::new(ClientLimits::new(clients));
-        let kind = RealmKind::PeerJs;
-        let realm = Arc::new(Realm::new(key, kind, Arc::clone(&router), limits));
-        let rooms = Rooms::new(room_frames(kind), Arc::clone(&realm), Arc::clone(&router), others);
+        let realm = Arc::new(Realm::new(key, RealmKind::PeerJs, Arc::clone(&router), limits));
+        let rooms = Rooms::new(frames, Arc::clone(&realm), Arc::clone(&router), others);
         House { router, realm, rooms: Arc::new(rooms) }
     }
 

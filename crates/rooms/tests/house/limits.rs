@@ -2,20 +2,14 @@
 //! binary.
 
 use std::net::IpAddr;
-use std::sync::Arc;
 
-use peerbroker_config::{Config, Limits};
-use peerbroker_core::clock::Clock;
-use peerbroker_core::vocabulary::{
-    ApiKey, ConnectionKind, Frame, NodeId, Opcode, PeerId, RealmKind, RoomName, RoomRefusal, Token,
-};
-use peerbroker_events::Events;
-use peerbroker_rooms::{
-    MAX_DATA_BYTES, MemberNews, MessageNews, News, PrivateNews, Requester, RoomFrames, Rooms,
-};
-use peerbroker_router::{
-    ClientLimits, ConnectionInfo, Flushes, IdLease, Outbox, Realm, RegisterRequest, Router,
-};
+use peerbroker_config::Limits;
+use peerbroker_core::vocabulary::{Frame, NodeId, Opcode, RoomName, RoomRefusal};
+use peerbroker_rooms::{MAX_DATA_BYTES, MemberNews, MessageNews, News, PrivateNews, Requester, RoomFrames};
+use peerbroker_router::{Flushes, IdLease, Outbox};
+
+use crate::House;
+use crate::clients::register_from;
 
 struct Plain;
 
@@ -25,37 +19,13 @@ impl RoomFrames for Plain {
     }
 }
 
-struct House {
-    realm: Arc<Realm>,
-    rooms: Rooms,
-}
-
 impl House {
-    fn new(limits: Limits) -> Self {
-        let config = Config { limits, ..Config::default() };
-        let expired = |_: &str, _: &str| Frame::of_text("EXPIRE");
-        let router = Router::new(config.into(), Clock::manual(), Events::default(), None, expired);
-        let router = Arc::new(router);
-        let key = ApiKey::parse("peerjs").unwrap();
-        let limits = Arc::new(ClientLimits::new(10_000));
-        let realm = Realm::new(key, RealmKind::PeerJs, router.clone(), limits);
-        let realm = Arc::new(realm);
-        House { rooms: Rooms::new(&Plain, realm.clone(), router, None), realm }
+    fn plain(limits: Limits) -> Self {
+        House::with(&Plain, 10_000, limits, None)
     }
 
     fn open(&self, id: &str, address: Option<IpAddr>) -> IdLease {
-        let request = RegisterRequest {
-            id: &PeerId::parse(id).unwrap(),
-            token: &Token::parse(id).unwrap(),
-            kind: ConnectionKind::Socket,
-            greeting: None,
-            info: ConnectionInfo { address, ..ConnectionInfo::default() },
-            keeps_contacts: false,
-            hears_room: &|_, _| true,
-            claim: None,
-            last_place: None,
-        };
-        IdLease::register(&self.realm, request, &mut Outbox::new(1 << 20, None)).unwrap()
+        register_from(address, &self.realm, id, id, &mut Outbox::new(1 << 20, None)).unwrap()
     }
 
     fn join(&self, peer: &IdLease, data: Option<&str>, members: usize) -> Result<(), RoomRefusal> {
@@ -83,7 +53,7 @@ fn what_the_key_refuses_costs_a_member_nothing() {
     // Bursts of 100 and 10.
     let limits =
         Limits { room_deliveries_per_second: 10, room_key_deliveries_per_second: 1, ..Limits::default() };
-    let house = House::new(limits);
+    let house = House::plain(limits);
     let [alice, bob] = ["alice", "bob"].map(|id| house.open(id, None));
     for peer in [&alice, &bob] {
         house.join(peer, None, 10).unwrap();
@@ -96,7 +66,7 @@ fn what_the_key_refuses_costs_a_member_nothing() {
 #[test]
 fn the_last_tenth_of_a_room_is_for_addresses_with_few_members() {
     const MOST: usize = 200;
-    let house = House::new(Limits::default());
+    let house = House::plain(Limits::default());
     let mut members = Vec::new();
     let mut fill = |host: u8| {
         let before = members.len();
@@ -116,7 +86,7 @@ fn the_last_tenth_of_a_room_is_for_addresses_with_few_members() {
 
 #[test]
 fn the_list_of_a_room_fits_into_the_outboxes_of_its_members() {
-    let house = House::new(Limits::default());
+    let house = House::plain(Limits::default());
     let data = format!("\"{}\"", "x".repeat(MAX_DATA_BYTES - 2));
     let mut members = Vec::new();
     let refused = loop {
@@ -135,7 +105,7 @@ fn the_list_of_a_room_fits_into_the_outboxes_of_its_members() {
 
 #[test]
 fn a_node_that_repeats_what_it_told_is_not_where_a_member_is_now() {
-    let house = House::new(Limits::default());
+    let house = House::plain(Limits::default());
     let hear = |node: u64, number: u64, data: &str| {
         let news = MemberNews { room: "r", id: "x", token: [0; 16], number, data: Some(data) };
         house.rooms.receive(NodeId::new(node), &News::Member(news), &mut Flushes::new());
@@ -154,7 +124,7 @@ fn a_node_that_repeats_what_it_told_is_not_where_a_member_is_now() {
 fn members_hear_a_binary_message_as_binary() {
     // No text in UTF-8.
     const BYTES: &[u8] = b"\xff\0\x80";
-    let house = House::new(Limits::default());
+    let house = House::plain(Limits::default());
     let [alice, bob] = ["alice", "bob"].map(|id| house.open(id, None));
     for peer in [&alice, &bob] {
         house.join(peer, None, 10).unwrap();
@@ -178,6 +148,8 @@ fn members_hear_a_binary_message_as_binary() {
         Flushes::with(|flushes| house.rooms.receive(NodeId::new(2), &news, flushes));
     }
     bob.with_outbox(|outbox| {
+        let open = outbox.front().unwrap().len();
+        outbox.advance(open);
         for _ in 0..6 {
             let heard = outbox.front().unwrap();
             assert_eq!((heard.opcode(), heard.payload()), (Some(Opcode::Binary), BYTES));

@@ -6,7 +6,7 @@ import { localLink, says, scan } from '../lib/demos.mjs';
 import { fits } from '../lib/layout.mjs';
 import { isThorough } from '../lib/thorough.mjs';
 import { UNREACHABLE, desktop, layouts, phone, urlOf, visit, visitAtNight } from '../lib/visit.mjs';
-import { within } from '../lib/within.mjs';
+import { until, within } from '../lib/within.mjs';
 
 const PARTY = '/broker/party/';
 const SHORT = `${PARTY}?seconds=5`;
@@ -350,21 +350,20 @@ visitAtNight('a phone that loses the broker while it waits is still in', async (
 });
 
 const roomless = [
-  { flags: ['--dialects', 'calls'], silent: true, problem: 'The broker opened no room' },
-  { flags: ['--concurrent_limit', '0'], silent: false, problem: 'The broker refused: “Server has reached' },
+  { how: 'says nothing', flags: [], problem: 'The broker does not answer' },
+  { how: 'is full', flags: ['--concurrent_limit', '0'], problem: 'The broker refused: “Server has reached' },
 ];
 
-for (const { flags, silent, problem } of roomless) {
-  visitAtNight(`a broker that opens no room is named (${flags.join(' ')})`, async (visit) => {
+for (const { how, flags, problem } of roomless) {
+  visitAtNight(`a broker that opens no room is named: it ${how}`, async (visit) => {
     const server = await visit.server(flags);
     const host = await visit.page(phone);
-    visit.tolerate(UNREACHABLE);
     await host.clock.install();
-    const asked = new Promise((done) => host.on('websocket', (socket) => socket.once('framesent', done)));
+    let asked = 0;
+    if (flags.length === 0) await host.routeWebSocket(/./, (socket) => socket.onMessage(() => (asked += 1)));
     await host.goto(urlOf(server, PARTY));
-    if (silent) {
-      // Before that the page waits for its WebSocket.
-      await within('the page to ask for a room', asked);
+    if (flags.length === 0) {
+      await until('the page to ask for a room', () => asked === 1);
       await host.clock.fastForward('00:11');
     }
 

@@ -56,9 +56,9 @@ export async function openSocket(onFrame, onClose) {
 
 /**
  * Opens a socket and sends `{ action }`. Resolves to the `socket` and the `reply`, the first frame that
- * `isReply(frame)` accepts; from then on calls `onFrame` and `onClose`. If no reply comes, the error text is `silence`.
+ * `isReply(frame)` accepts; from then on calls `onFrame` and `onClose`.
  */
-export async function openSocketAndAsk(action, isReply, { onFrame, onClose, silence }) {
+export async function openSocketAndAsk(action, isReply, { onFrame, onClose }) {
   let isOpen = false;
   let replied;
   let refused;
@@ -82,7 +82,7 @@ export async function openSocketAndAsk(action, isReply, { onFrame, onClose, sile
   );
   socket.send({ action });
   try {
-    return { socket, reply: await within(REPLY_WAIT, reply, silence) };
+    return { socket, reply: await within(REPLY_WAIT, reply, 'The broker does not answer.') };
   } catch (error) {
     socket.close();
     throw error;

@@ -3,8 +3,6 @@ import { openSocketAndAsk } from '../../shared/socket.js';
 const FIRST_RETRY = 500;
 const LAST_RETRY = 8_000;
 
-const NO_ID = 'The broker gave this page no id. Calls may be turned off: check its --dialects flag.';
-
 /**
  * The connection to the broker. It gives this page an id for as long as it is open. Its events:
  *
@@ -31,7 +29,6 @@ export class BrokerConnection extends EventTarget {
       const { socket, reply } = await openSocketAndAsk('start', ({ action }) => action === 'start', {
         onFrame: (frame) => frame.data && typeof frame.data === 'object' && this.#tell('frame', frame),
         onClose: () => this.#lost('The connection to the broker was lost.'),
-        silence: NO_ID,
       });
       this.#socket = socket;
       this.id = reply.id;

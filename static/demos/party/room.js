@@ -3,8 +3,6 @@ import { PeerLink } from './peer-link.js';
 
 const HELLO_WAIT = 20_000;
 
-const NO_ROOM = 'The broker opened no room. Rooms may be turned off: check its --dialects flag.';
-
 /**
  * A room at the broker. It connects players that join. Its events:
  *
@@ -29,7 +27,6 @@ export class Room extends EventTarget {
     const { socket, reply } = await openSocketAndAsk('createRoom', ({ type }) => type === 'confirmRoom', {
       onFrame: (frame) => this.#receive(frame),
       onClose: () => this.#lost(),
-      silence: NO_ROOM,
     });
     this.#socket = socket;
     this.code = reply.room;

@@ -30,9 +30,9 @@ export function indented(document) {
 }
 
 /** The code for a server under test, instead of those that documents name. */
-export function at({ port }, code) {
+export function at({ host = '127.0.0.1', port }, code) {
   return code
-    .replaceAll('localhost:9000', `127.0.0.1:${port}`)
+    .replaceAll('localhost:9000', `${host}:${port}`)
     .replaceAll(/https:\/\/broker\.example(\.com)?(?=[/'])/g, `http://127.0.0.1:${port}`)
     .replaceAll(/host: '(localhost', port: 9000|broker\.example\.\w+'(, secure: true)?)/g, `host: '127.0.0.1', port: ${port}`);
 }

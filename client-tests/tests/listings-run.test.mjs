@@ -9,8 +9,11 @@ import { test } from 'node:test';
 import { promisify } from 'node:util';
 import { build } from 'vite';
 import { dashboardOf } from '../lib/dashboard.mjs';
+import { Keys } from '../lib/keys.mjs';
 import { at, blocks, documents, indented, listing, read, root } from '../lib/listings.mjs';
+import { Network } from '../lib/network.mjs';
 import { installPackage } from '../lib/npm-package.mjs';
+import { onNetwork } from '../lib/on-network.mjs';
 import { PeerSocket, endSockets } from '../lib/peer-socket.mjs';
 import { Run } from '../lib/run.mjs';
 import { scratch } from '../lib/scratch.mjs';
@@ -179,7 +182,7 @@ for (const [name, code] of Object.entries({
     const map = doc.getMap('');
     map.observe(() => { window.met = map.size > 1; });
     map.set(String(doc.clientID), '');`,
-  'a room of Trystero': `${listing('docs/CHOOSING.md', 'appId')}
+  'a room of Trystero': `${listing('docs/CHOOSING.md', 'relayConfig: { urls')}
     room.onPeerJoin = () => { window.met = true; };`,
 })) {
   visit(`topics: two pages meet in ${name}, as Vite bundles it`, async (visit) => {
@@ -187,6 +190,36 @@ for (const [name, code] of Object.entries({
     const server = await bundled(visit, code, { at: libraryFolder() });
     const pages = [await visit.open(desktop, urlOf(server, '/')), await visit.open(desktop, urlOf(server, '/'))];
     for (const page of pages) await page.waitForFunction('window.met');
+  });
+}
+
+onNetwork('two pages behind two symmetric NATs meet in a room of Trystero by TURN, with a key', () => Network.symmetricNats(), async (stage) => {
+  const { address } = stage.network;
+  const keys = new Keys();
+  await keys.add('mykey');
+  const code = `window.met = new Promise((met) => { window.meet = met; });
+    ${listing('docs/CHOOSING.md', 'rtcConfig')}
+    room.onPeerJoin = window.meet;`;
+  const server = await bundled(stage, code, { at: libraryFolder(), flags: [...keys.flags, '--relay', address, '--turn', address] });
+  const pages = [await stage.visit('a', urlOf(server, '/', server.host)), await stage.visit('b', urlOf(server, '/', server.host))];
+  for (const page of pages) assert.ok(await page.run(() => window.met));
+});
+
+for (const [fault, status, ...key] of [['there is no such key', '401 (Unauthorized)', 'other'], ['its key is for other origins', '403 (Forbidden)', 'mykey', '--origin', 'https://example.org']]) {
+  visit(`a page of Trystero says that ${fault}`, async (visit) => {
+    const document = read('docs/CHOOSING.md');
+    const unlike = 'is not a function or its return value is not iterable';
+    for (const words of [status, unlike]) assert.ok(document.includes(`\`${words}\``), words);
+    const keys = new Keys();
+    await keys.add(...key);
+    const code = listing('docs/CHOOSING.md', 'rtcConfig');
+    // Without the question for ICE servers, which fails first.
+    for (const [says, part] of [[status, code], [unlike, code.replace(/const answer[^]*json\(\);/, 'const iceServers = [];')]]) {
+      const server = await bundled(visit, part, { at: libraryFolder(), flags: keys.flags });
+      visit.tolerate(/./);
+      await visit.open(desktop, urlOf(server, '/'));
+      await until(says, () => visit.complaints.some((text) => text.includes(says)));
+    }
   });
 }
 

@@ -8,6 +8,7 @@ import { delimiter, join } from 'node:path';
 import { test } from 'node:test';
 import { promisify } from 'node:util';
 import { build } from 'vite';
+import { pages as ofResults } from '../../tests/conformance/compatibility.mjs';
 import { dashboardOf } from '../lib/dashboard.mjs';
 import { Keys } from '../lib/keys.mjs';
 import { at, blocks, documents, indented, listing, read, root } from '../lib/listings.mjs';
@@ -313,6 +314,18 @@ test('the commands of the documents are accepted, by the program and by the API,
   const isOf = (name) => (path) => (name.startsWith('…') ? path.endsWith(name.slice(1)) : path === name);
   assert.deepEqual(named.filter((name) => !paths.some(isOf(name))), []);
   assert.deepEqual(paths.filter((path) => !named.some((name) => isOf(name)(path))), []);
+});
+
+test('COMPATIBILITY and README have the recorded results of the suites of others', () => {
+  for (const [document, text] of Object.entries(ofResults())) assert.equal(read(document), text, `node tests/conformance/compatibility.mjs writes ${document}`);
+});
+
+test('what CHOOSING says of libraries that meet nobody is in them', () => {
+  const library = (path) => readFileSync(join(libraries, path), 'utf8');
+  assert.match(library('y-webrtc/src/y-webrtc.js'), /signaling = \['wss:\/\/y-webrtc-eu\.fly\.dev'\]/);
+  assert.match(library('rxdb/dist/esm/plugins/replication-webrtc/connection-handler-simple-peer.js'), /newRxError\('RC7'\)/);
+  const trystero = library('@trystero-p2p/core/dist/utils.mjs');
+  assert.ok(/relayConfig\?\.urls \|\|/.test(trystero) && !trystero.includes('relayUrls'));
 });
 
 test('the documents name the releases of libraries that these tests have', () => {

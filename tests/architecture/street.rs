@@ -64,16 +64,16 @@ const CRATES: &[Crate] = &[
 ];
 
 /// The program's own part, in lines of program and of tests.
-const SRC: Crate = row("src", &[], 15_302, 2470);
+const SRC: Crate = row("src", &[], 15_306, 2470);
 
 /// Everything else: folders, the ends of the names of their files, and their lines.
 const OTHERS: &[(&str, &[&str], usize)] = &[
-    ("tests", &["rs"], 52_336),
+    ("tests", &["rs"], 52_424),
     ("examples", &["rs", "js", "mjs", "py"], 170),
     ("client", &["js", "mjs", "ts"], 3438),
     ("static", &["js", "css", "html"], 10_023),
     ("npm", &["js", "mjs", "ts"], 1266),
-    ("client-tests", &["js", "mjs", "ts", "html"], 16_884),
+    ("client-tests", &["js", "mjs", "ts", "html"], 16_951),
     ("scripts", &["sh", "mjs", "py"], 1249),
 ];
 

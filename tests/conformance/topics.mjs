@@ -19,7 +19,7 @@ const Y_WEBRTC = {
   publish: (topic, data) => ({ type: 'publish', topic, data }),
   /** README.md explains them. */
   differences: [
-    'no JSON', 'an empty frame', 'topics that are no list', 'invalid UTF-8', 'a lone surrogate',
+    'no JSON', 'an empty frame', 'values that are no object', 'topics that are no list', 'invalid UTF-8', 'a lone surrogate',
     'a topic of 257 bytes', 'a control character', 'topic 65', 'the dialect of ws-relay', 'a publication with payload', 'another path',
   ],
 };
@@ -29,7 +29,7 @@ const WS_RELAY = {
   unsubscribe: (topic) => ({ type: 'unsubscribe', topic }),
   publish: (topic, payload) => ({ type: 'publish', topic, payload }),
   differences: [
-    'an empty topic', 'invalid UTF-8', 'a lone surrogate', 'a topic of 257 bytes', 'a control character', 'topic 65', 'a ping',
+    'an empty topic', 'values that are no object', 'invalid UTF-8', 'a lone surrogate', 'a topic of 257 bytes', 'a control character', 'topic 65', 'a ping',
     'the dialect of y-webrtc', 'a publication without payload', 'another path',
   ],
 };

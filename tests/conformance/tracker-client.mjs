@@ -77,5 +77,5 @@ export async function trackerClient() {
   if (tests.length === 0) throw new Error(`no test has run: see ${log}`);
   if (failed.length > 0) throw new Error(`failed: ${failed.map(({ name }) => name).join(', ')}: see ${log}`);
   if (code > 1) throw new Error(`the tests ended with ${code}: see ${log}`);
-  return `${tests.length} tests, ${assertions.filter(({ ok }) => ok).length} of their ${assertions.length} assertions: README.md explains the others`;
+  return `${tests.length} tests, ${assertions.filter(({ ok }) => ok).length} of their ${assertions.length} assertions`;
 }

@@ -12,13 +12,24 @@ use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize};
 
 /// The documents with figures.
-const DOCUMENTS: [&str; 6] = [
-    "README.md",
+const DOCUMENTS: [&str; 5] = [
     "docs/ARCHITECTURE.md",
     "docs/BENCHMARKS.md",
     "docs/CLUSTER.md",
     "docs/EMBEDDING.md",
     "docs/OPERATING.md",
+];
+
+// What both documents and the picture show.
+const IDLE: &str = "memory per idle peer, 10,000 peers";
+const PER_SECOND: &str = "messages a second on one core, 4 in flight";
+const CALL: &str = "memory per further call, from 1,000 to 5,000 calls";
+const VOICE: &str = "CPU per voice datagram, 4 in flight";
+
+/// The README's picture, for light and dark pages: the colours of its texts and bars.
+const PICTURES: [(&str, &str, &str); 2] = [
+    ("docs/pictures/figures-light.svg", "#1f2328", "#0969da"),
+    ("docs/pictures/figures-dark.svg", "#e6edf3", "#4493f8"),
 ];
 
 /// The recorded numbers of a run, as `docs/benchmarks/` has them.
@@ -60,49 +71,87 @@ pub enum Limit {
     AtLeast(f64),
 }
 
-/// All documents with figures, by their paths, with the text that they should have.
+/// All documents with figures, and the pictures, by their paths, with the text that they should have.
 pub fn documents(root: &Path) -> Result<Vec<(&'static str, String)>> {
     let figures = figures(root)?;
     let document = |name: &'static str| {
         let text = fs::read_to_string(root.join(name)).with_context(|| format!("cannot read {name}"))?;
         Ok((name, filled(&text, &figures).with_context(|| format!("in {name}"))?))
     };
-    DOCUMENTS.into_iter().map(document).collect()
+    let picture = |(name, ink, bar)| Ok((name, picture(root, ink, bar)?));
+    DOCUMENTS.into_iter().map(document).chain(PICTURES.into_iter().map(picture)).collect()
+}
+
+fn recorded(root: &Path, name: &str) -> Result<Recorded> {
+    let path = root.join("docs/benchmarks").join(name);
+    let text = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+    serde_json::from_str(&text).with_context(|| format!("in {name}"))
+}
+
+/// Bars of what an operator pays for, ours first.
+fn picture(root: &Path, ink: &str, bar: &str) -> Result<String> {
+    const SERVERS: &[&str] = &["peerbroker", "peerjs-server"];
+    const RELAYS: &[&str] = &["relay", "TURN", "coturn", "coturn 4.17.1"];
+    type Shown = fn(f64) -> String;
+    let [run, relays] = [recorded(root, "run.json")?, recorded(root, "relays.json")?];
+    let groups: [(&str, &Recorded, &str, &[&str], Shown); 4] = [
+        ("Memory of an idle client", &run, IDLE, SERVERS, kilobytes),
+        ("Messages a second on one core: more is better", &run, PER_SECOND, SERVERS, at_least),
+        ("Memory of a relayed call", &relays, CALL, RELAYS, kilobytes),
+        ("CPU of a relayed datagram of voice", &relays, VOICE, RELAYS, micros),
+    ];
+    let (mut parts, mut y) = (String::new(), 0);
+    for (title, of, measure, columns, shown) in groups {
+        let value = |column: &&'static str| Ok((*column, of.value(measure, column)?));
+        let values: Vec<(&str, f64)> = columns.iter().map(value).collect::<Result<_>>()?;
+        let most = values.iter().map(|(_, value)| *value).fold(0.0, f64::max);
+        y += 32;
+        parts += &format!("<text y='{y}' font-weight='bold'>{title}</text>\n");
+        for (column, value) in values {
+            y += 20;
+            let width = (value / most * 500.0).max(1.0).round();
+            parts += &format!(
+                "<text x='110' y='{y}' text-anchor='end'>{column}</text><rect x='120' y='{}' width='{width}' \
+                 height='13' fill='{bar}'/><text x='{}' y='{y}'>{}</text>\n",
+                y - 11,
+                width + 126.0,
+                shown(value)
+            );
+        }
+    }
+    y += 16;
+    for Recorded { about, .. } in [run, relays] {
+        y += 18;
+        parts += &format!("<text y='{y}' font-size='11'>{about}</text>\n");
+    }
+    Ok(format!(
+        "<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 760 {}' font-family='sans-serif' font-size='13' \
+         fill='{ink}'>\n{parts}</svg>\n",
+        y + 10
+    ))
 }
 
 /// All figures by the names in their markers.
 fn figures(root: &Path) -> Result<BTreeMap<&'static str, String>> {
-    let recorded = |name: &str| -> Result<Recorded> {
-        let path = root.join("docs/benchmarks").join(name);
-        let text = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
-        serde_json::from_str(&text).with_context(|| format!("in {name}"))
-    };
-    let run = recorded("run.json")?;
-    let cluster = recorded("cluster.json")?;
-    let relays = recorded("relays.json")?;
-    let protocols = recorded("protocols.json")?;
-    let pipes = recorded("pipes.json")?;
+    let run = recorded(root, "run.json")?;
+    let cluster = recorded(root, "cluster.json")?;
+    let relays = recorded(root, "relays.json")?;
+    let protocols = recorded(root, "protocols.json")?;
+    let pipes = recorded(root, "pipes.json")?;
 
     let ours = |measure: &str| run.value(measure, "peerbroker");
-    let peerjs = |measure: &str| run.value(measure, "peerjs-server");
     let one = "CPU per message, 1 in flight";
-    let per_second = "messages a second on one core, 4 in flight";
     let open = ours("CPU per open at 100 peers")?;
     let open_tls = ours("TLS: CPU per open, full handshake")?;
     let beat = ours("CPU per heartbeat, 10,000 peers, 10,000/s, 10 at once")?;
-    let idle = "memory per idle peer, 10,000 peers";
     let idle_tls = ours("TLS: memory per idle peer, 10,000 peers")?;
     let kernel = ours("kernel's memory per idle peer")?;
     let gib = f64::from(1 << 30);
 
     let stored = "memory of Redis per client, 10,000 clients";
     let message = "CPU of Redis per message, 64 in flight";
-    let voice = "CPU per voice datagram, 4 in flight";
     let slow_voice = relays.value("CPU per voice datagram, 50 a second and direction", "relay")?;
     let video = relays.value("CPU per video datagram, 4 in flight", "relay")?;
-    let call = "memory per further call, from 1,000 to 5,000 calls";
-    let datagram = |way: &str| Ok::<_, anyhow::Error>(micros(relays.value(voice, way)?));
-    let memory_of_call = |way: &str| Ok::<_, anyhow::Error>(kilobytes(relays.value(call, way)?));
 
     Ok(BTreeMap::from([
         ("run.json", run.table()),
@@ -111,16 +160,14 @@ fn figures(root: &Path) -> Result<BTreeMap<&'static str, String>> {
         ("relays.json", relays.table()),
         ("pipes.json", pipes.table()),
         // Clients.
-        ("idle client", kilobytes(ours(idle)?)),
-        ("idle client, actix-ws", kilobytes(run.value(idle, "actix-ws form")?)),
-        ("idle client, peerjs-server", kilobytes(peerjs(idle)?)),
-        ("idle clients in a GiB", at_least(gib / (ours(idle)? + kernel))),
+        ("idle client", kilobytes(ours(IDLE)?)),
+        ("idle client, actix-ws", kilobytes(run.value(IDLE, "actix-ws form")?)),
+        ("idle clients in a GiB", at_least(gib / (ours(IDLE)? + kernel))),
         ("idle clients in a GiB, TLS", at_least(gib / (idle_tls + kernel))),
         // Messages: one by one, and under load.
         ("message, TLS", number(ours("TLS: CPU per message, 1 in flight")?)),
         ("messages a second", at_least(1e6 / ours(one)?)),
-        ("messages a second under load", at_least(ours(per_second)?)),
-        ("messages a second under load, peerjs-server", at_least(peerjs(per_second)?)),
+        ("messages a second under load", at_least(ours(PER_SECOND)?)),
         // Opens and heartbeats.
         ("opens a second", at_least(1e6 / open)),
         ("opens a second, TLS", at_least(1e6 / open_tls)),
@@ -130,15 +177,9 @@ fn figures(root: &Path) -> Result<BTreeMap<&'static str, String>> {
         ("client, Redis", format!("{:.0} bytes", cluster.value(stored, "3 nodes")?)),
         ("message under load, Redis", micros(cluster.value(message, "3 nodes")?)),
         // Relayed calls: voice has 100 datagrams a second, video 420.
-        ("call", memory_of_call("relay")?),
-        ("call, TURN", memory_of_call("TURN")?),
-        ("call, coturn", memory_of_call("coturn")?),
-        ("calls in a GiB", at_least(gib / relays.value(call, "relay")?)),
-        ("datagram under load", datagram("relay")?),
-        ("datagram under load, TURN", datagram("TURN")?),
-        ("datagram under load, coturn", datagram("coturn")?),
+        ("calls in a GiB", at_least(gib / relays.value(CALL, "relay")?)),
         ("voice calls", at_least(1e6 / slow_voice / 100.0)),
-        ("voice calls under load", at_least(1e6 / relays.value(voice, "relay")? / 100.0)),
+        ("voice calls under load", at_least(1e6 / relays.value(VOICE, "relay")? / 100.0)),
         ("video calls", at_least(1e6 / video / 420.0)),
     ]))
 }

@@ -1,5 +1,6 @@
 //! Snippets of docs/EMBEDDING.md. Others are in `tests/api/embedding.rs`.
 
+use std::net::{Ipv4Addr, SocketAddr};
 use std::thread;
 
 use actix_web::test::{TestRequest, call_service, init_service, read_body};
@@ -79,6 +80,29 @@ async fn a_broker_is_served_by_itself() {
     let server = Server::bind(&broker, &listen).unwrap();
     println!("listening on {}", server.address());
     server.run(async {}).await.unwrap();
+}
+
+#[actix_web::test]
+async fn a_broker_of_a_program_relays_and_is_a_node() {
+    let any_port = (Ipv4Addr::LOCALHOST, 0).into();
+    // No Redis is there: this node serves its own clients.
+    relay_as_a_node(any_port, any_port, "redis://127.0.0.1:9").await;
+}
+
+async fn relay_as_a_node(relay_address: SocketAddr, turn_address: SocketAddr, redis_url: &str) {
+    use peerbroker::config::{ClusterConfig, RelayConfig, TurnConfig};
+    use peerbroker::{BoundRelay, BoundTurn, PeerBroker};
+
+    let relay = RelayConfig { listen: vec![relay_address], private: true, ..RelayConfig::default() };
+    let turn = TurnConfig { listen: vec![turn_address], ..TurnConfig::default() };
+    let broker = PeerBroker::builder()
+        .relay(BoundRelay::bind(relay).unwrap())
+        .turn(BoundTurn::bind(turn).unwrap())
+        .cluster(ClusterConfig::new(redis_url, "node-1"))
+        .build();
+    assert!(broker.turn_urls().is_some());
+    assert_eq!(broker.node().membership().unwrap().config().node_name, "node-1");
+    broker.leave().await;
 }
 
 #[actix_web::test]

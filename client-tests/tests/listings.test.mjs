@@ -94,6 +94,11 @@ visit('my slides, my phone: a phone scans the code and turns the slides', async 
   });
   await press('◀').tap();
   await shows(0);
+
+  visit.tolerate(/Could not connect to peer/);
+  await slides.reload();
+  await hand.reload();
+  await hand.getByText('Could not connect to peer').waitFor();
 });
 
 visit('devices near: each page shows those of its network, and greets one by a press', async (visit) => {

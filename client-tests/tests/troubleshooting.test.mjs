@@ -36,6 +36,7 @@ const UNSEEN = {
   'net::ERR_ADDRESS_UNREACHABLE': 'and it reaches every address',
   'Access to fetch at \'…\' from origin \'…\' has been blocked by CORS policy: Permission was denied for this request to access the …':
     'the page would have to come from a public address; the text is in Chromium',
+  'net::ERR_BLOCKED_BY_LOCAL_NETWORK_ACCESS_CHECKS': 'so would this one',
   'net::ERR_CERT_COMMON_NAME_INVALID': 'a certificate for another name needs a trusted authority first',
   'net::ERR_CERT_DATE_INVALID': 'so does one that has expired',
   'Negotiation of connection to … failed.': 'ICE takes half a minute to fail; the text is in PeerJS',
@@ -281,6 +282,27 @@ mistake('a policy of the page that forbids a script of the broker', 'webrtc.js d
 mistake('a type that is imported as a value', 'does not provide an export named \'DataConnection\'', async (page) => {
   const { port } = await server();
   await page.addScriptTag({ type: 'module', content: `import { Peer, DataConnection } from 'http://127.0.0.1:${port}/peerjs.mjs';` });
+});
+mistake('the classic script of PeerJS as a module', 'does not provide an export named \'Peer\'', async (page) => {
+  const { port } = await server();
+  await page.addScriptTag({ type: 'module', content: `import { Peer } from 'http://127.0.0.1:${port}/peerjs.js';` });
+});
+mistake('members of a room that are taken for a list', 'room.members.map is not a function', async (page) => {
+  const broker = await server();
+  await openAndWait(page, 'a', at(broker));
+  await page.addScriptTag({ url: `http://127.0.0.1:${broker.port}/rooms.js` });
+  await page.evaluate(() => {
+    const { joinRoom, peer } = window;
+    joinRoom(peer, 'lobby').then((room) => setTimeout(() => room.members.map(String)));
+  });
+});
+mistake('no script that shares', 'qrCode is not defined', (page) => page.evaluate('void setTimeout(() => qrCode())'));
+mistake('the safety number of PeerJS of npm', 'connection.safetyNumber is not a function', async (page) => {
+  await openAndWait(page, 'a', at(await server()));
+  await page.evaluate(() => {
+    const connection = window.peer.connect('b');
+    setTimeout(() => connection.safetyNumber());
+  });
 });
 mistake('the classic script of rooms as a module', 'does not provide an export named \'joinRoom\'', async (page) => {
   const { port } = await server();

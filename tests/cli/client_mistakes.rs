@@ -456,7 +456,7 @@ fn a_client_without_id_token_and_key_at_the_address_of_peerjs_is_another_one() {
         client.expect_closed_with(None);
     });
     let no_peerjs = line(&log, "was refused: No id, token, or key supplied");
-    assert!(no_peerjs.contains("y-webrtc and others connect to the root, without /peerjs"), "{no_peerjs}");
+    assert!(no_peerjs.contains("y-webrtc and others connect to the root, RxDB to /rxdb"), "{no_peerjs}");
     assert!(line(&log, "was refused for its empty key").contains("does the page pass an empty `key`?"));
 }
 

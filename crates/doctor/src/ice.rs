@@ -222,7 +222,7 @@ impl IceUrl {
                 failed!("{text} refuses ({code} {reason})" => "Look at the log of that server.")
             }
             Trouble::Broken(error) => failed!("{text} fails ({error})" =>
-                "Check that a STUN or TURN server listens at {protocol} port {port}, and not another program."),
+                "Check that a STUN or TURN server listens at {protocol} port {port}, with TLS for turns:, and no other program."),
         }
     }
 }

@@ -54,7 +54,7 @@ function warnOfOptions(options) {
   for (const name of Object.keys(options)) {
     if (OPTIONS.includes(name) || OLD.includes(name)) continue;
     const best = alike(name, OPTIONS);
-    const hint = best ? `did you mean ${best}?` : `there are ${OPTIONS.join(', ')}`;
+    const hint = best ? `did you mean ${best}?` : `there are ${OPTIONS.join(', ')}, and variables, as in PEERBROKER_RELAY=all`;
     warn(`the option ${name} of ExpressPeerServer is ignored: ${name === 'server' ? OF_APP : hint}`);
   }
   for (const [name, shortest] of Object.entries(SHORTEST)) {

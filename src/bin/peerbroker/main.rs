@@ -75,7 +75,11 @@ fn main() -> ExitCode {
     match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(Failure { text, exit_code }) => {
-            style.print_error(&given.reworded(&text));
+            let remedy = match text.ends_with("Permission denied (os error 13)") {
+                true => ". This program's user may not read it: systemd passes it on by LoadCredential",
+                false => "",
+            };
+            style.print_error(&(given.reworded(&text) + remedy));
             ExitCode::from(exit_code)
         }
     }

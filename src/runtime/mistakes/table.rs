@@ -165,7 +165,7 @@ pub(super) fn line<'a>(
             ("{}", turns_on(Dialect::PeerJs));
         Refused(Incomplete) if id.is_empty() && key.is_empty() =>
             ("was refused: {}", Incomplete.text())
-            ("it sends none of them, so it is no PeerJS client. y-webrtc and others connect to the root, without /peerjs");
+            ("it sends none of them, so it is no PeerJS client. y-webrtc and others connect to the root, RxDB to /rxdb");
         Refused(Incomplete) if key.is_empty() =>
             ("was refused for its empty key: {}", Incomplete.text())
             ("does the page pass an empty `key`?");

@@ -55,6 +55,13 @@ fn turn_over_tls_needs_the_certificate_that_browsers_need() {
 }
 
 #[test]
+fn turn_over_tls_at_a_port_without_it_is_told() {
+    let plain = Program::start(&[]);
+    let naming = naming(&format!("turns:{}", plain.address));
+    examine(&[&url(&naming)]).expect("turn", "failed", &["turns:127.0.0.1", "with TLS for turns:"]);
+}
+
+#[test]
 fn a_relay_answers_stun() {
     let relay = format!("127.0.0.1:{}", free_port());
     let program = Program::start(&["--relay", &relay, "--relay_private"]);

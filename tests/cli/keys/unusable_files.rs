@@ -2,9 +2,10 @@
 //! with a way out that works.
 
 use std::fs;
+use std::io;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
 use std::os::unix::process::CommandExt as _;
-use std::process::Command;
+use std::process::{Command, Output};
 
 use super::{Directory, done, keys};
 use crate::program::{self, Program, command, run};
@@ -89,19 +90,50 @@ fn a_server_whose_database_is_damaged_says_how_to_restore_a_backup() {
     ));
 }
 
+fn as_stranger(args: &[&str]) -> io::Result<Output> {
+    command(args).uid(STRANGER).gid(STRANGER).output()
+}
+
+/// True if another user may start the program.
+fn has_strangers() -> bool {
+    let ended = as_stranger(&["--version"]);
+    let is_fine = matches!(&ended, Ok(ended) if ended.status.success());
+    if !is_fine {
+        lacks(&format!("another user may not start the program: {ended:?}"));
+    }
+    is_fine
+}
+
+#[test]
+fn a_file_that_the_user_of_the_server_may_not_read_is_told_with_how_a_unit_passes_it_on() {
+    if !has_strangers() {
+        return;
+    }
+    let directory = Directory::new();
+    let file = directory.file("secret", "a secret");
+    let closed = directory.arg("closed");
+    fs::create_dir(&closed).unwrap();
+    for (path, mode) in [(&file, 0o600), (&closed, 0o700)] {
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    }
+    for flags in [
+        &["--ops_port", "0", "--admin_token_file", &file][..],
+        &["--sslkey", &file, "--sslcert", &file],
+        &["--static_dir", &closed],
+    ] {
+        let ended = as_stranger(&[flags, &["--port", "0"]].concat()).unwrap();
+        let said = String::from_utf8_lossy(&ended.stderr);
+        assert!(said.contains("may not read it: systemd passes it on by LoadCredential"), "{said}");
+    }
+}
+
 #[test]
 fn a_directory_or_a_database_of_another_user_is_named_with_the_command_that_mends_it() {
+    if !has_strangers() {
+        return;
+    }
     let directory = Directory::new();
     let at = |name: &str| directory.arg(name);
-    let as_stranger = |args: &[&str]| {
-        let mut command = command(args);
-        command.uid(STRANGER).gid(STRANGER);
-        command.output()
-    };
-    match as_stranger(&["--version"]) {
-        Ok(ended) if ended.status.success() => {}
-        ended => return lacks(&format!("another user may not start the program: {ended:?}")),
-    }
     let made = |name: &str, mode: u32| {
         let ended = run(&["keys", "add", "--data_dir", &at(name)], &[]);
         assert_eq!(ended.status.code(), Some(0), "{}", ended.stderr);

@@ -50,7 +50,7 @@ export async function until(isSo, most = Infinity) {
  */
 export class Exchange {
   #nonce = base64Url(crypto.getRandomValues(new Uint8Array(16)));
-  /** What the other side has sent first, with the keys of its description. Nothing later changes it. */
+  /** What the other side has sent first, with its description. Nothing later changes it. */
   #theirs;
   #opening;
   /** For the offer: the hash of the nonce, but over plain HTTP undefined. */
@@ -70,7 +70,7 @@ export class Exchange {
 
   #hear(what, isThere, sdp) {
     if (this.#theirs || !isThere) return undefined;
-    this.#theirs = { ...what, ends: endsOf(String(sdp)) };
+    this.#theirs = { ...what, sdp: String(sdp) };
     return this.#nonce;
   }
 
@@ -82,8 +82,8 @@ export class Exchange {
   /** The nonces of both sides, the caller's first; none, if the other page takes no part. @param {string} end the text of the other one */
   async nonces(end) {
     if (!this.#theirs) return [];
-    const { commitment, nonce, ends } = this.#theirs;
-    if (!ends.includes(end)) throw none('the other page has changed its key');
+    const { commitment, nonce, sdp } = this.#theirs;
+    if (!endsOf(sdp).includes(end)) throw none('the other page has changed its key');
     if (!commitment) return [this.#nonce, nonce];
     await until(() => this.#opening, OPENING);
     if (!this.#opening || await hashOf(this.#opening) !== commitment) throw none('the other page has not kept to its word');

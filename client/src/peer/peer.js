@@ -143,7 +143,7 @@ export default function presetPeer({ Peer: Original, util }, script, { key: buil
       // Messages of other peers may lead to connections. Those of the server do not wait.
       const waiting = message.src === undefined ? undefined : servers.of(this)?.waiting();
       const handle = () => {
-        useBrokerOf(this);
+        if (message.type === 'OFFER') useBrokerOf(this);
         super._handleMessage(message);
       };
       if (waiting) waiting.then(() => this.destroyed || handle());

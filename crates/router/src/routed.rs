@@ -43,12 +43,15 @@ impl Drop for Flush {
 
 /// The flushes that are left to do, so that a batch for one recipient is written together.
 #[derive(Default)]
-pub struct Flushes(Vec<Flush>);
+pub struct Flushes {
+    left: Vec<Flush>,
+    deliveries: u32,
+}
 
 impl Flushes {
     /// Nothing is left to do.
     pub const fn new() -> Self {
-        Flushes(Vec::new())
+        Flushes { left: Vec::new(), deliveries: 0 }
     }
 
     /// Does something, and flushes what that leaves.
@@ -62,35 +65,41 @@ impl Flushes {
     /// The number of flushes.
     #[inline]
     pub fn len(&self) -> usize {
-        self.0.len()
+        self.left.len()
+    }
+
+    /// The deliveries of messages so far, also of lost ones. The number wraps.
+    #[inline]
+    pub fn deliveries(&self) -> u32 {
+        self.deliveries
     }
 
     /// True if nothing is left to do.
     #[inline]
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.left.is_empty()
     }
 
     /// Flushes them all.
     pub fn flush(&mut self) {
-        self.0.drain(..).for_each(Flush::flush);
+        self.left.drain(..).for_each(Flush::flush);
     }
 
     /// Flushes those behind the first so many that only wake the task of a recipient's socket.
     pub fn wake_tasks(&mut self, behind: usize) {
-        self.0.extract_if(behind.., |flush| !flush.writes).for_each(Flush::flush);
+        self.left.extract_if(behind.., |flush| !flush.writes).for_each(Flush::flush);
     }
 
     /// Takes all those of another collection.
     pub fn append(&mut self, mut others: Self) {
-        self.0.append(&mut others.0);
+        self.left.append(&mut others.left);
     }
 }
 
 impl Extend<Flush> for Flushes {
     #[inline]
     fn extend<T: IntoIterator<Item = Flush>>(&mut self, flushes: T) {
-        self.0.extend(flushes);
+        self.left.extend(flushes);
     }
 }
 
@@ -111,6 +120,7 @@ pub enum Routed {
 impl Routed {
     /// Adds the flush that is left to do. The error is the reason why the message is lost.
     pub fn collect_flush(self, flushes: &mut Flushes) -> Result<(), DropReason> {
+        flushes.deliveries = flushes.deliveries.wrapping_add(1);
         match self {
             Routed::Delivered(flush) => flushes.extend(flush),
             Routed::Queued => {}

@@ -19,6 +19,9 @@ pub(super) const FRAMES_PER_TURN: u32 = 32;
 /// Most frames that are passed on unread before other tasks of the worker get their turn.
 pub(super) const UNREAD_FRAMES_PER_TURN: u32 = 512;
 
+/// Deliveries of a message that count as another frame: one to a room has many.
+const DELIVERIES_PER_FRAME: u32 = 16;
+
 /// Longest part of a [`Rest`]. Shorter than a probe.
 const PART: Duration = Duration::from_millis(250);
 
@@ -29,10 +32,10 @@ pub(super) type Step = Result<(), Disconnect>;
 pub(super) struct Budget(u32);
 
 impl Budget {
-    /// Counts a frame. Breaks if the turn ends behind it.
+    /// Counts a frame, and the deliveries that it caused. Breaks if the turn ends behind it.
     #[inline]
-    pub(super) fn take_frame(&mut self) -> Flow {
-        self.0 = self.0.saturating_sub(1);
+    pub(super) fn take_frame(&mut self, deliveries: u32) -> Flow {
+        self.0 = self.0.saturating_sub(1 + deliveries / DELIVERIES_PER_FRAME);
         if self.0 > 0 { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     }
 }

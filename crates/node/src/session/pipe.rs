@@ -99,7 +99,7 @@ impl<S: Socket> ActiveEnd<S> {
         let mut read = Read { is_within: self.unfinished.is_some(), skips, ..Read::default() };
         let received = ready!(self.socket.poll_recv(cx, &mut |event| {
             read.add(&event);
-            budget.take_frame()
+            budget.take_frame(0)
         }));
         let now = self.session.clock().now();
         let pause = self.end.charge(read.bytes, read.events, now);

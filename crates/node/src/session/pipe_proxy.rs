@@ -148,7 +148,7 @@ impl<S: Socket, T: AsyncRead + AsyncWrite + Unpin> ProxiedPipe<S, T> {
         if frames.is_empty() {
             let received = ready!(self.socket.poll_recv(cx, &mut |event| {
                 append(frames, &event);
-                budget.take_frame()
+                budget.take_frame(0)
             }));
             *end = received.err();
             if let Some(over) = end.filter(|over| *over != Disconnect::Gone) {

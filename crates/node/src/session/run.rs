@@ -419,8 +419,9 @@ impl<C: Protocol> Reading<'_, C> {
         if self.is_followed {
             follow(self.turn.peer, &event);
         }
+        let before = self.turn.flushes.deliveries();
         self.handle(event);
-        let flow = self.budget.take_frame();
+        let flow = self.budget.take_frame(self.turn.flushes.deliveries().wrapping_sub(before));
         if self.turn.left || self.turn.asked.is_some() { ControlFlow::Break(()) } else { flow }
     }
 

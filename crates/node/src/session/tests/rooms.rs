@@ -2,6 +2,8 @@
 
 mod watching;
 
+use std::sync::Mutex;
+
 use super::*;
 use peerbroker_config::Limits;
 use peerbroker_core::address::Locality;
@@ -607,6 +609,38 @@ fn the_rooms_of_a_removed_key_go_with_its_clients() {
             a.expect_closed_with(Some(4004)).await;
             world.advance(2 * SECOND).await;
             assert!(tenant.existing_rooms(RealmKind::PeerJs).is_none());
+        },
+    );
+}
+
+#[test]
+fn a_burst_for_a_large_room_leaves_its_worker_time_for_others() {
+    run(
+        |_| {},
+        async |_| {
+            const MEMBERS: usize = 200;
+            const BURST: u32 = 20;
+            const OTHERS: &str = "of somebody else";
+            let texts = Arc::<Mutex<Vec<String>>>::default();
+            let of_hook = Arc::clone(&texts);
+            let world = World::with_hook(|_| {}, move |text| of_hook.lock().unwrap().push(text.to_owned()));
+            let mut members = Vec::new();
+            for n in 0..MEMBERS {
+                let member = world.client(&format!("member-{n}")).await;
+                member.send(join("r"));
+                members.push(member);
+            }
+            let other = world.client("other").await;
+            texts.lock().unwrap().clear();
+            members[0].comes(Input::Texts((0..BURST).map(|n| say("r", n)).collect()));
+            other.send(OTHERS);
+            for _ in 0..BURST {
+                idle().await;
+            }
+            let texts = texts.lock().unwrap();
+            let before = texts.iter().position(|text| text == OTHERS).unwrap();
+            assert!(before <= 3, "{before} messages for a room of {MEMBERS} before somebody else's");
+            assert_eq!(texts.len(), BURST as usize + 1, "nothing is lost");
         },
     );
 }

@@ -134,9 +134,9 @@ const ATTACKS: &[Attack] = &[
     attack!(rooms::many_rooms, "6,400 rooms with the longest names and data, left and replaced 4 times"),
     attack!(rooms::giant_room, "the burst of each member of a room of 500, who do not read")
         .flags(SOON_GONE)
-        .peak_mib(400)
+        .peak_mib(300)
         // 2,500,000 frames, the burst of a key, keep two cores busy for a second or two.
-        .longest_wait(Duration::from_secs(4)),
+        .longest_wait(Duration::from_secs(3)),
     attack!(
         rooms::presence_flapping,
         "joins, leaves and connections that begin and end in a room of 200 that do not read, for 3 s"

@@ -7,12 +7,11 @@ use peerbroker_events::Count;
 use std::time::Duration;
 
 use crate::harness::http_client::{TIMEOUT, connect_with_small_buffer};
-use crate::harness::messages::{ID_TAKEN, expired, forwarded_offer, offer};
+use crate::harness::messages::{expired, forwarded_offer, offer};
 use crate::harness::wire::opcode;
 use crate::harness::{
-    RawClient, TestServer, Transport, on_both, on_both_with, on_own, on_own_with, token_of, wait_until, wire,
+    RawClient, TestServer, Transport, on_both_with, on_own_with, token_of, wait_until, wire,
 };
-use peerbroker_core::vocabulary::PeerId;
 use serde_json::Value;
 
 /// Time that a client with a full outbox may read nothing.
@@ -30,44 +29,6 @@ fn client_that_reads_late(server: &TestServer, id: &str) -> RawClient {
 
 fn payload(n: usize, len: usize) -> String {
     format!("\"{n:06} {}\"", "x".repeat(len))
-}
-
-#[test]
-fn a_thousand_messages_wait_for_one_peer_and_no_more() {
-    on_both(|server| {
-        let mut a = server.client("a");
-        for n in 0..1000 {
-            a.send(offer("b", &n.to_string()));
-        }
-        a.expect_nothing("a");
-        let mut b = server.client("b");
-        for n in 0..1000 {
-            b.expect(forwarded_offer("a", "b", &n.to_string()));
-        }
-        drop(b);
-        server.wait_until_gone("b");
-        for n in 0..1001 {
-            a.send(offer("b", &n.to_string()));
-        }
-        a.expect(expired("b", "a"));
-        a.expect_nothing("a");
-    });
-}
-
-#[test]
-fn four_mebibytes_wait_for_one_peer_and_no_more() {
-    on_own(|server| {
-        let mut a = server.client("a");
-        let half = payload(1, 512 << 10);
-        for _ in 0..7 {
-            a.send(offer("b", &half));
-        }
-        a.expect_nothing("a");
-        assert!(server.node().queued_bytes() > 7 << 19);
-        a.send(offer("b", &half));
-        a.expect(expired("b", "a"));
-        assert_eq!(server.node().queued_bytes(), 0);
-    });
 }
 
 /// Sends until the recipient's outbox is full; returns how many messages came before the expired ones.
@@ -134,41 +95,6 @@ fn a_client_that_stops_reading_is_closed_and_what_did_not_expire_waits() {
     );
 }
 
-/// Not embedded: there the ping is behind 32 frames of actix-ws and the system's buffers.
-#[test]
-fn a_client_on_a_slow_network_keeps_its_id_in_a_flood() {
-    on_own_with(
-        |config| config.limits.outbox_bytes = 128 << 10,
-        |server| {
-            let mut slow = client_that_reads_late(server, "slow");
-            let mut a = server.client("a");
-            let mut friend = server.client("friend");
-            fill(&mut a, "a", "slow");
-            friend.send(offer("slow", "\"from a friend\""));
-            friend.expect_nothing("friend");
-            let mut thief = server.begin("slow", "another token");
-            thief.expect_accepted();
-            // The ping comes before all unsent frames, and its answer keeps the id.
-            let wanted = forwarded_offer("friend", "slow", "\"from a friend\"");
-            let mut pinged = false;
-            let mut friendly = false;
-            while !pinged || !friendly {
-                let frame = slow.next_frame("the ping and the message of a friend").expect("both");
-                match frame.opcode() {
-                    opcode::PING => {
-                        slow.pong(b"");
-                        pinged = true;
-                    }
-                    _ => friendly |= frame.payload == wanted.as_bytes(),
-                }
-            }
-            thief.expect(ID_TAKEN);
-            assert!(server.realm().contains("slow"));
-            assert_eq!(server.node().counters().total(Count::Closed(CloseReason::SlowReader)), 0);
-        },
-    );
-}
-
 #[test]
 fn a_client_that_is_flooded_is_read_before_it_reads_and_afterwards() {
     on_both_with(
@@ -186,30 +112,6 @@ fn a_client_that_is_flooded_is_read_before_it_reads_and_afterwards() {
                 slow.send(offer("friend", "\"again\""));
                 friend.expect(forwarded_offer("slow", "friend", "\"again\""));
             }
-        },
-    );
-}
-
-#[test]
-fn a_client_that_reads_stays_after_a_flood_that_left_nothing_to_write() {
-    on_own_with(
-        |config| {
-            config.limits.outbox_bytes = 100_000;
-            config.limits.alive_timeout = TIMEOUT * 10_000;
-        },
-        |server| {
-            let mut slow = client_that_reads_late(server, "slow");
-            let mut a = server.client("a");
-            fill(&mut a, "a", "slow");
-            // It reads everything that was sent, and nobody writes to it any more.
-            slow.ping(b"all");
-            while slow.next_frame("a pong").expect("a pong").opcode() != opcode::PONG {}
-            for _ in 0..4 {
-                server.settle();
-                server.advance(STALL);
-            }
-            assert!(server.realm().contains("slow"));
-            assert_eq!(server.node().counters().total(Count::Closed(CloseReason::SlowReader)), 0);
         },
     );
 }
@@ -270,21 +172,6 @@ fn a_client_that_pings_and_does_not_read_the_pongs_is_cut_off() {
             bystander.expect_nothing("b");
         },
     );
-}
-
-#[test]
-fn at_most_sixteen_clients_wait_for_the_answer_of_one_holder() {
-    on_own(|server| {
-        let mut holder = server.client("a");
-        let id = PeerId::parse("a").unwrap();
-        let waiting: Vec<_> = (0..16).map(|_| server.realm().probe(&id)).collect();
-        assert!(waiting.iter().all(|probe| probe.is_some()));
-        holder.expect_ping();
-        let mut newcomer = server.begin("a", "another token");
-        newcomer.expect_accepted();
-        newcomer.expect(ID_TAKEN);
-        newcomer.expect_closed_with(None);
-    });
 }
 
 #[test]

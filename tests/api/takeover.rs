@@ -38,25 +38,6 @@ fn the_same_token_takes_the_id_over_and_the_old_socket_is_closed_and_not_heard()
 }
 
 #[test]
-fn a_holder_that_answers_keeps_its_id() {
-    on_both(|server| {
-        let mut holder = server.client("a");
-        let mut newcomer = server.begin("a", "another token");
-        assert!(holder.expect_ping().is_empty());
-        server.settle();
-        server.advance(TOLD);
-        newcomer.expect_accepted();
-        newcomer.expect(WAITING);
-        server.advance(PROBE - TOLD - MS);
-        holder.pong(b"");
-        newcomer.expect(ID_TAKEN);
-        newcomer.expect_closed_with(None);
-        server.advance(PROBE);
-        holder.expect_nothing("a");
-    });
-}
-
-#[test]
 fn a_holder_that_does_not_answer_loses_its_id() {
     on_both(|server| {
         let mut holder = server.client("a");

@@ -2,9 +2,6 @@
 //!
 //! Some run on both transports: a stream that ends is seen below HTTP.
 
-use peerbroker_core::vocabulary::{PeerId, Token};
-use peerbroker_router::PendingRegistration;
-
 use crate::harness::legacy::{CLIENT_TIMEOUT, HEAD_START, MAX_WAITING, MS};
 use crate::harness::messages::{ID_TAKEN, forwarded_offer, offer};
 use crate::harness::{TestServer, on_both, on_own, token_of};
@@ -114,64 +111,11 @@ fn sixty_four_wait_for_one_id_with_one_token_and_one_more_is_refused_at_once() {
     });
 }
 
-#[test]
-fn posts_with_wrong_tokens_take_no_place_of_the_owner() {
-    on_own(|server| {
-        let guess = |n: usize| server.post_target_with("a", &format!("guessed {}", n % 3), "offer");
-        let held: Vec<_> = (0..2 * MAX_WAITING).map(|n| server.begin_post_at(&guess(n), "{}")).collect();
-        server.settle();
-        let mut post = server.begin_post("a", "offer", &offer("a", "1"));
-        let mut stream = server.begin_stream("a", 0);
-        server.settle();
-        server.advance(HEAD_START);
-        stream.expect_open();
-        assert_eq!(post.response(false).status, 200);
-        stream.expect(forwarded_offer("a", "a", "1"));
-        server.advance(CLIENT_TIMEOUT);
-        for mut http in held {
-            assert_eq!(http.response(false).status, 401);
-        }
-    });
-}
-
-#[test]
-fn a_client_that_stops_waiting_makes_room() {
-    on_both(|server| {
-        let mut held: Vec<_> = (0..MAX_WAITING).map(|_| begin_post_unsettled(server, "a")).collect();
-        server.settle();
-        assert_eq!(server.post("a", "offer", &offer("b", "1")).status, 429);
-        server.advance(CLIENT_TIMEOUT);
-        for http in &mut held {
-            assert_eq!(http.response(false).status, 401);
-        }
-        let mut again = server.begin_post("a", "offer", &offer("b", "1"));
-        let _a = server.client("a");
-        assert_eq!(again.response(false).status, 200);
-    });
-}
-
 fn begin_post_unsettled(server: &TestServer, id: &str) -> crate::harness::http_client::HttpConnection {
     let mut http = server.http();
     let body = offer("b", "1");
     http.send(crate::harness::legacy::post(&server.post_target(id, "offer"), "", body.as_bytes()));
     http
-}
-
-#[test]
-fn nobody_is_left_waiting_once_all_are_answered() {
-    on_own(|server| {
-        let mut held = server.begin_post("a", "offer", &offer("b", "1"));
-        let gone = server.begin_post("a", "offer", &offer("b", "2"));
-        drop(gone);
-        server.advance(CLIENT_TIMEOUT);
-        assert_eq!(held.response(false).status, 401);
-        server.settle();
-        let id = PeerId::parse("a").unwrap();
-        let token = Token::parse("t").unwrap();
-        let waiting: Vec<_> =
-            std::iter::from_fn(|| PendingRegistration::wait(&server.realm(), &id, &token)).collect();
-        assert_eq!(waiting.len(), MAX_WAITING);
-    });
 }
 
 #[test]

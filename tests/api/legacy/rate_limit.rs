@@ -121,17 +121,3 @@ fn a_stream_has_the_rate_of_a_socket() {
         expect_turn(server, held, &mut b, "21");
     });
 }
-
-#[test]
-fn reconnecting_with_the_same_token_gives_no_new_burst() {
-    on_own_with(rate(2), |server| {
-        let mut a = server.client("a");
-        let mut b = server.client("b");
-        send_at_once(server, &mut a, &mut b, 21);
-        let _again = server.client("a");
-        let held = server.begin_post("a", "offer", &offer("b", "21"));
-        server.settle();
-        b.expect_nothing("b");
-        expect_turn(server, held, &mut b, "21");
-    });
-}

@@ -79,23 +79,6 @@ fn after_a_burst_of_ten_times_the_rate_nothing_is_read_until_time_has_passed() {
 }
 
 #[test]
-fn a_client_that_reconnects_during_its_rate_limit_pause_keeps_waiting() {
-    on_both_with(patient_rate(2), |server| {
-        let mut a = server.client("a");
-        let mut b = server.client("b");
-        let mut c = server.client("c");
-        send_and_hear(&mut a, &mut b, 0..21);
-        let mut again = server.client("a");
-        again.send(offer("b", "21"));
-        server.settle();
-        c.send(offer("b", "\"before\""));
-        b.expect(forwarded_offer("c", "b", "\"before\""));
-        server.advance(500 * MS);
-        b.expect(forwarded_offer("a", "b", "21"));
-    });
-}
-
-#[test]
 fn nothing_is_lost_or_comes_in_another_order() {
     on_both_with(patient_rate(10), |server| {
         let mut a = server.client("a");

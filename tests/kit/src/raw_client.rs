@@ -1,5 +1,5 @@
-//! A small blocking WebSocket client that does nothing by itself: it does not answer pings or closes,
-//! and can send any bytes.
+//! A small blocking WebSocket client that can send any bytes. By itself it answers only pings, and those only
+//! while it waits for a close frame.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
@@ -172,10 +172,18 @@ impl RawClient {
         }
     }
 
+    /// Expects this frame next. A close frame may come behind pings: the clock decides if one was due before.
     pub fn expect_frame(&mut self, opcode: u8, wanted: &str) -> Vec<u8> {
         let name = self.name.clone();
-        let frame = self.next_frame(wanted);
-        let frame = frame.unwrap_or_else(|| panic!("{name}: the end of the connection instead of {wanted}"));
+        let frame = loop {
+            let frame = self.next_frame(wanted);
+            let frame =
+                frame.unwrap_or_else(|| panic!("{name}: the end of the connection instead of {wanted}"));
+            if opcode != opcode::CLOSE || frame.opcode() != opcode::PING {
+                break frame;
+            }
+            self.pong(&frame.payload);
+        };
         let shown = String::from_utf8_lossy(&frame.payload);
         assert_eq!(frame.first, FIN | opcode, "{name}: {shown:?} ({:#x}) instead of {wanted}", frame.first);
         frame.payload

@@ -39,6 +39,9 @@ const MATCHBOX: &str = "/matchbox/room";
 const HASH: &str = "torrent-torrent-torr";
 const UUID: &str = "5b0c1f5e-6f5f-4d5c-8a3b-7b9f2a6f2d10";
 
+/// Topics of a list that are read, and charged as messages.
+const TOPICS: usize = 65;
+
 /// A message with a hole for a value.
 struct Hole {
     name: &'static str,
@@ -162,7 +165,7 @@ fn lists() -> Vec<Dear> {
     let quoted = |count: usize, name: &dyn Fn(usize) -> String| {
         serde_json::to_string(&(0..count).map(name).collect::<Vec<_>>()).expect("JSON")
     };
-    let topics = quoted(65, &|n| format!("{n:x}"));
+    let topics = quoted(TOPICS, &|n| format!("{n:x}"));
     let many_topics = quoted(1_000, &|n| format!("{n:x}"));
     let ids = quoted(100, &|n| format!("{n:x}"));
     let hashes = quoted(100, &|n| format!("{n:020}"));
@@ -191,8 +194,8 @@ fn lists() -> Vec<Dear> {
     let of_topics =
         |list: &str| vec![command("subscribe", list, "topics"), command("unsubscribe", list, "topics")];
     vec![
-        dear("topics, as many as are read", ROOT, of_topics(&topics), 2 * 66),
-        dear("topics, too many", ROOT, of_topics(&many_topics), 2 * 66),
+        dear("topics, as many as are read", ROOT, of_topics(&topics), 2 * (1 + TOPICS)),
+        dear("topics, too many", ROOT, of_topics(&many_topics), 2 * (1 + TOPICS)),
         dear(
             "ids to watch",
             PEERJS,
@@ -264,7 +267,11 @@ fn long() -> Vec<Dear> {
             let times = times - ends.len();
             let text = [hole.before, begin, &repeated.repeat(times), &ends, end, hole.after].concat();
             let name = format!("{}: {value}", hole.name);
-            let charged = 1 + if hole.name.starts_with("nostr") { text.len() / 250 } else { 0 };
+            let charged = 1 + match *value {
+                _ if hole.name.starts_with("nostr") => text.len() / 250,
+                "texts" if hole.before.ends_with("\"topics\":") => TOPICS,
+                _ => 0,
+            };
             let Hole { target, is_in_vain, .. } = *hole;
             all.push(Dear { name, target, texts: vec![text], charged, later: 0, is_in_vain });
         }

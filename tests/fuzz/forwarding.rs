@@ -10,26 +10,28 @@ use serde_json::{Value, json};
 use super::{object, text_of};
 use peerbroker_core::vocabulary::Frame;
 use peerbroker_protocols::client::{Protocol as _, Published};
+use peerbroker_protocols::matchbox;
 use peerbroker_protocols::root::Guest;
+use peerbroker_protocols::rxdb::{self, RxDbCommand};
 use peerbroker_protocols::signal::SignalKind;
-use peerbroker_protocols::{matchbox, rxdb, topics, tracker};
+use peerbroker_protocols::topics::{self, TopicCommand};
+use peerbroker_protocols::tracker::{self, TrackerCommand};
 use peerbroker_rooms::{Change, RoomFrames};
 
 /// An id that has to be escaped.
 const SENDER: &str = "sen\"der\n";
 
 /// Subscribers hear the publication with their number, or its payload.
-pub(super) fn topics(command: &topics::Command<'_>, text: &str, sent: Option<&Value>) {
-    use topics::Command;
+pub(super) fn topics(command: &TopicCommand<'_>, text: &str, sent: Option<&Value>) {
     match command {
-        Command::Subscribe(named) | Command::Unsubscribe(named) => {
+        TopicCommand::Subscribe(named) | TopicCommand::Unsubscribe(named) => {
             let Some(sent) = sent else { return };
             let listed = sent["topics"].as_array().into_iter().flatten();
             let expected: Vec<&str> =
                 sent.get("topic").into_iter().chain(listed).filter_map(Value::as_str).collect();
             assert_eq!(*named, expected);
         }
-        Command::Publish(topic) => {
+        TopicCommand::Publish(topic) => {
             let frame = topics::publication(topic, text, 3);
             if let (Some(sent), Some(got)) = (sent, object(&frame)) {
                 assert_eq!(sent["topic"], Value::from(&**topic));
@@ -46,15 +48,15 @@ pub(super) fn topics(command: &topics::Command<'_>, text: &str, sent: Option<&Va
                 expect_kind(kind, &data["signal"]);
             }
         }
-        Command::Ping => assert_eq!(object(&topics::pong()), Some(json!({"type": "pong"}))),
+        TopicCommand::Ping => assert_eq!(object(&topics::pong()), Some(json!({"type": "pong"}))),
     }
 }
 
 /// Members of a swarm get offers and answers. The numbers of what a client may ask for at once are bounded.
-pub(super) fn tracker(command: tracker::Command<'_>, text: &str, sent: Option<&Value>) {
+pub(super) fn tracker(command: TrackerCommand<'_>, text: &str, sent: Option<&Value>) {
     match command {
-        tracker::Command::Announce(said) => announce(&said, text, sent),
-        tracker::Command::Scrape(names) => {
+        TrackerCommand::Announce(said) => announce(&said, text, sent),
+        TrackerCommand::Scrape(names) => {
             assert!((1..=tracker::MAX_SCRAPED).contains(&names.len()));
             for name in &names {
                 let hash = name.bytes.iter().copied().map(char::from).collect::<String>();
@@ -73,7 +75,7 @@ pub(super) fn tracker(command: tracker::Command<'_>, text: &str, sent: Option<&V
                 assert_eq!(*file, json!({"complete": 2, "incomplete": 1, "downloaded": 2}));
             }
         }
-        tracker::Command::Invalid(problem) => {
+        TrackerCommand::Invalid(problem) => {
             let told = object(&tracker::invalid(problem));
             assert_eq!(told, Some(json!({"failure reason": problem.label()})));
         }
@@ -131,11 +133,11 @@ pub(super) fn rxdb(text: &str, sent: Option<&Value>) {
     let command = rxdb::decode(text);
     assert!(command.is_none() || is_object(text), "{command:?}");
     match command {
-        Some(rxdb::Command::Join(room)) => {
+        Some(RxDbCommand::Join(room)) => {
             assert!((6..100).contains(&room.len()));
             assert!(sent.is_none_or(|sent| sent["room"] == *room));
         }
-        Some(rxdb::Command::Signal(rxdb::Signal { from, to, kind })) => {
+        Some(RxDbCommand::Signal(rxdb::Signal { from, to, kind })) => {
             if let Some(sent) = sent {
                 assert!(sent["senderPeerId"] == *from && sent["receiverPeerId"] == *to);
                 expect_kind(kind, &sent["data"]);
@@ -147,7 +149,7 @@ pub(super) fn rxdb(text: &str, sent: Option<&Value>) {
             let list = list.as_ref().and_then(object);
             assert_eq!(list, Some(json!({"type": "joined", "otherPeerIds": [from, to]})));
         }
-        Some(rxdb::Command::Ping) | None => {}
+        Some(RxDbCommand::Ping) | None => {}
     }
 }
 

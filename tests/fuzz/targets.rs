@@ -20,8 +20,11 @@ use peerbroker_core::vocabulary::{CloseReason, Frame};
 use peerbroker_limits::Quota;
 use peerbroker_node::descriptions::without_addresses;
 use peerbroker_node::session::Credentials;
+use peerbroker_protocols::calls::CallCommand;
 use peerbroker_protocols::json::{LONGEST_NAME, members};
-use peerbroker_protocols::{calls, peerjs, room_codes, root};
+use peerbroker_protocols::peerjs::{self, PeerJsCommand};
+use peerbroker_protocols::room_codes::{self, RoomCodeCommand};
+use peerbroker_protocols::root::{self, RootCommand};
 use peerbroker_router::Disconnect;
 use peerbroker_transport::decoder::Decoder;
 use peerbroker_transport::{MessageLimits, SocketEvent, proxy_protocol};
@@ -142,7 +145,7 @@ pub fn json(input: &[u8]) {
         }
         assert!(read.is_none_or(|read| name.is(&read) || read.len() > LONGEST_NAME));
     }
-    if let peerjs::Command::Forward(peerjs::Envelope { kind, dst, payload }) = peerjs::decode(text) {
+    if let PeerJsCommand::Forward(peerjs::Envelope { kind, dst, payload }) = peerjs::decode(text) {
         let frame = peerjs::forward(kind, "sen\"der", &dst, payload);
         if let (Ok(sent), Some(got)) = (value(text), object(&frame)) {
             assert_eq!(got["type"], sent["type"]);
@@ -164,11 +167,11 @@ pub fn dialects(input: &[u8]) {
     forwarding::rxdb(text, sent.as_ref());
     forwarding::matchbox(text, sent.as_ref());
     let command = root::decode(text);
-    assert!(matches!(command, root::Command::Ignored) || forwarding::is_object(text), "{command:?}");
+    assert!(matches!(command, RootCommand::Ignored) || forwarding::is_object(text), "{command:?}");
     match command {
-        root::Command::Topics(command) => forwarding::topics(&command, text, sent.as_ref()),
-        root::Command::Tracker(command) => forwarding::tracker(command, text, sent.as_ref()),
-        root::Command::Calls(calls::Command::Send(message)) => {
+        RootCommand::Topics(command) => forwarding::topics(&command, text, sent.as_ref()),
+        RootCommand::Tracker(command) => forwarding::tracker(command, text, sent.as_ref()),
+        RootCommand::Calls(CallCommand::Send(message)) => {
             if let (Some(mut sent), Some(got)) = (sent, object(&message.frame("caller"))) {
                 assert_eq!(sent["data"]["remoteId"], Value::from(&*message.to));
                 let is_offer = sent["action"] == "offer";
@@ -180,7 +183,7 @@ pub fn dialects(input: &[u8]) {
                 assert_eq!(got, sent);
             }
         }
-        root::Command::RoomCodes(room_codes::Command::Join { username, offer: Some(offer), .. }) => {
+        RootCommand::RoomCodes(RoomCodeCommand::Join { username, offer: Some(offer), .. }) => {
             let username = username.unwrap_or_default();
             assert!(username.chars().count() <= 20);
             if let (Some(mut sent), Some(got)) = (sent, object(&offer.frame(&username))) {
@@ -188,7 +191,7 @@ pub fn dialects(input: &[u8]) {
                 assert_eq!(got, sent["offer"]);
             }
         }
-        root::Command::RoomCodes(room_codes::Command::Answer { response: Some(response), .. }) => {
+        RootCommand::RoomCodes(RoomCodeCommand::Answer { response: Some(response), .. }) => {
             object(&room_codes::response(response));
             assert!(sent.is_none_or(|sent| value(response).is_ok_and(|got| got == sent["response"])));
         }

@@ -5,7 +5,7 @@ mod root;
 mod written;
 
 use peerbroker_core::vocabulary::{Frame, Opcode};
-use peerbroker_protocols::peerjs::{self, Command, Envelope, Kind};
+use peerbroker_protocols::peerjs::{self, Envelope, Kind, PeerJsCommand};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
@@ -42,7 +42,7 @@ struct Received<'a> {
 
 fn payload_of(text: &str) -> Option<Envelope<'_>> {
     match peerjs::decode(text) {
-        Command::Forward(envelope) => Some(envelope),
+        PeerJsCommand::Forward(envelope) => Some(envelope),
         _ => None,
     }
 }
@@ -169,11 +169,11 @@ proptest! {
                 let kind = KINDS.into_iter().find(|known| json_string(known.as_str()) == kind).unwrap();
                 assert_relayed(&text, kind, "me", dst.trim_matches('"'), payloads.last().map(String::as_str));
             }
-            (Some("\"HEARTBEAT\""), _) => prop_assert!(matches!(peerjs::decode(&text), Command::Heartbeat)),
+            (Some("\"HEARTBEAT\""), _) => prop_assert!(matches!(peerjs::decode(&text), PeerJsCommand::Heartbeat)),
             (Some("\"LEAVE\""), None | Some("null" | "\"\"")) => {
-                prop_assert!(matches!(peerjs::decode(&text), Command::Leave));
+                prop_assert!(matches!(peerjs::decode(&text), PeerJsCommand::Leave));
             }
-            _ => prop_assert!(matches!(peerjs::decode(&text), Command::Ignored)),
+            _ => prop_assert!(matches!(peerjs::decode(&text), PeerJsCommand::Ignored)),
         }
     }
 
@@ -184,13 +184,13 @@ proptest! {
         payload in json(),
     ) {
         let text = format!(r#"{{"type":"{kind}","dst":{dst},"payload":{payload}}}"#);
-        prop_assert!(matches!(peerjs::decode(&text), Command::Ignored), "{}", text);
+        prop_assert!(matches!(peerjs::decode(&text), PeerJsCommand::Ignored), "{}", text);
     }
 
     #[test]
     fn only_the_five_types_mean_anything(kind in json(), dst in id()) {
         let text = format!(r#"{{"type":{kind},"dst":{}}}"#, json_string(&dst));
-        let understood = !matches!(peerjs::decode(&text), Command::Ignored);
+        let understood = !matches!(peerjs::decode(&text), PeerJsCommand::Ignored);
         let known = serde_json::from_str::<String>(&kind)
             .is_ok_and(|kind| ["OFFER", "ANSWER", "CANDIDATE", "LEAVE", "HEARTBEAT"].contains(&&*kind));
         prop_assert_eq!(understood, known, "{}", text);
@@ -200,13 +200,13 @@ proptest! {
     fn text_that_is_not_an_object_is_not_a_command(value in json(), space in white_space()) {
         let value = if value.starts_with('{') { format!("[{value}]") } else { value };
         let text = format!("{space}{value}{space}");
-        prop_assert!(matches!(peerjs::decode(&text), Command::Ignored));
+        prop_assert!(matches!(peerjs::decode(&text), PeerJsCommand::Ignored));
     }
 
     #[test]
     fn text_after_an_object_makes_it_invalid(behind in "[^ \t\r\n]{1,3}", payload in json()) {
         let text = format!(r#"{{"type":"OFFER","dst":"a","payload":{payload}}}{behind}"#);
-        prop_assert!(matches!(peerjs::decode(&text), Command::Ignored));
+        prop_assert!(matches!(peerjs::decode(&text), PeerJsCommand::Ignored));
     }
 
     #[test]
@@ -253,7 +253,7 @@ proptest! {
 
 fn check_any(text: &str) {
     let command = peerjs::decode(text);
-    if !matches!(command, Command::Ignored) {
+    if !matches!(command, PeerJsCommand::Ignored) {
         let text = text.trim_matches([' ', '\t', '\r', '\n']);
         assert!(text.starts_with('{') && text.ends_with('}'), "{text:?} gave {command:?}");
         // serde_json accepts raw control characters in names that it reads as bytes. Names are not
@@ -264,7 +264,7 @@ fn check_any(text: &str) {
             "{text:?} is no JSON and gave {command:?}"
         );
     }
-    if let Command::Forward(Envelope { kind, dst, payload }) = command {
+    if let PeerJsCommand::Forward(Envelope { kind, dst, payload }) = command {
         assert!(!dst.is_empty());
         assert_relayed(text, kind, "me", &dst, payload);
     }
@@ -289,7 +289,10 @@ fn nesting_has_no_limit() {
                 // Never closed.
                 format!(r#"{{"type":"OFFER","dst":"b","payload":{}"#, open.repeat(depth)),
             ] {
-                assert!(!matches!(peerjs::decode(&odd), Command::Forward(_)), "depth {depth} of {open}");
+                assert!(
+                    !matches!(peerjs::decode(&odd), PeerJsCommand::Forward(_)),
+                    "depth {depth} of {open}"
+                );
             }
         }
     }
@@ -305,7 +308,7 @@ fn a_null_payload_is_a_payload() {
 fn a_lone_surrogate_is_nobody_as_a_destination_and_untouched_as_a_payload() {
     for dst in [r#""\ud800""#, r#""a\udc00b""#, r#""\ud800\ud800""#] {
         let text = format!(r#"{{"type":"OFFER","dst":{dst}}}"#);
-        assert!(matches!(peerjs::decode(&text), Command::Ignored), "{text}");
+        assert!(matches!(peerjs::decode(&text), PeerJsCommand::Ignored), "{text}");
     }
     let text = r#"{"type":"OFFER","dst":"b","\ud800":1,"payload":{"\udc00":"\ud800","a":"\ud83d\ude00"}}"#;
     assert_relayed(text, Kind::Offer, "a", "b", Some(r#"{"\udc00":"\ud800","a":"\ud83d\ude00"}"#));

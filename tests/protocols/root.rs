@@ -2,10 +2,12 @@
 
 use std::fmt;
 
-use peerbroker_protocols::root::{self, Command};
-use peerbroker_protocols::topics;
-use peerbroker_protocols::tracker::{self, Counts};
-use peerbroker_protocols::{calls, json, room_codes};
+use peerbroker_protocols::calls::{self, CallCommand};
+use peerbroker_protocols::json;
+use peerbroker_protocols::room_codes::{self, RoomCodeCommand};
+use peerbroker_protocols::root::{self, RootCommand};
+use peerbroker_protocols::topics::{self, TopicCommand};
+use peerbroker_protocols::tracker::{self, Counts, TrackerCommand};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
@@ -180,7 +182,7 @@ proptest! {
             insert(&mut members, name, spelling, value, at);
         }
         let text = object(&members, &space);
-        let Command::RoomCodes(room_codes::Command::Join { room: asked, username: found, offer: Some(object) }) = root::decode(&text)
+        let RootCommand::RoomCodes(RoomCodeCommand::Join { room: asked, username: found, offer: Some(object) }) = root::decode(&text)
         else { panic!("{text}") };
         prop_assert_eq!(&asked, &room);
         prop_assert_eq!(found, Some(cut(&username)));
@@ -204,7 +206,7 @@ proptest! {
         insert(&mut members, "clientUsername", &spellings.1, spell(&username, &spellings.2), &order[1]);
         insert(&mut members, "response", &spellings.2, response.clone(), &order[2]);
         let text = object(&members, &space);
-        let Command::RoomCodes(room_codes::Command::Answer { username: found, response: Some(found_response) }) = root::decode(&text)
+        let RootCommand::RoomCodes(RoomCodeCommand::Answer { username: found, response: Some(found_response) }) = root::decode(&text)
         else { panic!("{text}") };
         prop_assert_eq!(found.as_deref(), Some(&*username));
         prop_assert_eq!(found_response, &response);
@@ -231,7 +233,7 @@ proptest! {
         insert(&mut members, "data", &spellings.0, data.clone(), &order[1]);
         insert(&mut members, "action", &spellings.1, spell(&action, &spellings.2), &order[2]);
         let text = object(&members, &space);
-        let Command::Calls(calls::Command::Send(message)) = root::decode(&text) else { panic!("{text}") };
+        let RootCommand::Calls(CallCommand::Send(message)) = root::decode(&text) else { panic!("{text}") };
         prop_assert_eq!(&message.to, &to);
         let frame = message.frame(&sender);
         let went = unframe(&frame);
@@ -258,7 +260,7 @@ proptest! {
         insert(&mut members, "type", &spellings.0, spell("publish", &spellings.1), &order[0]);
         insert(&mut members, "topic", &spellings.1, spell(&topic, &spellings.2), &order[1]);
         let text = object(&members, &space);
-        let Command::Topics(topics::Command::Publish(found)) = root::decode(&text) else { panic!("{text}") };
+        let RootCommand::Topics(TopicCommand::Publish(found)) = root::decode(&text) else { panic!("{text}") };
         prop_assert_eq!(&found, &topic);
         let frame = topics::publication(&topic, &text, clients);
         let went = unframe(&frame);
@@ -289,7 +291,7 @@ proptest! {
             insert(&mut members, name, &spellings.1, value.clone(), &order[n % 5]);
         }
         let text = object(&members, &space);
-        let Command::Tracker(tracker::Command::Announce(said)) = root::decode(&text) else { panic!("{text}") };
+        let RootCommand::Tracker(TrackerCommand::Announce(said)) = root::decode(&text) else { panic!("{text}") };
         prop_assert_eq!(said.offers.len(), 1);
         prop_assert_eq!([said.info_hash.bytes, said.peer_id.bytes, said.answer.as_ref().unwrap().to], names);
         let heard = |kind: &str, text: &str| {
@@ -306,7 +308,7 @@ proptest! {
         let to = data.starts_with('{').then(|| Members::of(&data).get("remoteId").map(str::to_owned)).flatten();
         let names_one = to.is_some_and(|to| serde_json::from_str::<String>(&to).is_ok());
         let text = format!(r#"{{"action":{},"data":{data}}}"#, json_string(&action));
-        let understood = matches!(root::decode(&text), Command::Calls(calls::Command::Send(_)));
+        let understood = matches!(root::decode(&text), RootCommand::Calls(CallCommand::Send(_)));
         prop_assert_eq!(understood, names_one, "{}", text);
     }
 
@@ -314,13 +316,13 @@ proptest! {
     fn a_member_of_the_wrong_type_counts_as_missing(room in json(), username in json(), offer in json(), response in json()) {
         let as_text = |value: &str| serde_json::from_str::<String>(value).ok();
         let text = format!(r#"{{"action":"joinRoom","room":{room},"username":{username},"offer":{offer}}}"#);
-        let Command::RoomCodes(room_codes::Command::Join { room: found, username: found_name, offer: found_offer }) = root::decode(&text)
+        let RootCommand::RoomCodes(RoomCodeCommand::Join { room: found, username: found_name, offer: found_offer }) = root::decode(&text)
         else { panic!("{text}") };
         prop_assert_eq!(found.into_owned(), as_text(&room).unwrap_or_default());
         prop_assert_eq!(found_name, as_text(&username).map(|name| cut(&name)));
         prop_assert_eq!(found_offer.is_some(), offer.starts_with('{'));
         let text = format!(r#"{{"action":"offerResponse","clientUsername":{username},"response":{response}}}"#);
-        let Command::RoomCodes(room_codes::Command::Answer { username: found, response: found_response }) = root::decode(&text)
+        let RootCommand::RoomCodes(RoomCodeCommand::Answer { username: found, response: found_response }) = root::decode(&text)
         else { panic!("{text}") };
         prop_assert_eq!(found.map(|name| name.into_owned()), as_text(&username));
         prop_assert_eq!(found_response, response.starts_with('{').then_some(&*response));
@@ -333,9 +335,9 @@ proptest! {
         let text = object(&members, "");
         let decoded = root::decode(&text);
         match serde_json::from_str::<String>(&action).ok().as_deref() {
-            None => prop_assert!(matches!(decoded, Command::Ignored), "{}", text),
-            Some("createRoom" | "joinRoom" | "offerResponse" | "startGame") => prop_assert!(matches!(decoded, Command::RoomCodes(_))),
-            Some(_) => prop_assert!(matches!(decoded, Command::Calls(_)), "{}", text),
+            None => prop_assert!(matches!(decoded, RootCommand::Ignored), "{}", text),
+            Some("createRoom" | "joinRoom" | "offerResponse" | "startGame") => prop_assert!(matches!(decoded, RootCommand::RoomCodes(_))),
+            Some(_) => prop_assert!(matches!(decoded, RootCommand::Calls(_)), "{}", text),
         }
     }
 
@@ -353,23 +355,23 @@ proptest! {
 /// Every decoded command can be written as an object.
 fn check_any(text: &str) {
     let frame = match root::decode(text) {
-        Command::RoomCodes(room_codes::Command::Join { offer: Some(offer), .. }) => offer.frame("me"),
-        Command::RoomCodes(room_codes::Command::Answer { response: Some(response), .. }) => {
+        RootCommand::RoomCodes(RoomCodeCommand::Join { offer: Some(offer), .. }) => offer.frame("me"),
+        RootCommand::RoomCodes(RoomCodeCommand::Answer { response: Some(response), .. }) => {
             room_codes::response(response)
         }
-        Command::Calls(calls::Command::Send(message)) => message.frame("me"),
-        Command::Topics(topics::Command::Publish(topic)) => topics::publication(&topic, text, 1),
-        Command::Tracker(tracker::Command::Announce(said)) => match &said.offers[..] {
+        RootCommand::Calls(CallCommand::Send(message)) => message.frame("me"),
+        RootCommand::Topics(TopicCommand::Publish(topic)) => topics::publication(&topic, text, 1),
+        RootCommand::Tracker(TrackerCommand::Announce(said)) => match &said.offers[..] {
             [offer, ..] => said.offer(offer),
             [] => said
                 .answer
                 .as_ref()
                 .map_or_else(|| said.counted(Counts::default()), |answer| said.answer(answer)),
         },
-        Command::Tracker(tracker::Command::Scrape(names)) => {
+        RootCommand::Tracker(TrackerCommand::Scrape(names)) => {
             tracker::scraped(names.into_iter().map(|name| (name, Counts::default())))
         }
-        Command::Tracker(tracker::Command::Invalid(problem)) => tracker::invalid(problem),
+        RootCommand::Tracker(TrackerCommand::Invalid(problem)) => tracker::invalid(problem),
         _ => return,
     };
     let went = unframe(&frame);
@@ -419,7 +421,7 @@ fn a_name_of_a_megabyte_is_cut_and_depth_has_no_limit() {
     let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
     let text =
         format!(r#"{{"action":"joinRoom","room":"{name}","username":"{name}","offer":{{"a":{deep}}}}}"#);
-    let Command::RoomCodes(room_codes::Command::Join {
+    let RootCommand::RoomCodes(RoomCodeCommand::Join {
         username: Some(username), offer: Some(offer), ..
     }) = root::decode(&text)
     else {
@@ -429,6 +431,8 @@ fn a_name_of_a_megabyte_is_cut_and_depth_has_no_limit() {
     let went = offer.frame(&username);
     assert!(unframe(&went) == format!(r#"{{"a":{deep},"clientUsername":"{username}"}}"#));
     let text = format!(r#"{{"action":"x","data":{{"a":{deep},"remoteId":"b"}},"b":{deep}}}"#);
-    let Command::Calls(calls::Command::Send(message)) = root::decode(&text) else { panic!("not understood") };
+    let RootCommand::Calls(CallCommand::Send(message)) = root::decode(&text) else {
+        panic!("not understood")
+    };
     assert!(unframe(&message.frame("me")) == format!(r#"{{"action":"x","data":{{"a":{deep}}},"b":{deep}}}"#));
 }

@@ -19,7 +19,7 @@ use peerbroker_core::vocabulary::Frame;
 
 /// A command of a client.
 #[derive(Debug)]
-pub enum Command<'a> {
+pub enum CallCommand<'a> {
     /// The client asks for an id, by which others can reach it.
     Start,
     /// Send a message to another client.
@@ -43,19 +43,19 @@ pub struct Message<'a> {
 pub(super) const ACTIONS: &[&str] = &["start", "offer", "answer", "iceCandidate"];
 
 /// Decodes a frame with any action that no other dialect knows.
-pub(super) fn decode<'a>(action: &str, mut frame: Object<'a>) -> Command<'a> {
+pub(super) fn decode<'a>(action: &str, mut frame: Object<'a>) -> CallCommand<'a> {
     if action == "start" {
-        return Command::Start;
+        return CallCommand::Start;
     }
-    let Some(data) = frame.take_object("data") else { return Command::Ignored };
+    let Some(data) = frame.take_object("data") else { return CallCommand::Ignored };
     let kind = match action {
         "offer" => SignalKind::Offer,
         "answer" => SignalKind::Answer,
         _ => SignalKind::Other,
     };
     match data.string("remoteId") {
-        Some(to) => Command::Send(Message { frame, data, to, kind }),
-        None => Command::Ignored,
+        Some(to) => CallCommand::Send(Message { frame, data, to, kind }),
+        None => CallCommand::Ignored,
     }
 }
 

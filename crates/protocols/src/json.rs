@@ -56,7 +56,7 @@ mod tests {
     #[test]
     fn a_message_of_peerjs_or_matchbox_has_a_limited_number_of_members() {
         let is_leave = |more: &str| {
-            matches!(peerjs::decode(&format!(r#"{{"type":"LEAVE"{more}}}"#)), peerjs::Command::Leave)
+            matches!(peerjs::decode(&format!(r#"{{"type":"LEAVE"{more}}}"#)), peerjs::PeerJsCommand::Leave)
         };
         let is_signal = |more: &str| {
             matchbox::decode(&format!(r#"{{"Signal":{{"receiver":"x","data":1{more}}}}}"#)).is_some()

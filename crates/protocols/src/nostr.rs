@@ -47,7 +47,7 @@ const _: () = assert!(MAX_VALUES < json::MAX_ELEMENTS);
 
 /// A command of a client.
 #[derive(Debug)]
-pub enum Command<'a> {
+pub enum NostrCommand<'a> {
     /// Tell others of this event, which is JSON text.
     Event(&'a str),
     /// Hear events that fit one of these filters, which are JSON text.
@@ -59,15 +59,15 @@ pub enum Command<'a> {
 }
 
 /// Decodes a list. `None` for other messages.
-pub(super) fn decode(text: &str) -> Option<Command<'_>> {
+pub(super) fn decode(text: &str) -> Option<NostrCommand<'_>> {
     if !text.trim_ascii_start().starts_with('[') {
         return None;
     }
     Some(match *list(text)?.as_slice() {
-        [r#""EVENT""#, event] => Command::Event(event),
-        [r#""REQ""#, id, ref filters @ ..] => Command::Request(id, filters.to_vec()),
-        [r#""CLOSE""#, id] => Command::Close(id),
-        _ => Command::Invalid(
+        [r#""EVENT""#, event] => NostrCommand::Event(event),
+        [r#""REQ""#, id, ref filters @ ..] => NostrCommand::Request(id, filters.to_vec()),
+        [r#""CLOSE""#, id] => NostrCommand::Close(id),
+        _ => NostrCommand::Invalid(
             "invalid: known are [\"EVENT\", event], [\"REQ\", id, filter…] and [\"CLOSE\", id]",
         ),
     })

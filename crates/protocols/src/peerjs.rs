@@ -19,7 +19,7 @@ use peerbroker_core::vocabulary::{Frame, MessageKind, labels};
 
 /// A command of a client.
 #[derive(Debug)]
-pub enum Command<'a> {
+pub enum PeerJsCommand<'a> {
     /// Forward a message to a peer.
     Forward(Envelope<'a>),
     /// A heartbeat, which only shows that the client is alive.
@@ -96,28 +96,28 @@ impl From<Kind> for SignalKind {
 /// The heartbeat as all releases of PeerJS write it. A reader of texts looks for it first.
 pub const HEARTBEAT: &str = r#"{"type":"HEARTBEAT"}"#;
 
-/// Decodes one text frame. Text that is not a JSON object is [`Command::Ignored`].
-pub fn decode(text: &str) -> Command<'_> {
+/// Decodes one text frame. Text that is not a JSON object is [`PeerJsCommand::Ignored`].
+pub fn decode(text: &str) -> PeerJsCommand<'_> {
     let Some(Members { kind: Some(name), dst, payload, room }) = Members::read(text) else {
-        return Command::Ignored;
+        return PeerJsCommand::Ignored;
     };
-    let Some(name) = json::string(name) else { return Command::Ignored };
+    let Some(name) = json::string(name) else { return PeerJsCommand::Ignored };
     let kind = match &*name {
-        "HEARTBEAT" => return Command::Heartbeat,
-        app::MESSAGE => return Command::App(room.request(dst, payload)),
+        "HEARTBEAT" => return PeerJsCommand::Heartbeat,
+        app::MESSAGE => return PeerJsCommand::App(room.request(dst, payload)),
         name => match Kind::ALL.into_iter().find(|kind| kind.as_str() == name) {
             Some(kind) => kind,
             // Other types, such as EXPIRE, are only for the server.
             None => {
-                return rooms::Kind::of(name)
-                    .map_or(Command::Ignored, |kind| Command::Room(kind, room.request(dst, payload)));
+                let Some(kind) = rooms::Kind::of(name) else { return PeerJsCommand::Ignored };
+                return PeerJsCommand::Room(kind, room.request(dst, payload));
             }
         },
     };
     match dst.and_then(json::string) {
-        Some(dst) if !dst.is_empty() => Command::Forward(Envelope { kind, dst, payload }),
-        _ if kind == Kind::Leave && is_falsy(dst) => Command::Leave,
-        _ => Command::Ignored,
+        Some(dst) if !dst.is_empty() => PeerJsCommand::Forward(Envelope { kind, dst, payload }),
+        _ if kind == Kind::Leave && is_falsy(dst) => PeerJsCommand::Leave,
+        _ => PeerJsCommand::Ignored,
     }
 }
 

@@ -23,7 +23,7 @@ const MAX_USERNAME: usize = 20;
 
 /// A command of a client.
 #[derive(Debug)]
-pub enum Command<'a> {
+pub enum RoomCodeCommand<'a> {
     /// Open a room, with this client as its host.
     Create,
     /// Join a room.
@@ -75,19 +75,19 @@ labels! {
 pub(super) const ACTIONS: &[&str] = &["createRoom", "joinRoom", "offerResponse", "startGame"];
 
 /// Decodes a frame with an action of this protocol; `None` for any other action.
-pub(super) fn decode<'a>(action: &str, frame: &mut Object<'a>) -> Option<Command<'a>> {
+pub(super) fn decode<'a>(action: &str, frame: &mut Object<'a>) -> Option<RoomCodeCommand<'a>> {
     Some(match action {
-        "createRoom" => Command::Create,
-        "joinRoom" => Command::Join {
+        "createRoom" => RoomCodeCommand::Create,
+        "joinRoom" => RoomCodeCommand::Join {
             room: frame.string("room").unwrap_or_default(),
             username: frame.string("username").map(|name| name.chars().take(MAX_USERNAME).collect()),
             offer: frame.take_object("offer").map(|offer| Offer::of(&offer)),
         },
-        "offerResponse" => Command::Answer {
+        "offerResponse" => RoomCodeCommand::Answer {
             username: frame.string("clientUsername"),
             response: frame.get("response").filter(|response| response.starts_with('{')),
         },
-        "startGame" => Command::Start,
+        "startGame" => RoomCodeCommand::Start,
         _ => return None,
     })
 }

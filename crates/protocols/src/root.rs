@@ -13,41 +13,41 @@ pub use guest::Guest;
 pub use guests::Guests;
 use peerbroker_core::vocabulary::Dialect;
 
-/// Makes what a client at the root has of each protocol there, from a row for each: its dialect, its folder,
+/// Makes what a client at the root has of each protocol there, from a row for each: its dialect, commands,
 /// a client's part in it, and the state of the key that its clients share.
 macro_rules! protocols_at_root {
-    ($($Name:ident: $module:ident::$Part:ident $(of $state:ident)? $(if $built_in:meta)?;)+) => {
+    ($($Name:ident: $Command:ident for $mod:ident::$Part:ident $(of $state:ident)? $(if $cfg:meta)?;)+) => {
         /// A command of a client, in its dialect.
         #[derive(Debug)]
-        pub enum Command<'a> {
+        pub enum RootCommand<'a> {
             $(
-                #[doc = concat!("One of `", stringify!($module), "`.")]
-                $(#[cfg($built_in)])?
-                $Name($module::Command<'a>),
+                #[doc = concat!("One of `", stringify!($mod), "`.")]
+                $(#[cfg($cfg)])?
+                $Name($mod::$Command<'a>),
             )+
             /// Other frames are ignored.
             Ignored,
         }
 
-        impl Command<'_> {
+        impl RootCommand<'_> {
             /// The dialect of the command, unless it does nothing.
             pub fn dialect(&self) -> Option<Dialect> {
                 match self {
-                    Command::Calls(calls::Command::Ignored) | Command::Ignored => None,
-                    $($(#[cfg($built_in)])? Command::$Name(_) => Some(Dialect::$Name),)+
+                    RootCommand::Calls(calls::CallCommand::Ignored) | RootCommand::Ignored => None,
+                    $($(#[cfg($cfg)])? RootCommand::$Name(_) => Some(Dialect::$Name),)+
                 }
             }
         }
 
         /// A command that waits for an answer.
         enum Pending {
-            $($(#[cfg($built_in)])? $Name($module::Pending),)+
+            $($(#[cfg($cfg)])? $Name($mod::Pending),)+
         }
 
         impl Pending {
             fn kept_bytes(&self) -> usize {
                 match self {
-                    $($(#[cfg($built_in)])? Pending::$Name(pending) => pending.kept_bytes(),)+
+                    $($(#[cfg($cfg)])? Pending::$Name(pending) => pending.kept_bytes(),)+
                 }
             }
         }
@@ -55,22 +55,22 @@ macro_rules! protocols_at_root {
         /// A client's parts in the protocols.
         #[derive(Default)]
         struct Parts {
-            $($(#[cfg($built_in)])? $module: $module::$Part,)+
+            $($(#[cfg($cfg)])? $mod: $mod::$Part,)+
         }
 
         impl Parts {
             fn on_command<'t>(
                 &mut self,
-                command: Command<'t>,
+                command: RootCommand<'t>,
                 text: &'t str,
                 guests: &Guests,
                 context: &mut Context<'_, 't>,
             ) -> Option<Pending> {
                 match command {
-                    $($(#[cfg($built_in)])? Command::$Name(command) => self.$module
+                    $($(#[cfg($cfg)])? RootCommand::$Name(command) => self.$mod
                         .on_command(command, text, $(&guests.$state,)? context)
                         .map(Pending::$Name),)+
-                    Command::Ignored => None,
+                    RootCommand::Ignored => None,
                 }
             }
 
@@ -82,7 +82,7 @@ macro_rules! protocols_at_root {
                 context: &mut Context<'_, '_>,
             ) -> Option<Pending> {
                 match pending {
-                    $($(#[cfg($built_in)])? Pending::$Name(pending) => self.$module
+                    $($(#[cfg($cfg)])? Pending::$Name(pending) => self.$mod
                         .on_answer(pending, answer, $(&guests.$state,)? context)
                         .map(Pending::$Name),)+
                 }
@@ -92,32 +92,32 @@ macro_rules! protocols_at_root {
 }
 
 protocols_at_root! {
-    RoomCodes: room_codes::Player of room_codes;
-    Calls: calls::Caller of aliases;
-    Topics: topics::Subscriber;
-    Tracker: tracker::Announcer of swarms;
-    Nostr: nostr::Listener if feature = "nostr";
+    RoomCodes: RoomCodeCommand for room_codes::Player of room_codes;
+    Calls: CallCommand for calls::Caller of aliases;
+    Topics: TopicCommand for topics::Subscriber;
+    Tracker: TrackerCommand for tracker::Announcer of swarms;
+    Nostr: NostrCommand for nostr::Listener if feature = "nostr";
 }
 
 /// Members that a protocol reads in, too.
 const PARTS: [&str; 5] = ["data", "offer", "offers", "topics", "info_hash"];
 
 /// Decodes one text frame.
-pub fn decode(text: &str) -> Command<'_> {
+pub fn decode(text: &str) -> RootCommand<'_> {
     #[cfg(feature = "nostr")]
     if let Some(command) = nostr::decode(text) {
-        return Command::Nostr(command);
+        return RootCommand::Nostr(command);
     }
-    let Some(mut frame) = Object::parse_with(text, &PARTS) else { return Command::Ignored };
+    let Some(mut frame) = Object::parse_with(text, &PARTS) else { return RootCommand::Ignored };
     let Some(action) = frame.string("action") else {
-        return topics::decode(&frame).map_or(Command::Ignored, Command::Topics);
+        return topics::decode(&frame).map_or(RootCommand::Ignored, RootCommand::Topics);
     };
     // Calls are the last: with a remote id, any action is one of theirs.
     if let Some(command) = room_codes::decode(&action, &mut frame) {
-        Command::RoomCodes(command)
+        RootCommand::RoomCodes(command)
     } else if let Some(command) = tracker::decode(&action, &frame) {
-        Command::Tracker(command)
+        RootCommand::Tracker(command)
     } else {
-        Command::Calls(calls::decode(&action, frame))
+        RootCommand::Calls(calls::decode(&action, frame))
     }
 }

@@ -22,7 +22,7 @@ const ROOM_UNITS: RangeInclusive<usize> = 6..=99;
 
 /// A command of a client.
 #[derive(Debug)]
-pub enum Command<'a> {
+pub enum RxDbCommand<'a> {
     /// Join a room.
     Join(Cow<'a, str>),
     /// Send this frame to another client.
@@ -43,19 +43,19 @@ pub struct Signal<'a> {
 }
 
 /// Decodes one text frame; `None` for one that the protocol does not have.
-pub fn decode(text: &str) -> Option<Command<'_>> {
+pub fn decode(text: &str) -> Option<RxDbCommand<'_>> {
     let frame = Object::parse_with(text, &["data"])?;
     Some(match &*frame.string("type")? {
         "join" => {
             let room = frame.get("room").and_then(|room| short_string(room, *ROOM_UNITS.end()))?;
-            Command::Join(Some(room).filter(|room| ROOM_UNITS.contains(&room.encode_utf16().count()))?)
+            RxDbCommand::Join(Some(room).filter(|room| ROOM_UNITS.contains(&room.encode_utf16().count()))?)
         }
-        "signal" => Command::Signal(Signal {
+        "signal" => RxDbCommand::Signal(Signal {
             from: frame.string("senderPeerId")?,
             to: frame.string("receiverPeerId")?,
             kind: SignalKind::of(frame.object("data").and_then(|data| data.get("type"))),
         }),
-        "ping" => Command::Ping,
+        "ping" => RxDbCommand::Ping,
         _ => return None,
     })
 }

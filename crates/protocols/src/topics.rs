@@ -30,7 +30,7 @@ const _: () = assert!(MAX_LISTED <= json::MAX_ELEMENTS);
 
 /// A command of a client.
 #[derive(Debug)]
-pub enum Command<'a> {
+pub enum TopicCommand<'a> {
     /// Hear what is published to these topics.
     Subscribe(Vec<Cow<'a, str>>),
     /// Hear it no longer.
@@ -42,26 +42,26 @@ pub enum Command<'a> {
     Ping,
 }
 
-impl Command<'_> {
+impl TopicCommand<'_> {
     /// The command, to keep.
-    fn into_owned(self) -> Command<'static> {
+    fn into_owned(self) -> TopicCommand<'static> {
         let owned = |topic: Cow<'_, str>| Cow::Owned(topic.into_owned());
         match self {
-            Command::Subscribe(topics) => Command::Subscribe(topics.into_iter().map(owned).collect()),
-            Command::Unsubscribe(topics) => Command::Unsubscribe(topics.into_iter().map(owned).collect()),
-            Command::Publish(topic) => Command::Publish(owned(topic)),
-            Command::Ping => Command::Ping,
+            Self::Subscribe(topics) => TopicCommand::Subscribe(topics.into_iter().map(owned).collect()),
+            Self::Unsubscribe(topics) => TopicCommand::Unsubscribe(topics.into_iter().map(owned).collect()),
+            Self::Publish(topic) => TopicCommand::Publish(owned(topic)),
+            Self::Ping => TopicCommand::Ping,
         }
     }
 }
 
 /// Decodes a frame without an action; `None` for one of no known type.
-pub(super) fn decode<'a>(frame: &Object<'a>) -> Option<Command<'a>> {
+pub(super) fn decode<'a>(frame: &Object<'a>) -> Option<TopicCommand<'a>> {
     Some(match &*frame.string("type")? {
-        "subscribe" => Command::Subscribe(topics(frame)?),
-        "unsubscribe" => Command::Unsubscribe(topics(frame)?),
-        "publish" => Command::Publish(frame.string("topic")?),
-        "ping" => Command::Ping,
+        "subscribe" => TopicCommand::Subscribe(topics(frame)?),
+        "unsubscribe" => TopicCommand::Unsubscribe(topics(frame)?),
+        "publish" => TopicCommand::Publish(frame.string("topic")?),
+        "ping" => TopicCommand::Ping,
         _ => return None,
     })
 }

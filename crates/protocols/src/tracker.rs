@@ -37,7 +37,7 @@ pub type Hash = [u8; 20];
 
 /// A command of a client.
 #[derive(Debug)]
-pub enum Command<'a> {
+pub enum TrackerCommand<'a> {
     /// Be a member of a swarm, or no longer, and send it offers or an answer.
     Announce(Box<Announce<'a>>),
     /// Count the members of these swarms.
@@ -137,13 +137,13 @@ pub(super) const ACTIONS: &[&str] = &["announce", "scrape"];
 
 /// Decodes a frame with an action of this protocol; `None` for any other action. Messages of calls have
 /// `data`, and may have any action.
-pub(super) fn decode<'a>(action: &str, frame: &Object<'a>) -> Option<Command<'a>> {
+pub(super) fn decode<'a>(action: &str, frame: &Object<'a>) -> Option<TrackerCommand<'a>> {
     if !ACTIONS.contains(&action) || frame.get("data").is_some_and(|data| data.starts_with('{')) {
         return None;
     }
     Some(match action {
-        "scrape" => scrape(frame).map_or_else(Command::Invalid, Command::Scrape),
-        _ => announce(frame).map_or_else(Command::Invalid, |said| Command::Announce(Box::new(said))),
+        "scrape" => scrape(frame).map_or_else(TrackerCommand::Invalid, TrackerCommand::Scrape),
+        _ => announce(frame).map(Box::new).map_or_else(TrackerCommand::Invalid, TrackerCommand::Announce),
     })
 }
 

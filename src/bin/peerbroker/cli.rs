@@ -20,7 +20,7 @@ mod table;
 mod values;
 mod warnings;
 
-pub use command::{Cli, Command, ConfigCommand};
+pub use command::{Cli, CliCommand, ConfigCommand};
 pub use draft::{ACME_DIR, SecretStamps};
 pub use help::{completions, manual};
 pub use keys::{KeySettings, KeysCommand, OneKey, TokenCommand};

@@ -190,7 +190,7 @@ mod tests {
     use testkit::directory::Directory;
 
     use super::run as run_command;
-    use crate::cli::{Command, parsed};
+    use crate::cli::{CliCommand, parsed};
 
     #[test]
     fn the_log_of_the_system_hears_who_changed_which_key() {
@@ -201,7 +201,7 @@ mod tests {
         log.set_nonblocking(true).unwrap();
         let run = |args: &[&str]| {
             let cli = parsed(&[&["keys"], args, &["--data_dir", &data]].concat());
-            let Some(Command::Keys(command)) = &cli.command else { panic!("a command for keys") };
+            let Some(CliCommand::Keys(command)) = &cli.command else { panic!("a command for keys") };
             run_command(command, &cli, &socket)
         };
         let lines = || {

@@ -29,7 +29,7 @@ use peerbroker_core::vocabulary::ApiKey;
 use peerbroker_keys::KeyStore;
 
 use calls::CallSettings;
-use cli::{Cli, Command, ConfigCommand, LogFormat, Settings};
+use cli::{Cli, CliCommand, ConfigCommand, LogFormat, Settings};
 use console::{Log, Style, print};
 use failure::{Failure, failed, wrong};
 use predecessor::PendingResources;
@@ -48,29 +48,29 @@ fn main() -> ExitCode {
             return ExitCode::from(cli::print(&error, |text| style.print_error(text)));
         }
     };
-    let is_check = matches!(cli.command, Some(Command::Config(ConfigCommand::Check)));
+    let is_check = matches!(cli.command, Some(CliCommand::Config(ConfigCommand::Check)));
     let format = if cli.command.is_none() || is_check { cli.draft.log_format } else { LogFormat::Text };
     let style = Style { format, quiet: cli.draft.quiet };
     let given = cli.given.clone();
     let ended = match &cli.command {
-        None | Some(Command::Config(ConfigCommand::Check)) => serve(cli, style),
-        Some(Command::Config(ConfigCommand::Show)) => show(&cli).and_then(print),
-        Some(Command::Keys(command)) => {
+        None | Some(CliCommand::Config(ConfigCommand::Check)) => serve(cli, style),
+        Some(CliCommand::Config(ConfigCommand::Show)) => show(&cli).and_then(print),
+        Some(CliCommand::Keys(command)) => {
             cli::unknown_variables().iter().for_each(|warning| eprintln!("warning: {warning}"));
             keys_command::run(command, &cli, Path::new(process::SYSLOG))
         }
-        Some(Command::Doctor(args)) => match peerbroker_doctor::run(args, cli.draft.listen.port) {
+        Some(CliCommand::Doctor(args)) => match peerbroker_doctor::run(args, cli.draft.listen.port) {
             Ok(true) => Ok(()),
             Ok(false) => return ExitCode::FAILURE,
             Err(error) => Err(Failure { text: error.to_string(), exit_code: error.exit_code() }),
         },
-        Some(Command::Init { dir }) => init_command::run(dir).and_then(print),
-        Some(Command::Backup { to, check: true }) => backup_command::check(to).and_then(print),
-        Some(Command::Backup { to, check: false }) => {
+        Some(CliCommand::Init { dir }) => init_command::run(dir).and_then(print),
+        Some(CliCommand::Backup { to, check: true }) => backup_command::check(to).and_then(print),
+        Some(CliCommand::Backup { to, check: false }) => {
             backup_command::run(cli.draft.data_dir.as_deref(), to).and_then(print)
         }
-        Some(Command::Completions { shell }) => print(cli::completions(*shell)),
-        Some(Command::Man) => cli::manual().map_err(failed).and_then(print),
+        Some(CliCommand::Completions { shell }) => print(cli::completions(*shell)),
+        Some(CliCommand::Man) => cli::manual().map_err(failed).and_then(print),
     };
     match ended {
         Ok(()) => ExitCode::SUCCESS,

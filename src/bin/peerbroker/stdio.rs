@@ -37,7 +37,7 @@ const MAX_PRINTED: usize = 64 << 10;
 
 #[derive(Deserialize)]
 #[serde(tag = "do", rename_all = "snake_case")]
-enum Command {
+enum StdioCommand {
     Send { id: String, connection: u64, text: String },
     Close { id: String, connection: u64 },
     Texts { wanted: TextFilter },
@@ -267,15 +267,15 @@ fn handle_commands(broker: &PeerBroker, key: &str, wanted: &AtomicU8, pipe: &Pip
     let mut line = Vec::new();
     while let Ok(1..) = (&mut stdin).take(MAX_COMMAND).read_until(b'\n', &mut line) {
         match (serde_json::from_slice(&line), broker.node().tenant(key)) {
-            (Ok(Command::Texts { wanted: now }), _) => {
+            (Ok(StdioCommand::Texts { wanted: now }), _) => {
                 wanted.store(now as u8, Ordering::Relaxed);
                 pipe.answer(&Line::Wanted);
             }
-            (Ok(Command::Sync { number }), _) => pipe.answer(&Line::Synced { number }),
-            (Ok(Command::Send { id, connection, text }), Some(tenant)) => {
+            (Ok(StdioCommand::Sync { number }), _) => pipe.answer(&Line::Synced { number }),
+            (Ok(StdioCommand::Send { id, connection, text }), Some(tenant)) => {
                 tenant.send_to_connection(&id, connection, &text);
             }
-            (Ok(Command::Close { id, connection }), Some(tenant)) => {
+            (Ok(StdioCommand::Close { id, connection }), Some(tenant)) => {
                 tenant.kick_connection(&id, connection);
             }
             (Ok(_), None) => {}

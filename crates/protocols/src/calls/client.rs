@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use super::{CallAlias, CallAliases, Command, Message};
+use super::{CallAlias, CallAliases, CallCommand, Message};
 use crate::client::{Answer, Ask, Context, fresh_id};
 use crate::names::Hold;
 use peerbroker_core::vocabulary::{MessageKind, NameKind};
@@ -35,15 +35,15 @@ impl Pending {
 impl Caller {
     pub(crate) fn on_command<'t>(
         &mut self,
-        command: Command<'t>,
+        command: CallCommand<'t>,
         _text: &'t str,
         aliases: &Arc<CallAliases>,
         context: &mut Context<'_, 't>,
     ) -> Option<Pending> {
         match command {
-            Command::Start => return self.introduce(aliases, context),
-            Command::Send(message) => self.send(&message, aliases, context),
-            Command::Ignored => {}
+            CallCommand::Start => return self.introduce(aliases, context),
+            CallCommand::Send(message) => self.send(&message, aliases, context),
+            CallCommand::Ignored => {}
         }
         None
     }

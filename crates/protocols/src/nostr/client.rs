@@ -9,8 +9,8 @@ use parking_lot::Mutex;
 use super::event::{Heard, Mark, SignedEvent};
 use super::filter::Filter;
 use super::{
-    Command, FREE_FILTER_BYTES, MAX_FILTER_BYTES, MAX_FILTER_BYTES_OF_KEY, MAX_FILTERS, MAX_ID, MAX_PLACES,
-    MAX_SUBSCRIPTIONS, message,
+    FREE_FILTER_BYTES, MAX_FILTER_BYTES, MAX_FILTER_BYTES_OF_KEY, MAX_FILTERS, MAX_ID, MAX_PLACES,
+    MAX_SUBSCRIPTIONS, NostrCommand, message,
 };
 use crate::client::{Answer, Context, Effect, Publication};
 use crate::json;
@@ -106,7 +106,7 @@ impl KeyPart for Filters {
 impl Listener {
     pub(crate) fn on_command<'t>(
         &mut self,
-        command: Command<'t>,
+        command: NostrCommand<'t>,
         text: &'t str,
         context: &mut Context<'_, 't>,
     ) -> Option<Pending> {
@@ -182,9 +182,9 @@ fn repeated(id: Option<&str>) -> Option<&str> {
 }
 
 /// Checks a command of a text. An error is the answer that tells its client of a fault.
-fn check(command: Command<'_>, whole: &str, context: &mut Context<'_, '_>) -> Result<Action, Frame> {
+fn check(command: NostrCommand<'_>, whole: &str, context: &mut Context<'_, '_>) -> Result<Action, Frame> {
     match command {
-        Command::Event(text) => {
+        NostrCommand::Event(text) => {
             let Some(event) = SignedEvent::parse(text) else {
                 let fault =
                     "invalid: an event has id, pubkey, created_at, kind, up to 250 tags, content and sig";
@@ -201,7 +201,7 @@ fn check(command: Command<'_>, whole: &str, context: &mut Context<'_, '_>) -> Re
             context.charge_list(event.rooms.len());
             Ok(Action::Publish(event))
         }
-        Command::Request(id, texts) => {
+        NostrCommand::Request(id, texts) => {
             let closed = |reason: &str| match repeated(Some(id)) {
                 Some(id) => message("CLOSED", &[id], Some(reason)),
                 None => notice(reason),
@@ -214,8 +214,8 @@ fn check(command: Command<'_>, whole: &str, context: &mut Context<'_, '_>) -> Re
             subscription(id, &texts, context).map_err(|reason| closed(&reason))
         }
         // Ids that are written in different ways may be the same.
-        Command::Close(id) => Ok(Action::Close(subscription_id(id).unwrap_or_default())),
-        Command::Invalid(reason) => Err(notice(reason)),
+        NostrCommand::Close(id) => Ok(Action::Close(subscription_id(id).unwrap_or_default())),
+        NostrCommand::Invalid(reason) => Err(notice(reason)),
     }
 }
 

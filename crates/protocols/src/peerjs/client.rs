@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::near::{self, Guess};
 use super::rooms::{self, PeerJsRooms};
-use super::{Command, Envelope, Kind};
+use super::{Envelope, Kind, PeerJsCommand};
 use crate::client::{AppRequest, Context, Description, Effect, FirstInVain, Lost, Message, Protocol};
 use crate::key_state::{KeyState, Spent};
 use crate::signal::SignalKind;
@@ -66,15 +66,15 @@ impl Protocol for PeerJs {
 
     fn on_text<'t>(&mut self, text: &'t str, context: &mut Context<'_, 't>) {
         match super::decode(text) {
-            Command::Forward(envelope) => forward(context, envelope),
-            Command::Leave => context.effects.push(Effect::Leave),
-            Command::Room(kind, asked) => request(context, kind, &asked),
-            Command::App(message) => {
+            PeerJsCommand::Forward(envelope) => forward(context, envelope),
+            PeerJsCommand::Leave => context.effects.push(Effect::Leave),
+            PeerJsCommand::Room(kind, asked) => request(context, kind, &asked),
+            PeerJsCommand::App(message) => {
                 let id = message.id(AppRefusal::InvalidRequest);
                 context.effects.push(Effect::App(AppRequest { payload: message.payload, id }));
             }
-            Command::Heartbeat => {}
-            Command::Ignored => context.effects.push(self.in_vain.effect(text)),
+            PeerJsCommand::Heartbeat => {}
+            PeerJsCommand::Ignored => context.effects.push(self.in_vain.effect(text)),
         }
     }
 
@@ -123,7 +123,7 @@ impl Protocol for PeerJs {
 
     fn answered(_kind: MessageKind, frame: &str) -> Option<Option<Cow<'_, str>>> {
         match super::decode(frame) {
-            Command::Forward(Envelope { kind: Kind::Answer, payload, .. }) => {
+            PeerJsCommand::Forward(Envelope { kind: Kind::Answer, payload, .. }) => {
                 Some(payload.and_then(super::connection).map(Cow::Borrowed))
             }
             _ => None,

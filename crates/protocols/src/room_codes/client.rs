@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::codes::Admitted;
-use super::{Command, HostedRoom, Offer, PlayerName, Problem, RoomCodeError, RoomCodes, Seating};
+use super::{HostedRoom, Offer, PlayerName, Problem, RoomCodeCommand, RoomCodeError, RoomCodes, Seating};
 use crate::client::{Answer, Ask, Context};
 use crate::json;
 use crate::names::{Claimed, Hold, NameHolder, Seat, Seated};
@@ -114,22 +114,22 @@ impl Playing {
 impl Player {
     pub(crate) fn on_command<'t>(
         &mut self,
-        command: Command<'t>,
+        command: RoomCodeCommand<'t>,
         _text: &'t str,
         codes: &Arc<RoomCodes>,
         context: &mut Context<'_, 't>,
     ) -> Option<Pending> {
         let handled = match command {
-            Command::Create => self.create(codes, context),
-            Command::Join { room, username, offer } => check_guesses(context).and_then(|()| {
+            RoomCodeCommand::Create => self.create(codes, context),
+            RoomCodeCommand::Join { room, username, offer } => check_guesses(context).and_then(|()| {
                 let until = context.now() + HOST_TIMEOUT;
                 let join = Join { room: room.into_owned(), username, offer, until };
                 self.join(join, &NameHolder::Unasked, codes, context)
             }),
-            Command::Answer { username, response } => {
+            RoomCodeCommand::Answer { username, response } => {
                 self.answer(username.as_deref(), response, context).map(|()| None)
             }
-            Command::Start => self.start().map(|()| None),
+            RoomCodeCommand::Start => self.start().map(|()| None),
         };
         handled.unwrap_or_else(|problem| complain(problem, context))
     }

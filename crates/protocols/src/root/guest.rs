@@ -9,7 +9,7 @@ use crate::client::{Answer, Context, Description, FirstInVain, Lost, Message, Pr
 use crate::json;
 use crate::key_state::KeyState;
 use crate::mistakes;
-use crate::root::{self, Command, Guests, Parts, Pending};
+use crate::root::{self, Guests, Parts, Pending, RootCommand};
 use crate::topics::{self, Subscriber, Topics};
 use crate::tracker;
 use peerbroker_core::vocabulary::{Frame, InvalidName, MessageKind, RealmKind, Refusal};
@@ -55,11 +55,11 @@ impl Protocol for Guest {
         }
         match command {
             #[cfg(feature = "nostr")]
-            Command::Nostr(crate::nostr::Command::Invalid(_)) if self.in_vain.is_first() => {
+            RootCommand::Nostr(crate::nostr::NostrCommand::Invalid(_)) if self.in_vain.is_first() => {
                 context.effects.push(crate::client::Effect::InVain(text));
             }
             // Its first message: y-webrtc subscribes before.
-            Command::Topics(topics::Command::Ping)
+            RootCommand::Topics(topics::TopicCommand::Ping)
                 if context.peer.is_new()
                     && !Subscriber::is_subscribed(context)
                     && self.in_vain.is_first() =>

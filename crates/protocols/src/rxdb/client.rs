@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use super::{Command, RxDbRooms, Signal};
+use super::{RxDbCommand, RxDbRooms, Signal};
 use crate::client::{Context, Description, Effect, Message, Protocol};
 use crate::json;
 use crate::key_state::KeyState;
@@ -38,14 +38,14 @@ impl Protocol for RxDb {
 
     fn on_text<'t>(&mut self, text: &'t str, context: &mut Context<'_, 't>) {
         match super::decode(text) {
-            Some(Command::Join(room)) => join(&room, text, context),
-            Some(Command::Signal(Signal { from, to, kind })) if *from == *context.peer.id().as_str() => {
+            Some(RxDbCommand::Join(room)) => join(&room, text, context),
+            Some(RxDbCommand::Signal(Signal { from, to, kind })) if *from == *context.peer.id().as_str() => {
                 context.send(to, MessageKind::Signal, kind, Frame::of_text(text));
             }
-            Some(Command::Ping) => {}
+            Some(RxDbCommand::Ping) => {}
             // RxDB's server closes the connection too: for a name that is no room's, an unknown type, and
             // another's id.
-            Some(Command::Signal(_)) | None => refuse(text, context),
+            Some(RxDbCommand::Signal(_)) | None => refuse(text, context),
         }
     }
 

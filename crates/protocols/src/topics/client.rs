@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::{Command, advice};
+use super::{TopicCommand, advice};
 use crate::client::{Answer, Context, Effect, Publication};
 use crate::key_state::KeyState;
 use crate::paced::{Paced, pause};
@@ -14,12 +14,12 @@ use peerbroker_router::PeerHandle;
 pub struct Subscriber;
 
 /// A command that waits.
-pub(crate) type Pending = Paced<Command<'static>>;
+pub(crate) type Pending = Paced<TopicCommand<'static>>;
 
 impl Subscriber {
     pub(crate) fn on_command<'t>(
         &mut self,
-        command: Command<'t>,
+        command: TopicCommand<'t>,
         text: &'t str,
         context: &mut Context<'_, 't>,
     ) -> Option<Pending> {
@@ -63,9 +63,9 @@ impl Subscriber {
 }
 
 /// Does what a command says. The protocols have no answer for what is refused.
-fn handle<'t>(command: Command<'t>, text: Cow<'t, str>, context: &mut Context<'_, 't>) {
+fn handle<'t>(command: TopicCommand<'t>, text: Cow<'t, str>, context: &mut Context<'_, 't>) {
     match command {
-        Command::Subscribe(topics) => {
+        TopicCommand::Subscribe(topics) => {
             context.charge_list(topics.len());
             let rooms = context.key.rooms(RealmKind::Guests);
             let most = context.key.data().settings.room_members;
@@ -84,7 +84,7 @@ fn handle<'t>(command: Command<'t>, text: Cow<'t, str>, context: &mut Context<'_
                 context.mistake(|| mistake);
             }
         }
-        Command::Unsubscribe(topics) => {
+        TopicCommand::Unsubscribe(topics) => {
             context.charge_list(topics.len());
             let Some(rooms) = context.key.existing_rooms(RealmKind::Guests) else { return };
             // One to which it is not subscribed needs nothing.
@@ -92,11 +92,11 @@ fn handle<'t>(command: Command<'t>, text: Cow<'t, str>, context: &mut Context<'_
                 let _ = rooms.leave(&mut context.requester(None), &topic);
             }
         }
-        Command::Publish(topic) => {
+        TopicCommand::Publish(topic) => {
             let frame = super::publication;
             let publication = Publication { topic, others: Vec::new(), text, frame, read: None };
             context.effects.push(Effect::Publish(publication))
         }
-        Command::Ping => context.reply(super::pong()),
+        TopicCommand::Ping => context.reply(super::pong()),
     }
 }

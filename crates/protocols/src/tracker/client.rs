@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Announce, Announced, Command, Memberships, Occasion, Problem, Swarms};
+use super::{Announce, Announced, Memberships, Occasion, Problem, Swarms, TrackerCommand};
 use crate::client::{Answer, Ask, Context};
 use crate::names::NameHolder;
 use crate::signal::SignalKind;
@@ -27,23 +27,23 @@ impl Pending {
 impl Announcer {
     pub(crate) fn on_command<'t>(
         &mut self,
-        command: Command<'t>,
+        command: TrackerCommand<'t>,
         _text: &'t str,
         swarms: &Arc<Swarms>,
         context: &mut Context<'_, 't>,
     ) -> Option<Pending> {
         let frame = match command {
-            Command::Announce(announce) => {
+            TrackerCommand::Announce(announce) => {
                 return self.announce(announce, &NameHolder::Unasked, swarms, context);
             }
-            Command::Scrape(names) => {
+            TrackerCommand::Scrape(names) => {
                 context.charge_list(names.len());
                 super::scraped(names.into_iter().map(|name| {
                     let counts = swarms.counts(&name.bytes);
                     (name, counts)
                 }))
             }
-            Command::Invalid(problem) => super::invalid(problem),
+            TrackerCommand::Invalid(problem) => super::invalid(problem),
         };
         context.reply(frame);
         None

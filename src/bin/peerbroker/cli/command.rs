@@ -13,7 +13,7 @@ use super::keys::{self, KeysCommand};
 #[derive(Default)]
 pub struct Cli {
     /// The command. Without one, the program serves.
-    pub command: Option<Command>,
+    pub command: Option<CliCommand>,
     /// The values of all settings.
     pub draft: Draft,
     /// The settings that were given, by a flag, a variable or the configuration file.
@@ -49,7 +49,7 @@ The exit code is 0 if nothing is wrong, though there may be warnings; 1 if a che
 
 /// Commands that run instead of the server.
 #[derive(Debug, Subcommand)]
-pub enum Command {
+pub enum CliCommand {
     /// Write a configuration file, an admin token and a data directory
     Init {
         /// Directory for them; it is created if it does not exist

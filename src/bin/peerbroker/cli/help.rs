@@ -7,7 +7,7 @@ use clap::builder::PossibleValuesParser;
 use clap::{Arg, ArgAction, Command as ClapCommand, Subcommand as _};
 use clap_complete::Shell;
 
-use super::command::Command;
+use super::command::CliCommand;
 use super::draft::Draft;
 use super::row::{ALL_NODES, Row, plain};
 use super::table::{GONE, ROWS};
@@ -80,7 +80,7 @@ fn with_args(text: Text) -> ClapCommand {
         // No line is folded.
         _ => base.term_width(0).after_help([RULES].into_iter().chain(LACKS).collect::<Vec<_>>().join("\n\n")),
     };
-    Command::augment_subcommands(base)
+    CliCommand::augment_subcommands(base)
         .mut_subcommand("config", |command| command.args(of_config))
         .mut_subcommand("doctor", with_values)
         .mut_subcommands(of_others)

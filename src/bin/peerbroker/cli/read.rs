@@ -7,7 +7,7 @@ use std::path::Path;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Command as ClapCommand, Error, FromArgMatches as _};
 
-use super::command::{Cli, Command};
+use super::command::{Cli, CliCommand};
 use super::config_file::{ConfigFile, key_differences, removed};
 use super::draft::Draft;
 use super::effective::differences;
@@ -78,7 +78,7 @@ impl Cli {
         let args = with_words_for_help(args);
         let lenient = if args.iter().any(is_help) { line.clone() } else { with_empty_values(line.clone()) };
         let matches = lenient.try_get_matches_from(&args).map_err(|error| explained(error, &line))?;
-        let command = matches.subcommand().map(|_| Command::from_arg_matches(&matches)).transpose()?;
+        let command = matches.subcommand().map(|_| CliCommand::from_arg_matches(&matches)).transpose()?;
         let (name, flags) = matches.subcommand().unwrap_or(("", &matches));
         let rows = ROWS.iter().filter(|row| matches!(name, "" | "config") || row.commands.contains(&name));
         let given = Given::of(rows, flags, variables);

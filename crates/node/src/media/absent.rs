@@ -1,5 +1,5 @@
 //! Stands for the media plane in a build without it: no value of these types exists, so nothing calls their
-//! methods.
+//! methods. A trait would not spare this: some of the relay's methods are generic, which no trait object has.
 
 use std::collections::HashSet;
 use std::future::Ready;

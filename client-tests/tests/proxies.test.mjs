@@ -41,7 +41,7 @@ for (const kind of SHIPPED) {
   });
 
   test(`${kind}: two strangers have separate allowances`, async () => {
-    const flags = ['--connections_per_address', '2', '--opens_per_second_per_address', '0'];
+    const flags = ['--connections_per_address', '2'];
     await behind(kind, async ({ proxy, addresses }) => {
       const [one, other] = ['203.0.113.1', '203.0.113.2'].map((address) => ({ [proxy.clientHeader]: address }));
       const opened = [];

@@ -9,7 +9,7 @@ import vm from 'node:vm';
 const PEERS = 4_000;
 /** Milliseconds after which a WebSocket is open, or has failed. */
 const HANDSHAKE = 5;
-/** `--opens_per_second_per_address`, and its burst. */
+/** A twentieth of `--connections_per_address`, and its burst. */
 const [RATE, BURST] = [50, 500];
 
 const script = readFileSync(resolve(import.meta.dirname, '../../client/src/peer/reconnect.js'), 'utf8').replace('export ', '');

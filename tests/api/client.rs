@@ -219,7 +219,7 @@ fn a_script_knows_the_built_in_key_and_a_module_its_address() {
 fn a_server_without_pipes_has_none_in_its_scripts() {
     on_own(|server| {
         for is_on in [true, false, true] {
-            server.reconfigure(|config| config.pipes.on = is_on);
+            server.reconfigure(|config| config.pipes.total = usize::from(is_on));
             for name in SCRIPTS.into_iter().chain(["rooms.js", "rooms.mjs"]) {
                 let response = server.get(&format!("/{name}"));
                 // Only their script knows its own name.

@@ -328,7 +328,7 @@ fn a_key_may_have_no_pipes_and_a_server_none_at_all() {
         assert_eq!(server.node().counters().total(Count::Refused(Refusal::PipesOff)), 1);
     });
     on_both_with(
-        |config| config.pipes.on = false,
+        |config| config.pipes.total = 0,
         |server| {
             refused(server, &target(server, PIPE, ONE), 4014);
         },
@@ -350,7 +350,7 @@ fn pipes_end_once_their_key_or_the_server_may_have_none() {
     });
     on_own(|server| {
         let ends = ends(server);
-        server.reconfigure(|config| config.pipes.on = false);
+        server.reconfigure(|config| config.pipes.total = 0);
         both_end(server, ends);
     });
 }

@@ -89,7 +89,7 @@ fn show_says_what_gave_each_setting_and_check_says_what_does_nothing() {
     let directory = Directory::new();
     let file = directory.file(
         "p.toml",
-        "pipes_total = 5\nroom_members = 6\nmax_message_bytes = 7\nredis = 'redis://:hushhush@h'\nkeys = 'redis'\n\
+        "pipes = 5\nroom_members = 6\nmax_message_bytes = 7\nredis = 'redis://:hushhush@h'\nkeys = 'redis'\n\
          [[api_key]]\nkey = 'game'\nconcurrent_limit = 9\n\
          webhook = { url = 'https://g.test/', secrets = ['whsec_aHVzaGh1c2gtaHVzaGh1c2gtaHVzaGh1c2g='] }\n",
     );
@@ -100,7 +100,7 @@ fn show_says_what_gave_each_setting_and_check_says_what_does_nothing() {
     for line in [
         "port = 9002  # PORT",
         "path = \"/\"  # default",
-        &format!("pipes_total = 5  # {file}, line 1"),
+        &format!("pipes = 5  # {file}, line 1"),
         "room_members = 60  # flag",
         "max_message_bytes = 70  # PEERBROKER_MAX_MESSAGE_BYTES",
         &format!("redis = \"(hidden)\"  # {file}, line 4"),

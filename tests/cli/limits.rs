@@ -38,7 +38,7 @@ fn connections_of_one_address_are_bounded_by_a_flag_as_trusted_proxies_name_it()
 
 #[test]
 fn new_connections_of_one_address_are_bounded_by_a_flag() {
-    let program = Program::start(&["--proxied", "--opens_per_second_per_address", "1"]);
+    let program = Program::start(&["--proxied", "--connections_per_address", "20"]);
     let statuses: Vec<u16> = (0..200).map(|n| status(&program, &n.to_string(), "192.0.2.1").0).collect();
     assert!(statuses[..10].iter().all(|status| *status == 101), "ten at once: {statuses:?}");
     assert!(statuses.contains(&429), "and no two hundred");

@@ -33,7 +33,7 @@ fn open(client: &mut RawClient) {
 pub fn ends_that_wait(target: &mut Target) {
     /// All of them leave room under the default for a key.
     const ADDRESSES: usize = 9;
-    /// A twentieth of the default of `--pipes_total`.
+    /// A twentieth of the default of `--pipes`.
     const ENDS: usize = 100;
     let mut waiting = Vec::new();
     for address in 0..ADDRESSES {

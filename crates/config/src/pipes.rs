@@ -1,12 +1,10 @@
 //! Limits of pipes.
 
-/// Limits of pipes, and whether the server has any. Those of a key, of an address and of one pipe are parts
+/// Limits of pipes. Those of a key, of an address and of one pipe are parts
 /// of the total.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PipeLimits {
-    /// False if the server has no pipes.
-    pub on: bool,
-    /// Maximum pipes of all keys.
+    /// Maximum pipes of all keys; 0 if the server has none.
     pub total: usize,
     /// Bytes per second of all pipes, both directions together; bursts of ten times that. 0 means no limit,
     /// for each pipe too.
@@ -37,6 +35,6 @@ impl PipeLimits {
 
 impl Default for PipeLimits {
     fn default() -> Self {
-        PipeLimits { on: true, total: 2000, total_bytes_per_second: 32 << 20 }
+        PipeLimits { total: 2000, total_bytes_per_second: 32 << 20 }
     }
 }

@@ -286,7 +286,7 @@ impl KeyPart for Pipes {
         self.tickets.sweep(now);
         self.former.sweep(now, now);
         let config = self.router.live_config().load();
-        if !config.pipes.on || !self.state.upgrade().is_some_and(|key| key.data().settings.pipes) {
+        if config.pipes.total == 0 || !self.state.upgrade().is_some_and(|key| key.data().settings.pipes) {
             self.dismiss(&|_| true, CloseReason::PipesOff);
         }
         let idle_timeout = config.limits.pipe_idle_timeout();

@@ -98,7 +98,7 @@ impl LiveSample {
         let dropped = DropReason::ALL.into_iter().map(Outcome::Dropped);
         let relay = runtime.node.relay().map(|relay| relay.calls().totals());
         let turn = runtime.turn().map(|turn| turn.totals());
-        let has_pipes = runtime.config().pipes.on;
+        let has_pipes = runtime.config().pipes.total > 0;
         let process = process();
         LiveSample {
             uptime: millis(runtime.started.elapsed()),

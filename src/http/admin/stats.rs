@@ -373,7 +373,7 @@ pub(super) async fn show_stats(ops: Data<AdminState>) -> JsonResult<Stats> {
                 handshakes: certificates.handshakes.totals().collect(),
             }),
             turn: runtime.turn().map(|turn| TurnStats::new(&turn.addresses(), turn.totals())),
-            pipes: runtime.config().pipes.on.then(|| PipeStats::new(runtime)),
+            pipes: (runtime.config().pipes.total > 0).then(|| PipeStats::new(runtime)),
             webhooks: runtime.webhooks.totals(),
             cluster,
         })

@@ -132,7 +132,7 @@ impl ClientFile {
 
 /// True if the scripts let data go over the broker.
 pub(super) fn offers_pipes(mounted: &Mounted) -> bool {
-    mounted.runtime.config().pipes.on
+    mounted.runtime.config().pipes.total > 0
 }
 
 /// `peerjs-1.5.5.min.js`: a name with the version, because the file never changes.

@@ -243,7 +243,7 @@ pub(super) fn line<'a>(
             ("--connections_per_address sets how many. {FLOOD}");
         Hit(OpensPerSecond) =>
             ("from {counted} wanted a connection, and opens them faster than an address may")
-            ("--opens_per_second_per_address sets how fast. {FLOOD}");
+            ("--connections_per_address sets how fast, too. {FLOOD}");
         Hit(WrongRoomCodes) =>
             ("from {counted} guessed room codes")
             ("every code is wrong for it until it is slower. {FLOOD}");

@@ -138,7 +138,7 @@ impl Started {
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()));
         let args = format!(
             "--host 127.0.0.1 --port {} --workers 1 --alive_timeout 1800000 \
-             --pipes_total {} --pipe_total_bytes_per_second 0",
+             --pipes {} --pipe_total_bytes_per_second 0",
             address.port(),
             2 * MANY_PIPES
         );

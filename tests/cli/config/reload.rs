@@ -121,7 +121,7 @@ fn a_changed_file_is_read_without_a_signal_and_a_wrong_one_changes_nothing() {
     // Wrong as a file, as a value, together with others, and gone.
     for (text, words) in [
         ("prot = 1\n", "line 4: unknown setting"),
-        ("cors = ['https://c.example']\npipes_total = 'x'\n", "invalid value 'x' for 'pipes_total ("),
+        ("cors = ['https://c.example']\npipes = 'x'\n", "invalid value 'x' for 'pipes ("),
         (
             "cors = ['https://c.example']\nregistration = 'open'\npages = false\n",
             "registration form is on the landing page",

@@ -49,7 +49,7 @@ impl Node {
             .args([
                 "--messages_per_second",
                 "0",
-                "--opens_per_second_per_address",
+                "--connections_per_address",
                 "0",
                 "--concurrent_limit",
                 "20000",

@@ -23,7 +23,7 @@ table! {
     /// Connections of one address.
     ConnectionsPerAddress: "connections_per_address", Some("connections_per_address"), Scope::Node;
     /// Rate of new WebSockets and streams of one address; in a cluster also of lists of peers.
-    OpensPerSecond: "opens_per_second", Some("opens_per_second_per_address"), Scope::Node;
+    OpensPerSecond: "opens_per_second", Some("connections_per_address"), Scope::Node;
     /// Clients that wait for one id while its holder is probed.
     WaitingForId: "waiting_for_id", None, Scope::Node;
     /// Rate of messages of one client.
@@ -73,11 +73,11 @@ table! {
     /// The memberships in swarms of all clients of a key.
     KeySwarmMemberships: "key_swarm_memberships", None, Scope::Node;
     /// Pipes of all keys.
-    Pipes: "pipes", Some("pipes_total"), Scope::Node;
+    Pipes: "pipes", Some("pipes"), Scope::Node;
     /// Pipes of a key.
-    PipesPerKey: "pipes_per_key", Some("pipes_total"), Scope::Node;
+    PipesPerKey: "pipes_per_key", Some("pipes"), Scope::Node;
     /// Ends of pipes of one address.
-    PipesPerAddress: "pipes_per_address", Some("pipes_total"), Scope::Node;
+    PipesPerAddress: "pipes_per_address", Some("pipes"), Scope::Node;
     /// Rate of the bytes of one pipe, both directions together.
     PipeBytes: "pipe_bytes", Some("pipe_total_bytes_per_second"), Scope::Node;
     /// Rate of the bytes of all pipes of a key.

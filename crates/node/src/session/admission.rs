@@ -274,7 +274,7 @@ pub(super) async fn admit_end(
     let key = key_or_root(node, &key)?;
     let tenant = tenant(node, &key, source).await?;
     let policy = tenant.policy_full();
-    if !policy.settings().pipes || !node.config().load().pipes.on {
+    if !policy.settings().pipes || node.config().load().pipes.total == 0 {
         return Err(Refusal::PipesOff);
     }
     if policy.settings().auth != Auth::None && !is_expected(node, &tenant, pipe, token.is_empty()).await {

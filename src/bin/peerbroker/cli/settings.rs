@@ -117,8 +117,11 @@ impl Cli {
         limits.room_key_deliveries_per_second = limits.room_deliveries_per_second.saturating_mul(300);
         let mut media_limits = draft.config.media_limits;
         media_limits.allocations = media_limits.calls.div_ceil(2);
+        let mut address_limits = draft.config.address_limits;
+        address_limits.opens_per_second = address_limits.connections.div_ceil(20);
         let config = Config {
             limits,
+            address_limits,
             media_limits,
             keys: self.file.as_ref().map(|file| file.keys.clone()).unwrap_or_default(),
             // None if any origin may read answers.

@@ -16,8 +16,8 @@ use super::row::{KEY, NODE, Need, Row};
 use super::values::{
     ANY, BYTE_RATE, BYTES, COUNT, DAYS, DIR, FILE, Kind, LogFormat, MILLIS, SECONDS, api_key, choice, cors,
     dialect, discovery, is_acme_directory, is_node_name, is_node_url, is_some, is_stun_url, is_turn_url,
-    kind, media_address, network, number, off_switch, parse_filter, parsed, path, port, ports, public_host,
-    show_media_address, switch, text, text_if, time,
+    kind, media_address, network, number, off_switch, parse_filter, parsed, path, pipes, port, ports,
+    public_host, show_media_address, switch, text, text_if, time,
 };
 use crate::stored_keys::KeysIn;
 
@@ -174,10 +174,8 @@ pub static ROWS: LazyLock<Vec<Row>> = LazyLock::new(|| {
                 "UDP ports that the TURN server relays at, as in 50000-59999", "").unset("none; clients reach each other inside this process").of(NODE),
         ]),
         group("Data without WebRTC", vec![
-            Row::new("pipes", |d| &mut d.config.pipes.on, choice("on|off", [("on", true), ("off", false)]),
-                "Carry [data that WebRTC cannot](CALLS.md#pipes), encrypted by the pages", "").live(),
-            Row::new("pipes_total", |d| &mut d.config.pipes.total, number(&COUNT, ANY),
-                "Pipes of all keys", "Half of that of one key, a twentieth of one address.").live(),
+            Row::new("pipes", |d| &mut d.config.pipes.total, pipes(),
+                "Pipes of all keys: [data that WebRTC cannot carry](CALLS.md#pipes), encrypted by the pages; off: none", "Half of that of one key, a twentieth of one address.").live(),
             Row::new("pipe_total_bytes_per_second", |d| &mut d.config.pipes.total_bytes_per_second, number(&BYTE_RATE, ANY),
                 "Rate of all pipes, both directions together; 0: no limit", "Half of that for one key, an eighth for one pipe.").live(),
         ]),
@@ -211,9 +209,7 @@ pub static ROWS: LazyLock<Vec<Row>> = LazyLock::new(|| {
             Row::new("room_deliveries_per_second", |d| &mut d.config.limits.room_deliveries_per_second, number(&COUNT, ANY),
                 "Messages and changes per second that one member of rooms causes for others; 0: no limit", "All members of a key have 300 times that.").live(),
             Row::new("connections_per_address", |d| &mut d.config.address_limits.connections, number(&COUNT, ANY),
-                "Connections per address, HTTP included; 0: no limit", "").live(),
-            Row::new("opens_per_second_per_address", |d| &mut d.config.address_limits.opens_per_second, number(&COUNT, ANY),
-                "New WebSockets and streams per second and address; 0: no limit", "").live(),
+                "Connections per address, HTTP included; 0: no limit", "A twentieth of that is the limit of new WebSockets and streams per second.").live(),
             Row::new("max_message_bytes", |d| &mut d.config.max_message_bytes, number(&BYTES, 1..=u64::MAX),
                 "Largest message", "").live(),
             Row::new("expire_timeout", |d| &mut d.config.limits.expire_timeout, time(&MILLIS, TIME),
@@ -279,12 +275,14 @@ fn webhook_events() -> impl Iterator<Item = (&'static str, Option<WebhookEvent>)
 pub(super) const GONE: &[(&str, &str)] = &[
     ("acme_email", "ACME servers write no mail any more"),
     ("backlog", "4096, within the limit of the kernel"),
+    ("opens_per_second_per_address", "a twentieth of --connections_per_address"),
     ("ping_interval", "a third of --alive_timeout"),
     ("pipe_bytes_per_second", "an eighth of --pipe_total_bytes_per_second"),
     ("pipe_idle_timeout", "2.5 times --alive_timeout"),
     ("pipe_key_bytes_per_second", "half of --pipe_total_bytes_per_second"),
-    ("pipes_per_address", "a twentieth of --pipes_total"),
-    ("pipes_per_key", "half of --pipes_total"),
+    ("pipes_per_address", "a twentieth of --pipes"),
+    ("pipes_per_key", "half of --pipes"),
+    ("pipes_total", "the number of --pipes"),
     ("probe_timeout", "3 seconds"),
     ("queue_bytes", "a sixteenth of the limit of all queues"),
     ("queue_messages", "1000"),

@@ -10,7 +10,7 @@ use std::time::Duration;
 use env_filter::Filter;
 use ipnet::IpNet;
 use peerbroker::is_of_machine;
-use peerbroker_config::{AcmeName as HostName, Dialect};
+use peerbroker_config::{AcmeName as HostName, Dialect, PipeLimits};
 use peerbroker_core::vocabulary::ApiKey;
 use peerbroker_keys::{Discovery, Origin};
 
@@ -305,6 +305,19 @@ pub fn check_path(text: &OsStr, is_file: bool) -> Result<(), String> {
 
 pub fn port() -> Kind<u16> {
     parsed("PORT", |text| text.parse().map_err(|_| "expected a port from 0 to 65535"))
+}
+
+/// A number of pipes; `on` is the default.
+pub fn pipes() -> Kind<usize> {
+    let parse = |text: &str| match text {
+        "on" => Ok(PipeLimits::default().total),
+        "off" => Ok(0),
+        _ => COUNT
+            .read(text)
+            .and_then(|total| total.try_into().ok())
+            .ok_or("expected on, off or a whole number"),
+    };
+    kind("on|off|N", parse, |total| if *total == 0 { "off".to_owned() } else { total.to_string() })
 }
 
 pub fn api_key() -> Kind<ApiKey> {

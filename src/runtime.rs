@@ -512,6 +512,14 @@ impl MediaHost for Clients {
         config.ice.turn_secret.as_ref().map(|secret| secret.credential(username))
     }
 
+    fn turn_user(&self, name: &str) -> Option<(String, String)> {
+        let node = self.node.upgrade()?;
+        let config = node.config().load();
+        let user = config.ice.turn_users.iter().find(|user| user.name == name)?;
+        let key = config.root_key.as_ref().unwrap_or(&config.key);
+        Some((key.as_str().to_owned(), user.password().to_owned()))
+    }
+
     fn turn_refused(&self, why: TurnRefusal, key: &str, address: IpAddr) {
         use TurnRefusal::{AddressQuota, Capacity, Credentials, Expired, Key, KeyQuota};
         let Some(node) = self.node.upgrade() else { return };

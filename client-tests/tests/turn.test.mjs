@@ -8,7 +8,7 @@ import { onNetwork } from '../lib/on-network.mjs';
 import { freePort } from '../lib/shipped-proxy.mjs';
 import { Stage, testOn } from '../lib/stage.mjs';
 import { browserPairs, isThorough } from '../lib/thorough.mjs';
-import { onlyThrough, runCoturnClient, turnFlags } from '../lib/turn.mjs';
+import { credentials, expiry, onlyAs, onlyThrough, runCoturnClient, turnFlags } from '../lib/turn.mjs';
 
 const PORT = 5349;
 
@@ -16,7 +16,7 @@ const PORT = 5349;
 async function meet(stage, server, { caller, callee }) {
   const alice = await stage.client('a', caller.browser);
   const bob = await stage.client('b', callee.browser);
-  await bob.open(server, 'bob', onlyThrough(callee.url));
+  await bob.open(server, 'bob', callee.user ? onlyAs(callee.user, callee.url) : onlyThrough(callee.url));
   await alice.open(server, 'alice', onlyThrough(caller.url));
   const line = await alice.connect('bob');
   assert.equal(await line.echo('hello'), 'hello');
@@ -50,12 +50,12 @@ for (const [caller, callee] of overTcp) {
   });
 }
 
-onNetwork('a client at the TURN port and one at the port of the relay meet', () => Network.symmetricNats(), async (stage) => {
+onNetwork('a client at the TURN port and one with a fixed password at the port of the relay meet', () => Network.symmetricNats(), async (stage) => {
   const { address } = stage.network;
-  const server = await stage.server(['--relay', address, '--relay_mode', 'off', ...turnFlags(address)]);
+  const server = await stage.server(['--relay', address, '--relay_mode', 'off', ...turnFlags(address, '--turn_users', 'bob:his')]);
   await meet(stage, server, {
     caller: { browser: {}, url: url(stage, 'udp') },
-    callee: { browser: {}, url: `turn:${address}:3478?transport=udp` },
+    callee: { browser: {}, url: `turn:${address}:3478?transport=udp`, user: ['bob', 'his'] },
   });
 });
 
@@ -115,6 +115,25 @@ for (const [way, flags, at] of /** @type {any[][]} */ ([
     // It counts packets that arrive while it stops as lost.
     const [, lost] = said.match(/Total lost packets (\d+)/) ?? assert.fail(said);
     assert.ok(Number(lost) <= 4, said);
+  });
+}
+
+for (const [made, user] of /** @type {[string, () => string[]][]} */ ([
+  ['as Synapse makes them', () => credentials(`${expiry()}:@user:matrix.example.org`)],
+  ['as Nextcloud Talk makes them', () => credentials(`${expiry()}:x7Gk2mPq`)],
+  ['as Jitsi makes them', () => credentials(`${expiry()}`)],
+  ['of a user with a fixed password', () => ['bob', 'a:password']],
+])) {
+  testOn(`coturn's client sends messages with credentials ${made}`, () => new Stage(), async (stage) => {
+    const port = await freePort();
+    const users = ['--root_key', 'peerjs', '--turn_users', 'alice:other', 'bob:a:password'];
+    await stage.server([...turnFlags(`127.0.0.1:${port}`), ...users]);
+
+    const said = await runCoturnClient(port, { user: user() });
+
+    const [, lost] = said.match(/Total lost packets (\d+)/) ?? assert.fail(said);
+    assert.ok(Number(lost) <= 4, said);
+    await assert.rejects(runCoturnClient(port, { user: [user()[0], 'wrong'] }));
   });
 }
 

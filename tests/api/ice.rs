@@ -19,6 +19,7 @@ fn with_servers(config: &mut Config) {
         turn_urls: vec!["turn:turn.example.org?transport=udp".to_owned()],
         turn_secret: Some(TurnSecret::parse(SECRET).unwrap()),
         ttl: Duration::from_secs(3600),
+        ..IceConfig::default()
     };
 }
 

@@ -5,7 +5,7 @@ use std::io::{Read, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream, UdpSocket};
 
 use peerbroker::{BoundRelay, BoundTurn, Listen, PeerBroker};
-use peerbroker_config::{RelayConfig, TurnConfig, TurnSecret};
+use peerbroker_config::{PeerRule, RelayConfig, TurnConfig, TurnSecret, TurnUser};
 use peerbroker_core::vocabulary::ApiKey;
 use rustls::{ClientConnection, StreamOwned};
 use serde_json::{Value, json};
@@ -14,6 +14,7 @@ use stun_types::message::{BINDING, Message, MessageWrite as _, MessageWriteVec};
 use turn_types::attribute::XorPeerAddress;
 
 use crate::harness::http_client::{TIMEOUT, connect};
+use crate::harness::ops::with_api_on;
 use crate::harness::turn_client::{
     Datagrams, Line, SECRET, Stream, TurnClient, USERNAME, allocate_request, in_pieces, tcp,
 };
@@ -23,14 +24,9 @@ use crate::tls::{listen as tls_listen, trust};
 const LOCALHOST: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
 pub fn turn(only_stun: bool, change: impl FnOnce(&mut TurnConfig)) -> BoundTurn {
-    let mut config = TurnConfig {
-        listen: vec![(LOCALHOST, 0).into()],
-        public: Vec::new(),
-        only_stun,
-        ports: None,
-        private: false,
-        loopback: true,
-    };
+    let listen = vec![(LOCALHOST, 0).into()];
+    let peers = vec![PeerRule { network: LOCALHOST.into(), allows: true }];
+    let mut config = TurnConfig { listen, only_stun, peers, ..TurnConfig::default() };
     change(&mut config);
     BoundTurn::bind(config).unwrap()
 }
@@ -166,6 +162,27 @@ fn users_of_other_servers_have_the_root_key_if_it_is_set() {
             let client = TurnClient::allocate_as(username, Box::new(Datagrams::to(at)));
             assert_eq!(client.err(), code, "{username}, {root_key:?}");
         }
+    }
+}
+
+#[test]
+fn a_user_with_a_fixed_password_has_the_root_key_or_that_of_the_server() {
+    for root_key in [None, Some("of-turn")] {
+        let turn = turn(false, |_| {});
+        let at = turn.addresses()[0];
+        let (server, _api) = with_api_on(PeerBroker::builder().turn(turn), |config| {
+            config.ice.turn_users = vec![TurnUser::parse("bob:of:his:own").unwrap()];
+            config.root_key = root_key.map(|key| ApiKey::parse(key).unwrap());
+        });
+        let allocate = |name: &str, password: &str| {
+            TurnClient::allocate_by(name, password.to_owned(), Box::new(Datagrams::to(at)))
+        };
+        for (name, password) in [("bob", "of"), ("bob", ""), ("bobby", "of:his:own")] {
+            assert_eq!(allocate(name, password).err(), Some(401), "{name} {password}");
+        }
+        let _bob = allocate("bob", "of:his:own").unwrap();
+        server.reconfigure(|config| config.ice.turn_users.clear());
+        assert_eq!(allocate("bob", "of:his:own").err(), Some(401), "he is gone");
     }
 }
 

@@ -24,9 +24,9 @@ const CRATES: &[Crate] = &[
     row("core", &[], 1529, 470),
     row("json", &[], 763, 195),
     row("system", &["core"], 515, 120),
-    row("media-api", &["core", "system"], 266, 0),
+    row("media-api", &["core", "system"], 286, 0),
     row("events", &["core", "system", "media-api"], 1428, 325),
-    row("config", &["core", "media-api", "events"], 1708, 435),
+    row("config", &["core", "media-api", "events"], 1727, 444),
     row("limits", &["core", "config"], 605, 425),
     row("router", &["core", "events", "config", "limits"], 3613, 3783),
     row("rooms", &["core", "events", "config", "limits", "router"], 3348, 778),
@@ -37,7 +37,7 @@ const CRATES: &[Crate] = &[
     row("cluster", &["core", "events", "config", "router", "rooms", "protocols"], 3564, 354),
     row("redis", &["core", "system", "config", "tls", "keys", "cluster"], 1629, 96),
     row("webhooks", &["core", "system", "events", "config", "tls", "keys"], 935, 318),
-    row("relay", &["core", "system", "media-api"], 4629, 3615),
+    row("relay", &["core", "system", "media-api"], 4629, 3686),
     row(
         "node",
         &[
@@ -64,16 +64,16 @@ const CRATES: &[Crate] = &[
 ];
 
 /// The program's own part, in lines of program and of tests.
-const SRC: Crate = row("src", &[], 15_318, 2470);
+const SRC: Crate = row("src", &[], 15_348, 2479);
 
 /// Everything else: folders, the ends of the names of their files, and their lines.
 const OTHERS: &[(&str, &[&str], usize)] = &[
-    ("tests", &["rs"], 52_423),
+    ("tests", &["rs"], 52_460),
     ("examples", &["rs", "js", "mjs", "py"], 170),
     ("client", &["js", "mjs", "ts"], 3438),
     ("static", &["js", "css", "html"], 10_019),
     ("npm", &["js", "mjs", "ts"], 1266),
-    ("client-tests", &["js", "mjs", "ts", "html"], 16_946),
+    ("client-tests", &["js", "mjs", "ts", "html"], 16_963),
     ("scripts", &["sh", "mjs", "py"], 1249),
 ];
 

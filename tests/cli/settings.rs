@@ -1,5 +1,6 @@
 //! Settings: the forms of their flags, the values that they take, and combinations of them.
 
+use crate::directory::Directory;
 use crate::program::run;
 
 /// The lines of `config show` with these flags.
@@ -106,6 +107,7 @@ fn a_wrong_value_names_its_flag_and_what_is_accepted() {
         ("--messages_per_second", &["-1", "x", "", "0.5", "4294967296"], NUMBER),
         ("--registration_ttl", &["-1", "x", "", "1.5", "4294967296", "36h"], "days of 0 or more"),
         ("--registration", &["true", "Open", "", "yes"], "open"),
+        ("--turn_peers", &["x", "!", "!!10.0.0.0/8", ""], NETWORK),
         ("--trusted_proxy", &["proxy.example.org", "", "10.0.0.0/33", "10.0.0.0/"], NETWORK),
         ("--trusted_proxy", &["300.0.0.0/8", "::/129"], NETWORK),
         ("--log", &["verbose", "warning", "trace,hyper"], "error, warn, info, debug, trace or off"),
@@ -132,6 +134,8 @@ fn a_wrong_value_names_its_flag_and_what_is_accepted() {
     let text = run(&["--turn_secret", "two words"], &[]).stderr;
     assert!(text.contains("invalid value for '--turn_secret <SECRET>': a secret has"), "{text}");
     assert!(!text.contains("two words"), "{text}");
+    let text = run(&["--turn_users", "hushhush"], &[]).stderr;
+    assert!(text.contains("expected NAME:PASSWORD") && !text.contains("hushhush"), "{text}");
 }
 
 #[test]
@@ -198,6 +202,22 @@ fn ice_servers_are_told_with_a_secret() {
 }
 
 #[test]
+fn users_of_turn_are_lines_of_a_file_that_nobody_is_shown() {
+    let directory = Directory::new();
+    let file = directory.file("users", "alice:hushhush\nbob:hush:hush\n");
+    let of_file = format!("turn_users_file = {file:?}");
+    expect_shown(&["--turn", "10.0.0.1", "--turn_users_file", &file], &[&of_file]);
+    let hidden = r#"turn_users = ["(hidden)", "(hidden)"]"#;
+    expect_shown(&words("--turn 10.0.0.1 --turn_users alice:hushhush bob:hush"), &[hidden]);
+    let bad = directory.file("bad", "alice:hushhush\nbob\n");
+    let text = run(&["config", "check", "--turn", "10.0.0.1", "--turn_users_file", &bad], &[]).stderr;
+    assert!(
+        text.contains("'--turn_users_file': expected NAME:PASSWORD") && !text.contains("hushhush"),
+        "{text}"
+    );
+}
+
+#[test]
 fn combinations_that_do_nothing_or_lock_everybody_out_warn_and_others_do_not() {
     let secret = "0123456789abcdef0123456789abcdef";
     for (flags, warning) in [
@@ -229,6 +249,11 @@ fn combinations_that_do_nothing_or_lock_everybody_out_warn_and_others_do_not() {
         ("--no_default_key --redis redis://h --keys redis --ops_port 1", ""),
         ("--redis redis://h --ops_port 1", "are lost when it stops"),
         ("--turn_secret SECRET", "--turn_secret does nothing without --turn or --turn_url"),
+        (
+            "--turn_users a:b --turn_url turn:a.test --turn_secret SECRET",
+            "--turn_users does nothing without --turn",
+        ),
+        ("--turn 10.0.0.1 --turn_peers 10.0.0.0/8", "--turn_peers does nothing without --turn_ports"),
         ("--turn_ttl 60", "--turn_ttl does nothing without --turn or --turn_url"),
         ("--turn_url turn:a.test --turn_secret SECRET --turn_ttl 60", ""),
         ("--turn_url turn:a.test --turn_secret north", "is short: a client can find it"),

@@ -21,6 +21,8 @@ pub struct IceConfig {
     pub turn_secret: Option<TurnSecret>,
     /// Validity of credentials.
     pub ttl: Duration,
+    /// Users of this program's TURN server with fixed passwords.
+    pub turn_users: Vec<TurnUser>,
 }
 
 /// STUN and TURN servers of the program that the broker is in. Clients are told them first.
@@ -44,6 +46,7 @@ impl Default for IceConfig {
             turn_secret: None,
             // A call may begin some hours after its page was loaded.
             ttl: Duration::from_hours(24),
+            turn_users: Vec::new(),
         }
     }
 }
@@ -88,6 +91,31 @@ impl TurnSecret {
     }
 }
 
+/// A user of TURN with a fixed password, like `user` of coturn.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TurnUser {
+    /// The username.
+    pub name: String,
+    password: Hidden<String>,
+}
+
+impl TurnUser {
+    /// Parses `NAME:PASSWORD`. The error does not show the text.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let (name, password) = text
+            .split_once(':')
+            .filter(|(name, _)| !name.is_empty())
+            .ok_or("expected NAME:PASSWORD, or one of these a line in a file")?;
+        let password = Hidden::parse(password, "password", 1).map_err(|why| why.to_string())?;
+        Ok(TurnUser { name: name.to_owned(), password })
+    }
+
+    /// The password.
+    pub fn password(&self) -> &str {
+        &self.password.0
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -99,6 +127,16 @@ mod tests {
         // base64
         let expected = ("1735689600:peerjs".to_owned(), "XooFo5KLJawITxUueayB0WI+YJg=".to_owned());
         assert_eq!(secret.credentials("peerjs", 1_735_689_600), expected);
+    }
+
+    #[test]
+    fn a_user_has_a_name_and_a_password_that_may_have_colons_and_is_not_shown() {
+        let user = TurnUser::parse("bob:a:b").unwrap();
+        assert_eq!((&*user.name, user.password()), ("bob", "a:b"));
+        assert!(!format!("{user:?}").contains("a:b"));
+        for bad in ["", "bob", "bob:", ":hushhush", "bob:hush hush"] {
+            assert!(!TurnUser::parse(bad).unwrap_err().contains("hush"), "{bad}");
+        }
     }
 
     #[test]

@@ -44,7 +44,7 @@ use peerbroker_core::vocabulary::ApiKey;
 pub use ban::{Ban, InvalidBan};
 pub use client_options::ClientOptions;
 pub use cluster::{BackplaneAddress, ClusterConfig, Degraded, RedisAddress, SharedSettings};
-pub use ice::{IceConfig, OwnIceServers, TurnSecret};
+pub use ice::{IceConfig, OwnIceServers, TurnSecret, TurnUser};
 pub use limits::{AddressLimits, CrowdedRoom, Limits};
 pub use listen::{
     AcmeConfig, AcmeName, AdminToken, ApiTokens, DEFAULT_ACME_HTTP_PORT, InvalidAcmeName, LETS_ENCRYPT,
@@ -54,7 +54,7 @@ pub use mistyped::Mistyped;
 use peerbroker_core::vocabulary::Address;
 pub use peerbroker_core::vocabulary::Dialect;
 pub use peerbroker_events::WebhookEvent;
-pub use peerbroker_media_api::{MediaLimits, RelayConfig, TurnConfig};
+pub use peerbroker_media_api::{MediaLimits, PeerRule, RelayConfig, TurnConfig};
 pub use pipes::PipeLimits;
 pub use proxies::ProxySecret;
 pub use secret::InvalidSecret;

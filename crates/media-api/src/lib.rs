@@ -22,6 +22,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use ipnet::IpNet;
 
 use peerbroker_core::clock::Clock;
 use peerbroker_core::vocabulary::{ApiKey, labels};
@@ -103,6 +104,11 @@ pub trait MediaHost: Send + Sync {
 
     /// The password of a username of TURN. `None` if nobody has chosen a secret.
     fn turn_password(&self, _username: &str) -> Option<String> {
+        None
+    }
+
+    /// The key and the password of a user of TURN whose password is fixed.
+    fn turn_user(&self, _name: &str) -> Option<(String, String)> {
         None
     }
 
@@ -386,18 +392,31 @@ pub struct TurnConfig {
     /// True if it answers STUN only, over UDP: pages then learn their address from it, and nothing is
     /// relayed.
     pub only_stun: bool,
+    /// The realm of all credentials: `turn`, unless the operator has a name for it. It is in the answers to
+    /// unverified sources, so that one of more than [`MAX_REALM`](Self::MAX_REALM) bytes gets no challenge.
+    pub realm: Option<String>,
     /// The ports of relayed addresses. Without them these addresses are virtual, and clients reach only each
     /// other.
     pub ports: Option<RangeInclusive<u16>>,
-    /// True if clients may reach private addresses, as in a local network. Only matters with
-    /// [`ports`](Self::ports).
-    pub private: bool,
-    /// True if clients may reach this machine, except the ports of this server. For tests: it opens to
-    /// clients whatever listens on loopback.
-    pub loopback: bool,
+    /// The peers of clients beside public addresses, and those of these that are none. Only matters with
+    /// [`ports`](Self::ports). A network opens private addresses; this machine, except the ports of this
+    /// server, link-local and multicast addresses are open only where a rule names one alone.
+    pub peers: Vec<PeerRule>,
+}
+
+/// A network whose addresses are peers of TURN, or are not. Of several, the smallest counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PeerRule {
+    /// The network; an address is the network of it alone.
+    pub network: IpNet,
+    /// True if clients may reach it.
+    pub allows: bool,
 }
 
 impl TurnConfig {
+    /// Longest realm, in bytes.
+    pub const MAX_REALM: usize = 32;
+
     /// The port of TURN over TLS (RFC 8656), for all of TURN. It must not be the relay's: Chromium takes all
     /// packets from a page's ICE server for answers of that server.
     pub const DEFAULT_PORT: u16 = 5349;
@@ -433,6 +452,25 @@ labels! {
         /// A request that no client should send.
         Request = "request",
     }
+}
+
+/// An allocation of TURN.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AllocationReport {
+    /// The address that peers see. No other allocation has it.
+    pub relayed: SocketAddr,
+    /// The address of its client.
+    pub client: SocketAddr,
+    /// False if the client came over TCP, or TLS on it.
+    pub over_udp: bool,
+    /// The username of its credentials.
+    pub username: String,
+    /// The key whose limits it has.
+    pub key: String,
+    /// The time at which it was made, in seconds since 1970.
+    pub since: u64,
+    /// Bytes that it has relayed, in both directions.
+    pub bytes: u64,
 }
 
 /// The totals of a TURN server since its start.

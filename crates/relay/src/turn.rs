@@ -24,14 +24,14 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use bytes::BytesMut;
-use peerbroker_media_api::{MediaContext, TurnConfig, TurnTotals, TurnUrls};
+use peerbroker_media_api::{AllocationReport, MediaContext, TurnConfig, TurnTotals, TurnUrls};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::TlsAcceptor;
 
 use crate::datapath::sockets::{BadMediaAddress, Sockets};
 use crate::datapath::stun::may_be_stun;
-use peers::Peers;
-use relayed::RelayedAddresses;
+use allocation::Allocation;
+use client::Ingress;
 pub(crate) use server::Server;
 
 /// A TURN server whose ports are bound, and which does nothing yet: see [`start`](Self::start).
@@ -62,12 +62,8 @@ impl BoundTurn {
     /// Starts the threads. If they cannot start, there is no server, and the log says so.
     pub fn start(self, context: MediaContext) -> Option<Turn> {
         let BoundTurn { config, sockets } = self;
-        let TurnConfig { only_stun, ports, private, loopback, .. } = config;
-        let addresses = sockets.addresses.clone();
-        let peers = Peers::new(addresses.clone(), private, loopback);
-        let relayed = RelayedAddresses { addresses, ports };
         let threads = context.threads.clone();
-        let server = Arc::new(Server::new(context, only_stun, peers, relayed));
+        let server = Arc::new(Server::new(context, config, sockets.addresses.clone()));
         let started = sockets.start("turn", &threads, |_| Arc::clone(&server));
         started.inspect_err(|error| log::error!("there is no TURN server: {error}")).ok()?;
         Some(Turn { server, sockets })
@@ -132,6 +128,27 @@ impl Turn {
         self.server.sweep();
     }
 
+    /// All allocations.
+    pub fn allocations(&self) -> Vec<AllocationReport> {
+        let report = |of: &Arc<Allocation>| AllocationReport {
+            relayed: of.relayed,
+            client: of.client.id.address,
+            over_udp: matches!(of.client.id.ingress, Ingress::Port(_)),
+            username: of.proved.username.clone(),
+            key: of.proved.key.clone(),
+            since: self.server.context.clock.unix_millis_at(of.created).as_millis() / 1000,
+            bytes: of.bytes.load(Ordering::Relaxed),
+        };
+        self.server.all().iter().map(report).collect()
+    }
+
+    /// Ends the allocation at a relayed address, and returns its username. Its client may make another one.
+    pub fn end(&self, relayed: SocketAddr) -> Option<String> {
+        let ended = self.server.by_relayed.get(&relayed).map(|found| Arc::clone(&found))?;
+        self.server.remove(&ended);
+        Some(ended.proved.username.clone())
+    }
+
     /// The totals since the start.
     pub fn totals(&self) -> TurnTotals {
         self.server.totals()
@@ -152,6 +169,7 @@ impl Turn {
 
     /// The number of allocations that have relayed something within the last minute.
     pub fn used_allocations(&self) -> usize {
-        self.server.used()
+        let now = self.server.now();
+        self.server.all().iter().filter(|allocation| !allocation.is_unused(now)).count()
     }
 }

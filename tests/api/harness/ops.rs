@@ -67,14 +67,7 @@ pub fn with_everything() -> (TestServer, Api) {
     let ports = || vec![([127, 0, 0, 1], 0).into()];
     let relay =
         RelayConfig { listen: ports(), public: Vec::new(), tcp: true, tcp_port: Some(0), private: true };
-    let turn = TurnConfig {
-        listen: ports(),
-        public: Vec::new(),
-        only_stun: false,
-        ports: None,
-        private: false,
-        loopback: true,
-    };
+    let turn = TurnConfig { listen: ports(), ..TurnConfig::default() };
     let builder = PeerBroker::builder()
         .relay(BoundRelay::bind(relay).unwrap())
         .turn(BoundTurn::bind(turn).unwrap())

@@ -113,6 +113,7 @@ pub fn tcp(server: SocketAddr) -> Stream<TcpStream> {
 pub struct TurnClient {
     pub line: Box<dyn Line>,
     username: String,
+    realm: String,
     credentials: MessageIntegrityCredentials,
     nonce: String,
     pub relayed: SocketAddr,
@@ -128,18 +129,21 @@ impl TurnClient {
         Self::allocate_with(SECRET, username, line)
     }
 
-    pub fn allocate_with(secret: &str, username: &str, mut line: Box<dyn Line>) -> Result<Self, u16> {
+    pub fn allocate_with(secret: &str, username: &str, line: Box<dyn Line>) -> Result<Self, u16> {
+        Self::allocate_by(username, password(secret, username), line)
+    }
+
+    pub fn allocate_by(username: &str, password: String, mut line: Box<dyn Line>) -> Result<Self, u16> {
         line.send(&allocate_request());
         let challenge = line.receive();
         let challenge = Message::from_bytes(&challenge).unwrap();
         assert_eq!(challenge.attribute::<ErrorCode>().unwrap().code(), 401);
         let nonce = challenge.attribute::<Nonce>().unwrap().nonce().to_owned();
-        let credentials =
-            LongTermKeyCredentials::new(username.to_owned(), password(secret, username), "turn".to_owned());
         let username = username.to_owned();
-        let credentials = credentials.into();
+        let realm = challenge.attribute::<Realm>().unwrap().realm().to_owned();
+        let credentials = LongTermKeyCredentials::new(username.clone(), password, realm.clone()).into();
         let relayed = (Ipv4Addr::LOCALHOST, 0).into();
-        let mut client = TurnClient { line, username, credentials, nonce, relayed };
+        let mut client = TurnClient { line, username, realm, credentials, nonce, relayed };
         let answer = client.ask(ALLOCATE, |request| {
             request.add_attribute(&RequestedTransport::new(17)).unwrap();
         });
@@ -155,7 +159,7 @@ impl TurnClient {
         let mut request = Message::builder_request(method, MessageWriteVec::new());
         add(&mut request);
         request.add_attribute(&Username::new(&self.username).unwrap()).unwrap();
-        request.add_attribute(&Realm::new("turn").unwrap()).unwrap();
+        request.add_attribute(&Realm::new(&self.realm).unwrap()).unwrap();
         request.add_attribute(&Nonce::new(&self.nonce).unwrap()).unwrap();
         request.add_message_integrity(&self.credentials, IntegrityAlgorithm::Sha1).unwrap();
         self.line.send(&request.finish());

@@ -56,6 +56,8 @@ pub(super) struct Allocation {
     pub(super) created: Instant,
     /// The time of its last relayed datagram; 0 before the first.
     pub(super) used: AtomicU64,
+    /// Bytes that it has relayed.
+    pub(super) bytes: AtomicU64,
     pub(super) rights: Mutex<Rights>,
 }
 
@@ -86,7 +88,8 @@ struct Channel {
 
 impl Allocation {
     /// Records that a datagram was relayed.
-    pub(super) fn record_use(&self, now: Instant) {
+    pub(super) fn record_use(&self, now: Instant, bytes: &[u8]) {
+        self.bytes.fetch_add(bytes.len() as u64, Ordering::Relaxed);
         self.used.store(now.as_millis(), Ordering::Relaxed);
     }
 
@@ -105,9 +108,7 @@ impl Allocation {
 impl Rights {
     /// The rights of a new allocation.
     pub(super) fn new(relayed: SocketAddr, expires: Instant) -> Self {
-        let permissions = Vec::new();
-        let channels = Vec::new();
-        let named = Vec::new();
+        let (permissions, channels, named) = Default::default();
         Rights { expires, permissions, channels, shared: relayed.ip(), named }
     }
 

@@ -11,9 +11,6 @@ use stun_types::message::{
 use turn_types::attribute::{Data, XorPeerAddress};
 use turn_types::message::DATA;
 
-/// The realm of all credentials. Short, because it is in the answers to unverified sources.
-pub(super) const REALM: &str = "turn";
-
 /// A refusal of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct ErrorResponse {
@@ -33,18 +30,14 @@ impl From<TurnRefusal> for ErrorResponse {
             TurnRefusal::Peer => ErrorCode::FORBIDDEN,
             TurnRefusal::Request => ErrorCode::BAD_REQUEST,
         };
-        ErrorResponse::new(code, why)
+        let text = (why == TurnRefusal::Expired).then_some("Expired Credentials");
+        ErrorResponse { text, ..ErrorResponse::new(code, why) }
     }
 }
 
 impl ErrorResponse {
     pub(super) const fn new(code: u16, why: TurnRefusal) -> Self {
         ErrorResponse { code, text: None, why, unknown: Vec::new() }
-    }
-
-    /// With another text than the usual one.
-    pub(super) const fn saying(code: u16, text: &'static str, why: TurnRefusal) -> Self {
-        ErrorResponse { code, text: Some(text), why, unknown: Vec::new() }
     }
 
     /// True if the client may try again with other credentials, or with a new nonce (RFC 8489, section
@@ -65,10 +58,10 @@ impl ErrorResponse {
         answer.finish()
     }
 
-    /// The answer that asks for credentials with this nonce.
-    pub(super) fn challenge(&self, request: &Message<'_>, nonce: &str) -> Vec<u8> {
+    /// The answer that asks for credentials of a realm with this nonce.
+    pub(super) fn challenge(&self, request: &Message<'_>, realm: &str, nonce: &str) -> Vec<u8> {
         let mut answer = self.begin(request);
-        if let (Ok(realm), Ok(nonce)) = (Realm::new(REALM), Nonce::new(nonce)) {
+        if let (Ok(realm), Ok(nonce)) = (Realm::new(realm), Nonce::new(nonce)) {
             add(&mut answer, &realm);
             add(&mut answer, &nonce);
         }

@@ -94,11 +94,7 @@ impl Server {
 
     /// Handles a datagram of TURN. False if it is another one, such as a STUN Binding.
     pub(crate) fn take(self: &Arc<Self>, port: &Arc<Port>, from: SocketAddr, datagram: &[u8]) -> bool {
-        let is_turn = is_turn(datagram);
-        if is_turn {
-            self.receive_at(port, from, datagram);
-        }
-        is_turn
+        is_turn(datagram).then(|| self.receive_at(port, from, datagram)).is_some()
     }
 
     /// Serves a connection of which `read` was read already, and which somebody else has counted for its

@@ -3,6 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use peerbroker_core::address::is_public;
+use peerbroker_media_api::PeerRule;
 
 use crate::datapath::addresses::{Addresses, is_local};
 
@@ -11,19 +12,16 @@ use crate::datapath::addresses::{Addresses, is_local};
 pub(super) struct Peers {
     /// The known addresses of this machine.
     own: Addresses,
-    /// True if private addresses are allowed, as in a local network.
-    private: bool,
-    /// True if this machine is allowed, except its ports in `own`.
-    loopback: bool,
+    rules: Vec<PeerRule>,
     /// True if the system says which addresses are this machine's.
     knows_local: bool,
 }
 
 impl Peers {
-    pub(super) fn new(own: Addresses, private: bool, loopback: bool) -> Self {
+    pub(super) fn new(own: Addresses, rules: Vec<PeerRule>) -> Self {
         // With `ip_nonlocal_bind` every address could be bound. No machine has this one (RFC 5737).
         let knows_local = !is_local(Ipv4Addr::new(192, 0, 2, 1).into());
-        Peers { own, private, loopback, knows_local }
+        Peers { own, rules, knows_local }
     }
 
     /// True if clients may get a permission for an address. This machine's own is fine, because other clients
@@ -31,19 +29,32 @@ impl Peers {
     pub(super) fn may_permit(&self, peer: IpAddr) -> bool {
         let peer = peer.to_canonical();
         self.own.has_ip(peer)
-            || self.is_allowed(peer) && !(self.knows_local && !self.loopback && is_local(peer))
+            || self.is_allowed(peer) && (self.is_named(peer) || !self.knows_local || !is_local(peer))
     }
 
     /// True if a datagram may leave for an address, or come from there.
     pub(super) fn accept(&self, peer: SocketAddr) -> bool {
         let ip = peer.ip().to_canonical();
         let port = peer.port();
-        let is_own = if self.loopback { self.own.has((ip, port).into()) } else { self.own.has_ip(ip) };
+        let is_own = if self.is_named(ip) { self.own.has((ip, port).into()) } else { self.own.has_ip(ip) };
         port != 0 && !is_own && self.is_allowed(ip)
     }
 
+    /// The rule of the smallest network that has an address; of equal ones, that which denies.
+    fn rule(&self, peer: IpAddr) -> Option<&PeerRule> {
+        let rules = self.rules.iter().filter(|rule| rule.network.contains(&peer));
+        rules.max_by_key(|rule| (rule.network.prefix_len(), !rule.allows))
+    }
+
+    /// True if a rule allows this address alone.
+    fn is_named(&self, peer: IpAddr) -> bool {
+        self.rules.contains(&PeerRule { network: peer.into(), allows: true })
+    }
+
     fn is_allowed(&self, peer: IpAddr) -> bool {
-        is_public(peer) || self.private && is_private(peer) || self.loopback && peer.is_loopback()
+        self.rule(peer).map_or(is_public(peer), |rule| {
+            rule.allows && (is_public(peer) || is_private(peer) || self.is_named(peer))
+        })
     }
 }
 
@@ -61,8 +72,16 @@ fn is_private(peer: IpAddr) -> bool {
 mod tests {
     use super::*;
 
+    fn peers_of(own: &str, rules: &[&str]) -> Peers {
+        let rule = |text: &&str| {
+            let network = text.trim_start_matches('!').parse().unwrap();
+            PeerRule { network, allows: !text.starts_with('!') }
+        };
+        Peers::new(Addresses::of(own), rules.iter().map(rule).collect())
+    }
+
     fn peers(private: bool) -> Peers {
-        Peers::new(Addresses::of("203.0.113.1:3479"), private, false)
+        peers_of("203.0.113.1:3479", if private { &["0.0.0.0/0", "::/0"] } else { &[] })
     }
 
     #[test]
@@ -125,8 +144,45 @@ mod tests {
             }
             assert!(!peers.accept("[::ffff:203.0.113.1]:22".parse().unwrap()));
         }
-        let loopback = Peers::new(Addresses::of("127.0.0.1:3479"), true, true);
-        assert!(loopback.accept("127.0.0.1:5000".parse().unwrap()));
-        assert!(!loopback.accept("127.0.0.1:3479".parse().unwrap()));
+    }
+
+    #[test]
+    fn a_peer_on_this_machine_is_named_alone_and_a_network_names_none() {
+        let addr = |text: &str| text.parse::<SocketAddr>().unwrap();
+        for (own, peer) in
+            [("127.0.0.1", "127.0.0.1"), ("203.0.113.1", "203.0.113.1"), ("203.0.113.1", "127.0.0.1")]
+        {
+            for (rule, is_open) in [(format!("{peer}/32"), true), (format!("{peer}/31"), false)] {
+                let peers = peers_of(&format!("{own}:3479"), &[&rule]);
+                assert_eq!(peers.accept(addr(&format!("{peer}:5000"))), is_open, "{own} {rule}");
+                assert_eq!(peers.accept(addr(&format!("[::ffff:{peer}]:5000"))), is_open, "{own} {rule}");
+                assert!(!peers.accept(addr(&format!("{own}:3479"))), "the server's own port");
+            }
+        }
+        assert!(peers_of("203.0.113.1:3479", &["127.0.0.1/32"]).may_permit("127.0.0.1".parse().unwrap()));
+        assert!(!peers_of("203.0.113.1:3479", &["127.0.0.0/8"]).may_permit("127.0.0.1".parse().unwrap()));
+    }
+
+    #[test]
+    fn the_smallest_network_decides_and_of_equal_ones_that_which_denies() {
+        let rules =
+            ["10.0.0.0/8", "!10.1.0.0/16", "10.1.2.3/32", "!8.8.8.0/24", "8.8.8.0/24", "169.254.1.1/32"];
+        let peers = peers_of("203.0.113.1:3479", &rules);
+        for (peer, is_open) in [
+            ("10.2.0.1", true),
+            ("10.1.0.1", false),
+            ("10.1.2.3", true),
+            ("192.168.0.1", false),
+            ("8.8.8.8", false),
+            ("8.8.4.4", true),
+            ("169.254.1.1", true),
+            ("169.254.169.254", false),
+        ] {
+            assert_eq!(peers.accept((peer.parse::<IpAddr>().unwrap(), 53).into()), is_open, "{peer}");
+        }
+        let only = peers_of("203.0.113.1:3479", &["!0.0.0.0/0", "!::/0", "1.1.1.1/32"]);
+        let open =
+            ["1.1.1.1", "1.0.0.1", "2606:4700::1111"].map(|peer| only.may_permit(peer.parse().unwrap()));
+        assert_eq!(open, [true, false, false]);
     }
 }

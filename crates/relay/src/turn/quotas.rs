@@ -17,10 +17,10 @@ const ADDRESSES_PER_SITE: usize = 4;
 /// Counts allocations.
 #[derive(Default)]
 pub(super) struct Quotas {
-    all: Share,
+    pub(super) all: Share,
     by_key: Shares<String, KeyTraffic>,
-    by_address: Shares<AddressPrefix>,
-    by_site: Shares<AddressPrefix>,
+    pub(super) by_address: Shares<AddressPrefix>,
+    pub(super) by_site: Shares<AddressPrefix>,
 }
 
 /// The place of one allocation. Its drop gives it back.
@@ -49,7 +49,7 @@ impl Quotas {
         };
         place.of_key.own.store(Arc::new(own));
         let per_site = limits.allocations_per_address().saturating_mul(ADDRESSES_PER_SITE);
-        if self.len() > limits.allocations {
+        if self.all.count() > limits.allocations {
             Err(TurnRefusal::Capacity)
         } else if place.of_key.count() > own.calls.unwrap_or(limits.allocations) {
             Err(TurnRefusal::KeyQuota)
@@ -60,21 +60,6 @@ impl Quotas {
         } else {
             Ok(place)
         }
-    }
-
-    /// Allocations of an address.
-    pub(super) fn of_address(&self, address: IpAddr) -> usize {
-        self.by_address.count(&AddressPrefix::of(address))
-    }
-
-    /// Allocations of an address's site.
-    pub(super) fn of_site(&self, address: IpAddr) -> usize {
-        self.by_site.count(&AddressPrefix::site(address))
-    }
-
-    /// Allocations that have a place.
-    pub(super) fn len(&self) -> usize {
-        self.all.count()
     }
 
     /// Forgets addresses without allocations, and keys whose full burst is available again. Sets the limits
@@ -104,14 +89,14 @@ mod tests {
         let others: Vec<String> = (0..19).map(|number| format!("b{number}")).collect();
         places.extend((3..).zip(&others).map(|(address, key)| take(key, address).ok()));
         assert_eq!(take("c", 99).err(), Some(TurnRefusal::Capacity));
-        assert_eq!(quotas.len(), 22);
+        assert_eq!(quotas.all.count(), 22);
         assert!(places.iter().all(Option::is_some));
         places.remove(0);
         assert!(take("c", 99).is_ok());
         places.clear();
         quotas.sweep(Instant::default(), |_| KeyLimits::default());
         assert_eq!(
-            (quotas.len(), quotas.by_key.len(), quotas.by_address.len() + quotas.by_site.len()),
+            (quotas.all.count(), quotas.by_key.len(), quotas.by_address.len() + quotas.by_site.len()),
             (0, 0, 0)
         );
     }

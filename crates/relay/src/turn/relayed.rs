@@ -30,11 +30,8 @@ const VIRTUAL: RangeInclusive<u16> = 49152..=65535;
 const MAX_BINDS: usize = 64;
 
 /// The server has no address of the family that a client asks for.
-const NO_FAMILY: ErrorResponse = ErrorResponse::saying(
-    ErrorCode::ADDRESS_FAMILY_NOT_SUPPORTED,
-    "Address Family not Supported",
-    TurnRefusal::Request,
-);
+const NO_FAMILY: ErrorResponse =
+    ErrorResponse::new(ErrorCode::ADDRESS_FAMILY_NOT_SUPPORTED, TurnRefusal::Request);
 
 /// The source of relayed addresses.
 pub(super) struct RelayedAddresses {

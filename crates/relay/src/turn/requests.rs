@@ -22,7 +22,7 @@ use turn_types::attribute::{
 use turn_types::message::{ALLOCATE, CHANNEL_BIND, CREATE_PERMISSION, REFRESH};
 
 use super::allocation::{Allocation, Proved, Rights};
-use super::answers::{ErrorResponse, REALM, success};
+use super::answers::{ErrorResponse, success};
 use super::relayed::RelayedSocket;
 use super::server::{Asked, Server, canonical};
 use crate::datapath::stun::unknown_attributes;
@@ -31,15 +31,18 @@ use crate::datapath::stun::unknown_attributes;
 const LIFETIME: u32 = 600;
 const MAX_LIFETIME: u32 = 3600;
 
-/// Bytes of an answer for each byte of an unverified request. The shortest whole request has 28, and its
-/// challenge 56.
+/// Bytes of an answer for each byte of an unverified request, both with the headers of IPv4 and UDP. The
+/// shortest whole request has 28, and its challenge 52 and the realm.
 const MAX_AMPLIFIED: usize = 2;
+const HEADERS: usize = 28;
 
 /// Attempts to find a free address, if other threads take it first.
 const TRIES: usize = 8;
 
 /// Refusals of requests that no client should send.
 const BAD_REQUEST: ErrorResponse = ErrorResponse::new(ErrorCode::BAD_REQUEST, TurnRefusal::Request);
+const UNKNOWN_ATTRIBUTE: ErrorResponse =
+    ErrorResponse::new(ErrorCode::UNKNOWN_ATTRIBUTE, TurnRefusal::Request);
 const MISMATCH: ErrorResponse = ErrorResponse::new(ErrorCode::ALLOCATION_MISMATCH, TurnRefusal::Request);
 const WRONG_FAMILY: ErrorResponse =
     ErrorResponse::new(ErrorCode::PEER_ADDRESS_FAMILY_MISMATCH, TurnRefusal::Request);
@@ -53,22 +56,21 @@ impl Server {
         let Asked { client, allocation, request, now } = asked;
         let proved = match self.prove(asked) {
             Ok(proved) => proved,
-            Err(refused) if refused.asks_for_credentials() => {
-                let challenge = refused.challenge(request, &self.nonces.issue(client.id.address, now));
-                // A shorter request may come from a forged address, to flood its victim with more bytes.
-                if challenge.len() <= MAX_AMPLIFIED * request.as_bytes().len() {
-                    return challenge;
+            Err(mut refused) => {
+                if refused.asks_for_credentials() {
+                    let nonce = self.nonces.issue(client.id.address, now);
+                    let challenge = refused.challenge(request, &self.realm, &nonce);
+                    // A shorter request may come from a forged address, to flood its victim with more bytes.
+                    if challenge.len() + HEADERS <= MAX_AMPLIFIED * (request.as_bytes().len() + HEADERS) {
+                        return challenge;
+                    }
+                    refused = BAD_REQUEST;
                 }
-                self.record_refusal(TurnRefusal::Request, "", client);
-                return BAD_REQUEST.answer(request, None);
-            }
-            Err(refused) => {
                 self.record_refusal(refused.why, "", client);
                 return refused.answer(request, None);
             }
         };
-        let integrity = proved.integrity.clone();
-        let key = proved.key.clone();
+        let Proved { key, integrity, .. } = proved.clone();
         let answered = if allocation.is_some_and(|allocation| allocation.proved.username != proved.username) {
             Err(ErrorResponse::new(ErrorCode::WRONG_CREDENTIALS, TurnRefusal::Credentials))
         } else {
@@ -93,7 +95,7 @@ impl Server {
             || request.has_attribute(MessageIntegritySha256::TYPE);
         if !has_integrity {
             // Without a text: the answer to a stranger is short.
-            return Err(ErrorResponse::saying(ErrorCode::UNAUTHORIZED, "", TurnRefusal::Credentials));
+            return Err(ErrorResponse { text: Some(""), ..TurnRefusal::Credentials.into() });
         }
         let (Ok(username), Ok(_), Ok(nonce)) =
             (request.attribute::<Username>(), request.attribute::<Realm>(), request.attribute::<Nonce>())
@@ -105,12 +107,7 @@ impl Server {
         }
         let challenge = |why, key: &str| {
             self.record_refusal(why, key, client);
-            match why {
-                TurnRefusal::Expired => {
-                    ErrorResponse::saying(ErrorCode::UNAUTHORIZED, "Expired Credentials", why)
-                }
-                _ => why.into(),
-            }
+            ErrorResponse::from(why)
         };
         let username = username.username();
         let known = allocation.filter(|allocation| allocation.proved.username == username);
@@ -120,7 +117,7 @@ impl Server {
             None => {
                 let (key, password) = self.password_of(username).map_err(|why| challenge(why, ""))?;
                 let username = username.to_owned();
-                let credentials = LongTermKeyCredentials::new(username.clone(), password, REALM.to_owned());
+                let credentials = LongTermKeyCredentials::new(username.clone(), password, self.realm.clone());
                 let integrity =
                     MessageIntegrityCredentials::from(credentials).make_key(IntegrityAlgorithm::Sha1);
                 Proved { username, key, integrity }
@@ -138,6 +135,9 @@ impl Server {
 
     /// The key of a username's user, and the password that belongs to it.
     fn password_of(&self, username: &str) -> Result<(String, String), TurnRefusal> {
+        if let Some(known) = self.context.host.turn_user(username) {
+            return Ok(known);
+        }
         let (expiry, user) = expiry_and_user(username).ok_or(TurnRefusal::Credentials)?;
         if expiry <= self.context.clock.unix_millis().as_millis() / 1000 {
             return Err(TurnRefusal::Expired);
@@ -166,9 +166,9 @@ impl Server {
         let family = read::<RequestedAddressFamily>(request)?.map(|family| family.family());
         let is_ipv4 = family.is_none_or(|family| family == AddressFamily::IPV4);
         let even_port = read::<EvenPort>(request)?;
-        // The next port cannot be kept for another allocation.
+        // No server keeps the next port for RTCP here: 508 would say that there is no port.
         if even_port.as_ref().is_some_and(EvenPort::requested) {
-            return Err(TurnRefusal::Capacity.into());
+            return Err(ErrorResponse { unknown: vec![EvenPort::TYPE], ..UNKNOWN_ATTRIBUTE });
         }
         let lifetime = lifetime(request)?.clamp(LIFETIME, MAX_LIFETIME);
         let expires = now + Duration::from_secs(lifetime.into());
@@ -186,6 +186,7 @@ impl Server {
                 rate: RateLimit::default(),
                 created: now,
                 used: AtomicU64::new(0),
+                bytes: AtomicU64::new(0),
                 rights: Mutex::new(Rights::new(relayed, expires)),
             });
             if self.insert(&allocation) {
@@ -300,7 +301,7 @@ fn check_attributes(request: &Message<'_>, known: &[AttributeType]) -> Result<()
     if unknown.is_empty() {
         return Ok(());
     }
-    Err(ErrorResponse { unknown, ..ErrorResponse::new(ErrorCode::UNKNOWN_ATTRIBUTE, TurnRefusal::Request) })
+    Err(ErrorResponse { unknown, ..UNKNOWN_ATTRIBUTE })
 }
 
 /// An attribute, if the request has it.

@@ -8,7 +8,7 @@ use dashmap::{DashMap, Entry};
 use parking_lot::Mutex;
 use peerbroker_core::clock::Instant;
 use peerbroker_core::vocabulary::AddressPrefix;
-use peerbroker_media_api::{Dropped, MediaContext, MediaLimits, TurnRefusal, TurnTotals};
+use peerbroker_media_api::{Dropped, MediaContext, MediaLimits, TurnConfig, TurnRefusal, TurnTotals};
 use stun_types::message::{BINDING, Message, MessageClass};
 use tokio_rustls::TlsAcceptor;
 use turn_types::attribute::{Data, XorPeerAddress};
@@ -23,6 +23,7 @@ use super::nonce::Nonces;
 use super::peers::Peers;
 use super::quotas::{AllocationPermit, Quotas};
 use super::relayed::{MAX_DATAGRAM, RelayedAddresses};
+use crate::datapath::addresses::Addresses;
 use crate::datapath::counters::TrafficCounters;
 use crate::datapath::pace::{Sender, UnverifiedSourceLimiter, cost};
 use crate::datapath::streams::{Connections, Crowded, Passed, Queued, Received};
@@ -39,6 +40,7 @@ pub(crate) struct Server {
     pub(super) context: MediaContext,
     /// True if it answers STUN alone.
     pub(super) only_stun: bool,
+    pub(super) realm: String,
     pub(super) nonces: Nonces,
     pub(super) peers: Peers,
     pub(super) addresses: RelayedAddresses,
@@ -75,19 +77,16 @@ pub(super) struct Asked<'a> {
 }
 
 impl Server {
-    pub(super) fn new(
-        context: MediaContext,
-        only_stun: bool,
-        peers: Peers,
-        addresses: RelayedAddresses,
-    ) -> Self {
+    pub(super) fn new(context: MediaContext, config: TurnConfig, own: Addresses) -> Self {
+        let TurnConfig { only_stun, realm, ports, peers, .. } = config;
         Server {
             connections: Connections::new(Arc::clone(&context.host)),
             context,
             only_stun,
+            realm: realm.unwrap_or_else(|| "turn".to_owned()),
             nonces: Nonces::new(),
-            peers,
-            addresses,
+            peers: Peers::new(own.clone(), peers),
+            addresses: RelayedAddresses { addresses: own, ports },
             quotas: Quotas::default(),
             traffic: TrafficCounters::default(),
             counted: Mutex::default(),
@@ -192,7 +191,7 @@ impl Server {
             }
             _ => return Err(Dropped::NoRoute),
         };
-        from.record_use(now);
+        from.record_use(now, bytes);
         Ok((!is_stun(bytes)).then_some(Passed { to: peer, crowded }))
     }
 
@@ -208,7 +207,7 @@ impl Server {
         let channel = to.rights.lock().channel_of(peer, is_client, now)?;
         let limit = to.place.of_key.bytes_per_second(self.limits().bytes_per_second);
         to.rate.try_charge(cost(bytes.len(), 1), limit, now).map_err(|_| Dropped::TooMuch)?;
-        to.record_use(now);
+        to.record_use(now, bytes);
         let sent = match channel {
             Some(number) => to.client.send_channel_data(number, bytes),
             None => to.client.send(&answers::data(peer, bytes)),
@@ -239,8 +238,8 @@ impl Server {
         } else if !allocation.rights.lock().permits(peer.ip(), now) {
             Err(Dropped::Permission)
         } else {
-            let charged = self.charge_key(allocation, bytes, now);
-            charged.and_then(|()| self.deliver(allocation, peer, false, bytes, now))
+            self.charge_key(allocation, bytes, now)
+                .and_then(|()| self.deliver(allocation, peer, false, bytes, now))
         });
     }
 
@@ -279,16 +278,16 @@ impl Server {
         // Tries again if other threads take it first.
         for _ in 0..TRIES {
             let Err(full) = &taken else { break };
-            let unit = match self.quotas.of_address(address) >= limits.allocations_per_address() {
-                true => AddressPrefix::of,
-                false => AddressPrefix::site,
-            };
+            let of_address = self.quotas.by_address.count(&AddressPrefix::of(address));
+            let is_of_address = of_address >= limits.allocations_per_address();
+            let unit = if is_of_address { AddressPrefix::of } else { AddressPrefix::site };
             let may_go = |unused: &Allocation| match full {
                 TurnRefusal::KeyQuota => unused.proved.key == key,
                 TurnRefusal::AddressQuota => unit(unused.client.id.address.ip()) == unit(address),
                 _ => true,
             };
-            let held = if *full == TurnRefusal::AddressQuota { 0 } else { self.quotas.of_site(address) };
+            let of_site = self.quotas.by_site.count(&AddressPrefix::site(address));
+            let held = if *full == TurnRefusal::AddressQuota { 0 } else { of_site };
             let unused = self.unused.lock().next(|| self.all(), may_go, held, now);
             let Some(unused) = unused else { break };
             self.remove(&unused);
@@ -325,25 +324,18 @@ impl Server {
     }
 
     /// All allocations.
-    fn all(&self) -> Vec<Arc<Allocation>> {
+    pub(super) fn all(&self) -> Vec<Arc<Allocation>> {
         self.by_client.iter().map(|entry| Arc::clone(&entry)).collect()
     }
 
     /// The clients at a UDP port of ours that have relayed something lately, or are new.
     pub(crate) fn clients_at(&self, port: SocketAddr) -> Vec<SocketAddr> {
         let now = self.now();
-        let all = self.by_client.iter();
-        let of_port = all.filter(|allocation| {
-            allocation.client.id.ingress == Ingress::Port(port)
-                && (allocation.is_new(now) || !allocation.is_unused(now))
+        let mut all = self.all();
+        all.retain(|of| {
+            of.client.id.ingress == Ingress::Port(port) && (of.is_new(now) || !of.is_unused(now))
         });
-        of_port.map(|allocation| allocation.client.id.address).collect()
-    }
-
-    /// The number of allocations that have relayed something lately.
-    pub(super) fn used(&self) -> usize {
-        let now = self.now();
-        self.by_client.iter().filter(|allocation| !allocation.is_unused(now)).count()
+        all.iter().map(|of| of.client.id.address).collect()
     }
 
     /// Removes expired allocations, and those of keys that may not use TURN any more.
@@ -368,7 +360,7 @@ impl Server {
 
     pub(super) fn totals(&self) -> TurnTotals {
         let mut totals = *self.counted.lock();
-        totals.allocations = self.quotas.len();
+        totals.allocations = self.quotas.all.count();
         self.traffic.add_to(&mut totals.traffic);
         totals
     }
@@ -379,11 +371,10 @@ impl Server {
             *refused += 1;
         }
         let now = self.now();
-        let is_due = self.tell_from.lock().get_mut(why as usize).is_some_and(|from| {
-            let is_due = *from <= now;
-            *from = if is_due { now.plus_millis(TELL_EVERY) } else { *from };
-            is_due
-        });
+        let mut tell_from = self.tell_from.lock();
+        let due = tell_from.get_mut(why as usize).filter(|from| **from <= now);
+        let is_due = due.map(|from| *from = now.plus_millis(TELL_EVERY)).is_some();
+        drop(tell_from);
         if is_due {
             self.context.host.turn_refused(why, key, client.id.address.ip());
         }

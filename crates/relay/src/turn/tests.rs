@@ -8,6 +8,8 @@ mod world;
 
 use std::time::Duration;
 
+use turn_types::message::ALLOCATE;
+
 use world::{World, addr};
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -52,6 +54,33 @@ fn usernames_of_other_servers_are_those_of_a_user() {
         assert_eq!(named(username).allocate().code(), Some(401), "{username}");
     }
     assert_eq!(world.refused("expired"), 3);
+}
+
+#[test]
+fn a_user_with_a_fixed_password_has_a_key_and_nobody_else_has_its_name() {
+    let world = World::new(|_| {});
+    let mut bob = world.client_named("bob", "192.0.2.1:5000");
+    assert_eq!(bob.allocate().code(), None);
+    world.advance(9 * MINUTE);
+    assert_eq!(bob.refresh(None).code(), None);
+    bob.refresh(Some(0));
+    world.disable_key();
+    assert_eq!((bob.allocate().code(), world.refused("key")), (Some(401), 1));
+    bob.password = "another".to_owned();
+    assert_eq!((bob.allocate().code(), world.refused("credentials")), (Some(401), 1));
+    assert_eq!(world.client_named("bobby", "192.0.2.1:5000").allocate().code(), Some(401));
+}
+
+#[test]
+fn the_realm_is_that_of_the_operator_and_part_of_the_password() {
+    let realm = "turn.a-long-name.of.example.com";
+    let world = World::of_realm(realm);
+    let client = world.client("192.0.2.1:5000");
+    assert_eq!(client.allocate_without_credentials().realm(), realm);
+    assert_eq!(client.allocate().code(), None);
+    let request =
+        World::new(|_| {}).client("192.0.2.1:5000").request_with_nonce(ALLOCATE, &[], &client.nonce());
+    assert_eq!(client.ask(&request).code(), Some(401));
 }
 
 #[test]
@@ -179,7 +208,7 @@ fn other_transports_families_and_unknown_attributes_are_refused() {
     for unknown in [0x001A, 0x0022, 0x7FFF] {
         assert_eq!(a.allocate_with(&[(unknown, &[0; 8])]).code(), Some(420), "{unknown:#x}");
     }
-    assert_eq!(a.allocate_with(&[(0x0018, &[0x80])]).code(), Some(508), "no port is reserved");
+    assert_eq!(a.allocate_with(&[(0x0018, &[0x80])]).code(), Some(420), "no port is reserved");
     assert_eq!(
         a.allocate_with(&[(0x8000, &[2, 0, 0, 0]), (0xFFFF, b"?")]).code(),
         None,

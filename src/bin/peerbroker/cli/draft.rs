@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use peerbroker::{Config, Listen};
 use peerbroker_config::{
-    AcmeConfig, AcmeName, ClusterConfig, Limits, ListenOps, PrivateFile, RedisAddress, RelayConfig,
+    AcmeConfig, AcmeName, ClusterConfig, Limits, ListenOps, PeerRule, PrivateFile, RedisAddress, RelayConfig,
     WebhookEvent,
 };
 use peerbroker_keys::Origin;
@@ -45,6 +45,7 @@ pub struct Draft {
     pub(super) relay: RelayConfig,
     pub(super) turn: Vec<MediaAddress>,
     pub(super) turn_ports: Option<RangeInclusive<u16>>,
+    pub(super) turn_peers: Vec<PeerRule>,
     pub(super) ops_port: Option<u16>,
     /// The settings of the operator's API, whose port is `ops_port`.
     pub(super) ops: ListenOps,

@@ -6,10 +6,11 @@ use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use gethostname::gethostname;
+use ipnet::{Ipv4Net, Ipv6Net};
 use peerbroker::{BadWebhook, Config, Listen, check_webhook, lan_address};
 use peerbroker_config::{
     AcmeConfig, AcmeName, ApiTokens, BackplaneAddress, ClusterConfig, IceConfig, ListenOps, MAX_ACME_NAMES,
-    RedisAddress, RelayConfig, SharedSettings, TlsFiles, TurnConfig, TurnSecret, WebhookConfig,
+    PeerRule, RedisAddress, RelayConfig, SharedSettings, TlsFiles, TurnConfig, TurnSecret, WebhookConfig,
 };
 use peerbroker_core::vocabulary::ApiKey;
 use peerbroker_keys::Change;
@@ -396,7 +397,10 @@ impl Draft {
         if let Some(acme) = acme.filter(|_| is_everywhere && self.relay_public.is_empty()) {
             names.extend(acme.names.iter().map(ToString::to_string));
         }
-        let turn = self.turn(relay.as_ref(), public.clone())?;
+        let mut turn = self.turn(relay.as_ref(), public.clone())?;
+        if let Some(turn) = &mut turn {
+            turn.realm = names.first().filter(|name| name.len() <= TurnConfig::MAX_REALM).cloned();
+        }
         let host =
             self.listen.host.parse().ok().filter(|host: &IpAddr| {
                 !self.config.proxied && !host.is_unspecified() && !host.is_loopback()
@@ -443,9 +447,13 @@ impl Draft {
             "--turn and --relay have the same port: give --turn another one, because Chromium drops what a relay sends \
              from the port of a page's TURN server",
         )?;
-        let private = self.relay.private;
+        let mut peers = self.turn_peers.clone();
+        if self.relay.private {
+            let all = [Ipv4Net::default().into(), Ipv6Net::default().into()];
+            peers.extend(all.map(|network| PeerRule { network, allows: true }));
+        }
         let ports = self.turn_ports.clone();
-        Ok(Some(TurnConfig { listen, public, only_stun, ports, private, loopback: false }))
+        Ok(Some(TurnConfig { listen, public, only_stun, realm: None, ports, peers }))
     }
 }
 

@@ -7,7 +7,8 @@ use std::ops::RangeInclusive;
 use std::sync::LazyLock;
 
 use peerbroker_config::{
-    AcmeName, AdminToken, Ban, Degraded, LETS_ENCRYPT, MountPath, ProxySecret, TurnSecret, WebhookEvent,
+    AcmeName, AdminToken, Ban, Degraded, LETS_ENCRYPT, MountPath, ProxySecret, TurnSecret, TurnUser,
+    WebhookEvent,
 };
 use peerbroker_keys::{IdStyle, Origin, RelayMode, WebhookSecret};
 
@@ -16,8 +17,8 @@ use super::row::{KEY, NODE, Need, Row};
 use super::values::{
     ANY, BYTE_RATE, BYTES, COUNT, DAYS, DIR, FILE, Kind, LogFormat, MILLIS, SECONDS, api_key, choice, cors,
     dialect, discovery, is_acme_directory, is_node_name, is_node_url, is_some, is_stun_url, is_turn_url,
-    kind, media_address, network, number, off_switch, parse_filter, parsed, path, pipes, port, ports,
-    public_host, show_media_address, switch, text, text_if, time,
+    kind, media_address, network, number, off_switch, parse_filter, parsed, path, peer_rule, pipes, port,
+    ports, public_host, show_media_address, show_peer_rule, switch, text, text_if, time,
 };
 use crate::stored_keys::KeysIn;
 
@@ -35,6 +36,8 @@ const MEDIA: Need = Need("--relay or --turn", |draft| !draft.relay_at.is_empty()
 const RELAY: Need = Need("--relay", |draft| !draft.relay_at.is_empty());
 const CREDENTIALS: Need =
     Need("--turn or --turn_url", |draft| !draft.turn.is_empty() || !draft.config.ice.turn_urls.is_empty());
+const TURN: Need = Need("--turn", |draft| !draft.turn.is_empty());
+const PORTS: Need = Need("--turn_ports", |draft| draft.turn_ports.is_some());
 const WEBHOOK: Need = Need("--webhook", |draft| !draft.config.webhooks.operator.url.is_empty());
 const OPS: Need = Need("--ops_port", |draft| draft.ops_port.is_some());
 const OPS_TLS: Need = Need("--ops_port, and --sslcert or --acme", |draft| {
@@ -72,7 +75,7 @@ pub static ROWS: LazyLock<Vec<Row>> = LazyLock::new(|| {
             Row::new("workers", |d| &mut d.listen.workers, number(&COUNT, 0..=1024),
                 "Worker threads; 0: one per core", "").of(NODE),
             Row::new("reuse_port", |d| &mut d.listen.reuse_port, switch(),
-                "Let [the next server](OPERATING.md#updating-without-a-failed-connection) listen on the same ports before this one ends; Linux only", "Both need the flag, and the same user.").of(NODE),
+                "Let [the next server](OPERATING.md#updating-without-a-failed-connection) listen on the same ports before this one ends; Linux only", "").of(NODE),
             Row::new("drain_timeout", |d| &mut d.listen.drain_timeout, time(&MILLIS, 0..=MAX_MILLIS),
                 "Time over which [a stopping server](OPERATING.md#signals-and-exit-codes) closes its clients; 0 closes all at once", "Another server is a node of the cluster, or one on the same port; with a socket of systemd, the default is 1000.").unset("10000 if another server can take them, otherwise 0").of(NODE),
             Row::new("config", |d| &mut d.file, path(FILE),
@@ -100,7 +103,7 @@ pub static ROWS: LazyLock<Vec<Row>> = LazyLock::new(|| {
             Row::new("trusted_proxy", |d| &mut d.config.trusted_proxies, parsed("CIDR", network),
                 "Networks or addresses of trusted proxies, as in 10.0.0.0/8; with --proxied or --proxy_protocol", "").unset("loopback and private networks").needs(&ANY_PROXY).live(),
             Row::new("proxy_secret", |d| &mut d.config.proxy_secret, kind("SECRET", ProxySecret::parse, |secret: &ProxySecret| secret.as_str().to_owned()),
-                "Secret that trusted proxies must send in X-Proxy-Secret, 16 characters or more", "For machines where others connect from the proxy's address.").secret().needs(&PROXIED).live(),
+                "Secret that trusted proxies must send in X-Proxy-Secret, 16 characters or more", "").secret().needs(&PROXIED).live(),
         ]),
         group("Keys and pages that may use them", vec![
             Row::new("ban", |d| &mut d.config.bans, parsed("CIDR", Ban::parse),
@@ -155,27 +158,31 @@ pub static ROWS: LazyLock<Vec<Row>> = LazyLock::new(|| {
             Row::new("relay", |d| &mut d.relay_at, Kind { alone: Some("all"), ..kind("ADDRESS", media_address, show_media_address) },
                 "Relay calls that cannot go directly", "At all addresses, or one of IPv4, one of IPv6 or both, as in 198.51.100.7 or [2001:db8::7]:3478. UDP and TCP port 3478 by default, also for STUN. Clients are told [the best address](CALLS.md).").at_most(2).common().of(NODE),
             Row::new("relay_public", |d| &mut d.relay_public, parsed("HOST", public_host),
-                "Address or host name at which clients find the relay and TURN, if behind a NAT", "A name is looked up every minute.").at_most(2).unset("a name of --acme, a public address of this machine, or that of the interface that leads out").of(NODE),
+                "Address or host name at which clients find the relay and TURN, if behind a NAT", "A name is looked up every minute.").at_most(2).unset("the best that it finds").of(NODE),
             Row::new("relay_mode", |d| &mut d.config.key_settings.relay, choice("MODE", RelayMode::ALL.map(|mode| (mode.label(), mode))),
                 "Which calls of the built-in key are relayed: fallback those that cannot go directly, always all, hiding addresses, off none", "").live().of(KEY),
             Row::new("relay_tcp_port", |d| &mut d.relay.tcp_port, port(),
-                "TCP port [besides the relay's](CALLS.md#one-port-for-everything) that clients are told, as in 443; 0: none", "It must lead to --port: set it if a NAT or a TCP proxy changes the port.").unset("that of --port; none with --proxied").needs(&RELAY).of(NODE),
+                "TCP port [besides the relay's](CALLS.md#one-port-for-everything) that clients are told, as in 443; 0: none", "").unset("that of --port; none with --proxied").needs(&RELAY).of(NODE),
             Row::new("relay_private", |d| &mut d.relay.private, switch(),
                 "Relay for clients with private addresses too", "").of(NODE),
             Row::new("relay_drain_timeout", |d| &mut d.listen.relay_drain_timeout, time(&MILLIS, 0..=MAX_MILLIS),
                 "Time for which relayed calls [may go on](OPERATING.md#relayed-calls-in-an-update) when the server stops", "").unset("600000 with --reuse_port, otherwise 0").needs(&MEDIA).of(NODE),
             Row::new("relay_calls", |d| &mut d.config.media_limits.calls, number(&COUNT, ANY),
-                "Calls that the relay knows, whether they need it or not", "Half as many TURN allocations, a twentieth of these of one address: a connection of a browser has two or three, and a page with a pool of 20 offers, as of Trystero, 40 to 60.").live(),
+                "Calls that the relay knows, whether they need it or not", "Half as many TURN allocations, a twentieth of these of one address.").live(),
             Row::new("relay_bytes_per_second", |d| &mut d.config.media_limits.bytes_per_second, number(&BYTE_RATE, ANY),
                 "Rate of one relayed call or TURN allocation, both directions together; 0: no limit", "").live(),
             Row::new("turn", |d| &mut d.turn, Kind { alone: Some("all"), ..kind("ADDRESS", media_address, show_media_address) },
                 "Address of [a TURN server](CALLS.md#turn), as in [2001:db8::7]:5349, for UDP, TCP and TLS", "As --relay; alone, at the relay's addresses, or all. Port 5349 by default, or the relay's + 1871.").at_most(2).of(NODE),
             Row::new("turn_ports", |d| &mut d.turn_ports, kind("MIN-MAX", ports, |ports: &RangeInclusive<u16>| format!("{}-{}", ports.start(), ports.end())),
-                "UDP ports that the TURN server relays at, as in 50000-59999", "").unset("none; clients reach each other inside this process").of(NODE),
+                "UDP ports that the TURN server relays at, as in 50000-59999", "").unset("none").of(NODE),
+            Row::new("turn_peers", |d| &mut d.turn_peers, kind("CIDR", peer_rule, show_peer_rule),
+                "Networks that [TURN clients](CALLS.md#turn) may send to beside public addresses, or with ! in front may not", "").needs(&PORTS).of(NODE),
+            Row::new("turn_users", |d| &mut d.config.ice.turn_users, kind("NAME:PASSWORD", TurnUser::parse, |user: &TurnUser| format!("{}:{}", user.name, user.password())),
+                "Users of [TURN](CALLS.md#turn-for-other-servers) with fixed passwords", "").secret().needs(&TURN).live(),
         ]),
         group("Data without WebRTC", vec![
             Row::new("pipes", |d| &mut d.config.pipes.total, pipes(),
-                "Pipes of all keys: [data that WebRTC cannot carry](CALLS.md#pipes), encrypted by the pages; off: none", "Half of that of one key, a twentieth of one address.").live(),
+                "Pipes of all keys: [data that WebRTC cannot carry](CALLS.md#pipes), encrypted by the pages; off: none", "").live(),
             Row::new("pipe_total_bytes_per_second", |d| &mut d.config.pipes.total_bytes_per_second, number(&BYTE_RATE, ANY),
                 "Rate of all pipes, both directions together; 0: no limit", "Half of that for one key, an eighth for one pipe.").live(),
         ]),
@@ -207,9 +214,9 @@ pub static ROWS: LazyLock<Vec<Row>> = LazyLock::new(|| {
             Row::new("room_members", |d| &mut d.config.key_settings.room_members, number(&COUNT, ANY),
                 "Members of one room", "").live().of(KEY),
             Row::new("room_deliveries_per_second", |d| &mut d.config.limits.room_deliveries_per_second, number(&COUNT, ANY),
-                "Messages and changes per second that one member of rooms causes for others; 0: no limit", "All members of a key have 300 times that.").live(),
+                "Messages and changes per second that one member of rooms causes for others; 0: no limit", "").live(),
             Row::new("connections_per_address", |d| &mut d.config.address_limits.connections, number(&COUNT, ANY),
-                "Connections per address, HTTP included; 0: no limit", "A twentieth of that is the limit of new WebSockets and streams per second.").live(),
+                "Connections per address, HTTP included; 0: no limit", "A twentieth of that may open per second.").live(),
             Row::new("max_message_bytes", |d| &mut d.config.max_message_bytes, number(&BYTES, 1..=u64::MAX),
                 "Largest message", "").live(),
             Row::new("expire_timeout", |d| &mut d.config.limits.expire_timeout, time(&MILLIS, TIME),

@@ -10,6 +10,7 @@ use peerbroker_config::TurnConfig;
 use super::draft::Draft;
 use super::row::ALL_NODES;
 use super::table::{GONE, ROWS};
+use super::values::show_peer_rule;
 use super::*;
 use crate::stored_keys::StoredKeys;
 
@@ -110,10 +111,18 @@ fn the_defaults_shown_are_those_of_the_library() {
 fn a_turn_server_has_the_public_and_private_addresses_of_the_relay() {
     let turn = |flags: &str| settings(flags).calls.turn.unwrap();
     let flags = "--relay 198.51.100.7 --turn --turn_ports 50000-59999 --relay_public 203.0.113.1";
-    let TurnConfig { public, only_stun, ports, private, loopback, .. } = turn(flags);
+    let TurnConfig { public, only_stun, realm, ports, peers, .. } = turn(flags);
     assert_eq!(public, ["203.0.113.1".parse::<IpAddr>().unwrap()]);
-    assert_eq!((only_stun, ports, private, loopback), (false, Some(50_000..=59_999), false, false));
-    assert!(turn("--turn 10.0.0.1 --relay_private").private, "without a relay too");
+    assert_eq!((only_stun, realm, ports, peers), (false, None, Some(50_000..=59_999), vec![]));
+    let peers = |flags: &str| turn(flags).peers.iter().map(show_peer_rule).collect::<Vec<_>>();
+    assert_eq!(peers("--turn 10.0.0.1 --relay_private"), ["0.0.0.0/0", "::/0"], "without a relay too");
+    let own = "--turn --turn_ports 50000-59999 --turn_peers 127.0.0.1 !198.51.100.0/24";
+    assert_eq!(peers(own), ["127.0.0.1/32", "!198.51.100.0/24"]);
+    for (name, realm) in
+        [("turn.example.org", Some("turn.example.org")), (&*format!("{}.org", "x".repeat(40)), None)]
+    {
+        assert_eq!(turn(&format!("--turn --relay_public {name}")).realm.as_deref(), realm);
+    }
     // Clients of a private address are served there.
     let mut calls = settings("--relay --relay_public localhost").calls;
     calls.find_addresses();

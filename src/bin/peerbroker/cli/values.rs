@@ -10,7 +10,7 @@ use std::time::Duration;
 use env_filter::Filter;
 use ipnet::IpNet;
 use peerbroker::is_of_machine;
-use peerbroker_config::{AcmeName as HostName, Dialect, PipeLimits};
+use peerbroker_config::{AcmeName as HostName, Dialect, PeerRule, PipeLimits};
 use peerbroker_core::vocabulary::ApiKey;
 use peerbroker_keys::{Discovery, Origin};
 
@@ -405,6 +405,16 @@ pub(super) fn cors(text: &str) -> Result<Option<Origin>, String> {
 pub(super) fn network(text: &str) -> Result<IpNet, String> {
     let network = text.parse().or_else(|_| text.parse().map(|address: IpAddr| address.into()));
     network.map_err(|_| "expected an address or a network, as in 192.0.2.7 or 10.0.0.0/8".to_owned())
+}
+
+/// A network whose addresses are peers of TURN, or with ! in front are not.
+pub(super) fn peer_rule(text: &str) -> Result<PeerRule, String> {
+    let denied = text.strip_prefix('!');
+    Ok(PeerRule { network: network(denied.unwrap_or(text))?, allows: denied.is_none() })
+}
+
+pub(super) fn show_peer_rule(rule: &PeerRule) -> String {
+    format!("{}{}", if rule.allows { "" } else { "!" }, rule.network)
 }
 
 pub(super) fn yes_or_no(text: &str) -> Result<bool, String> {

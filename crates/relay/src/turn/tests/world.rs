@@ -26,10 +26,9 @@ use crate::datapath::streams::{Framed, Outbox, Protocol as _};
 use crate::turn::client::{Client as Id, ClientId, Ingress, ReplySink};
 use crate::turn::connections::OfTurn;
 use crate::turn::peers::Peers;
-use crate::turn::relayed::RelayedAddresses;
 use crate::turn::server::Server;
 use peerbroker_core::clock::Clock;
-use peerbroker_media_api::{KeyLimits, MediaContext, MediaHost, MediaLimits, Permit, TurnTotals};
+use peerbroker_media_api::{KeyLimits, MediaContext, MediaHost, MediaLimits, Permit, TurnConfig, TurnTotals};
 use peerbroker_system::threads::Threads;
 
 /// The length of the first message, without and with its padding.
@@ -82,6 +81,10 @@ impl MediaHost for Keys {
     fn turn_password(&self, username: &str) -> Option<String> {
         Some(password_of(username))
     }
+
+    fn turn_user(&self, name: &str) -> Option<(String, String)> {
+        (name == "bob").then(|| ("k".to_owned(), password_of(name)))
+    }
 }
 
 pub(in crate::turn) fn password_of(username: &str) -> String {
@@ -94,32 +97,31 @@ pub(in crate::turn) struct Answer(pub(in crate::turn) Vec<u8>);
 
 impl World {
     pub(in crate::turn) fn new(limit: impl FnOnce(&mut MediaLimits)) -> Self {
-        World::build(false, None, limit)
+        World::build(TurnConfig::default(), limit)
     }
 
     pub(in crate::turn) fn stun() -> Self {
-        World::build(true, None, |_| {})
+        World::build(TurnConfig { only_stun: true, ..TurnConfig::default() }, |_| {})
+    }
+
+    pub(in crate::turn) fn of_realm(realm: &str) -> Self {
+        World::build(TurnConfig { realm: Some(realm.to_owned()), ..TurnConfig::default() }, |_| {})
     }
 
     /// With sockets, which need a runtime.
     pub(in crate::turn) fn real(ports: RangeInclusive<u16>) -> Self {
-        World::build(false, Some(ports), |_| {})
+        World::build(TurnConfig { ports: Some(ports), ..TurnConfig::default() }, |_| {})
     }
 
-    fn build(
-        only_stun: bool,
-        ports: Option<RangeInclusive<u16>>,
-        limit: impl FnOnce(&mut MediaLimits),
-    ) -> Self {
+    fn build(config: TurnConfig, limit: impl FnOnce(&mut MediaLimits)) -> Self {
         let mut limits = MediaLimits::default();
         limit(&mut limits);
         let clock = Clock::manual();
         // Times have a past.
         clock.advance(Duration::from_secs(10_000));
         let told = addr("203.0.113.1:3479");
-        let bound = if ports.is_some() { addr("127.0.0.1:3479") } else { told };
+        let bound = if config.ports.is_some() { addr("127.0.0.1:3479") } else { told };
         let own = Addresses::new(vec![Bound { at: bound, is_everywhere: false }], &[told.ip()]);
-        let addresses = RelayedAddresses { addresses: own, ports };
         let admits = Arc::new(AtomicBool::new(true));
         let of_key = Arc::<Mutex<_>>::default();
         let context = MediaContext {
@@ -128,8 +130,9 @@ impl World {
             clock: clock.clone(),
             threads: Threads::default(),
         };
-        let peers = Peers::new(Addresses::of("203.0.113.1:3479"), false, false);
-        let server = Server::new(context, only_stun, peers, addresses);
+        let mut server = Server::new(context, config, own);
+        // Loopback, where the sockets of tests are, is no address of this server.
+        server.peers = Peers::new(Addresses::of("203.0.113.1:3479"), Vec::new());
         World { server: Arc::new(server), clock, admits, own: of_key }
     }
 
@@ -194,7 +197,7 @@ impl Client {
     fn key(&self) -> MessageIntegrityCredentials {
         let username = self.username.clone();
         let password = self.password.clone();
-        LongTermKeyCredentials::new(username, password, "turn".to_owned()).into()
+        LongTermKeyCredentials::new(username, password, self.server.realm.clone()).into()
     }
 
     pub(in crate::turn) fn nonce(&self) -> String {
@@ -227,7 +230,7 @@ impl Client {
             request.add_attribute(&RawAttribute::new(AttributeType::new(*kind), value)).unwrap();
         }
         request.add_attribute(&Username::new(&self.username).unwrap()).unwrap();
-        request.add_attribute(&Realm::new("turn").unwrap()).unwrap();
+        request.add_attribute(&Realm::new(&self.server.realm).unwrap()).unwrap();
         request.add_attribute(&Nonce::new(nonce).unwrap()).unwrap();
         request.add_message_integrity(&self.key(), IntegrityAlgorithm::Sha1).unwrap();
         request.add_fingerprint().unwrap();
@@ -329,7 +332,7 @@ impl Client {
 
     fn signed(&self, mut request: MessageWriteVec) -> Vec<u8> {
         request.add_attribute(&Username::new(&self.username).unwrap()).unwrap();
-        request.add_attribute(&Realm::new("turn").unwrap()).unwrap();
+        request.add_attribute(&Realm::new(&self.server.realm).unwrap()).unwrap();
         request.add_attribute(&Nonce::new(&self.nonce()).unwrap()).unwrap();
         request.add_message_integrity(&self.key(), IntegrityAlgorithm::Sha1).unwrap();
         request.finish()

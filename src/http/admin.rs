@@ -1,6 +1,7 @@
 //! The operator's API for keys and peers, with its OpenAPI description, and the dashboard that uses it.
 
 mod access;
+mod allocations;
 mod bans;
 mod call_reports;
 mod dashboard;
@@ -85,6 +86,8 @@ pub(crate) fn app(
         .service(bans::add_ban)
         .service(bans::end_ban)
         .service(bans::list_addresses)
+        .service(allocations::list_allocations)
+        .service(allocations::end_allocation)
         .service(log::show_log)
         .service(log::change_log)
         .service(stats::show_stats)

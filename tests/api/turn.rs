@@ -170,7 +170,7 @@ fn a_user_with_a_fixed_password_has_the_root_key_or_that_of_the_server() {
     for root_key in [None, Some("of-turn")] {
         let turn = turn(false, |_| {});
         let at = turn.addresses()[0];
-        let (server, _api) = with_api_on(PeerBroker::builder().turn(turn), |config| {
+        let (server, api) = with_api_on(PeerBroker::builder().turn(turn), |config| {
             config.ice.turn_users = vec![TurnUser::parse("bob:of:his:own").unwrap()];
             config.root_key = root_key.map(|key| ApiKey::parse(key).unwrap());
         });
@@ -181,9 +181,47 @@ fn a_user_with_a_fixed_password_has_the_root_key_or_that_of_the_server() {
             assert_eq!(allocate(name, password).err(), Some(401), "{name} {password}");
         }
         let _bob = allocate("bob", "of:his:own").unwrap();
+        let listed = &api.get("/api/turn/allocations").json["allocations"][0];
+        assert_eq!([&listed["username"], &listed["key"]], ["bob", root_key.unwrap_or("peerjs")]);
         server.reconfigure(|config| config.ice.turn_users.clear());
         assert_eq!(allocate("bob", "of:his:own").err(), Some(401), "he is gone");
     }
+}
+
+#[test]
+fn operators_list_allocations_and_end_one() {
+    let turn = turn(false, |_| {});
+    let at = turn.addresses()[0];
+    let (_server, api) = with_api_on(PeerBroker::builder().turn(turn), |config| {
+        config.ice.turn_secret = Some(TurnSecret::parse(SECRET).unwrap());
+    });
+    let mut one = TurnClient::allocate(Datagrams::to(at));
+    let mut other = TurnClient::allocate(tcp(at));
+    talk(&mut one, &mut other);
+    let list = |query: &str| api.get(&format!("/api/turn/allocations{query}")).json;
+    for (client, transport) in [(&one, "udp"), (&other, "tcp")] {
+        let all = list("?search=127.0.0.1");
+        let relayed = client.relayed.to_string();
+        let shown =
+            all["allocations"].as_array().unwrap().iter().find(|of| of["relayed"] == relayed).unwrap();
+        // The lengths of `talk`, each way.
+        let expected = json!([USERNAME, "peerjs", transport, 2 * (1 + 2 + 3 + 4 + 1000 + 1199 + 1200)]);
+        assert_eq!(json!([shown["username"], shown["key"], shown["transport"], shown["bytes"]]), expected);
+    }
+    let first = list("?limit=1");
+    let second = list(&format!("?limit=1&after={}", first["next"].as_str().unwrap()));
+    let mut relayed = [&first, &second].map(|page| page["allocations"][0]["relayed"].clone());
+    assert_eq!((&first["next"], &second["next"]), (&relayed[0], &Value::Null));
+    relayed.sort_by_key(|relayed| *relayed != one.relayed.to_string());
+    assert_eq!(relayed, [&one, &other].map(|client| json!(client.relayed.to_string())));
+    assert_eq!(list("?search=nobody")["allocations"], json!([]));
+
+    let end = |relayed: &str| api.delete(&format!("/api/turn/allocations/{relayed}")).status;
+    let of_one = one.relayed.to_string();
+    assert_eq!([end("x"), end(&of_one), end(&of_one)], [422, 204, 404]);
+    assert!(!one.bind(other.relayed), "its allocation is over");
+    assert!(other.bind(one.relayed), "the other is there");
+    assert_eq!(list("")["allocations"].as_array().unwrap().len(), 1);
 }
 
 #[test]

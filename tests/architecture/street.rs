@@ -25,7 +25,7 @@ const CRATES: &[Crate] = &[
     row("json", &[], 763, 195),
     row("system", &["core"], 515, 120),
     row("media-api", &["core", "system"], 286, 0),
-    row("events", &["core", "system", "media-api"], 1428, 325),
+    row("events", &["core", "system", "media-api"], 1436, 325),
     row("config", &["core", "media-api", "events"], 1727, 444),
     row("limits", &["core", "config"], 605, 425),
     row("router", &["core", "events", "config", "limits"], 3613, 3783),
@@ -57,18 +57,18 @@ const CRATES: &[Crate] = &[
             "webhooks",
             "relay",
         ],
-        3429,
+        3432,
         2388,
     ),
     row("doctor", &["core", "system"], 2067, 280),
 ];
 
 /// The program's own part, in lines of program and of tests.
-const SRC: Crate = row("src", &[], 15_348, 2479);
+const SRC: Crate = row("src", &[], 15_425, 2479);
 
 /// Everything else: folders, the ends of the names of their files, and their lines.
 const OTHERS: &[(&str, &[&str], usize)] = &[
-    ("tests", &["rs"], 52_460),
+    ("tests", &["rs"], 52_323),
     ("examples", &["rs", "js", "mjs", "py"], 170),
     ("client", &["js", "mjs", "ts"], 3438),
     ("static", &["js", "css", "html"], 10_019),

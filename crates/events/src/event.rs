@@ -135,6 +135,15 @@ pub enum Event {
         /// The actor.
         by: Actor,
     },
+    /// An operator ended an allocation of TURN.
+    AllocationEnded {
+        /// The address that its peers saw.
+        relayed: SocketAddr,
+        /// The username of its client.
+        username: String,
+        /// The actor.
+        by: Actor,
+    },
     /// Clients of a network are refused from now on, or not any more.
     Ban {
         /// Its text, as in the configuration.

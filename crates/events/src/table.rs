@@ -321,6 +321,9 @@ table! {
         live "kicked" webhook PeerKicked
         log Info("{by} kicked the peer {id:?} of the key {key:?}{}", place(*connection))
         with on_key(key, "kicked"), realm: Some(*realm), id: Some(id), connection: *connection, by: Some(by);
+    Event::AllocationEnded { relayed, username, by } => live "allocation_ended"
+        log Info("{by} ended the TURN allocation {relayed} of {username:?}")
+        with audit("allocation_ended"), by: Some(by), reason: Some(username);
     Event::Ban { ban, by, is_over: false } => live "banned"
         log Info("{by} banned {ban}")
         with audit("banned"), by: Some(by), reason: Some(ban);

@@ -28,8 +28,8 @@ const MAX_REFUSALS: usize = 500;
 pub(super) struct LiveEvent {
     /// The kind: `connected`, `disconnected`, `refused`, `mistake`, `kicked`, `expired`, `room_joined`,
     /// `room_left`, `relayed`, `call_failed`, `connection_failed`, `limit`, `key_added`, `key_changed`,
-    /// `key_removed`, `keys_changed`, `key_full`, `banned`, `unbanned`, `certificate`, `reloaded`,
-    /// `reload_failed`, `log_filter`, `cluster` or `stopping`.
+    /// `key_removed`, `keys_changed`, `key_full`, `banned`, `unbanned`, `allocation_ended`, `certificate`,
+    /// `reloaded`, `reload_failed`, `log_filter`, `cluster` or `stopping`.
     kind: &'static str,
     /// The key that it concerns.
     #[serde(skip_serializing_if = "Option::is_none")]

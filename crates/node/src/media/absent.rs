@@ -8,7 +8,8 @@ use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 
 use peerbroker_media_api::{
-    CallRealm, CandidateNudge, EndedCalls, MediaContext, Parties, RelayTotals, TurnTotals, TurnUrls,
+    AllocationReport, CallRealm, CandidateNudge, EndedCalls, MediaContext, Parties, RelayTotals, TurnTotals,
+    TurnUrls,
 };
 
 use peerbroker_core::vocabulary::{ApiKey, IceCredentials};
@@ -84,5 +85,7 @@ absent! {
         retire() -> ();
         leave_ports() -> ();
         used_allocations() -> usize;
+        allocations() -> Vec<AllocationReport>;
+        end(SocketAddr) -> Option<String>;
     }
 }

@@ -4,8 +4,8 @@
 .DEFAULT_GOAL := build
 .PHONY: run build dist vendor setup check test test-all build-tests test-rust test-random test-simulation test-schedules mutants test-hostile test-instructions soak conformance test-browser browser-libraries package test-package test-systems npm lint lint-fast lint-features lint-bench lint-scripts pictures fuzz bench bench-cluster bench-protocols bench-relays bench-pipes bench-report
 
-# Where scripts/setup.sh puts tools of cargo.
-export PATH := $(CURDIR)/target/tools/bin:$(PATH)
+# Where scripts/setup.sh puts tools of cargo, and where rustup puts cargo itself: the shell may be older than that.
+export PATH := $(CURDIR)/target/tools/bin:$(HOME)/.cargo/bin:$(PATH)
 
 # The program for attacks and browsers.
 PROGRAM = $(CURDIR)/target/release/peerbroker
@@ -14,6 +14,7 @@ PROGRAM = $(CURDIR)/target/release/peerbroker
 CRATES = --workspace --exclude schedules --exclude simulation --exclude testkit
 
 run:
+	@scripts/rust.sh
 	cargo run --release -- $(ARGS)
 
 build:

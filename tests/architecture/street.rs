@@ -37,7 +37,7 @@ const CRATES: &[Crate] = &[
     row("cluster", &["core", "events", "config", "router", "rooms", "protocols"], 3564, 354),
     row("redis", &["core", "system", "config", "tls", "keys", "cluster"], 1629, 96),
     row("webhooks", &["core", "system", "events", "config", "tls", "keys"], 935, 318),
-    row("relay", &["core", "system", "media-api"], 4629, 3686),
+    row("relay", &["core", "system", "media-api"], 4627, 3686),
     row(
         "node",
         &[
@@ -68,13 +68,13 @@ const SRC: Crate = row("src", &[], 15_425, 2479);
 
 /// Everything else: folders, the ends of the names of their files, and their lines.
 const OTHERS: &[(&str, &[&str], usize)] = &[
-    ("tests", &["rs"], 52_323),
+    ("tests", &["rs"], 52_356),
     ("examples", &["rs", "js", "mjs", "py"], 170),
     ("client", &["js", "mjs", "ts"], 3438),
     ("static", &["js", "css", "html"], 10_019),
     ("npm", &["js", "mjs", "ts"], 1266),
     ("client-tests", &["js", "mjs", "ts", "html"], 16_963),
-    ("scripts", &["sh", "mjs", "py"], 1249),
+    ("scripts", &["sh", "mjs", "py"], 1297),
 ];
 
 /// A row that is further above its part is lowered.

@@ -7,6 +7,7 @@ mod client_mistakes;
 mod cluster;
 mod config;
 mod doctor;
+mod first_build;
 mod flags;
 mod forged;
 mod handover;

@@ -100,7 +100,8 @@ fn picture(root: &Path, ink: &str, bar: &str) -> Result<String> {
         ("Memory of a relayed call", &relays, CALL, RELAYS, kilobytes),
         ("CPU of a relayed datagram of voice", &relays, VOICE, RELAYS, micros),
     ];
-    let (mut parts, mut y) = (String::new(), 0);
+    let mut parts = String::new();
+    let mut y = 0;
     for (title, of, measure, columns, shown) in groups {
         let value = |column: &&'static str| Ok((*column, of.value(measure, column)?));
         let values: Vec<(&str, f64)> = columns.iter().map(value).collect::<Result<_>>()?;

@@ -68,7 +68,7 @@ const SRC: Crate = row("src", &[], 15_425, 2479);
 
 /// Everything else: folders, the ends of the names of their files, and their lines.
 const OTHERS: &[(&str, &[&str], usize)] = &[
-    ("tests", &["rs"], 52_356),
+    ("tests", &["rs"], 52_360),
     ("examples", &["rs", "js", "mjs", "py"], 170),
     ("client", &["js", "mjs", "ts"], 3438),
     ("static", &["js", "css", "html"], 10_019),

@@ -206,16 +206,18 @@ onNetwork('two pages behind two symmetric NATs meet in a room of Trystero by TUR
   for (const page of pages) assert.ok(await page.run(() => window.met));
 });
 
-for (const [fault, status, ...key] of [['there is no such key', '401 (Unauthorized)', 'other'], ['its key is for other origins', '403 (Forbidden)', 'mykey', '--origin', 'https://example.org']]) {
+for (const [fault, status, refusal, ...key] of [
+  ['there is no such key', '401 (Unauthorized)', 'Invalid key provided', 'other'],
+  ['its key is for other origins', '403 (Forbidden)', 'This origin may not use the key', 'mykey', '--origin', 'https://example.org'],
+]) {
   visit(`a page of Trystero says that ${fault}`, async (visit) => {
     const document = read('docs/CHOOSING.md');
-    const unlike = 'is not a function or its return value is not iterable';
-    for (const words of [status, unlike]) assert.ok(document.includes(`\`${words}\``), words);
+    for (const words of [status, refusal]) assert.ok(document.includes(`\`${words}\``), words);
     const keys = new Keys();
     await keys.add(...key);
     const code = listing('docs/CHOOSING.md', 'rtcConfig');
     // Without the question for ICE servers, which fails first.
-    for (const [says, part] of [[status, code], [unlike, code.replace(/const answer[^]*json\(\);/, 'const iceServers = [];')]]) {
+    for (const [says, part] of [[status, code], [refusal, code.replace(/const answer[^]*json\(\);/, 'const iceServers = [];')]]) {
       const server = await bundled(visit, part, { at: libraryFolder(), flags: keys.flags });
       visit.tolerate(/./);
       await visit.open(desktop, urlOf(server, '/'));

@@ -210,7 +210,7 @@ fn rooms_of_two_keys_do_not_meet() {
             assert_eq!(server.room_codes().len(), 1);
             let mut unknown = server.begin_guest("unknown", "/?key=unknown");
             unknown.expect(problem("Invalid key provided"));
-            unknown.expect_closed_with(None);
+            unknown.expect_closed_with(Some(4014));
         },
     );
 }

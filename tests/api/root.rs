@@ -202,7 +202,7 @@ fn a_key_that_cannot_be_one_is_refused() {
         ] {
             let mut refused = server.begin_guest("refused", &format!("/?key={key}"));
             refused.expect(problem(text));
-            refused.expect_closed_with(None);
+            refused.expect_closed_with(Some(4014));
         }
         assert!(server.guests().is_empty());
     });

@@ -17,7 +17,7 @@ mod tables;
 pub use connection::{AddressPrefix, ClientVersion, ConnId, ConnectionKind, IceCredentials, NodeId, Owner};
 pub use endings::{
     AppRefusal, CloseReason, DUPLICATED_TAB, Ending, GOING_AWAY, HandshakeEnding, HandshakeRefusal, NORMAL,
-    PIPE_REFUSED, Refusal, RequestEnding, RoomRefusal, is_close_code,
+    REFUSED, Refusal, RequestEnding, RoomRefusal, is_close_code,
 };
 pub use fault::expected;
 pub use foreign::{Foreign, printable};

@@ -12,7 +12,7 @@ mod filter;
 use super::json;
 pub(super) use advice::ADVICE;
 pub(super) use client::Pending;
-pub use client::{Filters, Listener};
+pub use client::{Filters, Listener, notice};
 use peerbroker_core::vocabulary::Frame;
 
 /// Most subscriptions of one client.

@@ -71,7 +71,9 @@ fn newcomers_hear_that_the_key_is_invalid() {
             server.client_of("one", "a").expect_nothing("a");
             end(keys);
             server.newcomer_of("one", "a").expect_refused(error(INVALID_KEY));
-            server.begin_guest("guest", &server.root_of("one")).expect_refused(problem(INVALID_KEY));
+            server
+                .begin_guest("guest", &server.root_of("one"))
+                .expect_guest_refused(problem(INVALID_KEY), false);
             assert_eq!(status_of_post(server, "id?i=0", ""), (401, INVALID_KEY.to_owned()));
             let offer = message("OFFER", "b", "1");
             assert_eq!(status_of_post(server, "offer", &offer), (401, "Unauthorized".to_owned()));

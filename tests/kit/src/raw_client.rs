@@ -272,4 +272,10 @@ impl RawClient {
         self.expect(text);
         self.expect_closed_with(None);
     }
+
+    /// Expects the refusal of a guest, whose close frame says if it may come back.
+    pub fn expect_guest_refused(&mut self, text: impl AsRef<str>, retry: bool) {
+        self.expect(text);
+        self.expect_closed_with(Some(if retry { 1013 } else { 4014 }));
+    }
 }

@@ -34,7 +34,7 @@ pub const GOING_AWAY: u16 = 1001;
 
 /// The code of a pipe that is refused for a reason whose row has none. The text says the reason, and the page
 /// does not come back by itself.
-pub const PIPE_REFUSED: u16 = 4014;
+pub const REFUSED: u16 = 4014;
 
 /// The close reason in place of the one of [`CloseReason::Replaced`], if an id changes hands several times in
 /// a minute.
@@ -81,7 +81,7 @@ table! {
     /// the message that it gets will never be whole.
     PipeBroken: "pipe_broken", None, "", true;
     /// The server or the key has no pipes any more.
-    PipesOff: "pipes_off", Some(PIPE_REFUSED), "Pipes are off", false;
+    PipesOff: "pipes_off", Some(REFUSED), "Pipes are off", false;
     /// The server stops.
     Shutdown: "shutdown", Some(1001), "server is stopping", true;
     /// The client broke RFC 6455.

@@ -12,7 +12,7 @@ use tokio::time::{sleep, timeout};
 use super::admission::{ConnectRequest, Rejection};
 use super::open::OpenSession;
 use crate::Node;
-use peerbroker_core::vocabulary::{CloseReason, Frame, PIPE_REFUSED, RealmKind, Refusal};
+use peerbroker_core::vocabulary::{CloseReason, Frame, REFUSED, RealmKind, Refusal};
 use peerbroker_protocols::peerjs;
 use peerbroker_router::Disconnect;
 use peerbroker_router::{Outbox, Outgoing};
@@ -38,26 +38,16 @@ pub fn turn_away<S: Socket>(
     async move {
         Rejection::of(refusal, &query, RealmKind::PeerJs).record(&session, &source);
         let outbox = socket.open_outbox(session.config().load().limits.outbox_bytes);
-        refuse(&mut socket, outbox, &session, Some(told), refusal).await;
+        close(&mut socket, outbox, &session, [told, Frame::close(refusal.ending().close())]).await;
     }
 }
 
-/// Closes the connection of a client that gets no id.
-pub(super) async fn refuse<S: Socket>(
-    socket: &mut S,
-    outbox: Outbox,
-    node: &Node,
-    told: Option<Frame>,
-    reason: Refusal,
-) {
-    close(socket, outbox, node, told.into_iter().chain([Frame::close(reason.ending().close())])).await;
-}
-
-/// The close frame of an end of a pipe that is refused. Its code says if the page may come back by itself.
-pub(super) fn refused_end(refusal: Refusal) -> Frame {
+/// The close frame of a refusal that no frame before it tells. Its code says if the page may come back by
+/// itself.
+pub(super) fn refusal_close(refusal: Refusal) -> Frame {
     let ending = refusal.ending();
     let again = CloseReason::TryAgainLater.ending().code.filter(|_| ending.retry);
-    let code = ending.code.or(again).unwrap_or(PIPE_REFUSED);
+    let code = ending.code.or(again).unwrap_or(REFUSED);
     Frame::close(Some((code, &refusal.text())))
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::task::{self, Poll, ready};
 
 use super::admission::{ClientSource, ConnectRequest, Rejection};
-use super::farewell::{close, farewell, refused_end};
+use super::farewell::{close, farewell, refusal_close};
 use super::open::OpenSession;
 use super::pace::{Budget, Rest, Step, UNREAD_FRAMES_PER_TURN, poll_turn};
 use super::pipe_place::{PipePlace, find};
@@ -68,7 +68,7 @@ async fn open<S: Socket>(
         Err(refusal) => {
             let rejection = Rejection::of(refusal, &query, RealmKind::PeerJs);
             Rejection { id: None, ..rejection }.record(&session, &source);
-            close(&mut socket, outbox, &session, [refused_end(refusal)]).await;
+            close(&mut socket, outbox, &session, [refusal_close(refusal)]).await;
         }
     }
     None

@@ -12,7 +12,7 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, ReadBuf, sink};
 use tokio::sync::watch;
 use tokio::time::timeout;
 
-use super::farewell::{close, farewell, refused_end};
+use super::farewell::{close, farewell, refusal_close};
 use super::open::OpenSession;
 use super::pace::{Budget, UNREAD_FRAMES_PER_TURN, poll_turn};
 use peerbroker_core::vocabulary::{EndId, Fragment, Frame, FrameIn, Opcode, PipeId, Refusal};
@@ -52,7 +52,7 @@ impl PipeProxy {
                 log::warn!(
                     "a pipe is on the node at {url}, which cannot be reached: {why}. --node_url sets the URL of a node"
                 );
-                return close(&mut socket, outbox, session, [refused_end(Refusal::Unavailable)]).await;
+                return close(&mut socket, outbox, session, [refusal_close(Refusal::Unavailable)]).await;
             }
         };
         let mut proxied = ProxiedPipe {

@@ -1,12 +1,13 @@
 //! A client whose credentials are good gets its id, or hears why not.
 
 use std::future::poll_fn;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
 use super::admission::{Admitted, ClientSource, Rejection};
-use super::farewell::refuse;
+use super::farewell::{close, refusal_close};
 use super::open::OpenSession;
 use crate::Node;
 use peerbroker_cluster::{ClaimedName, OpenRequest};
@@ -16,13 +17,17 @@ use peerbroker_events::Count;
 use peerbroker_protocols::client::Protocol;
 use peerbroker_protocols::key_state::KeyState;
 use peerbroker_router::{IdLease, Outbox, RegisterRefusal, RegisterRequest};
-use peerbroker_transport::Socket;
+use peerbroker_transport::{Socket, SocketEvent};
 
 /// Interval of the check if a client that waits for an id has left.
 const LOOK_INTERVAL: Duration = Duration::from_millis(250);
 
 /// A client that waits longer for its id is told so.
 const TOLD_AFTER: Duration = Duration::from_secs(2);
+
+/// The wait for a first text that tells the dialect of a refused client, and the most reads for it.
+const TEXT_WITHIN: Duration = Duration::from_secs(1);
+const READS_FOR_TEXT: usize = 4;
 
 /// Registers a client, or tells it the reason of the refusal.
 pub(super) async fn register_session<S: Socket, C: Protocol>(
@@ -52,9 +57,41 @@ pub(super) async fn register_session<S: Socket, C: Protocol>(
     };
     let reason = rejection.reason;
     rejection.record(&node, &source);
-    let told = reason.is_told().then(|| C::refusal(reason));
-    refuse(&mut socket, outbox, &node, told, reason).await;
+    let (first, last) = if C::FIRST_TEXT_TELLS {
+        // The client sends nothing before its handshake is answered.
+        let _ = poll_fn(|cx| socket.poll_send(cx, &mut outbox)).await;
+        (first_text(&mut socket, &node).await, refusal_close(reason))
+    } else {
+        (None, Frame::close(reason.ending().close()))
+    };
+    let told = C::refusal(reason, first.as_deref()).filter(|_| reason.is_told());
+    close(&mut socket, outbox, &node, told.into_iter().chain([last])).await;
     None
+}
+
+/// The first text of a client, if it sends one soon, and little before it.
+async fn first_text<S: Socket>(socket: &mut S, node: &Node) -> Option<String> {
+    let read = async {
+        let mut first = None;
+        for _ in 0..READS_FOR_TEXT {
+            let mut on_event = |event: SocketEvent<'_>| match event {
+                SocketEvent::Text(text) => {
+                    first = Some(text.to_owned());
+                    ControlFlow::Break(())
+                }
+                _ => ControlFlow::Continue(()),
+            };
+            let read = poll_fn(|cx| socket.poll_recv(cx, &mut on_event)).await;
+            if first.is_some() || read.is_err() {
+                break;
+            }
+        }
+        first
+    };
+    tokio::select! {
+        first = read => first,
+        () = node.clock().sleep(TEXT_WITHIN) => None,
+    }
 }
 
 /// A client that has its id.

@@ -301,8 +301,8 @@ impl Protocol for Matchbox {
     }
 
     /// The protocol has no such event: its clients log it.
-    fn refusal(refusal: Refusal) -> Frame {
-        super::error(&refusal.text())
+    fn refusal(refusal: Refusal, _: Option<&str>) -> Option<Frame> {
+        Some(super::error(&refusal.text()))
     }
 
     /// Only now: a client that is refused takes no place.

@@ -172,7 +172,8 @@ impl Listener {
     }
 }
 
-fn notice(reason: &str) -> Frame {
+/// Tells a client something in words.
+pub fn notice(reason: &str) -> Frame {
     message("NOTICE", &[], Some(reason))
 }
 

@@ -39,11 +39,11 @@ impl Protocol for PeerJs {
         Some(super::open())
     }
 
-    fn refusal(refusal: Refusal) -> Frame {
-        match refusal {
+    fn refusal(refusal: Refusal, _: Option<&str>) -> Option<Frame> {
+        Some(match refusal {
             Refusal::IdTaken => super::id_taken(&refusal.text()),
             refusal => super::error(&refusal.text()),
-        }
+        })
     }
 
     fn waiting() -> Option<Frame> {

@@ -9,6 +9,8 @@ use crate::client::{Answer, Context, Description, FirstInVain, Lost, Message, Pr
 use crate::json;
 use crate::key_state::KeyState;
 use crate::mistakes;
+#[cfg(feature = "nostr")]
+use crate::nostr;
 use crate::root::{self, Guests, Parts, Pending, RootCommand};
 use crate::topics::{self, Subscriber, Topics};
 use crate::tracker;
@@ -29,6 +31,7 @@ pub struct Guest {
 impl Protocol for Guest {
     const REALM: RealmKind = RealmKind::Guests;
     const ROOMS: &'static dyn RoomFrames = &Topics;
+    const FIRST_TEXT_TELLS: bool = true;
 
     fn new(key: &Arc<KeyState>, _query: &str, _address: Option<IpAddr>) -> Result<Self, InvalidName> {
         Ok(Guest {
@@ -39,8 +42,15 @@ impl Protocol for Guest {
         })
     }
 
-    fn refusal(refusal: Refusal) -> Frame {
-        json::error(&refusal.text())
+    fn refusal(refusal: Refusal, first: Option<&str>) -> Option<Frame> {
+        let text = refusal.text();
+        match first.map(root::decode) {
+            #[cfg(feature = "nostr")]
+            Some(RootCommand::Nostr(_)) => Some(nostr::notice(&text)),
+            // A frame without a topic is none of theirs.
+            Some(RootCommand::Topics(_)) => None,
+            _ => Some(json::error(&text)),
+        }
     }
 
     fn in_vain(why: &str) -> Option<Frame> {

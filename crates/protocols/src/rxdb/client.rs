@@ -32,8 +32,8 @@ impl Protocol for RxDb {
     }
 
     /// The protocol has no such frame, and its clients ignore this one: it is for people who look.
-    fn refusal(refusal: Refusal) -> Frame {
-        json::error(&refusal.text())
+    fn refusal(refusal: Refusal, _: Option<&str>) -> Option<Frame> {
+        Some(json::error(&refusal.text()))
     }
 
     fn on_text<'t>(&mut self, text: &'t str, context: &mut Context<'_, 't>) {

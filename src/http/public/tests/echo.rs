@@ -24,8 +24,8 @@ impl Protocol for Echo {
         Ok(Echo)
     }
 
-    fn refusal(refusal: Refusal) -> Frame {
-        PeerJs::refusal(refusal)
+    fn refusal(refusal: Refusal, first: Option<&str>) -> Option<Frame> {
+        PeerJs::refusal(refusal, first)
     }
 
     fn on_text<'t>(&mut self, text: &'t str, context: &mut Context<'_, 't>) {

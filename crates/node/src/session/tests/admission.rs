@@ -146,6 +146,37 @@ fn what_a_client_has_not_got_goes_to_the_connection_that_takes_over() {
 }
 
 #[test]
+fn a_refused_guest_hears_it_in_the_dialect_of_its_first_text() {
+    run(
+        |_| {},
+        async |world| {
+            for (text, told) in [
+                (
+                    Some(r#"{"action":"createRoom"}"#),
+                    Some(r#"{"type":"error","val":"Invalid key provided"}"#),
+                ),
+                (Some(r#"["REQ","s",{}]"#), Some(r#"["NOTICE","Invalid key provided"]"#)),
+                (Some(r#"{"type":"subscribe","topics":["t"]}"#), None),
+                (None, Some(r#"{"type":"error","val":"Invalid key provided"}"#)),
+            ] {
+                let (socket, mut client) = mock();
+                world.serve_guest(socket, request("key=other"));
+                client.expect(Output::Handshake).await;
+                client.expect_nothing().await;
+                match text {
+                    Some(text) => client.send(text),
+                    None => world.advance(SECOND).await,
+                }
+                if let Some(told) = told {
+                    client.expect_text(told).await;
+                }
+                client.expect_closed_with(Some(4014)).await;
+            }
+        },
+    );
+}
+
+#[test]
 fn a_guest_is_served_in_its_own_dialect() {
     run(
         |_| {},
@@ -155,10 +186,6 @@ fn a_guest_is_served_in_its_own_dialect() {
                 world.serve_guest(socket, request(query));
                 client
             };
-            let mut stranger = guest("key=other");
-            stranger.expect(Output::Handshake).await;
-            stranger.expect_text(r#"{"type":"error","val":"Invalid key provided"}"#).await;
-            stranger.expect_closed_with(None).await;
             let mut player = guest("");
             // A guest is not greeted.
             player.expect(Output::Handshake).await;

@@ -210,8 +210,7 @@ fn guests_have_no_way_to_prove_anything_and_are_refused() {
     on_own_with_tokens(|server, _| {
         let mut guest = server.begin_at(&server.root_of("app"));
         guest.expect_accepted();
-        guest.expect(json!({ "type": "error", "val": INVALID }).to_string());
-        guest.expect_closed_with(None);
+        guest.expect_guest_refused(json!({ "type": "error", "val": INVALID }).to_string(), 4014);
     });
 }
 

@@ -139,10 +139,10 @@ fn the_limit_of_a_key_is_its_own_and_its_peers_and_guests_share_it() {
         let mut a = server.client_of("one", "a");
         let mut guest = server.guest_of("one", "guest");
         server.newcomer_of("one", "b").expect_refused(error(FULL));
-        server.begin_guest("another", &server.root_of("one")).expect_guest_refused(problem(FULL), true);
+        server.begin_guest("another", &server.root_of("one")).expect_guest_refused(problem(FULL), 1013);
         let _b = server.client_of("two", "b");
         let _c = server.client_of("two", "c");
-        server.begin_guest("third", &server.root_of("two")).expect_guest_refused(problem(FULL), true);
+        server.begin_guest("third", &server.root_of("two")).expect_guest_refused(problem(FULL), 1013);
         server.client("d").expect_nothing("d");
         // Within the limit a takeover changes nothing.
         let _again = server.client_of("one", "a");
@@ -239,7 +239,7 @@ fn without_the_default_key_only_stored_ones_are_there() {
         &[plain_key("one")],
         |server, _| {
             server.newcomer_of("peerjs", "a").expect_refused(error(INVALID_KEY));
-            server.begin_guest("guest", &server.root()).expect_guest_refused(problem(INVALID_KEY), false);
+            server.begin_guest("guest", &server.root()).expect_guest_refused(problem(INVALID_KEY), 4014);
             assert_eq!(server.get("/peerjs/peers").status, 401);
             let stream = post(&server.post_target_of("peerjs", "a", "id?i=0"), "", b"");
             let mut http = server.http();

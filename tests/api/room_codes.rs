@@ -209,8 +209,7 @@ fn rooms_of_two_keys_do_not_meet() {
             elsewhere.create_room();
             assert_eq!(server.room_codes().len(), 1);
             let mut unknown = server.begin_guest("unknown", "/?key=unknown");
-            unknown.expect(problem("Invalid key provided"));
-            unknown.expect_closed_with(Some(4014));
+            unknown.expect_guest_refused(problem("Invalid key provided"), 4014);
         },
     );
 }

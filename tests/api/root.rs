@@ -201,8 +201,7 @@ fn a_key_that_cannot_be_one_is_refused() {
             (&*"k".repeat(129), "Invalid key provided: it is longer than 128 bytes"),
         ] {
             let mut refused = server.begin_guest("refused", &format!("/?key={key}"));
-            refused.expect(problem(text));
-            refused.expect_closed_with(Some(4014));
+            refused.expect_guest_refused(problem(text), 4014);
         }
         assert!(server.guests().is_empty());
     });
@@ -231,8 +230,7 @@ fn no_guest_is_admitted_while_the_server_stops() {
         server.node().close();
         host.expect_closed_with(Some(1001));
         let mut late = server.begin_guest("late", "/");
-        late.expect(problem("Server is stopping"));
-        late.expect_closed_with(Some(1001));
+        late.expect_guest_refused(problem("Server is stopping"), 1001);
         wait_until("the end of the room", || server.room_codes().is_empty());
     });
 }

@@ -468,7 +468,7 @@ fn a_wrong_key_or_none_at_the_root_is_logged_with_the_place_of_the_right_one() {
         for target in ["/", "/rxdb?key=gmae"] {
             let mut client = program.connect(target);
             assert!(client.expect_text().contains("Invalid key provided"), "{target}");
-            client.expect_closed_with(None);
+            client.expect_closed_with((target == "/").then_some(4014));
         }
     });
     let none = line(&log, "sent no key");

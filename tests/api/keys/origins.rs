@@ -84,7 +84,7 @@ fn a_key_with_origins_may_be_used_from_these_alone() {
         }
         for origin in REFUSED {
             peer(server, "web", &line(origin)).expect_refused(error(FOREIGN));
-            guest(server, "web", &line(origin)).expect_guest_refused(problem(FOREIGN), false);
+            guest(server, "web", &line(origin)).expect_guest_refused(problem(FOREIGN), 4014);
         }
         assert!(server.tenant("web").peers().is_empty());
     });
@@ -95,13 +95,13 @@ fn a_client_without_an_origin_is_admitted_only_if_the_key_allows_it() {
     on_own_with_keys(&bound(), |server, _| {
         for headers in ["", "Origin: \r\n"] {
             peer(server, "web", headers).expect_refused(error(FOREIGN));
-            guest(server, "web", headers).expect_guest_refused(problem(FOREIGN), false);
+            guest(server, "web", headers).expect_guest_refused(problem(FOREIGN), 4014);
             expect_admitted(server, "native", headers);
             guest(server, "native", headers).expect_quiet();
         }
         // A page always sends its origin.
         peer(server, "native", &line("https://evil.test")).expect_refused(error(FOREIGN));
-        guest(server, "native", &line("https://evil.test")).expect_guest_refused(problem(FOREIGN), false);
+        guest(server, "native", &line("https://evil.test")).expect_guest_refused(problem(FOREIGN), 4014);
     });
 }
 

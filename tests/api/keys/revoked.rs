@@ -73,7 +73,7 @@ fn newcomers_hear_that_the_key_is_invalid() {
             server.newcomer_of("one", "a").expect_refused(error(INVALID_KEY));
             server
                 .begin_guest("guest", &server.root_of("one"))
-                .expect_guest_refused(problem(INVALID_KEY), false);
+                .expect_guest_refused(problem(INVALID_KEY), 4014);
             assert_eq!(status_of_post(server, "id?i=0", ""), (401, INVALID_KEY.to_owned()));
             let offer = message("OFFER", "b", "1");
             assert_eq!(status_of_post(server, "offer", &offer), (401, "Unauthorized".to_owned()));

@@ -115,8 +115,7 @@ fn until_the_keys_were_read_every_client_is_told_to_come_back() {
         for target in [server.root_of(&encoded), at_rxdb] {
             let mut guest = server.begin_at(&target);
             guest.expect_accepted();
-            guest.expect(problem(UNAVAILABLE));
-            guest.expect_closed_with(Some(1013));
+            guest.expect_guest_refused(problem(UNAVAILABLE), 1013);
         }
         let mut matchbox = server.begin_at(&format!("{}matchbox/room?key={encoded}", server.root()));
         matchbox.expect_accepted();

@@ -126,8 +126,7 @@ fn a_ban_of_a_key_is_for_its_clients_alone() {
     newcomer.expect_closed_with(CLOSED);
     let mut guest = server.begin_with(&server.root_of("app"), HERE);
     guest.expect_accepted();
-    guest.expect(problem(BANNED));
-    guest.expect_closed_with(CLOSED);
+    guest.expect_guest_refused(problem(BANNED), 4008);
     // Like one with a wrong key, a client gets an id, so that its WebSocket says why it is refused.
     for (key, told) in [("app", Some("banned")), ("peerjs", None)] {
         let answer = server.request("GET", &format!("{}{key}/id", server.root()), HERE);

@@ -28,9 +28,7 @@ fn all_clients_of_a_key_share_its_limit() {
             let (mut host, room) = server.host();
             let player = server.player(&mut host, &room, "anna");
             let peer = server.client("peer");
-            let mut refused = server.begin_guest("refused", "/");
-            refused.expect(problem(FULL));
-            refused.expect_closed_with(None);
+            server.begin_guest("refused", "/").expect_guest_refused(problem(FULL), 1013);
             let mut refused = server.begin("another", "t");
             refused.expect_accepted();
             refused.expect(messages::error(FULL));

@@ -273,9 +273,10 @@ impl RawClient {
         self.expect_closed_with(None);
     }
 
-    /// Expects the refusal of a guest, whose close frame says if it may come back.
-    pub fn expect_guest_refused(&mut self, text: impl AsRef<str>, retry: bool) {
+    /// Says something as a client of room codes, and expects its refusal, with this close code.
+    pub fn expect_guest_refused(&mut self, text: impl AsRef<str>, code: u16) {
+        self.send(r#"{"action":"createRoom"}"#);
         self.expect(text);
-        self.expect_closed_with(Some(if retry { 1013 } else { 4014 }));
+        self.expect_closed_with(Some(code));
     }
 }

@@ -40,10 +40,8 @@ impl Protocol for PeerJs {
     }
 
     fn refusal(refusal: Refusal, _: Option<&str>) -> Option<Frame> {
-        Some(match refusal {
-            Refusal::IdTaken => super::id_taken(&refusal.text()),
-            refusal => super::error(&refusal.text()),
-        })
+        let write = if refusal == Refusal::IdTaken { super::id_taken } else { super::error };
+        Some(write(&refusal.text()))
     }
 
     fn waiting() -> Option<Frame> {

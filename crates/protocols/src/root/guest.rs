@@ -6,14 +6,10 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use crate::client::{Answer, Context, Description, FirstInVain, Lost, Message, Protocol, Published};
-use crate::json;
 use crate::key_state::KeyState;
-use crate::mistakes;
-#[cfg(feature = "nostr")]
-use crate::nostr;
 use crate::root::{self, Guests, Parts, Pending, RootCommand};
 use crate::topics::{self, Subscriber, Topics};
-use crate::tracker;
+use crate::{json, mistakes, tracker};
 use peerbroker_core::vocabulary::{Frame, InvalidName, MessageKind, RealmKind, Refusal};
 use peerbroker_rooms::RoomFrames;
 use peerbroker_router::{Departure, Disconnect};
@@ -46,7 +42,7 @@ impl Protocol for Guest {
         let text = refusal.text();
         match first.map(root::decode) {
             #[cfg(feature = "nostr")]
-            Some(RootCommand::Nostr(_)) => Some(nostr::notice(&text)),
+            Some(RootCommand::Nostr(_)) => Some(crate::nostr::notice(&text)),
             // A frame without a topic is none of theirs.
             Some(RootCommand::Topics(_)) => None,
             _ => Some(json::error(&text)),

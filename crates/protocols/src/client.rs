@@ -71,12 +71,12 @@ pub trait Protocol: Sized + 'static {
         None
     }
 
-    /// True if only a client's first text tells its dialect: a refusal waits for that, and closes with a code,
-    /// because some dialects have no frame for it.
+    /// True if only a client's first text tells its dialect. A refusal waits for that, and closes with a
+    /// code, because some dialects have no frame for it.
     const FIRST_TEXT_TELLS: bool = false;
 
     /// Tells a client the reason of its refusal. `first` is its first text, if that
-    /// [tells](Self::FIRST_TEXT_TELLS) its dialect, and has come. `None` if its dialect has no frame for that.
+    /// [tells](Self::FIRST_TEXT_TELLS) its dialect, and has come. `None` if its dialect has no frame for it.
     fn refusal(refusal: Refusal, first: Option<&str>) -> Option<Frame>;
 
     /// Tells a client that its message has no effect, if the protocol has a frame for it.

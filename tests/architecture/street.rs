@@ -57,7 +57,8 @@ const CRATES: &[Crate] = &[
             "webhooks",
             "relay",
         ],
-        3455, 2414,
+        3455,
+        2414,
     ),
     row("doctor", &["core", "system"], 2067, 280),
 ];

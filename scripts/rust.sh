@@ -3,7 +3,7 @@
 # Ubuntu, it installs what is missing, if it may; elsewhere it says the command.
 set -eu
 cd "$(dirname "$0")/.."
-PATH="$HOME/.cargo/bin:$PATH"
+PATH="${HOME:-}/.cargo/bin:$PATH"
 
 wanted=$(sed -n 's/^rust-version = "\(.*\)"$/\1/p' Cargo.toml)
 rustup="curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs | sh"
@@ -25,8 +25,8 @@ if [ -n "$missing" ] && command -v apt-get >/dev/null; then
   [ "$(id -u)" -eq 0 ] || sudo='sudo -n'
   if [ -z "$sudo" ] || $sudo true 2>/dev/null; then
     echo "installing what a build needs: $missing" >&2
-    $sudo apt-get update -qq
-    # Older releases have no rustup.
+    # Without a network, the sentences below still help. Older releases have no rustup.
+    $sudo apt-get update -qq || true
     case "$missing" in *rustup) apt-cache show rustup >/dev/null 2>&1 || missing="${missing%rustup} curl ca-certificates" ;; esac
     # shellcheck disable=SC2086
     $sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-remove --no-install-recommends $missing >/dev/null ||

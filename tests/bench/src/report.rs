@@ -20,7 +20,7 @@ const DOCUMENTS: [&str; 5] = [
     "docs/OPERATING.md",
 ];
 
-// What both documents and the picture show.
+// The measures that the documents and the picture show.
 const IDLE: &str = "memory per idle peer, 10,000 peers";
 const PER_SECOND: &str = "messages a second on one core, 4 in flight";
 const CALL: &str = "memory per further call, from 1,000 to 5,000 calls";

@@ -42,8 +42,8 @@ pub fn turn_away<S: Socket>(
     }
 }
 
-/// The close frame of a refusal that no frame before it tells. Its code says if the page may come back by
-/// itself.
+/// The close frame of a refusal, with a code that says if the page may come back by itself: a client may have
+/// no other frame for that.
 pub(super) fn refusal_close(refusal: Refusal) -> Frame {
     let ending = refusal.ending();
     let again = CloseReason::TryAgainLater.ending().code.filter(|_| ending.retry);

@@ -6,9 +6,6 @@ window.harness = (() => {
   let socket;
   let connection;
   let remoteId;
-  // The first username fragment, and the pictures that came before ICE began anew.
-  let first;
-  let before;
   // Candidates may arrive while their description is still being processed.
   let settled = Promise.resolve();
   const inTurn = (work) => { settled = settled.then(work).catch((error) => record('error', error.message)); };
@@ -55,38 +52,9 @@ window.harness = (() => {
     send('offer', { remoteId, offer });
   }
 
-  /** Describes the call anew, so that ICE begins anew. */
-  async function restart() {
-    first ??= connection.localDescription.sdp.match(/^a=ice-ufrag:(\S+)/m)[1];
-    const offer = await connection.createOffer({ iceRestart: true });
-    await connection.setLocalDescription(offer);
-    send('offer', { remoteId, offer, again: true });
-  }
-
-  /** Resolves when media come by a way that belongs to the last description. */
-  async function restarted() {
-    for (;;) {
-      const ufrag = connection.localDescription.sdp.match(/^a=ice-ufrag:(\S+)/m)[1];
-      const report = await connection.getStats();
-      const transport = [...report.values()].find(({ type }) => type === 'transport');
-      const pair = report.get(transport?.selectedCandidatePairId);
-      const descriptions = transport?.iceLocalUsernameFragment;
-      const { framesDecoded } = [...report.values()].find(({ type, kind }) => type === 'inbound-rtp' && kind === 'video');
-      if (descriptions === ufrag && descriptions !== first && pair?.state === 'succeeded') {
-        before ??= framesDecoded;
-        if (framesDecoded > before) return;
-      }
-      await new Promise((done) => setTimeout(done, 100));
-    }
-  }
-
   async function answer(data) {
-    if (data.again) {
-      first ??= connection.localDescription.sdp.match(/^a=ice-ufrag:(\S+)/m)[1];
-    } else {
-      record('call', data.remoteId);
-      await prepare(data.remoteId);
-    }
+    record('call', data.remoteId);
+    await prepare(data.remoteId);
     await connection.setRemoteDescription(data.offer);
     const answer = await connection.createAnswer();
     await connection.setLocalDescription(answer);
@@ -103,5 +71,5 @@ window.harness = (() => {
   /** Sends a frame unchanged. */
   const say = ({ action, data }) => send(action, data);
 
-  return { next, must, count, story, enter, call, restart, restarted, media, say };
+  return { next, must, count, story, enter, call, media, say };
 })();

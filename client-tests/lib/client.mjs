@@ -41,11 +41,6 @@ export class Client extends Page {
     return this.#line(number);
   }
 
-  /** Retries until the server admits it. */
-  openAtLast(server, id, options) {
-    return this.ask('insist', { id, options: at(server, options) });
-  }
-
   reconnect() {
     return this.ask('reconnect');
   }
@@ -122,16 +117,6 @@ export class Client extends Page {
   /** From now on tells 'file', with its hash, for each file that comes over the latest data connection. */
   hashFiles() {
     return this.ask('hashFiles');
-  }
-
-  /** From now on tells each message of the broker that has no meaning for PeerJS, by its type. */
-  hear() {
-    return this.ask('hear');
-  }
-
-  /** Sends the broker a message with a type of its own. */
-  send(message) {
-    return this.ask('send', message);
   }
 
   /** `listAllPeers()`: the list, or the type of the error. */

@@ -27,7 +27,6 @@ window.harness = (() => {
    */
   async function open({ urls, room, name, password }) {
     provider = new WebrtcProvider(room, doc, { signaling: urls, password, filterBcConns: false, peerOpts: { config: { iceServers: [] } } });
-    provider.on('status', () => record('opened'));
     // Of others it hears only over the connections between pages.
     const names = new Map();
     provider.awareness.on('update', ({ added, removed }) => {
@@ -44,7 +43,5 @@ window.harness = (() => {
 
   const write = ({ key, value }) => shared.set(key, value);
 
-  const read = () => shared.toJSON();
-
-  return { open, leave, write, read, next, must, count, story };
+  return { open, leave, write, next, must, count, story };
 })();

@@ -2,7 +2,6 @@
 
 import { after } from 'node:test';
 import { Client } from './client.mjs';
-import { startCluster } from './cluster.mjs';
 import { startProxy } from './frozen-proxy.mjs';
 import { Page } from './page.mjs';
 import { startPages } from './pages.mjs';
@@ -47,11 +46,6 @@ class ClientStage extends Stage {
     this.release = release;
   }
 
-  /** Three nodes behind a load balancer. */
-  cluster(options) {
-    return this.keep('clusters', startCluster(options));
-  }
-
   proxy(server) {
     return this.keep('proxies', startProxy(server.port));
   }
@@ -66,7 +60,7 @@ class ClientStage extends Stage {
     return this.#load(Client, version, site);
   }
 
-  /** A fresh page with another script: `rooms`, `calls`, `documents` or `torrents`. */
+  /** A fresh page with another script: `rooms`, `calls`, `replica` or `torrents`. */
   page(name, site = commonSite(), browser = this.browser) {
     return this.#load(Page, name, site, browser);
   }

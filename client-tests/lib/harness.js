@@ -48,15 +48,6 @@ window.harness = (() => {
     peer.on('disconnected', () => reconnect().then(() => record('back'), ({ message }) => record('failed', message)));
   }
 
-  /** `new Peer`, and again whenever it is refused. */
-  async function insist(what) {
-    do {
-      forget();
-      start(what);
-      // `disconnected` is the last event of a refused peer, or comes together with the last.
-    } while ((await next(['open', 'disconnected'])).name !== 'open');
-  }
-
   /** Both at once, like pages that do not wait for `open`. */
   function startAndDial({ id, options, to }) {
     start({ id, options });
@@ -182,28 +173,8 @@ window.harness = (() => {
   /** The types of what `getStats` says of it. */
   const stats = async () => [...(await latest.peerConnection.getStats()).values()].map(({ type }) => type);
 
-  /** From now on tells each message of the broker that has no meaning for PeerJS, by its type. */
-  function hear() {
-    let heard;
-    const listen = () => {
-      // PeerJS 0.3 and 1.0 make a new socket when they reconnect.
-      if (peer.socket === heard) return;
-      heard = peer.socket;
-      heard.on('message', ({ type, ...rest }) => {
-        if (type.includes('-')) record(type, rest);
-      });
-    };
-    listen();
-    peer.on('open', listen);
-  }
-
   /** For scripts of tests that run in the page. */
   const thePeer = () => peer;
-
-  /** Sends the broker a message with a type of its own. */
-  function send(message) {
-    peer.socket.send(message);
-  }
 
   const list = () => new Promise((done) => {
     peer.on('error', (error) => done(error.type));
@@ -211,7 +182,7 @@ window.harness = (() => {
   });
 
   return {
-    next, must, count, story, start, startAndDial, insist, reconnect, renew, stay,
-    connect, dial, echo, echoBytes, stream, hashFiles, sendFile, pulse, pulsed, call, follow, way, stats, hear, send, list, thePeer,
+    next, must, count, story, start, startAndDial, reconnect, renew, stay,
+    connect, dial, echo, echoBytes, stream, hashFiles, sendFile, pulse, pulsed, call, follow, way, stats, list, thePeer,
   };
 })();

@@ -173,17 +173,6 @@ export class Network {
     });
   }
 
-  /** All are in the local network of the server, where `a`, a phone, has only IPv6, and `b` only IPv4 with a private address. */
-  static lan() {
-    return Network.#build((network) => {
-      const { server, a, b } = network;
-      network.#families = { a: ['v6'], b: IPV4 };
-      network.#public = '192.168.1.1';
-      lead(server, PORT.a, a, ['2001:db8:1:']);
-      lead(server, PORT.b, b, ['192.168.1']);
-    });
-  }
-
   static #build(lay) {
     const network = new Network();
     try {

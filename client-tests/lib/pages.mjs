@@ -15,16 +15,13 @@ const scripts = {
   ...Object.fromEntries(Object.keys(releases).map((version) => [version, [`peerjs-${version}.js`, 'log.js', 'way.js', 'harness.js']])),
   rooms: ['simplepeer.min.js', 'log.js', 'rooms-page.js'],
   calls: ['log.js', 'calls-page.js'],
-  documents: ['log.js', 'documents-page.js'],
   replica: ['log.js', 'replica-page.js'],
-  trystero: ['log.js', 'trystero-page.js'],
-  torrents: ['log.js', 'way.js', 'torrents-page.js'],
-  matchbox: ['log.js', 'way.js', 'matchbox-page.js'],
+  torrents: ['log.js', 'torrents-page.js'],
 };
-const bundled = ['documents-page.js', 'replica-page.js', 'trystero-page.js'];
-const ours = ['log.js', 'way.js', 'harness.js', 'rooms-page.js', 'calls-page.js', 'torrents-page.js', 'matchbox-page.js'];
+const bundled = ['replica-page.js'];
+const ours = ['log.js', 'way.js', 'harness.js', 'rooms-page.js', 'calls-page.js', 'torrents-page.js'];
 
-/** Serves `/<version>`, `/rooms`, `/calls`, `/documents`, `/replica`, `/trystero`, `/torrents` and `/matchbox`: a blank page with its scripts. */
+/** Serves `/<version>`, `/rooms`, `/calls`, `/replica` and `/torrents`: a blank page with its scripts. */
 export async function startPages({ host = '127.0.0.1', port = 0 } = {}) {
   const server = http.createServer(async (request, response) => {
     const name = request.url.slice(1);

@@ -12,10 +12,10 @@ export const SECRET = '0123456789abcdef0123456789abcdef';
 export const turnFlags = (address, ...more) => ['--turn', address, '--turn_secret', SECRET, ...more];
 
 /** The end of credentials, in seconds since 1970. */
-export const expiry = () => Math.floor(Date.now() / 1000) + 600;
+const expiry = () => Math.floor(Date.now() / 1000) + 600;
 
 /** A username and its password, made without the code under test. @returns {[string, string]} */
-export const credentials = (username) => [username, createHmac('sha1', SECRET).update(username).digest('base64')];
+const credentials = (username) => [username, createHmac('sha1', SECRET).update(username).digest('base64')];
 
 /** Options of a Peer that uses only relayed addresses of these URLs. */
 export const onlyThrough = (...urls) => onlyAs(credentials(`${expiry()}:peerjs`), ...urls);
@@ -24,13 +24,9 @@ export const onlyThrough = (...urls) => onlyAs(credentials(`${expiry()}:peerjs`)
 export const onlyAs = ([username, credential], ...urls) =>
   ({ config: { iceServers: [{ urls, username, credential }], iceTransportPolicy: 'relay' } });
 
-/**
- * Lets coturn's client send messages between two allocations; resolves with what it says about them. Without a user, it makes the
- * username and the password from the secret by itself.
- */
-export async function runCoturnClient(port, { secret = SECRET, user = ['peerjs'], flags = [], address = '127.0.0.1' } = {}) {
-  const [name, password] = user;
-  const words = [...(password ? ['-w', password] : ['-W', secret]), '-u', name, '-c', '-y', '-m', '2', '-n', '20', '-l', '500', '-p', `${port}`, ...flags, address];
+/** Lets coturn's client send messages between two allocations; resolves with what it says about them. */
+export async function runCoturnClient(port, flags) {
+  const words = ['-W', SECRET, '-u', 'peerjs', '-c', '-y', '-m', '2', '-l', '500', '-p', `${port}`, ...flags, '127.0.0.1'];
   const { stdout } = await promisify(execFile)(find('turnutils_uclient'), words, { timeout: LIMIT });
   return stdout;
 }

@@ -28,18 +28,6 @@ for (const kind of SHIPPED) {
     });
   });
 
-  test(`${kind}: a client cannot register keys in the name of others`, async () => {
-    await behind(kind, async ({ proxy }) => {
-      const statuses = [];
-      for (let n = 1; n <= 12; n += 1) {
-        const headers = { 'X-Forwarded-For': `203.0.113.${n}`, Forwarded: `for=203.0.113.${n}` };
-        statuses.push((await register(proxy, '127.0.0.8', headers)).status);
-      }
-      assert.deepEqual(statuses, [...Array(5).fill(303), ...Array(7).fill(429)]);
-      assert.equal((await register(proxy, '127.0.0.9')).status, 303);
-    });
-  });
-
   test(`${kind}: two strangers have separate allowances`, async () => {
     const flags = ['--connections_per_address', '2'];
     await behind(kind, async ({ proxy, addresses }) => {

@@ -1,11 +1,8 @@
 // The form on the landing page that registers keys, and its answers.
 
 import assert from 'node:assert/strict';
-import { newPage } from '../lib/browser.mjs';
-import { everyClient } from '../lib/every-client.mjs';
 import { fits } from '../lib/layout.mjs';
 import { optionsIn, pasted } from '../lib/snippet.mjs';
-import { isThorough } from '../lib/thorough.mjs';
 import { desktop, layouts, phone, screens, urlOf, visit, visitAtNight } from '../lib/visit.mjs';
 
 const OPEN = ['--registration', 'open'];
@@ -203,27 +200,6 @@ visit('there is no form where registration is closed', async (visit) => {
   const page = await visit.open(desktop, urlOf(server, '/'));
 
   assert.equal(await page.locator('form').count(), 0);
-});
-
-const firefoxAlone = { firefox: isThorough, unless: () => true };
-
-everyClient('whoever fills the form gets a key, and opens with it', firefoxAlone, async (stage) => {
-  const ours = await stage.site();
-  const server = await stage.server([...OPEN, '--no_default_key']);
-  const page = await newPage(stage.browser);
-  await page.goto(urlOf(server, '/'));
-
-  await page.locator('#register-name').fill('My game');
-  await page.locator('#register-origin').fill(ours.origin);
-  await page.locator('.register [type="submit"]').click();
-  const key = await page.locator('#key').map((shown) => shown.textContent).wait();
-  await page.close();
-
-  assert.match(key, KEY);
-  const [alice, bob] = [await stage.client(undefined, ours), await stage.client(undefined, ours)];
-  await bob.open(server, 'bob', { key });
-  await alice.open(server, 'alice', { key });
-  assert.equal(await (await alice.connect('bob')).echo('hello'), 'hello');
 });
 
 async function fillIn(page, device, name, origin) {

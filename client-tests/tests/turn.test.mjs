@@ -1,14 +1,12 @@
-// TURN in the broker: browsers and coturn's client get relayed addresses over UDP, TCP and TLS, and reach each other there.
+// TURN in the broker: browsers get relayed addresses over UDP, TCP and TLS, and reach each other there.
 
 import assert from 'node:assert/strict';
 import { signedFor } from '../lib/authority.mjs';
 import { callDemo, partyGame } from '../lib/conversations.mjs';
 import { Network } from '../lib/network.mjs';
 import { onNetwork } from '../lib/on-network.mjs';
-import { freePort } from '../lib/shipped-proxy.mjs';
-import { Stage, testOn } from '../lib/stage.mjs';
 import { browserPairs, isThorough } from '../lib/thorough.mjs';
-import { credentials, expiry, onlyAs, onlyThrough, runCoturnClient, turnFlags } from '../lib/turn.mjs';
+import { onlyAs, onlyThrough, turnFlags } from '../lib/turn.mjs';
 
 const PORT = 5349;
 
@@ -98,51 +96,6 @@ if (isThorough) {
     });
   });
 }
-
-for (const [way, flags, at] of /** @type {any[][]} */ ([
-  ['over UDP', [], 'turn'],
-  ['over UDP, without channels', ['-s'], 'turn'],
-  ['over TCP', ['-t'], 'turn'],
-  ['over TLS', ['-t', '-S'], 'turn'],
-  ['over TLS at the port of HTTPS', ['-t', '-S'], 'https'],
-])) {
-  testOn(`coturn's client sends messages ${way}`, () => new Stage(), async (stage) => {
-    const port = await freePort();
-    const server = await stage.server(turnFlags(`127.0.0.1:${port}`), { tls: true });
-
-    const said = await runCoturnClient(at === 'turn' ? port : server.port, { flags });
-
-    // It counts packets that arrive while it stops as lost.
-    const [, lost] = said.match(/Total lost packets (\d+)/) ?? assert.fail(said);
-    assert.ok(Number(lost) <= 4, said);
-  });
-}
-
-for (const [made, user] of /** @type {[string, () => string[]][]} */ ([
-  ['as Synapse makes them', () => credentials(`${expiry()}:@user:matrix.example.org`)],
-  ['as Nextcloud Talk makes them', () => credentials(`${expiry()}:x7Gk2mPq`)],
-  ['as Jitsi makes them', () => credentials(`${expiry()}`)],
-  ['of a user with a fixed password', () => ['bob', 'a:password']],
-])) {
-  testOn(`coturn's client sends messages with credentials ${made}`, () => new Stage(), async (stage) => {
-    const port = await freePort();
-    const users = ['--root_key', 'peerjs', '--turn_users', 'alice:other', 'bob:a:password'];
-    await stage.server([...turnFlags(`127.0.0.1:${port}`), ...users]);
-
-    const said = await runCoturnClient(port, { user: user() });
-
-    const [, lost] = said.match(/Total lost packets (\d+)/) ?? assert.fail(said);
-    assert.ok(Number(lost) <= 4, said);
-    await assert.rejects(runCoturnClient(port, { user: [user()[0], 'wrong'] }));
-  });
-}
-
-testOn('coturn\'s client with another secret gets no address', () => new Stage(), async (stage) => {
-  const port = await freePort();
-  await stage.server(turnFlags(`127.0.0.1:${port}`));
-
-  await assert.rejects(runCoturnClient(port, { secret: 'another-secret-of-some-length' }));
-});
 
 const TURN_PORTS = '50000-50099';
 for (const [caller, callee] of browserPairs) {

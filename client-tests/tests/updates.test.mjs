@@ -67,23 +67,5 @@ describe('updates of a server that relays', { concurrency: 1 }, () => {
       stage.note(`closed after ${Math.round(performance.now() - began)} ms`);
       assert.deepEqual(await within('the server to exit', server.exited), { code: 0, signal: null });
     });
-
-    // To a page it is the same as above. tests/cli/handover/calls.rs shows that the next server tells it.
-    if (!isThorough) continue;
-    onNetwork(`${caller} and ${callee} hear from the next server that the last one ends their call`, () => Network.apart(), async (stage) => {
-      const shared = [...flags(stage), '--reuse_port', '--drain_timeout', '0', '--relay_drain_timeout', '10000'];
-      const last = await stage.server(shared);
-      const { alice, bob } = await pair(stage, last, { caller, callee });
-      await Promise.all([alice.stay(), bob.stay()]);
-      await alice.call('bob');
-      await Promise.all([alice.must('moving picture'), bob.must('moving picture')]);
-      await stage.server(shared);
-      last.signal('SIGTERM');
-      await Promise.all([alice.next('back'), bob.next('back')]);
-      await logged(last, 'ends, because 10s have passed');
-      const began = performance.now();
-      await Promise.all([alice.next('call close'), bob.next('call close')]);
-      stage.note(`closed after ${Math.round(performance.now() - began)} ms`);
-    });
   }
 });

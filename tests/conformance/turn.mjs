@@ -38,7 +38,7 @@ export const coturn = () => withTurn(async (port) => {
     if (code !== 0 || !text.includes('UDP reflexive addr: 127.0.0.1:')) throw new Error(`turnutils_${name}: ${text}`);
   }
   await Promise.all(Object.entries(WAYS).map(async ([way, flags]) => {
-    const said = await runCoturnClient(port, { flags: [...flags, '-n', `${DATAGRAMS}`] });
+    const said = await runCoturnClient(port, [...flags, '-n', `${DATAGRAMS}`]);
     if (!/Total lost packets 0 /.test(said)) throw new Error(`${way}: ${said}`);
   }));
   return `an address by two STUN clients; ${2 * DATAGRAMS} datagrams and none lost over each of ${Object.keys(WAYS).join(', ')}`;

@@ -128,34 +128,6 @@ for (const version of VERSIONS) {
 
 const NONE = PAIRS['two pages without WebRTC'];
 
-visit('no message is lost or out of order over 20 lost sockets', 'chromium', NONE, async (pages, server) => {
-  await connect(pages);
-  const [one, other] = pages;
-  const texts = [];
-  for (let loss = 0; loss < 20; loss += 1) {
-    const more = Array.from({ length: 20 }, (_, i) => `${texts.length + i} ${'x'.repeat(i * 1000)}`);
-    texts.push(...more);
-    await one.ask('send', { texts: more });
-    // Under load, a page takes one more socket by itself.
-    await until('both ends to be there', () => server.openings > loss);
-    server.drop(loss);
-  }
-  for (let i = 0; i < texts.length; i += 1) await other.next('heard 0');
-  assert.deepEqual(await other.ask('heard', 0), texts);
-  assert.ok(server.openings > 20);
-});
-
-visit('a record that was changed ends the channel with an error', 'chromium', NONE, async (pages, server) => {
-  await connect(pages);
-  const [one, other] = pages;
-  server.meddle = (frame) => (frame[0] === 1 ? [Buffer.from([...frame.subarray(0, 20), frame[20] ^ 1, ...frame.subarray(21)])] : [frame]);
-  await one.ask('send', { texts: ['secret'] });
-  assert.match((await other.next('error 0')).detail, /not what the other page has sealed/);
-  await other.must('closed 0');
-  assert.deepEqual(await other.ask('heard', 0), []);
-  assert.equal((await other.ask('states')).connectionState, 'failed');
-}, { hasTricks: true });
-
 visit('the broker sees nothing that pages send', 'chromium', NONE, async (pages, server) => {
   await connect(pages);
   const [one, other] = pages;
@@ -169,27 +141,6 @@ visit('the broker sees nothing that pages send', 'chromium', NONE, async (pages,
   assert.ok(seen.length > 0);
   assert.equal(Buffer.concat(seen).includes('secret'), false);
 }, { hasTricks: true });
-
-visit('256 channels', 'chromium', NONE, async (pages) => {
-  const [one, other] = pages;
-  await connect(pages, Array.from({ length: 256 }, (_, i) => `channel ${i}`));
-  for (let number = 1; number < 256; number += 1) await other.must(`open ${number}`);
-  await one.ask('send', { number: 255, texts: ['last'] });
-  assert.equal((await other.next('heard 255')).detail, 'last');
-  const all = await other.ask('list');
-  assert.deepEqual(all.map(({ label }) => label), Array.from({ length: 256 }, (_, i) => `channel ${i}`));
-});
-
-visit('a page that goes away ends the connection of the other', 'chromium', NONE, async (pages, server) => {
-  await connect(pages);
-  const [one, other] = pages;
-  const next = server.page({ script: false });
-  await one.run((url) => { location.href = url; }, next);
-  await other.must('closed 0');
-  // Chromium does not close a page that is on its way.
-  const place = () => one.run(() => document.readyState === 'complete' && location.href).catch(() => false);
-  await until('the next page to be there', async () => await place() === next);
-});
 
 /** Candidates of a port where nobody answers. */
 const nowhere = ({ type, sdp }) => ({ type, sdp: sdp.replace(/^(a=candidate:\S+ 1 udp \d+ \S+) \d+/gm, '$1 47123') });

@@ -39,7 +39,7 @@ setup:
 check:
 	cargo fmt --check --all
 	cargo clippy --locked --lib --bins --test smoke -- -D warnings
-	cargo test --locked --quiet $(CRATES) --lib --bins --test architecture --test protocols --test broker --test smoke
+	cargo test --locked --quiet $(CRATES) --lib --bins --test architecture --test house --test smoke
 
 # What fails is run once more by itself: see scripts/test.mjs.
 test: setup
@@ -68,7 +68,7 @@ RANDOM_CASES = 200000
 test-random:
 	@seed=$$(od -An -N6 -tu8 /dev/urandom | tr -d ' '); echo "PROPTEST_RNG_SEED=$$seed"; \
 		export PROPTEST_RNG_SEED=$$seed PROPTEST_CASES=$(RANDOM_CASES); \
-		cargo test --release --locked $(CRATES) --lib --test broker --test protocols
+		cargo test --release --locked $(CRATES) --lib --test house
 
 # Nodes of a cluster in virtual time, optimized: ten thousand seeds in a minute, and in another one every
 # run of two nodes with so many events. `make test` runs a few without optimization. The

@@ -22,7 +22,7 @@ fn expect_ignored(server: &TestServer, texts: &[&str]) {
     assert_eq!(server.node().queued_bytes(), 0);
 }
 
-/// `tests/protocols/` has these as properties.
+/// The tests of `crates/protocols` have these as properties.
 #[test]
 fn what_is_no_message_is_ignored_and_expiry_goes_on() {
     on_own(|server| {

@@ -137,7 +137,7 @@ fn a_client_without_an_id_can_still_call() {
     });
 }
 
-/// `tests/protocols/root.rs` has these as properties.
+/// `dialect/root.rs` of `crates/protocols` has these as properties.
 #[test]
 fn malformed_frames_of_a_call_are_ignored_and_other_actions_with_a_recipient_are_passed_on() {
     on_own(|server| {

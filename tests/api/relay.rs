@@ -1,5 +1,5 @@
-//! Messages between connected peers. `tests/protocols/` shows with any JSON what is a message, and what goes
-//! out.
+//! Messages between connected peers. The tests of `crates/protocols` show with any JSON what is a message,
+//! and what goes out.
 
 use crate::harness::messages::{HEARTBEAT, KINDS, LEAVE, forwarded, forwarded_offer, message, offer};
 use crate::harness::on_own;

@@ -30,7 +30,7 @@ const CRATES: &[Crate] = &[
     row("limits", &["core", "config"], 605, 425),
     row("router", &["core", "events", "config", "limits"], 3613, 3783),
     row("rooms", &["core", "events", "config", "limits", "router"], 3348, 778),
-    row("protocols", &["core", "json", "events", "config", "limits", "router", "rooms"], 5999, 1022),
+    row("protocols", &["core", "json", "events", "config", "limits", "router", "rooms"], 5999, 1936),
     row("transport", &["core", "system", "limits", "router"], 1923, 1380),
     row("tls", &["core", "system", "events", "config"], 1744, 571),
     row("keys", &["core", "system", "events", "config", "limits", "tls"], 1961, 1414),
@@ -68,7 +68,7 @@ const SRC: Crate = row("src", &[], 15_426, 2479);
 
 /// Everything else: folders, the ends of the names of their files, and their lines.
 const OTHERS: &[(&str, &[&str], usize)] = &[
-    ("tests", &["rs"], 52_359),
+    ("tests", &["rs"], 51_446),
     ("examples", &["rs", "js", "mjs", "py"], 170),
     ("client", &["js", "mjs", "ts"], 3438),
     ("static", &["js", "css", "html"], 10_019),

@@ -14,8 +14,8 @@ use proptest::sample::{Index, select};
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use crate::written::*;
-use crate::{cases, json_string, tree, unframe};
+use super::written::*;
+use super::{cases, json_string, tree, unframe};
 
 /// The members of an object as serde_json finds them: all of them, in order, with unescaped names and
 /// raw values.

@@ -10,8 +10,8 @@ use proptest::sample::select;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::written::*;
-use crate::{cases, json_string, unframe};
+use super::written::*;
+use super::{cases, json_string, unframe};
 
 /// The types of matchbox_protocol 0.15.0, `src/lib.rs`, but for ids that are any text.
 #[derive(Debug, Deserialize)]

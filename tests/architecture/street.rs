@@ -30,7 +30,7 @@ const CRATES: &[Crate] = &[
     row("limits", &["core", "config"], 605, 425),
     row("router", &["core", "events", "config", "limits"], 3613, 3783),
     row("rooms", &["core", "events", "config", "limits", "router"], 3348, 778),
-    row("protocols", &["core", "json", "events", "config", "limits", "router", "rooms"], 5999, 1936),
+    row("protocols", &["core", "json", "events", "config", "limits", "router", "rooms"], 5999, 2134),
     row("transport", &["core", "system", "limits", "router"], 1923, 1380),
     row("tls", &["core", "system", "events", "config"], 1744, 571),
     row("keys", &["core", "system", "events", "config", "limits", "tls"], 1961, 1414),

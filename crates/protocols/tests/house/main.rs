@@ -3,6 +3,7 @@
 #[allow(dead_code, reason = "the router's tests use the rest")]
 #[path = "../../../router/tests/house/clients.rs"]
 mod clients;
+mod conversations;
 mod dialect;
 mod keys;
 mod pipes;

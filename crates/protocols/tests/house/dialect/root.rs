@@ -6,6 +6,7 @@ use peerbroker_protocols::calls::{self, CallCommand};
 use peerbroker_protocols::json;
 use peerbroker_protocols::room_codes::{self, RoomCodeCommand};
 use peerbroker_protocols::root::{self, RootCommand};
+use peerbroker_protocols::signal::SignalKind;
 use peerbroker_protocols::topics::{self, TopicCommand};
 use peerbroker_protocols::tracker::{self, Counts, TrackerCommand};
 use proptest::collection::vec;
@@ -235,6 +236,7 @@ proptest! {
         let text = object(&members, &space);
         let RootCommand::Calls(CallCommand::Send(message)) = root::decode(&text) else { panic!("{text}") };
         prop_assert_eq!(&message.to, &to);
+        prop_assert_eq!(message.kind == SignalKind::Answer, action == "answer");
         let frame = message.frame(&sender);
         let went = unframe(&frame);
         let remote_id = (action == "offer").then(|| json_string(&sender));

@@ -2,14 +2,18 @@
 //! binary.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use peerbroker_config::Limits;
-use peerbroker_core::vocabulary::{Frame, NodeId, Opcode, RoomName, RoomRefusal};
-use peerbroker_rooms::{MAX_DATA_BYTES, MemberNews, MessageNews, News, PrivateNews, Requester, RoomFrames};
+use peerbroker_core::vocabulary::{Frame, Limit, NodeId, Opcode, RealmKind, RoomName, RoomRefusal, Token};
+use peerbroker_protocols::room_frames;
+use peerbroker_rooms::{
+    MAX_DATA_BYTES, MemberNews, MessageNews, News, OwnFrames, OwnMessage, PrivateNews, Read, RoomFrames,
+};
 use peerbroker_router::{Flushes, IdLease, Outbox};
 
-use crate::House;
 use crate::clients::register_from;
+use crate::{DIGEST, House};
 
 struct Plain;
 
@@ -29,16 +33,27 @@ impl House {
     }
 
     fn join(&self, peer: &IdLease, data: Option<&str>, members: usize) -> Result<(), RoomRefusal> {
-        let room = RoomName::parse("r").unwrap();
-        Flushes::with(|flushes| {
-            self.rooms.join(&mut Requester { peer, request: None, flushes }, room, data, members)
-        })
+        self.join_room("r", peer, data, members)
+    }
+
+    fn join_room(
+        &self,
+        room: &str,
+        peer: &IdLease,
+        data: Option<&str>,
+        members: usize,
+    ) -> Result<(), RoomRefusal> {
+        let room = RoomName::parse(room).unwrap();
+        self.request(peer, |rooms, requester| rooms.join(requester, room, data, members))
     }
 
     fn send(&self, peer: &IdLease) -> Result<(), RoomRefusal> {
-        Flushes::with(|flushes| {
-            self.rooms
-                .send(&mut Requester { peer, request: None, flushes }, "r", None, || Frame::of_text("1"))
+        self.request(peer, |rooms, requester| rooms.send(requester, "r", None, || Frame::of_text("1")))
+    }
+
+    fn publish(&self, peer: &IdLease) -> Result<(), RoomRefusal> {
+        self.request(peer, |rooms, requester| {
+            rooms.publish(requester, "r", |_| Frame::of_text("1"), &mut None)
         })
     }
 }
@@ -61,6 +76,67 @@ fn what_the_key_refuses_costs_a_member_nothing() {
     let refused: Vec<_> = (0..300).filter_map(|_| house.send(&alice).err()).collect();
     assert!(refused.len() > 280, "{}", refused.len());
     assert_eq!(refused.iter().find(|why| **why != RoomRefusal::KeyTooFast), None);
+}
+
+/// Bursts of 100.
+fn slow() -> Limits {
+    Limits { room_deliveries_per_second: 10, ..Limits::default() }
+}
+
+#[test]
+fn a_change_costs_a_delivery_to_each_member() {
+    let house = House::plain(slow());
+    let members: Vec<IdLease> = (0..20).map(|member| house.open(&member.to_string(), None)).collect();
+    for member in &members {
+        house.join(member, None, 100).unwrap();
+    }
+    let update = |number: &usize| {
+        let data = number.to_string();
+        house.request(&members[0], |rooms, requester| rooms.update(requester, "r", Some(&data)).is_ok())
+    };
+    assert_eq!((0..1000).take_while(update).count(), 4);
+}
+
+/// Frames of a member that are expensive to find.
+struct Searched;
+
+impl OwnFrames for Searched {
+    fn of(&self, _: &str, _: &Frame, _: &mut Read) -> OwnMessage {
+        OwnMessage { frames: vec![Frame::of_text("found")], search: 30 }
+    }
+
+    fn max_rooms(&self) -> usize {
+        1
+    }
+}
+
+#[test]
+fn a_publication_costs_a_delivery_to_each_member_and_the_search_for_frames_of_their_own() {
+    let house = House::plain(slow());
+    let [alice, bob, carol] = ["alice", "bob", "carol"].map(|id| house.open(id, None));
+    let publications = |peer| (0..1000).take_while(|_| house.publish(peer).is_ok()).count();
+    house.join(&bob, None, 10).unwrap();
+    assert_eq!(publications(&alice), 100);
+    let frames: Arc<dyn OwnFrames> = Arc::new(Searched);
+    let join = |room| {
+        let room = RoomName::parse(room).unwrap();
+        house.request(&bob, |rooms, requester| rooms.join_with_own_frames(requester, room, &frames, 10))
+    };
+    assert_eq!([join("r"), join("s")], [Ok(()), Err(RoomRefusal::TooManyRooms)]);
+    assert_eq!(publications(&carol), 3);
+}
+
+#[test]
+fn a_client_that_is_not_refused_owes_for_what_it_has_published() {
+    let house = House::with(room_frames(RealmKind::Guests), 10, slow(), None);
+    let alice = house.open("alice", None);
+    house.join(&alice, None, 10).unwrap();
+    let publish = |_| {
+        house.publish(&alice).unwrap();
+        house.rooms.owed(&alice).map(|(limit, _)| limit)
+    };
+    let owed: Vec<_> = (0..200).map(publish).collect();
+    assert_eq!((owed[50], owed[150]), (None, Some(Limit::RoomDeliveries)));
 }
 
 #[test]
@@ -104,6 +180,38 @@ fn the_list_of_a_room_fits_into_the_outboxes_of_its_members() {
 }
 
 #[test]
+fn rooms_and_members_are_found_by_name_id_token_and_data() {
+    let house = House::in_cluster(Limits::default());
+    let rooms = &house.rooms;
+    let [alice, bob] = ["alice", "bob"].map(|id| house.open(id, None));
+    for (room, peer, data) in [("s", &alice, Some("1")), ("s", &bob, Some("2")), ("r", &bob, None)] {
+        house.join_room(room, peer, data, 10).unwrap();
+    }
+    assert!(!rooms.is_empty());
+    assert_eq!((rooms.len(), rooms.own_members()), (2, 3));
+    let [r, s] = [("r".to_owned(), 1), ("s".to_owned(), 2)];
+    assert_eq!(rooms.behind(None).collect::<Vec<_>>(), [r, s.clone()]);
+    assert_eq!(rooms.behind(Some("r")).collect::<Vec<_>>(), [s]);
+    assert_eq!(rooms.members_behind("s", Some("alice")), [("bob".to_owned(), Some("2".to_owned()))]);
+    assert_eq!(rooms.members_with("s", "2"), [bob.id().clone()]);
+    assert!(rooms.contains("r") && !rooms.contains("t"));
+    // Another node still lists bob in a room.
+    let news = MemberNews { room: "t", id: "bob", token: DIGEST, number: 1, data: None };
+    house.rooms.receive(NodeId::new(7), &News::Member(news), &mut Flushes::new());
+    let of_bob = |token, connection| {
+        let found = rooms.rooms_of(bob.id(), &Token::parse(token).unwrap(), connection);
+        found.iter().map(|room| room.as_str().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(of_bob("bob", Some(bob.connection())), ["s", "r"]);
+    assert_eq!(of_bob("bob", Some(alice.connection())), ["s", "r", "t"]);
+    assert_eq!(of_bob("bob", None), ["s", "r", "t"]);
+    // All tokens have the digest of this one.
+    assert_eq!(of_bob("stranger", None), ["t"]);
+    let topics = House::with(room_frames(RealmKind::Guests), 10, Limits::default(), None);
+    assert_eq!([house, topics].map(|house| house.rooms.are_topics()), [false, true]);
+}
+
+#[test]
 fn a_node_that_repeats_what_it_told_is_not_where_a_member_is_now() {
     let house = House::plain(Limits::default());
     let hear = |node: u64, number: u64, data: &str| {
@@ -130,11 +238,10 @@ fn members_hear_a_binary_message_as_binary() {
         house.join(peer, None, 10).unwrap();
     }
     let binary = || Frame::message(Opcode::Binary, BYTES.len(), |frame| frame.extend_from_slice(BYTES));
-    Flushes::with(|flushes| {
-        let requester = &mut Requester { peer: &alice, request: None, flushes };
-        house.rooms.send(requester, "r", None, binary).unwrap();
-        house.rooms.send(requester, "r", Some("bob"), binary).unwrap();
-        house.rooms.publish(requester, "r", |_| binary(), &mut None).unwrap();
+    house.request(&alice, |rooms, requester| {
+        rooms.send(requester, "r", None, binary).unwrap();
+        rooms.send(requester, "r", Some("bob"), binary).unwrap();
+        rooms.publish(requester, "r", |_| binary(), &mut None).unwrap();
     });
     assert_eq!(house.rooms.send_from_server("r", binary()), 2);
     let frame = binary();

@@ -18,8 +18,8 @@ use peerbroker_core::clock::Clock;
 use peerbroker_core::vocabulary::{ApiKey, NodeId, PeerId, RealmKind, Token};
 use peerbroker_events::Events;
 use peerbroker_protocols::room_frames;
-use peerbroker_rooms::{News, OtherNodes, RealmName, RoomFrames, Rooms, TokenDigest};
-use peerbroker_router::{ClientLimits, IdLease, Realm, RegisterRefusal, Router};
+use peerbroker_rooms::{News, OtherNodes, RealmName, Requester, RoomFrames, Rooms, TokenDigest};
+use peerbroker_router::{ClientLimits, Flushes, IdLease, Realm, RegisterRefusal, Router};
 
 use clients::{expired, register};
 use socket::Socket;
@@ -69,6 +69,11 @@ impl House {
         self.rooms.sweep();
     }
 
+    /// Does a request of a client.
+    fn request<R>(&self, peer: &IdLease, act: impl FnOnce(&Rooms, &mut Requester<'_>) -> R) -> R {
+        Flushes::with(|flushes| act(&self.rooms, &mut Requester { peer, request: None, flushes }))
+    }
+
     fn try_connect(&self, id: &str, token: &str, socket: &Socket) -> Result<IdLease, RegisterRefusal> {
         let mut outbox = socket.outbox(self.router.live_config().load().limits.outbox_bytes);
         register(&self.realm, id, token, &mut outbox)
@@ -87,8 +92,8 @@ impl OtherNodes for Silent {
         true
     }
 
-    fn ask_to_settle(&self, _: RealmName<'_>, _: &str, _: &PeerId, _: Option<NodeId>) -> Option<NodeId> {
-        None
+    fn ask_to_settle(&self, _: RealmName<'_>, _: &str, _: &PeerId, node: Option<NodeId>) -> Option<NodeId> {
+        node
     }
 
     fn give_back(&self, _: RealmName<'_>, _: Option<NodeId>, _: &News<'_>) {}

@@ -4,7 +4,7 @@
 use peerbroker_config::Limits;
 use peerbroker_core::vocabulary::{RoomName, RoomRefusal};
 use peerbroker_rooms::{MAX_ROOMS_OF_KEY, MAX_WATCHED, MAX_WATCHED_OF_KEY, Requester, Rooms};
-use peerbroker_router::{Flushes, IdLease};
+use peerbroker_router::IdLease;
 
 use crate::House;
 use crate::clients::{peer, register_from};
@@ -26,10 +26,8 @@ fn fill(
         let lease = register_from(address, &house.realm, &id, "t", &mut Socket::open().outbox(1 << 20));
         leases.push(lease.expect("a lease"));
         let refused = (0..most).find_map(|number| {
-            let acted = Flushes::with(|flushes| {
-                let mut requester = Requester { peer: &leases[client], request: None, flushes };
-                act(&house.rooms, &mut requester, &format!("{id}-{number}"))
-            });
+            let name = format!("{id}-{number}");
+            let acted = house.request(&leases[client], |rooms, requester| act(rooms, requester, &name));
             done += usize::from(acted.is_ok());
             acted.err()
         });

@@ -354,12 +354,16 @@ impl LateNews {
 
     /// The other node lists the client in room x.
     fn list(&self) {
-        let listed = MemberNews { room: "x", id: &self.client.id, token: DIGEST, number: 1, data: None };
-        self.receive(&News::Member(listed));
+        self.list_on(7);
     }
 
-    fn receive(&self, news: &News<'_>) {
-        Flushes::with(|flushes| self.rooms.receive(NodeId::new(7), news, flushes));
+    fn list_on(&self, node: u64) {
+        let listed = MemberNews { room: "x", id: &self.client.id, token: DIGEST, number: 1, data: None };
+        self.receive(node, &News::Member(listed));
+    }
+
+    fn receive(&self, node: u64, news: &News<'_>) {
+        Flushes::with(|flushes| self.rooms.receive(NodeId::new(node), news, flushes));
     }
 
     fn leave(&self) -> Result<(), RoomRefusal> {
@@ -376,7 +380,7 @@ impl LateNews {
     fn end(self) {
         let former = Vec::new();
         let gone = GoneNews { room: "x", id: "a", for_good: false, former, number: 2 };
-        self.receive(&News::Gone(gone));
+        self.receive(7, &News::Gone(gone));
         let LateNews { house, rooms, client } = self;
         client.depart(&rooms, false);
         house.pass(RECLAIM);
@@ -429,6 +433,32 @@ fn a_client_stays_out_of_a_room_that_it_has_left_when_another_node_lists_it_late
     assert_eq!(world.leave(), Err(RoomRefusal::NotMember));
     assert_eq!(world.rooms.contradiction(), None);
     world.end();
+}
+
+#[test]
+fn a_message_to_a_member_that_has_moved_waits_for_the_nodes_where_it_was() {
+    let world = LateNews::new();
+    world.list();
+    world.list_on(8);
+    let Client { id, socket, .. } = &world.client;
+    let sender = world.house.try_connect("b", "token", &Socket::open()).expect("an id");
+    let heard = || socket.texts().iter().filter(|text| text.contains("ROOM-MESSAGE")).count();
+    let settle = |node| {
+        Flushes::with(|flushes| world.rooms.settled(NodeId::new(node), "x", id, flushes));
+        heard()
+    };
+    let send = || {
+        let message = || message("x", "b", Some(id), None);
+        world.house.request(&sender, |rooms, requester| rooms.send(requester, "x", Some(id), message))
+    };
+    let room = RoomName::parse("x").unwrap();
+    world.house.request(&sender, |rooms, requester| rooms.join(requester, room, None, 10)).unwrap();
+    world.client.join(&world.rooms, "x", "1");
+    send().unwrap();
+    // Only one of them is asked at a time.
+    assert_eq!((heard(), settle(8), settle(7), settle(8)), (0, 0, 0, 1));
+    send().unwrap();
+    assert_eq!(heard(), 2);
 }
 
 proptest! {

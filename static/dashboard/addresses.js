@@ -1,11 +1,10 @@
 // The busiest addresses of clients, and the bans.
 
 import { api } from './api.js';
-import { ask, tell } from './dialog.js';
-import { h } from './dom.js';
+import { ask, attempt } from './dialog.js';
+import { h } from './shared/dom.js';
 import { setText } from './shared/set-text.js';
-import { act, cell, list } from './list.js';
-import { live } from './live.js';
+import { act, cell, list, showList } from './list.js';
 import { count, date } from './words.js';
 
 const INTERVAL = 3_000;
@@ -17,6 +16,7 @@ export function addressesView(main) {
   const addresses = list({
     path: '/api/addresses',
     label: 'Addresses',
+    search: 'Search an address',
     columns: ['Address', 'Connections', 'Opened', 'Limit hits', 'Actions'],
     row,
     read: (answer) => answer.addresses,
@@ -25,15 +25,6 @@ export function addressesView(main) {
   const bans = h('tbody');
   const note = h('p', { class: 'note', role: 'status' });
   const table = h('table', {}, h('thead', {}, h('tr', {}, ['Network', 'Key', 'Until', 'Actions'].map((column) => h('th', { scope: 'col' }, column)))), bans);
-
-  main.append(
-    h('h1', { tabindex: '-1' }, 'Addresses'),
-    h('div', { class: 'tools' }, addresses.field, h('button', { class: 'button primary', type: 'button', onclick: () => ban('') }, 'New ban')),
-    addresses.element,
-    h('h2', {}, 'Bans'),
-    h('div', { class: 'list' }, table, note),
-  );
-  addresses.field.querySelector('label').textContent = 'Search an address';
 
   function row({ address, connections, opened, limit_hits: hits, banned: isBanned }) {
     return h(
@@ -97,11 +88,7 @@ export function addressesView(main) {
 
   async function finish({ network, key }) {
     const query = key === null ? '' : `?${new URLSearchParams({ key })}`;
-    try {
-      await api('DELETE', `/api/bans/${encodeURIComponent(network)}${query}`);
-    } catch (error) {
-      await tell('That did not work', [h('p', {}, error.message)]);
-    }
+    await attempt(api('DELETE', `/api/bans/${encodeURIComponent(network)}${query}`));
     reload();
   }
 
@@ -110,13 +97,13 @@ export function addressesView(main) {
     readBans();
   }
 
-  const timer = setInterval(() => addresses.reload(), INTERVAL);
-  const ending = new AbortController();
+  const timer = setInterval(addresses.reload, INTERVAL);
+  const tools = [h('button', { class: 'button primary', type: 'button', onclick: () => ban('') }, 'New ban')];
   const isNews = ({ kind }) => kind === 'banned' || kind === 'unbanned';
-  live.addEventListener('tick', ({ detail }) => detail.events.some(isNews) && reload(), { signal: ending.signal });
-  reload();
+  const end = showList(main, { ...addresses, reload }, { title: 'Addresses', tools, isNews });
+  main.append(h('h2', {}, 'Bans'), h('div', { class: 'list' }, table, note));
   return () => {
     clearInterval(timer);
-    ending.abort();
+    end();
   };
 }

@@ -2,9 +2,9 @@
 
 import { api, keyPath } from './api.js';
 import { REASONS, WAYS } from './shared/connection-words.js';
-import { h } from './dom.js';
+import { h } from './shared/dom.js';
 import { setText } from './shared/set-text.js';
-import { live } from './live.js';
+import { onNews } from './live.js';
 import { sparkline } from './sparkline.js';
 import { ago, bytes, count, duration } from './words.js';
 
@@ -55,13 +55,11 @@ export function callsView(main, key) {
     list.replaceChildren(...(reports.length > 0 ? reports.map(item) : [h('li', { class: 'empty' }, 'No page has reported within a day.')]));
   }
 
-  const ending = new AbortController();
-  const isNews = ({ kind, key: of }) => of === key && kind === 'connection_failed';
-  live.addEventListener('tick', ({ detail }) => detail.events.some(isNews) && show(), { signal: ending.signal });
+  const end = onNews(({ kind, key: of }) => of === key && kind === 'connection_failed', show);
   const timer = setInterval(show, 30_000);
   show();
   return () => {
-    ending.abort();
+    end();
     clearInterval(timer);
   };
 }

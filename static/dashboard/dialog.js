@@ -1,14 +1,14 @@
 // Dialogs: a form with buttons, which Escape closes.
 
-import { h } from './dom.js';
+import { h } from './shared/dom.js';
 import { sentence } from './words.js';
 
 /**
  * Opens a dialog with this content and a button that calls `act`. If `act` rejects, the dialog stays and shows why.
- * Resolves to the result of `act`; to undefined if the dialog was closed.
+ * Resolves to the result of `act`, or true if it has none; to undefined if the dialog was closed.
  * @param {{ title: string, content?: any, action?: string, isDangerous?: boolean, act?: () => Promise<any>, close?: string }} dialog
  */
-export function ask({ title, content = [], action, isDangerous = false, act = async () => true, close = 'Cancel' }) {
+export function ask({ title, content = [], action, isDangerous = false, act = async () => {}, close = 'Cancel' }) {
   return new Promise((resolve) => {
     let result;
     const opener = document.activeElement;
@@ -34,7 +34,7 @@ export function ask({ title, content = [], action, isDangerous = false, act = as
       problem.textContent = '';
       dialog.querySelector('[aria-invalid]')?.removeAttribute('aria-invalid');
       try {
-        result = await act();
+        result = (await act()) ?? true;
         dialog.close();
       } catch (error) {
         showProblem(error);
@@ -73,3 +73,6 @@ export function ask({ title, content = [], action, isDangerous = false, act = as
 
 /** Shows something with a button that closes it. */
 export const tell = (title, content) => ask({ title, content, close: 'Close' });
+
+/** Does something at once, and tells if that did not work. */
+export const attempt = (work) => work.catch(({ message }) => tell('That did not work', [h('p', {}, message)]));

@@ -1,7 +1,7 @@
 // The state of the server: readiness, version, certificate, cluster, and the fate of clients and messages.
 
 import { api } from './api.js';
-import { h } from './dom.js';
+import { h } from './shared/dom.js';
 import { live } from './live.js';
 import { bytes, closedWords, count, date, duration, mediaWords, outcomeWords, plural, refusedWords, sentence } from './words.js';
 
@@ -85,11 +85,16 @@ const clusterFacts = ({ node, state, total }) => ({
   'Clients of all nodes': count(total.clients),
 });
 
+/** A table that scrolls by itself. The first cell of a row is its head, and a column may have none. */
+function wide(label, columns, rows) {
+  const head = columns.map((column) => (column ? h('th', { scope: 'col' }, column) : h('td')));
+  const row = ([name, ...cells]) => h('tr', {}, h('th', { scope: 'row' }, name), cells.map((cell) => h('td', {}, cell)));
+  return h('div', { class: 'wide', tabindex: '0', role: 'region', 'aria-label': label }, h('table', {}, h('thead', {}, h('tr', {}, head)), h('tbody', {}, rows.map(row))));
+}
+
 function nodes({ nodes: all }) {
-  const row = ({ name, alive, stats }) =>
-    h('tr', {}, h('th', { scope: 'row' }, name), h('td', {}, alive ? 'alive' : 'gone'), h('td', {}, stats ? count(stats.clients) : '–'), h('td', {}, stats?.version ?? '–'));
-  const head = ['Node', 'State', 'Clients', 'Version'].map((column) => h('th', { scope: 'col' }, column));
-  return h('div', { class: 'wide', tabindex: '0', role: 'region', 'aria-label': 'Nodes' }, h('table', {}, h('thead', {}, h('tr', {}, head)), h('tbody', {}, all.map(row))));
+  const row = ({ name, alive, stats }) => [name, alive ? 'alive' : 'gone', stats ? count(stats.clients) : '–', stats?.version ?? '–'];
+  return wide('Nodes', ['Node', 'State', 'Clients', 'Version'], all.map(row));
 }
 
 const pipeNumbers = ({ open, opened, bytes: carried, closed }) => ({ pipes: open, opened, carried_bytes: carried, closed });
@@ -99,9 +104,8 @@ function pipeTable(largest) {
   if (largest.length === 0) return [];
   const between = (addresses) => addresses.map((address) => address ?? 'unknown').join(' and ');
   const state = ({ open, stalled }) => (stalled ? 'one end does not read' : open ? 'open' : 'waits for an end');
-  const row = (pipe) => h('tr', {}, [pipe.name, pipe.key, between(pipe.addresses), state(pipe), bytes(pipe.bytes)].map((cell) => h('td', {}, cell)));
-  const head = ['Pipe', 'Key', 'Between', 'State', 'Carried'].map((column) => h('th', { scope: 'col' }, column));
-  return [h('div', { class: 'wide', tabindex: '0', role: 'region', 'aria-label': 'Pipes' }, h('table', {}, h('thead', {}, h('tr', {}, head)), h('tbody', {}, largest.map(row))))];
+  const row = (pipe) => [pipe.name, pipe.key, between(pipe.addresses), state(pipe), bytes(pipe.bytes)];
+  return [wide('Pipes', ['Pipe', 'Key', 'Between', 'State', 'Carried'], largest.map(row))];
 }
 
 /**
@@ -155,8 +159,7 @@ function messages(byKind) {
   const kinds = Object.entries(byKind).filter(([, outcomes]) => Object.values(outcomes).some((times) => times > 0));
   if (kinds.length === 0) return h('p', { class: 'note' }, 'No message since the start.');
   const outcomes = Object.keys(kinds[0][1]).filter((outcome) => kinds.some(([, of]) => of[outcome] > 0));
-  const head = h('tr', {}, h('td'), outcomes.map((outcome) => h('th', { scope: 'col' }, outcomeWords(outcome))));
-  const rows = kinds.map(([kind, of]) => h('tr', {}, h('th', { scope: 'row' }, sentence(kind.replaceAll('_', ' '))), outcomes.map((outcome) => h('td', {}, count(of[outcome])))));
-  const table = h('div', { class: 'wide', tabindex: '0', role: 'region', 'aria-label': 'Messages by type and outcome' }, h('table', {}, h('thead', {}, head), h('tbody', {}, rows)));
+  const rows = kinds.map(([kind, of]) => [sentence(kind.replaceAll('_', ' ')), ...outcomes.map((outcome) => count(of[outcome]))]);
+  const table = wide('Messages by type and outcome', ['', ...outcomes.map(outcomeWords)], rows);
   return h('div', {}, table, h('p', { class: 'note' }, 'Messages since the start. One that waited for an absent peer counts once more when it is delivered or expires.'));
 }

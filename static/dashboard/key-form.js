@@ -1,7 +1,7 @@
 // The form for the settings of a key. The API gets only the settings that changed.
 
 import { randomHex } from './client/random.js';
-import { h } from './dom.js';
+import { h } from './shared/dom.js';
 
 const SECRET_BYTES = 32;
 

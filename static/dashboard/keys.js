@@ -1,32 +1,26 @@
 // The keys: create, change, disable, remove.
 
 import { api, keyPath } from './api.js';
-import { ask, tell } from './dialog.js';
-import { h } from './dom.js';
+import { ask, attempt, tell } from './dialog.js';
+import { h } from './shared/dom.js';
 import { authWords, keyForm } from './key-form.js';
-import { act, cell, list } from './list.js';
-import { live } from './live.js';
+import { act, cell, list, showList } from './list.js';
 import { enableCopy } from './shared/copy.js';
 import { editTokens } from './tokens.js';
 import { count, plural } from './words.js';
 
-const COLUMNS = ['Key', 'Clients', 'Rate limit', 'State', 'Actions'];
+/** Events with which the list changes, numbers of clients too. */
+const NEWS = new Set(['connected', 'disconnected', 'key_added', 'key_changed', 'key_removed', 'keys_changed']);
 
 export function keysView(main) {
   const keys = list({
     path: '/api/keys',
     label: 'Keys',
-    columns: COLUMNS,
+    columns: ['Key', 'Clients', 'Rate limit', 'State', 'Actions'],
     row,
     read: (answer) => answer.keys,
     empty: 'There is no key. Clients need one: create it with the button above.',
   });
-
-  main.append(
-    h('h1', { tabindex: '-1' }, 'Keys'),
-    h('div', { class: 'tools' }, keys.field, h('button', { class: 'button primary', type: 'button', onclick: create }, 'New key')),
-    keys.element,
-  );
 
   function row(key) {
     const { enabled, built_in: isBuiltIn } = key;
@@ -39,7 +33,7 @@ export function keysView(main) {
         : [
             act('change', 'Change', () => change(key), key.key),
             act('tokens', 'Tokens', () => tokens(key), key.key),
-            act('enable', enabled ? 'Disable' : 'Enable', () => (enabled ? disable(key) : set(key, { enabled: true })), key.key),
+            act('enable', enabled ? 'Disable' : 'Enable', () => (enabled ? disable(key) : enable(key)), key.key),
             act('remove', 'Remove', () => remove(key), key.key),
           ]),
     ];
@@ -55,35 +49,24 @@ export function keysView(main) {
   }
 
   async function create() {
-    const form = keyForm();
-    const made = await ask({
-      title: 'New key',
-      content: form.content,
-      action: 'Create',
-      async act() {
-        const { change, secret } = form.read();
-        return { key: await api('POST', '/api/keys', change), secret };
-      },
-    });
-    if (!made) return;
-    keys.reload();
-    await showNew(made.key, made.secret, 'The key is active');
+    const made = await edit(keyForm(), 'New key', 'Create', (settings) => api('POST', '/api/keys', settings));
+    if (made) await showNew(made.key, made.secret, 'The key is active');
   }
 
   async function change(key) {
-    const form = keyForm(key);
-    const changed = await ask({
-      title: `Change ${key.key}`,
-      content: form.content,
-      action: 'Save',
-      async act() {
-        const { change, secret } = form.read();
-        return { key: await api('PATCH', keyPath(key.key), change), secret };
-      },
-    });
-    if (!changed) return;
-    keys.reload();
-    if (changed.secret) await showNew(changed.key, changed.secret, 'The new secret is active');
+    const changed = await edit(keyForm(key), `Change ${key.key}`, 'Save', (settings) => api('PATCH', keyPath(key.key), settings));
+    if (changed?.secret) await showNew(changed.key, changed.secret, 'The new secret is active');
+  }
+
+  /** Shows a form, and saves what it says. Resolves to the key with its new secret; to undefined if the form was closed. */
+  async function edit(form, title, action, save) {
+    const act = async () => {
+      const { change, secret } = form.read();
+      return { key: await save(change), secret };
+    };
+    const saved = await ask({ title, content: form.content, action, act });
+    if (saved) keys.reload();
+    return saved;
   }
 
   async function tokens(key) {
@@ -91,41 +74,28 @@ export function keysView(main) {
     keys.reload();
   }
 
-  async function disable(key) {
-    const left = key.clients === 0 ? 'It has no clients now.' : `Its ${plural(key.clients, 'client')} will be disconnected.`;
-    const question = h('p', {}, `Nobody can use the key until you enable it again. ${left}`);
-    const act = () => api('PATCH', keyPath(key.key), { enabled: false });
-    if (await ask({ title: `Disable ${key.key}?`, content: [question], action: 'Disable', isDangerous: true, act: done(act) })) keys.reload();
-  }
-
-  async function set(key, change) {
-    try {
-      await api('PATCH', keyPath(key.key), change);
-    } catch (error) {
-      await tell('That did not work', [h('p', {}, error.message)]);
-    }
+  async function enable(key) {
+    await attempt(api('PATCH', keyPath(key.key), { enabled: true }));
     keys.reload();
   }
 
-  async function remove(key) {
-    const question = h('p', {}, `The key and its settings are deleted, and its ${plural(key.clients, 'client')} disconnected. Pages that use it stop working.`);
-    const act = () => api('DELETE', keyPath(key.key));
-    if (await ask({ title: `Remove ${key.key}?`, content: [question], action: 'Remove', isDangerous: true, act: done(act) })) keys.reload();
+  function disable(key) {
+    const left = key.clients === 0 ? 'It has no clients now.' : `Its ${plural(key.clients, 'client')} will be disconnected.`;
+    confirm(key, 'Disable', `Nobody can use the key until you enable it again. ${left}`, () => api('PATCH', keyPath(key.key), { enabled: false }));
   }
 
-  const ending = new AbortController();
-  const { signal } = ending;
-  // Numbers of clients change with these.
-  const news = new Set(['connected', 'disconnected', 'key_added', 'key_changed', 'key_removed', 'keys_changed']);
-  live.addEventListener('tick', ({ detail }) => detail.events.some(({ kind }) => news.has(kind)) && keys.reload(), { signal });
-  keys.reload();
-  return () => ending.abort();
-}
+  function remove(key) {
+    const words = `The key and its settings are deleted, and its ${plural(key.clients, 'client')} disconnected. Pages that use it stop working.`;
+    confirm(key, 'Remove', words, () => api('DELETE', keyPath(key.key)));
+  }
 
-const done = (work) => async () => {
-  await work();
-  return true;
-};
+  async function confirm({ key }, action, words, act) {
+    if (await ask({ title: `${action} ${key}?`, content: [h('p', {}, words)], action, isDangerous: true, act })) keys.reload();
+  }
+
+  const tools = [h('button', { class: 'button primary', type: 'button', onclick: create }, 'New key')];
+  return showList(main, keys, { title: 'Keys', tools, isNews: ({ kind }) => NEWS.has(kind) });
+}
 
 function describe({ name, origins, auth, built_in: isBuiltIn, registered }) {
   const parts = [name, isBuiltIn && 'set in the configuration of the server', registered && 'registered through the form'];

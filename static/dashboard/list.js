@@ -1,8 +1,9 @@
 // A list of the API with a search field and a button for more.
 
 import { api } from './api.js';
-import { h } from './dom.js';
+import { h } from './shared/dom.js';
 import { setText } from './shared/set-text.js';
+import { onNews } from './live.js';
 
 const PAGE = 50;
 const TYPING_DELAY = 250;
@@ -10,9 +11,9 @@ const RELEASE_CHECK = 50;
 
 /**
  * A table that shows pages of `path`. `row(entry)` makes a row, `read(answer)` gives the entries of an answer.
- * `reload()` fetches all shown rows again. `searched(text)` hears of each search.
+ * `reload()` fetches all shown rows again. `search` is the label of the field, and `searched(text)` hears of each search.
  */
-export function list({ path, label, columns, row, read, empty }, searched = /** @type {(text: string) => void} */ (() => {})) {
+export function list({ path, label, columns, row, read, empty, search: what = 'Search' }, searched = /** @type {(text: string) => void} */ (() => {})) {
   let after;
   let asked = 0;
   const body = h('tbody');
@@ -56,8 +57,25 @@ export function list({ path, label, columns, row, read, empty }, searched = /** 
     setText(note, isEmpty ? (search.value.trim() ? found : empty) : '');
   }
 
-  const field = h('p', { class: 'field search' }, h('label', { for: 'search' }, 'Search'), search);
+  const field = h('p', { class: 'field search' }, h('label', { for: 'search' }, what), search);
   return { field, element: h('div', { class: 'list' }, table, note, more), reload: () => load(true, Math.min(1000, Math.max(PAGE, body.children.length))) };
+}
+
+/**
+ * Shows a list below its title, and reads it again when there is such news. Returns a function that ends that.
+ * @param {HTMLElement} main
+ * @param {any} shown a list
+ * @param {{ back?: [string, string], title: any, tools?: any[], isNews: (event: any) => boolean }} view `back` is an address and its name
+ */
+export function showList(main, { field, element, reload }, { back, title, tools = [], isNews }) {
+  main.append(
+    ...(back ? [h('p', { class: 'back' }, h('a', { href: back[0] }, `← ${back[1]}`))] : []),
+    h('h1', { tabindex: '-1' }, title),
+    h('div', { class: 'tools' }, field, tools),
+    element,
+  );
+  reload();
+  return onNews(isNews, reload);
 }
 
 /** Resolves when no button in the rows is pressed: one that is replaced between press and release gets no click. */

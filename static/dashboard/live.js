@@ -80,3 +80,10 @@ class Live extends EventTarget {
 }
 
 export const live = new Live();
+
+/** Calls `act` when there are events of which one `isNews`. Returns a function that ends that. */
+export function onNews(isNews, act) {
+  const ending = new AbortController();
+  live.addEventListener('tick', ({ detail }) => detail.events.some(isNews) && act(), { signal: ending.signal });
+  return () => ending.abort();
+}

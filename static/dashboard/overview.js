@@ -1,7 +1,7 @@
 // The first view: the numbers now and in the last five minutes, the mistakes of clients, and events.
 
 import { api } from './api.js';
-import { h } from './dom.js';
+import { h } from './shared/dom.js';
 import { setText } from './shared/set-text.js';
 import { live } from './live.js';
 import { sparkline } from './sparkline.js';

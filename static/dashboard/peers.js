@@ -3,9 +3,8 @@
 import { api, keyPath, peerPath } from './api.js';
 import { lastCalls } from './calls.js';
 import { ask, tell } from './dialog.js';
-import { h } from './dom.js';
-import { act, cell, list } from './list.js';
-import { live } from './live.js';
+import { h } from './shared/dom.js';
+import { act, cell, list, showList } from './list.js';
 import { ago, count, date, refusedWords } from './words.js';
 
 /** The protocols of clients of some kinds; another kind is its name. */
@@ -18,21 +17,13 @@ export function peersView(main, key) {
   const peers = list({
     path: `${keyPath(key)}/peers`,
     label: `Clients of ${key}`,
+    search: 'Search an id or an address',
     columns: ['Id', 'Address', 'Connected', 'Messages', 'Actions'],
     row,
     read: (answer) => answer.peers,
     empty: 'Nobody is connected with this key.',
   }, showRefusals);
   const refusals = h('section', { 'hidden': true, 'aria-labelledby': 'refusals-title' });
-
-  main.append(
-    h('p', { class: 'back' }, h('a', { href: '#/keys' }, '← Keys')),
-    h('h1', { tabindex: '-1' }, 'Clients of ', h('bdi', {}, key)),
-    h('div', { class: 'tools' }, peers.field, ofKey(key, 'rooms', 'Rooms'), ofKey(key, 'topics', 'Topics'), ofKey(key, 'calls', 'Calls')),
-    peers.element,
-    refusals,
-  );
-  peers.field.querySelector('label').textContent = 'Search an id or an address';
 
   function row(peer) {
     const seconds = Date.now() / 1000 - peer.since;
@@ -97,16 +88,13 @@ export function peersView(main, key) {
 
   async function kick({ id }) {
     const words = 'Its connection is closed with the code 4005. PeerJS does not reconnect by itself, but the page may: a kick is no ban, which Addresses has.';
-    const act = async () => {
-      await api('DELETE', peerPath(key, id));
-      return true;
-    };
+    const act = () => api('DELETE', peerPath(key, id));
     if (await ask({ title: `Kick ${id}?`, content: [h('p', {}, words)], action: 'Kick', isDangerous: true, act })) peers.reload();
   }
 
-  const ending = new AbortController();
+  const tools = [ofKey(key, 'rooms', 'Rooms'), ofKey(key, 'topics', 'Topics'), ofKey(key, 'calls', 'Calls')];
   const isNews = ({ kind, key: of }) => of === key && (kind === 'connected' || kind === 'disconnected');
-  live.addEventListener('tick', ({ detail }) => detail.events.some(isNews) && peers.reload(), { signal: ending.signal });
-  peers.reload();
-  return () => ending.abort();
+  const end = showList(main, peers, { back: ['#/keys', 'Keys'], title: ['Clients of ', h('bdi', {}, key)], tools, isNews });
+  main.append(refusals);
+  return end;
 }

@@ -1,6 +1,6 @@
 // A small chart of the last minutes, or of the last day.
 
-import { h, svg } from './dom.js';
+import { h, svg } from './shared/dom.js';
 import { setText } from './shared/set-text.js';
 import { duration } from './words.js';
 

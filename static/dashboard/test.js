@@ -3,7 +3,7 @@
 
 import { api, keyPath } from './api.js';
 import { testBroker } from './shared/connection-test.js';
-import { h } from './dom.js';
+import { h } from './shared/dom.js';
 import { setText } from './shared/set-text.js';
 import { authWords } from './key-form.js';
 import { broker, brokerUrl } from './shared/settings.js';

@@ -3,7 +3,7 @@
 import { api, keyPath } from './api.js';
 import { enableCopy } from './shared/copy.js';
 import { ask, tell } from './dialog.js';
-import { h } from './dom.js';
+import { h } from './shared/dom.js';
 
 const SCOPES = { messages: 'Send messages to clients', 'peers:read': 'List connected clients and rooms', kick: 'Close clients' };
 

@@ -153,63 +153,41 @@ export const callFailedWords = (label) => CALL_FAILED[label] ?? label;
 export const closedWords = (label) => CLOSED[label] ?? label;
 export const refusedWords = (label) => REFUSED[label] ?? label;
 
+/** The text of an event of each kind, and the details behind it. `keyed` and `from` name its key and its address, `who` all that is known of its client. */
+const EVENTS = {
+  connected: ({ id, keyed, from }) => [`${id} connected`, keyed, from],
+  disconnected: ({ id, reason, keyed }) => [`${id} ${closedWords(reason)}`, keyed],
+  refused: ({ reason, who }) => [`A client was refused: ${refusedWords(reason)}`, ...who],
+  mistake: ({ reason, who }) => [`A client ${reason}`, ...who],
+  kicked: ({ id, keyed }) => [`An operator kicked ${id}`, keyed],
+  expired: ({ id, keyed }) => [`Messages for ${id} expired`, keyed],
+  room_joined: ({ id, reason, keyed }) => [`${id} joined the room ${reason}`, keyed],
+  room_left: ({ id, reason, keyed }) => [`${id} left the room ${reason}`, keyed],
+  relayed: ({ caller, callee, keyed }) => ['A call goes through the relay', keyed, `${caller} to ${callee}`],
+  call_failed: ({ caller, callee, reason, keyed }) => [`A call failed: ${callFailedWords(reason)}`, keyed, `${caller} to ${callee}`],
+  connection_failed: ({ id, reason, keyed }) => [`${id} reports a connection that failed: ${REASONS[reason] ?? reason}`, keyed],
+  limit: ({ reason, keyed, from }) => [`A limit was reached: ${reason.replaceAll('_', ' ')}`, keyed, from],
+  key_added: ({ key }) => [`The key ${key} was added`],
+  key_changed: ({ key }) => [`The key ${key} was changed`],
+  key_removed: ({ key }) => [`The key ${key} was removed`],
+  keys_changed: ({ reason }) => [reason],
+  key_full: ({ key }) => [`The key ${key} has reached its client limit`],
+  banned: ({ reason }) => [`An operator banned ${reason}`],
+  unbanned: ({ reason }) => [`The ban of ${reason} is over`],
+  certificate: ({ reason }) => ['A new certificate is in use', reason],
+  reloaded: ({ reason }) => ['The configuration was read again', reason],
+  reload_failed: ({ reason }) => ['The configuration is wrong: the previous one stays active', reason],
+  log_filter: ({ reason }) => [reason ? `The log shows ${reason}` : 'The log is as configured again'],
+  cluster: ({ reason }) => [`Cluster: ${reason}`],
+  stopping: () => ['The server stops'],
+};
+
 /** An event of the server as `{ text, detail }`. */
-export function eventWords({ kind, key, id, caller, callee, address, origin, reason }) {
-  const of = (...parts) => parts.filter(Boolean).join(' · ');
+export function eventWords(event) {
+  const { kind, key, id, address, origin } = event;
   const keyed = key && `key ${key}`;
   const from = address && `from ${address}`;
-  switch (kind) {
-    case 'connected':
-      return { text: `${id} connected`, detail: of(keyed, from) };
-    case 'disconnected':
-      return { text: `${id} ${closedWords(reason)}`, detail: of(keyed) };
-    case 'refused':
-      return { text: `A client was refused: ${refusedWords(reason)}`, detail: of(keyed, id && `id ${id}`, from, origin) };
-    case 'mistake':
-      return { text: `A client ${reason}`, detail: of(keyed, id && `id ${id}`, from, origin) };
-    case 'kicked':
-      return { text: `An operator kicked ${id}`, detail: of(keyed) };
-    case 'expired':
-      return { text: `Messages for ${id} expired`, detail: of(keyed) };
-    case 'room_joined':
-      return { text: `${id} joined the room ${reason}`, detail: of(keyed) };
-    case 'room_left':
-      return { text: `${id} left the room ${reason}`, detail: of(keyed) };
-    case 'relayed':
-      return { text: 'A call goes through the relay', detail: of(keyed, `${caller} to ${callee}`) };
-    case 'call_failed':
-      return { text: `A call failed: ${callFailedWords(reason)}`, detail: of(keyed, `${caller} to ${callee}`) };
-    case 'connection_failed':
-      return { text: `${id} reports a connection that failed: ${REASONS[reason] ?? reason}`, detail: of(keyed) };
-    case 'limit':
-      return { text: `A limit was reached: ${reason.replaceAll('_', ' ')}`, detail: of(keyed, from) };
-    case 'key_added':
-      return { text: `The key ${key} was added`, detail: '' };
-    case 'key_changed':
-      return { text: `The key ${key} was changed`, detail: '' };
-    case 'key_removed':
-      return { text: `The key ${key} was removed`, detail: '' };
-    case 'keys_changed':
-      return { text: reason, detail: '' };
-    case 'key_full':
-      return { text: `The key ${key} has reached its client limit`, detail: '' };
-    case 'banned':
-      return { text: `An operator banned ${reason}`, detail: '' };
-    case 'unbanned':
-      return { text: `The ban of ${reason} is over`, detail: '' };
-    case 'certificate':
-      return { text: 'A new certificate is in use', detail: reason };
-    case 'reloaded':
-      return { text: 'The configuration was read again', detail: reason };
-    case 'reload_failed':
-      return { text: 'The configuration is wrong: the previous one stays active', detail: reason };
-    case 'log_filter':
-      return { text: reason ? `The log shows ${reason}` : 'The log is as configured again', detail: '' };
-    case 'cluster':
-      return { text: `Cluster: ${reason}`, detail: '' };
-    case 'stopping':
-      return { text: 'The server stops', detail: '' };
-    default:
-      return { text: kind.replaceAll('_', ' '), detail: of(keyed, id, from) };
-  }
+  const who = [keyed, id && `id ${id}`, from, origin];
+  const [text, ...details] = EVENTS[kind]?.({ ...event, keyed, from, who }) ?? [kind.replaceAll('_', ' '), keyed, id, from];
+  return { text, detail: details.filter(Boolean).join(' · ') };
 }

@@ -8,14 +8,12 @@ export function h(name, properties = {}, ...children) {
     if (typeof value === 'function') element.addEventListener(property.slice(2), value);
     else element.setAttribute(property, value === true ? '' : value);
   }
-  element.append(...children.flat().filter((child) => child !== undefined && child !== null && child !== false));
+  element.append(...children.flat().filter((child) => (child ?? false) !== false));
   return element;
 }
 
-const SVG = 'http://www.w3.org/2000/svg';
-
 export function svg(name, attributes = {}, ...children) {
-  const element = document.createElementNS(SVG, name);
+  const element = document.createElementNS('http://www.w3.org/2000/svg', name);
   for (const [attribute, value] of Object.entries(attributes)) element.setAttribute(attribute, value);
   element.append(...children);
   return element;

@@ -1,3 +1,5 @@
+import { h } from './dom.js';
+
 const prompt = document.querySelector('#prompt');
 
 /**
@@ -22,11 +24,6 @@ export function hidePrompt(buttons = []) {
 }
 
 function button({ name, label, action }, place) {
-  const result = document.createElement('button');
-  result.type = 'button';
-  result.className = place === 0 && name !== 'cancel' ? 'button primary' : 'button';
-  result.dataset.name = name;
-  result.textContent = label;
-  result.addEventListener('click', action);
-  return result;
+  const look = place === 0 && name !== 'cancel' ? 'button primary' : 'button';
+  return h('button', { class: look, type: 'button', 'data-name': name, onclick: action }, label);
 }

@@ -1,4 +1,5 @@
 import { COLOURS } from '../../shared/colour-names.js';
+import { h } from '../../shared/dom.js';
 import { recall, remember } from '../../shared/storage.js';
 
 const GREY = 7;
@@ -101,10 +102,7 @@ export class People {
 
   #place(id, state) {
     if (!this.#cursors.has(id)) {
-      const cursor = document.createElement('span');
-      cursor.className = 'cursor';
-      cursors.append(cursor);
-      this.#cursors.set(id, cursor);
+      this.#cursors.set(id, cursors.appendChild(h('span', { class: 'cursor' })));
     }
     const cursor = this.#cursors.get(id);
     const [x, y] = state.pointer;
@@ -115,11 +113,4 @@ export class People {
   }
 }
 
-function chip(colour, text) {
-  const item = document.createElement('li');
-  const swatch = document.createElement('span');
-  swatch.className = 'swatch';
-  swatch.dataset.colour = String(colour);
-  item.append(swatch, text);
-  return item;
-}
+const chip = (colour, text) => h('li', {}, h('span', { class: 'swatch', 'data-colour': colour }), text);

@@ -1,3 +1,5 @@
+import { h } from '../../shared/dom.js';
+
 const MOST = 200;
 const LONGEST = 500;
 
@@ -24,9 +26,7 @@ export class Chat {
 
   add(name, text) {
     if (typeof text !== 'string' || !text) return;
-    const author = document.createElement('strong');
-    author.textContent = name;
-    this.#append('message', author, ' ', text.slice(0, LONGEST));
+    this.#append('message', h('strong', {}, name), ' ', text.slice(0, LONGEST));
   }
 
   note(text) {
@@ -34,10 +34,7 @@ export class Chat {
   }
 
   #append(kind, ...content) {
-    const line = document.createElement('p');
-    line.className = kind;
-    line.append(...content);
-    log.append(line);
+    log.append(h('p', { class: kind }, content));
     if (log.childElementCount > MOST) log.firstElementChild.remove();
     log.scrollTop = log.scrollHeight;
   }

@@ -1,4 +1,5 @@
 import { joinRoom } from '../../client/rooms/rooms.js';
+import { h } from '../../shared/dom.js';
 import { hasNear, needsPin } from '../../shared/settings.js';
 import { nameOf } from './people.js';
 
@@ -77,18 +78,12 @@ export class Near {
   }
 
   #item(lobby, people) {
-    const item = document.createElement('li');
-    const button = document.createElement('button');
-    button.type = 'button';
-    button.className = 'button small';
-    button.textContent = `Enter the lobby of ${people.join(', ')}`;
-    button.addEventListener('click', () => {
+    const enter = () => {
       this.#me = { ...this.#me, code: lobby };
       this.#enter(lobby);
       this.#show(false);
-    });
-    item.append(button);
-    return item;
+    };
+    return h('li', {}, h('button', { class: 'button small', type: 'button', onclick: enter }, `Enter the lobby of ${people.join(', ')}`));
   }
 
   async #show(isShown) {

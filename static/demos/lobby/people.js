@@ -1,3 +1,4 @@
+import { h } from '../../shared/dom.js';
 import { icon } from '../../shared/media-icons.js';
 
 const list = /** @type {HTMLElement} */ (document.querySelector('#people'));
@@ -61,17 +62,11 @@ export class People {
 }
 
 class Tile {
-  #item = list.appendChild(document.createElement('li'));
-  #video = this.#add('video');
-  #initial = this.#add('span', 'initial');
-  #label = this.#add('span', 'name');
-  #state = this.#add('span', 'state');
-
-  constructor() {
-    this.#video.playsInline = true;
-    this.#video.hidden = true;
-    this.#initial.setAttribute('aria-hidden', 'true');
-  }
+  #video = /** @type {HTMLVideoElement} */ (h('video', { playsinline: true, hidden: true }));
+  #initial = h('span', { class: 'initial', 'aria-hidden': 'true' });
+  #label = h('span', { class: 'name' });
+  #state = h('span', { class: 'state' });
+  #item = list.appendChild(h('li', {}, this.#video, this.#initial, this.#label, this.#state));
 
   set name(name) {
     this.#label.textContent = name;
@@ -94,13 +89,6 @@ class Tile {
 
   remove() {
     this.#item.remove();
-  }
-
-  #add(kind, name = '') {
-    const part = /** @type {any} */ (document.createElement(kind));
-    part.className = name;
-    this.#item.append(part);
-    return part;
   }
 }
 

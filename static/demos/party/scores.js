@@ -1,3 +1,4 @@
+import { h } from '../../shared/dom.js';
 import { count } from './grammar.js';
 
 const list = document.querySelector('#scores');
@@ -10,17 +11,7 @@ export function showScores(players, phase) {
 }
 
 function line({ name, colour, points, away }, phase) {
-  const item = document.createElement('li');
-  item.dataset.colour = colour;
-  item.classList.toggle('away', away);
-  const note = away ? 'away' : '';
-  item.append(
-    part('swatch', ''),
-    part('name', name),
-    part('note', note),
-    part('points', phase === 'lobby' ? '' : count(points, 'point')),
-  );
-  return item;
+  const texts = { swatch: '', name, note: away ? 'away' : '', points: phase === 'lobby' ? '' : count(points, 'point') };
+  const parts = Object.entries(texts).map(([part, text]) => h('span', { class: part }, text));
+  return h('li', { class: away && 'away', 'data-colour': colour }, parts);
 }
-
-const part = (className, text) => Object.assign(document.createElement('span'), { className, textContent: text });

@@ -1,3 +1,4 @@
+import { h } from '../../shared/dom.js';
 import { enableFullscreen, toggleFullscreen } from '../../shared/fullscreen.js';
 import { watchLoss } from '../../shared/peer.js';
 import { pageUrl } from '../../shared/settings.js';
@@ -39,7 +40,7 @@ export function startPresenter(peer) {
   });
   peer.on('connection', (connection) => phones.add(connection));
 
-  element('dots').append(...deck.slides.map(() => document.createElement('li')));
+  element('dots').append(...deck.slides.map(() => h('li')));
   element('slide-count').textContent = deck.slides.length;
   element('next').addEventListener('click', deck.next);
   element('previous').addEventListener('click', deck.previous);
@@ -57,7 +58,7 @@ export function startPresenter(peer) {
     const { index, count } = deck.position;
     element('slide-number').textContent = index + 1;
     element('slide-title').textContent = deck.current.title;
-    element('slide-text').replaceChildren(...deck.current.text.map(paragraph));
+    element('slide-text').replaceChildren(...deck.current.text.map((text) => h('p', {}, text)));
     element('previous').setAttribute('aria-disabled', index === 0);
     element('next').setAttribute('aria-disabled', index === count - 1);
     [...element('dots').children].forEach((dot, at) => {
@@ -114,12 +115,6 @@ export function startPresenter(peer) {
 const remoteUrl = (id) => pageUrl({}, String(new URLSearchParams({ remote: id })));
 
 const shortId = (id = '') => `${id.slice(0, 4)}…`;
-
-function paragraph(text) {
-  const result = document.createElement('p');
-  result.textContent = text;
-  return result;
-}
 
 function liveFacts({ count, roundTrip }) {
   if (count === 0) return 'Connect a phone with the code to see it.';

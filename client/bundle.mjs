@@ -8,7 +8,7 @@ const target = 'es2020';
 const keepNames = { class: true, function: false };
 const own = fileURLToPath(new URL('older-browsers.js', import.meta.url));
 /** @type {Record<string, [string, string]>} */
-const inject = { 'Object.hasOwn': [own, 'hasOwn'], 'AbortSignal.timeout': [own, 'timeout'], structuredClone: [own, 'structuredClone'] };
+const inject = { 'Object.hasOwn': [own, 'hasOwn'], 'AbortSignal.timeout': [own, 'timeout'] };
 
 /**
  * @param {string} input

@@ -7,10 +7,3 @@ export function timeout(milliseconds) {
   setTimeout(() => controller.abort(), milliseconds);
   return controller.signal;
 }
-
-/** A copy of arrays and plain objects; other values stay. */
-export function structuredClone(value) {
-  if (Array.isArray(value)) return value.map(structuredClone);
-  if (Object.prototype.toString.call(value) !== '[object Object]') return value;
-  return Object.fromEntries(Object.entries(value).map(([name, member]) => [name, structuredClone(member)]));
-}

@@ -1,3 +1,5 @@
+import { brokerOf } from './broker-of.js';
+
 // The ICE servers of a broker: `list`, in the form that RTCPeerConnection takes.
 class IceServers {
   // In milliseconds: a connection waits this long for the list; a request may take this long; the pause after a failure.
@@ -35,11 +37,8 @@ class IceServers {
   /** Never rejects: without a new list, connections keep the servers that they had before. */
   async ask() {
     const started = Date.now();
-    const controller = new AbortController();
-    const timer = setTimeout(() => controller.abort(), IceServers.TIMEOUT);
     try {
-      const { referrerPolicy } = this;
-      const response = await fetch(this.url, { cache: 'no-store', referrerPolicy, signal: controller.signal });
+      const response = await fetch(this.url, { cache: 'no-store', referrerPolicy: this.referrerPolicy, signal: AbortSignal.timeout(IceServers.TIMEOUT) });
       const { iceServers, ttl } = await response.json();
       if (!response.ok || !Array.isArray(iceServers) || !(ttl > 0)) throw new Error(`status ${response.status}`);
       this.list = iceServers;
@@ -48,8 +47,6 @@ class IceServers {
     } catch {
       this.askAgainAt = Date.now() + IceServers.RETRY;
       this.validUntil = Math.max(this.validUntil, this.askAgainAt);
-    } finally {
-      clearTimeout(timer);
     }
   }
 }
@@ -63,8 +60,8 @@ export function iceServersOfPeers() {
 
     /** Puts the servers into the configuration that PeerJS reads for each connection. */
     presetIn(peer) {
-      const { secure, host, port, path, key, referrerPolicy } = peer.options;
-      const url = `${secure ? 'https' : 'http'}://${host}:${port}${path}${key}/ice`;
+      const { key, referrerPolicy } = peer.options;
+      const url = `${brokerOf(peer.options)}${key}/ice`;
       if (!byUrl.has(url)) byUrl.set(url, new IceServers(url, referrerPolicy));
       const servers = byUrl.get(url);
       byPeer.set(peer, servers);

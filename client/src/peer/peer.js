@@ -1,6 +1,7 @@
 // Presets PeerJS's Peer to the broker that serves this script. What the page passes wins.
 
 import { randomHex } from '../random.js';
+import { brokerOf } from './broker-of.js';
 import { iceServersOfPeers } from './ice-servers.js';
 import { reconnects } from './reconnect.js';
 import { iceRestarts } from './ice-restart.js';
@@ -102,8 +103,7 @@ export default function presetPeer({ Peer: Original, util }, script, { key: buil
     /** PeerJS takes over no text from an error: `server-error` of a failed request has an empty message there. */
     emitError(type, error) {
       if (type === 'webrtc') reports?.refused(this);
-      const { secure, host, port, path } = this.options;
-      const at = type === 'server-error' ? ` It was asked at ${secure ? 'https' : 'http'}://${host}:${port}${path}` : '';
+      const at = type === 'server-error' ? ` It was asked at ${brokerOf(this.options)}` : '';
       const text = error instanceof Error ? error.message + at : error;
       const returning = returns.of(this);
       if (returning) returning.tell(type, text, (told) => super.emitError(type, told));
@@ -122,8 +122,8 @@ export default function presetPeer({ Peer: Original, util }, script, { key: buil
         if (!returns.of(this)?.wanted()) super._initialize(id);
         return;
       }
-      const { secure, host, port, path, key } = this.options;
-      this._abort('server-error', `The answer of ${secure ? 'https' : 'http'}://${host}:${port}${path}${key}/id is a page, not an id: `
+      const { path, key } = this.options;
+      this._abort('server-error', `The answer of ${brokerOf(this.options)}${key}/id is a page, not an id: `
         + `${JSON.stringify(id.trim().slice(0, 40))}. No broker is there: have the server pass ${path} on, or pass the broker's host, port and path to Peer`);
     }
 

@@ -1,3 +1,5 @@
+import { brokerOf } from './broker-of.js';
+
 // Brings a Peer back when its WebSocket to the broker is lost: with the same id and token, for ever, unless the page disconnects it
 // or the broker refuses it for good. PeerJS leaves that to the page, so pages that call `reconnect()` have to work as well.
 export function reconnects() {
@@ -135,9 +137,8 @@ export function reconnects() {
     }
 
     async #askWhy() {
-      const { secure, host, port, path, key, referrerPolicy } = this.#peer.options;
-      const url = `${secure ? 'https' : 'http'}://${host}:${port}${path}${key}/id`;
-      const text = await fetch(url, { cache: 'no-store', referrerPolicy }).then((answer) => answer.text(), () => '');
+      const { key, referrerPolicy } = this.#peer.options;
+      const text = await fetch(`${brokerOf(this.#peer.options)}${key}/id`, { cache: 'no-store', referrerPolicy }).then((answer) => answer.text(), () => '');
       if (this.#isLost && text.trim() === BANNED) this.#peer._abort('server-error', BANNED);
     }
 

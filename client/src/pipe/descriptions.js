@@ -20,7 +20,6 @@ const COMPONENTS = { 1: 'rtp', 2: 'rtcp' };
 
 export class IceCandidate {
   #init;
-  #read;
 
   constructor(init = {}) {
     const { candidate = '', sdpMid = null, sdpMLineIndex = null, usernameFragment = null } = init ?? {};
@@ -29,7 +28,7 @@ export class IceCandidate {
     const found = CANDIDATE.exec(this.#init.candidate) ?? [];
     const more = (name) => new RegExp(`(?:^| )${name} (\\S+)`).exec(found[8] ?? '')?.[1] ?? null;
     const number = (text) => (text === undefined || text === null ? null : Number(text));
-    this.#read = {
+    Object.assign(this, this.#init, {
       foundation: found[1] ?? null,
       component: COMPONENTS[found[2]] ?? null,
       protocol: found[3]?.toLowerCase() ?? null,
@@ -40,23 +39,8 @@ export class IceCandidate {
       tcpType: more('tcptype'),
       relatedAddress: more('raddr'),
       relatedPort: number(more('rport')),
-    };
+    });
   }
-
-  get candidate() { return this.#init.candidate; }
-  get sdpMid() { return this.#init.sdpMid; }
-  get sdpMLineIndex() { return this.#init.sdpMLineIndex; }
-  get usernameFragment() { return this.#init.usernameFragment; }
-  get foundation() { return this.#read.foundation; }
-  get component() { return this.#read.component; }
-  get priority() { return this.#read.priority; }
-  get address() { return this.#read.address; }
-  get protocol() { return this.#read.protocol; }
-  get port() { return this.#read.port; }
-  get type() { return this.#read.type; }
-  get tcpType() { return this.#read.tcpType; }
-  get relatedAddress() { return this.#read.relatedAddress; }
-  get relatedPort() { return this.#read.relatedPort; }
 
   toJSON() {
     return { ...this.#init };

@@ -10,7 +10,7 @@ function noMedia() {
   return new DOMException('This browser has no WebRTC: webrtc.js carries data channels over the broker, but no sound and no pictures', 'NotSupportedError');
 }
 
-/** @param {any} configuration */
+/** A copy, with defaults. @param {any} configuration */
 function checked(configuration) {
   if (configuration !== undefined && configuration !== null && typeof configuration !== 'object') {
     throw new TypeError(`A configuration is an object, not ${configuration}`);
@@ -83,7 +83,7 @@ export function makeStandIn(settings) {
     /** For the safety number. */
     get [PIPE_KEYS]() { return this.#session.publicKeys; }
 
-    getConfiguration() { return structuredClone(this.#configuration); }
+    getConfiguration() { return checked(this.#configuration); }
     setConfiguration(configuration) { this.#configuration = checked(configuration); }
     restartIce() { this.#session.restartIce(); }
     close() { this.#session.close(); }

@@ -68,7 +68,7 @@ pub(super) const YJS: Library =
 pub(super) const PIPES: Library = Library {
     file: "webrtc.js",
     text: client!("dist/webrtc.js"),
-    integrity: "sha384-/HFFuhzE4l8PkueNrR6iUQITzvoNiyzmQOuO8abDAWJW1aPwigPdyrnucVi4hhTK",
+    integrity: "sha384-VFoCSOcacLrDAMgPADcrRy0UXsAxOb9s5B/LMgGpN3nJKdlWJ4fcTUrxelbX0T2e",
 };
 
 /// Data channels over the broker, as a module that a page installs itself.

@@ -4,6 +4,8 @@ import { broker, brokerUrl, hasIceServers } from './settings.js';
 
 const ID_WAIT = 8_000;
 
+const ask = (endpoint, key) => fetch(brokerUrl(endpoint, key), { cache: 'no-store', signal: AbortSignal.timeout(ID_WAIT) });
+
 // The ids that PeerJS accepts.
 export const VALID_ID = /^[A-Za-z0-9]+(?:[ _-][A-Za-z0-9]+)*$/;
 
@@ -18,12 +20,10 @@ function keyProblem(response, key) {
   }
 }
 
-/** Rejects if the broker refuses the key. If the broker does not answer, the demo reports that itself. */
-export async function checkKey(key = broker.key) {
-  const request = { cache: /** @type {const} */ ('no-store'), signal: AbortSignal.timeout(ID_WAIT) };
-  const response = await fetch(brokerUrl('id', key), request).catch(() => undefined);
-  const problem = response && keyProblem(response, key);
-  if (problem) throw new Error(problem);
+/** The reason why the broker refuses the key of this page, if it does. If the broker does not answer, the demo reports that itself. */
+export async function problemOfKey() {
+  const response = await ask('id', broker.key).catch(() => undefined);
+  return response && keyProblem(response, broker.key);
 }
 
 /** Asks the broker for a fresh peer id. */
@@ -31,7 +31,7 @@ export async function fetchId(key = broker.key) {
   const url = brokerUrl('id', key);
   let response;
   try {
-    response = await fetch(url, { cache: 'no-store', signal: AbortSignal.timeout(ID_WAIT) });
+    response = await ask('id', key);
   } catch {
     throw new Error(
       `No answer from ${url.host}. Check that peerbroker is still running and that this device is ` +
@@ -60,8 +60,7 @@ export async function fetchId(key = broker.key) {
 export async function fetchIceServers(key = broker.key) {
   if (!hasIceServers) return [];
   try {
-    const response = await fetch(brokerUrl('ice', key), { cache: 'no-store', signal: AbortSignal.timeout(ID_WAIT) });
-    return (await response.json()).iceServers ?? [];
+    return (await (await ask('ice', key)).json()).iceServers ?? [];
   } catch {
     return [];
   }

@@ -1,5 +1,4 @@
-import { checkKey, fetchIceServers } from './ask-broker.js';
-import { askForKey } from './ask-key.js';
+import { fetchIceServers, problemOfKey } from './ask-broker.js';
 import { chosenKey, hasKey, peerOptions } from './settings.js';
 
 /** Starts a demo, after asking for a key if there is none. On failure it shows the reason and a button to reload. */
@@ -12,14 +11,12 @@ export async function startPage(start) {
   // A page restored from the browser's cache has lost its connections.
   window.addEventListener('pageshow', (event) => event.persisted && location.reload());
 
-  if (!hasKey) return askForKey('');
   try {
-    if (chosenKey) await checkKey();
-  } catch (error) {
-    return askForKey(error.message);
-  }
-
-  try {
+    const problem = chosenKey && (await problemOfKey());
+    if (problem || !hasKey) {
+      const { askForKey } = await import('./ask-key.js');
+      return askForKey(problem);
+    }
     peerOptions.config.iceServers = await fetchIceServers();
     await start();
   } catch (error) {

@@ -1,19 +1,21 @@
-// A TCP proxy that can break connections in both ways of a network: with a reset, or silently.
+// A TCP proxy that can break connections in both ways of a network: with a reset, or silently. It can be far away, too.
 
 import net from 'node:net';
 import { listen } from './listen.mjs';
 
-export async function startProxy(targetPort) {
+/** Each direction takes `delay` milliseconds. */
+export async function startProxy(targetPort, { delay = 0 } = {}) {
   const pairs = new Set();
   let frozen = false;
+  const pass = (act) => (delay > 0 ? setTimeout(act, delay) : act());
 
   const listener = net.createServer((client) => {
     const target = net.connect(targetPort, '127.0.0.1');
     const pair = [client, target];
     pairs.add(pair);
     for (const [from, to] of [[client, target], [target, client]]) {
-      from.on('data', (bytes) => to.write(bytes));
-      from.on('end', () => to.end());
+      from.on('data', (bytes) => pass(() => to.write(bytes)));
+      from.on('end', () => pass(() => to.end()));
       from.on('error', () => to.destroy());
       // One side may close long before the other, especially in a silenced pair.
       from.on('close', () => pair.every((socket) => socket.closed) && pairs.delete(pair));

@@ -64,16 +64,16 @@ const CRATES: &[Crate] = &[
 ];
 
 /// The program's own part, in lines of program and of tests.
-const SRC: Crate = row("src", &[], 15_426, 2479);
+const SRC: Crate = row("src", &[], 15_429, 2479);
 
 /// Everything else: folders, the ends of the names of their files, and their lines.
 const OTHERS: &[(&str, &[&str], usize)] = &[
     ("tests", &["rs"], 51_446),
     ("examples", &["rs", "js", "mjs", "py"], 170),
-    ("client", &["js", "mjs", "ts"], 3438),
-    ("static", &["js", "css", "html"], 9878),
-    ("npm", &["js", "mjs", "ts"], 1266),
-    ("client-tests", &["js", "mjs", "ts", "html"], 15_907),
+    ("client", &["js", "mjs", "ts"], 3415),
+    ("static", &["js", "css", "html"], 9882),
+    ("npm", &["js", "mjs", "ts"], 1241),
+    ("client-tests", &["js", "mjs", "ts", "html"], 15_912),
     ("scripts", &["sh", "mjs", "py"], 1297),
 ];
 

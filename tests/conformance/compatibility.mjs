@@ -25,7 +25,7 @@ const TURN = ['coturn', 'aioice', 'pion', 'werift', 'libjuice', 'libnice'];
  */
 const CLIENTS = [
   { client: 'PeerJS 0.3.14 to 2.0.0-beta.3', suites: [...PEERJS, 'peerjs-e2e'], how: '1.5.5 by its own tests; all in our pages', untried: 'other releases than 1.5.5 in Firefox', inReadme: true },
-  { client: 'Trystero', suites: ['trystero', 'ws-relay'], how: 'by its own tests: Nostr, torrent, `ws-relay`', differs: `[some frames](${EXPLAINED}#topics)`, inReadme: true },
+  { client: 'Trystero, Self-hosted LiveSync', suites: ['trystero', 'trystero-relays', 'ws-relay', 'livesync'], how: 'by their own tests: Nostr, torrent, `ws-relay`', differs: `[some frames](${EXPLAINED}#topics)`, untried: 'LiveSync in Obsidian', inReadme: true },
   { client: 'y-webrtc', suites: ['y-webrtc'], how: 'beside its server, frame by frame; in browsers', differs: `[some frames](${EXPLAINED}#topics)`, inReadme: true },
   { client: 'RxDB', suites: ['rxdb'], how: 'beside its server, frame by frame; in browsers', differs: `[some frames](${EXPLAINED}#rooms-of-rxdb)`, inReadme: true },
   { client: 'WebTorrent', suites: ['tracker-client', 'tracker', 'aquatic'], how: "by its tracker's own tests; in browsers", differs: `[some tests](${EXPLAINED}#the-trackers-tests), [some frames](${EXPLAINED}#swarms)`, inReadme: true },
@@ -42,7 +42,7 @@ const CLIENTS = [
   { client: 'browsers without WebRTC', suites: ['webkit', 'wpt'], isPart: true, how: 'data in WebKitGTK; web-platform-tests', differs: `[no sound, no pictures](${EXPLAINED}#webkitgtk)` },
   { client: 'WebSockets; the API', suites: ['autobahn', 'schemathesis'], how: 'by Autobahn; by Schemathesis', differs: `[no compression](${EXPLAINED}#autobahn)` },
   { client: 'apps of Express and npm\'s `peer` 1.x', mark: '✅', how: 'with the npm package, in Node', untried: 'Deno, Bun' },
-  { client: 'Nostr without Trystero', mark: '◐', differs: 'it stores nothing', untried: 'any client' },
+  { client: 'Nostr without Trystero', suites: ['relay-tester'], isPart: true, how: 'by relay-tester', differs: `[it stores nothing](${EXPLAINED}#relay-tester)`, untried: 'any client' },
   { client: 'Safari, Edge, React Native, Flutter (peerdart)', untried: 'all of them' },
 ];
 

@@ -38,6 +38,14 @@ export async function built(name, variable, what, steps, { packager = 'pnpm', re
   return { source, folder, env };
 }
 
+/** Replaces a part of a file of a copy, which has to be there. */
+export function replaceIn(path, part, by) {
+  const text = readFileSync(path, 'utf8');
+  const changed = text.replace(part, by);
+  if (changed === text) throw new Error(`${part} is not in ${path} any more`);
+  writeFileSync(path, changed);
+}
+
 /** Runs tests of Playwright in a copy. Resolves with the name of each, whether it passed, and after how many tries. */
 export async function playwright({ folder, env }, log, words, more = {}) {
   const report = below(`${log}.json`);

@@ -10,12 +10,14 @@ import { boardgame } from './boardgame.mjs';
 import { chitchatter } from './chitchatter.mjs';
 import { record } from './compatibility.mjs';
 import { filepizza } from './filepizza.mjs';
+import { livesync } from './livesync.mjs';
 import { matchboxServer } from './matchbox-server.mjs';
 import { matchbox } from './matchbox.mjs';
 import { peerjsE2e } from './peerjs-e2e.mjs';
 import { peerjsGo } from './peerjs-go.mjs';
 import { peerjsNode } from './peerjs-node.mjs';
 import { peerjsPy } from './peerjs-py.mjs';
+import { relayTester } from './relay-tester.mjs';
 import { ofReleases } from './releases.mjs';
 import { reveal } from './reveal.mjs';
 import { rxdb } from './rxdb.mjs';
@@ -25,7 +27,7 @@ import { Skipped } from './tools.mjs';
 import { wsRelay, yWebrtc } from './topics.mjs';
 import { trackerClient } from './tracker-client.mjs';
 import { tracker } from './tracker.mjs';
-import { trystero } from './trystero.mjs';
+import { trystero, trysteroRelays } from './trystero.mjs';
 import { aioice, coturn, pion, werift } from './turn.mjs';
 import { webkit } from './webkit.mjs';
 import { wpt } from './wpt.mjs';
@@ -53,6 +55,9 @@ const SUITES = {
   webkit: ['WebKitGTK 2.50.6', webkit],
   wpt: ['web-platform-tests, `0d4f507`', wpt],
   trystero: ['Trystero 0.25.4', trystero],
+  'trystero-relays': ['Trystero 0.25.4: `test-relays.ts`', trysteroRelays],
+  livesync: ['Self-hosted LiveSync 0.25.80', livesync],
+  'relay-tester': ['relay-tester, `3276f71`', relayTester],
   'ws-relay': ['Trystero 0.25.4: `ws-relay`', wsRelay],
   'y-webrtc': ['y-webrtc 10.3.0: `bin/server.js`', yWebrtc],
   rxdb: ['RxDB 17.6.0: its server', rxdb],

@@ -11,7 +11,7 @@ import { CHROMIUM, HEADLESS } from '../../client-tests/lib/chromium.mjs';
 import { FIREFOX } from '../../client-tests/lib/firefox.mjs';
 import { selfSigned, startServer } from '../../client-tests/lib/server.mjs';
 import { freePort } from '../../client-tests/lib/shipped-proxy.mjs';
-import { built, playwright, summary } from './repositories.mjs';
+import { built, playwright, replaceIn, summary } from './repositories.mjs';
 import { need } from './programs.mjs';
 import { below, npmPackages, output } from './tools.mjs';
 import { SERVER as TRACKER_SERVER, TRACKER } from './tracker.mjs';
@@ -67,14 +67,6 @@ export default {
 /** The strategies of which the tests ask for four relays, and where theirs of the Internet are named. */
 const OF_FOUR = ['nostr', 'torrent'];
 const FOUR = 4;
-
-/** Replaces a part of a file of the tests, which has to be there. */
-function replaceIn(path, part, by) {
-  const text = readFileSync(path, 'utf8');
-  const changed = text.replace(part, by);
-  if (changed === text) throw new Error(`${part} is not in ${path} any more`);
-  writeFileSync(path, changed);
-}
 
 /** Has these strategies use the relays of a variable. */
 function withRelays(folder) {
@@ -162,4 +154,25 @@ export async function trystero() {
   const own = process.env.TRYSTERO_RELAY === 'own';
   const results = [...await inBrowsers(copy, own), ...await inNode(copy, own)];
   return `${results.length} tests in Chromium, Firefox and Node${summary(results, 'trystero-*')}`;
+}
+
+/** Their script of default relays and trackers, with ours in place of its lists. What is no relay of Nostr is only opened. */
+export async function trysteroRelays() {
+  const { folder, env } = await prepared();
+  const script = join(folder, 'scripts/peerbroker-relays.ts');
+  cpSync(join(folder, 'scripts/test-relays.ts'), script);
+  replaceIn(script, /const relayGroups.*?\n\}/s, "const relayGroups: Record<string, string[]> = JSON.parse(process.env['PEERBROKER_RELAYS']!)");
+  const servers = await brokers(true);
+  const relays = Object.fromEntries(['nostr', 'torrent', 'ws-relay'].map((name) => [name, servers.map(({ port }) => `wss://127.0.0.1:${port}/`)]));
+  try {
+    const { text } = await output('trystero-relays', 'pnpm', ['exec', 'jiti', script], {
+      cwd: folder, env: { ...env, NODE_EXTRA_CA_CERTS: selfSigned().cert, PEERBROKER_RELAYS: JSON.stringify(relays) },
+    });
+    const groups = text.split(/^\s*(?=\S+: *$)/m).slice(1).map((group) => [group.split(':')[0].trim(), [...group.matchAll(/✅ +(\d+)ms/g)].map(([, time]) => Number(time))]);
+    const isComplete = Object.keys(relays).every((name, i) => groups[i]?.[0] === name && groups[i][1].length === FOUR);
+    if (!isComplete) throw new Error(`a relay failed: see ${below('trystero-relays.log')}`);
+    return groups.map(([name, times]) => `${name} ✅ ${Math.min(...times)} to ${Math.max(...times)} ms`).join(', ');
+  } finally {
+    await Promise.all(servers.map((server) => server.stop()));
+  }
 }

@@ -9,9 +9,7 @@ use std::time::Duration;
 use crate::harness::http_client::{TIMEOUT, connect_with_small_buffer};
 use crate::harness::messages::{expired, forwarded_offer, offer};
 use crate::harness::wire::opcode;
-use crate::harness::{
-    RawClient, TestServer, Transport, on_both_with, on_own_with, token_of, wait_until, wire,
-};
+use crate::harness::{RawClient, TestServer, Transport, on_both_with, token_of};
 use serde_json::Value;
 
 /// Time that a client with a full outbox may read nothing.
@@ -31,9 +29,15 @@ fn payload(n: usize, len: usize) -> String {
     format!("\"{n:06} {}\"", "x".repeat(len))
 }
 
-/// Sends until the recipient's outbox is full; returns how many messages came before the expired ones.
-fn fill(sender: &mut RawClient, id: &str, to: &str) -> usize {
-    for sent in 0..2000 {
+/// The number in a payload.
+fn number(message: &str) -> usize {
+    let message: Value = serde_json::from_str(message).unwrap();
+    message["payload"].as_str().unwrap()[..6].parse().unwrap()
+}
+
+/// Sends numbers from `first` until the recipient's outbox is full. Returns the next number.
+fn fill(sender: &mut RawClient, id: &str, to: &str, first: usize) -> usize {
+    for sent in first..first + 2000 {
         sender.send(offer(to, &payload(sent, 32 << 10)));
         sender.send(offer(id, "\"told\""));
         let told = forwarded_offer(id, id, "\"told\"");
@@ -41,18 +45,10 @@ fn fill(sender: &mut RawClient, id: &str, to: &str) -> usize {
         if answer != told {
             assert_eq!(answer, expired(to, id));
             sender.expect(told);
-            return sent;
+            return sent + 1;
         }
     }
     panic!("the outbox is bounded");
-}
-
-/// Advances the clock until one slow reader was closed.
-fn wait_for_slow_reader(server: &TestServer) {
-    wait_until("the slow reader to be closed", || {
-        server.advance(STALL);
-        server.node().counters().total(Count::Closed(CloseReason::SlowReader)) == 1
-    });
 }
 
 #[test]
@@ -66,14 +62,22 @@ fn a_client_that_stops_reading_is_closed_and_what_did_not_expire_waits() {
         |server| {
             let mut slow = client_that_reads_late(server, "slow");
             let mut a = server.client("a");
-            let sent = fill(&mut a, "a", "slow");
+            let mut behind = fill(&mut a, "a", "slow", 0);
             assert!(server.realm().contains("slow"), "it may only be slow");
-            a.send(offer("slow", "\"behind the flood\""));
-            a.expect_nothing("a");
-            wait_for_slow_reader(server);
-            assert!(!server.realm().contains("slow"));
+            // actix may still take all that a full outbox has: then that is filled again.
+            for _ in 0..100 {
+                a.send(offer("slow", &payload(behind, 32 << 10)));
+                a.expect_nothing("a");
+                server.settle();
+                server.advance(STALL);
+                if !server.realm().contains("slow") {
+                    break;
+                }
+                behind = fill(&mut a, "a", "slow", behind + 1);
+            }
+            assert_eq!(server.node().counters().total(Count::Closed(CloseReason::SlowReader)), 1);
 
-            let mut got = 0;
+            let mut next = 0;
             let close = loop {
                 let frame = slow.next_frame("what was sent, and the close").expect("a close frame");
                 match frame.opcode() {
@@ -81,14 +85,15 @@ fn a_client_that_stops_reading_is_closed_and_what_did_not_expire_waits() {
                     opcode::PING => continue,
                     _ => {}
                 }
-                let wanted = forwarded_offer("a", "slow", &payload(got, 32 << 10));
-                assert_eq!(String::from_utf8(frame.payload).unwrap(), wanted);
-                got += 1;
+                let text = String::from_utf8(frame.payload).unwrap();
+                let got = number(&text);
+                assert_eq!(text, forwarded_offer("a", "slow", &payload(got, 32 << 10)));
+                assert!((next..behind).contains(&got), "{got} is later, and not the last");
+                next = got + 1;
             };
             assert_eq!(close.payload[..2], 4003_u16.to_be_bytes());
-            assert!(got < sent);
             let mut slow = server.client("slow");
-            slow.expect(forwarded_offer("a", "slow", "\"behind the flood\""));
+            slow.expect(forwarded_offer("a", "slow", &payload(behind, 32 << 10)));
             slow.expect_nothing("slow");
             a.expect_nothing("a");
         },
@@ -104,7 +109,7 @@ fn a_client_that_is_flooded_is_read_before_it_reads_and_afterwards() {
             let mut a = server.client("a");
             let mut friend = server.client("friend");
             for round in 0..10 {
-                fill(&mut a, "a", "slow");
+                fill(&mut a, "a", "slow", 0);
                 slow.send(offer("friend", &round.to_string()));
                 friend.expect(forwarded_offer("slow", "friend", &round.to_string()));
                 slow.ping(b"all");
@@ -135,41 +140,12 @@ fn messages_in_the_outbox_of_a_dead_socket_wait_for_the_next_one() {
             slow.reset();
             server.wait_until_gone("slow");
             let mut again = server.client("slow");
-            let first: Value = serde_json::from_str(&again.expect_text()).unwrap();
-            let (number, _) = first["payload"].as_str().unwrap().split_once(' ').unwrap();
-            let missed: usize = number.parse().unwrap();
+            let missed = number(&again.expect_text());
             assert!(missed < count);
             for n in missed + 1..count {
                 again.expect(forwarded_offer("a", "slow", &payload(n, 64 << 10)));
             }
             again.expect_nothing("slow");
-        },
-    );
-}
-
-// Not on actix's transport: with a full socket, actix-http sometimes reads no more, and then only
-// `alive_timeout` ends such a client.
-#[test]
-fn a_client_that_pings_and_does_not_read_the_pongs_is_cut_off() {
-    on_own_with(
-        |config| {
-            config.limits.outbox_bytes = 16 << 10;
-            config.close_timeout = Duration::from_millis(100);
-        },
-        |server| {
-            let mut rude = client_that_reads_late(server, "rude");
-            let mut bystander = server.client("b");
-            let pings = wire::frame(wire::FIN | opcode::PING, &[b'x'; 125]).repeat(100);
-            let mut batches = 0;
-            while server.realm().contains("rude") {
-                assert!(batches < 5000, "pongs are bounded");
-                rude.send_raw(&pings);
-                batches += 1;
-            }
-            // The id is free a moment before its end is counted.
-            let closed = || server.node().counters().total(Count::Closed(CloseReason::SlowReader));
-            wait_until("its end to be counted", || closed() == 1);
-            bystander.expect_nothing("b");
         },
     );
 }

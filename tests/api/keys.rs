@@ -7,7 +7,7 @@ mod unread;
 
 use peerbroker_keys::Change;
 
-use crate::harness::guests::{OFFER, call, join, offered, problem};
+use crate::harness::guests::problem;
 use crate::harness::keys::{
     FULL, INVALID_KEY, key, on_both_with_keys, on_own_with_keys, on_own_with_keys_and, plain_key,
 };
@@ -94,42 +94,6 @@ fn streams_and_posts_stay_within_their_key() {
             assert_eq!(server.begin_post_at(&target, &body).response(false).status, 200);
             stream.expect(forwarded("CANDIDATE", "a", "a", &format!("{key:?}")));
         }
-    });
-}
-
-#[test]
-fn rooms_are_found_under_their_key_alone() {
-    on_own_with_keys(&[plain_key("one"), plain_key("two")], |server, _| {
-        let mut host = server.guest_of("one", "host");
-        let mut player = server.guest_of("one", "player");
-        let mut stranger = server.guest_of("two", "stranger");
-        let mut another = server.guest("another");
-        let room = host.create_room();
-        stranger.expect_problem(join(&room, "anna", OFFER), "wrong room");
-        another.expect_problem(join(&room, "anna", OFFER), "wrong room");
-        host.expect_quiet();
-        player.send(join(&room, "anna", OFFER));
-        host.expect(offered("anna"));
-        assert_eq!(
-            [server.tenant("one").guests().room_codes.len(), server.tenant("two").guests().room_codes.len()],
-            [1, 0]
-        );
-    });
-}
-
-#[test]
-fn calls_go_to_ids_of_their_own_key_alone() {
-    on_own_with_keys(&[plain_key("one"), plain_key("two")], |server, _| {
-        let mut a = server.guest_of("one", "a");
-        let mut b = server.guest_of("one", "b");
-        let mut stranger = server.guest_of("two", "stranger");
-        let a_id = a.start();
-        let b_id = b.start();
-        stranger.send(call("offer", &b_id, ""));
-        stranger.expect_quiet();
-        b.expect_quiet();
-        a.send(call("offer", &b_id, ""));
-        b.expect(call("offer", &a_id, ""));
     });
 }
 

@@ -1,7 +1,6 @@
 //! Limits per address and per client.
 
 mod addresses;
-mod flood;
 mod rate;
 mod rooms;
 mod shares;

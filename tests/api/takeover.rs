@@ -9,7 +9,7 @@ use std::time::Duration;
 use peerbroker_core::vocabulary::CloseReason;
 
 use crate::harness::http_client::TIMEOUT;
-use crate::harness::messages::{ID_TAKEN, LEAVE, WAITING, expired, forwarded_offer, offer};
+use crate::harness::messages::{ID_TAKEN, LEAVE, WAITING, forwarded_offer, offer};
 use crate::harness::wire::opcode;
 use crate::harness::{RawClient, Told, on_both, on_both_with, on_own};
 
@@ -62,26 +62,6 @@ fn a_holder_that_does_not_answer_loses_its_id() {
 }
 
 #[test]
-fn a_holder_that_leaves_while_it_is_asked_loses_its_id_at_once() {
-    on_both(|server| {
-        for how in 0..3 {
-            let mut holder = server.client("a");
-            let mut newcomer = server.begin("a", &format!("another token {how}"));
-            holder.expect_ping();
-            match how {
-                0 => holder.close(Some(1000)),
-                1 => drop(holder),
-                _ => holder.reset(),
-            }
-            newcomer.expect_accepted();
-            newcomer.expect_open();
-            drop(newcomer);
-            server.wait_until_gone("a");
-        }
-    });
-}
-
-#[test]
 fn of_two_newcomers_with_different_tokens_one_gets_the_id() {
     on_own(|server| {
         let mut holder = server.client("a");
@@ -113,25 +93,6 @@ fn of_two_newcomers_with_different_tokens_one_gets_the_id() {
             }
         }
     }
-}
-
-#[test]
-fn queued_messages_for_a_timed_out_peer_still_expire() {
-    on_own(|server| {
-        let a = server.client("a");
-        let mut b = server.client("b");
-        server.advance(Duration::from_secs(40));
-        b.expect_ping();
-        server.hear(&mut b, "b");
-        server.advance(Duration::from_secs(20));
-        drop(a);
-        assert!(!server.realm().contains("a"));
-        b.expect_ping();
-        b.send(offer("a", "1"));
-        b.expect_nothing("b");
-        server.advance(Duration::from_secs(5));
-        b.expect(expired("a", "b"));
-    });
 }
 
 #[test]

@@ -16,7 +16,6 @@ const BOUND: usize = 100_000;
 const FREE: usize = 16 << 10;
 /// Players look for their host at this interval.
 const LOOK: Duration = Duration::from_millis(250);
-const TOO_BIG: u16 = 1009;
 const TRY_AGAIN_LATER: u16 = 1013;
 
 /// A client whose message is complete except for its end. Returns the end as well.
@@ -34,20 +33,6 @@ fn begin(client: &mut RawClient) -> Vec<u8> {
     let (begun, rest) = message.split_at(message.len() - 10);
     client.send_raw(wire::frame(opcode::TEXT, begun.as_bytes()));
     wire::frame(wire::FIN | opcode::CONTINUATION, rest.as_bytes())
-}
-
-#[test]
-fn fragments_over_the_bound_are_refused_at_the_header() {
-    on_own_with(
-        |config| config.max_message_bytes = BOUND,
-        |server| {
-            let mut client = server.client("a");
-            client.send_raw(wire::frame(opcode::TEXT, &[b'x'; BOUND]));
-            let one_more = wire::frame(wire::FIN | opcode::CONTINUATION, b"x");
-            client.send_raw(&one_more[..one_more.len() - 1]);
-            assert_eq!(client.expect_close(), Some(TOO_BIG));
-        },
-    );
 }
 
 #[test]

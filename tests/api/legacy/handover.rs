@@ -36,36 +36,6 @@ fn a_websocket_that_comes_within_the_head_start_is_greeted_alone() {
 }
 
 #[test]
-fn a_websocket_that_takes_over_from_its_own_stream_gets_no_second_open() {
-    on_own(|server| {
-        let mut stream = server.stream("a");
-        let mut b = server.client("b");
-        b.send(offer("a", "1"));
-        stream.expect(forwarded_offer("b", "a", "1"));
-        let mut client = server.upgraded("a");
-        client.expect_nothing("a");
-        stream.expect_end();
-        b.send(offer("a", "2"));
-        client.expect(forwarded_offer("b", "a", "2"));
-        drop(client);
-        server.wait_until_gone("a");
-        expect_told(server, "a", 2, vec![CloseReason::Replaced, CloseReason::Left]);
-    });
-}
-
-#[test]
-fn a_stream_beside_an_open_websocket_ends_without_a_word() {
-    on_own(|server| {
-        let mut client = server.client("a");
-        for number in [0, 1, 7] {
-            server.begin_stream("a", number).expect_end();
-            client.expect_nothing("a");
-        }
-        expect_told(server, "a", 1, vec![]);
-    });
-}
-
-#[test]
 fn a_renewed_stream_goes_on_without_an_open_and_the_older_one_ends() {
     on_own(|server| {
         let mut stream = server.stream("a");
@@ -87,20 +57,6 @@ fn a_renewed_stream_goes_on_without_an_open_and_the_older_one_ends() {
             4,
             vec![CloseReason::Replaced, CloseReason::Replaced, CloseReason::Replaced, CloseReason::Left],
         );
-    });
-}
-
-#[test]
-fn the_older_stream_may_stay_open_while_the_next_one_goes_on() {
-    on_own(|server| {
-        // The client ends it after the next one has begun, which changes nothing.
-        let older = server.stream("a");
-        let mut renewed = server.renewed("a", 1);
-        renewed.expect_nothing(server, "a");
-        drop(older);
-        server.settle();
-        renewed.expect_nothing(server, "a");
-        assert!(server.realm().contains("a"));
     });
 }
 
@@ -153,20 +109,5 @@ fn of_two_first_streams_at_once_one_is_greeted_and_goes_on_in_the_other() {
         lines.sort();
         assert_eq!(lines, [marker, r#"{"type":"OPEN"}"#]);
         assert_eq!(server.realm().len(), 1);
-    });
-}
-
-#[test]
-fn a_stream_with_another_token_takes_nothing_from_a_stream() {
-    on_own(|server| {
-        let mut a = server.stream("a");
-        let target = server.post_target_with("a", "another token", "id?i=1");
-        let mut thief = server.begin_stream_at("thief", &target);
-        server.settle();
-        server.advance(HEAD_START);
-        thief.expect(crate::harness::messages::ID_TAKEN);
-        thief.expect_end();
-        a.expect_nothing(server, "a");
-        expect_told(server, "a", 1, vec![]);
     });
 }

@@ -5,7 +5,7 @@ use std::thread;
 
 use crate::harness::http_client::TIMEOUT;
 use crate::harness::legacy::StreamClient;
-use crate::harness::messages::{forwarded_offer, offer};
+use crate::harness::messages::offer;
 use crate::harness::wire::opcode;
 use crate::harness::{RawClient, on_own, on_own_with, token_of};
 
@@ -17,42 +17,6 @@ fn number(message: &str) -> usize {
 /// The remaining lines of a stream.
 fn rest(mut stream: StreamClient) -> Vec<usize> {
     std::iter::from_fn(|| stream.next_line()).map(|line| number(&line)).collect()
-}
-
-#[test]
-fn unsent_messages_of_a_stream_move_to_the_next_stream() {
-    on_own(|server| {
-        let mut a = server.stream("a");
-        let mut b = server.client("b");
-        (0..6).for_each(|n| b.send(offer("a", &n.to_string())));
-        b.expect_nothing("b");
-        a.expect(forwarded_offer("b", "a", "0"));
-        let mut renewed = server.begin_stream("a", 1);
-        let mut got: Vec<usize> = rest(a);
-        while got.last() != Some(&5) {
-            got.push(number(&renewed.next_line().unwrap()));
-        }
-        assert_eq!(got, [1, 2, 3, 4, 5]);
-        renewed.expect_nothing(server, "a");
-    });
-}
-
-#[test]
-fn unsent_messages_of_a_stream_move_to_the_websocket() {
-    on_own(|server| {
-        let mut a = server.stream("a");
-        let mut b = server.client("b");
-        (0..6).for_each(|n| b.send(offer("a", &n.to_string())));
-        b.expect_nothing("b");
-        a.expect(forwarded_offer("b", "a", "0"));
-        let mut client = server.upgraded("a");
-        let mut got = rest(a);
-        while got.last() != Some(&5) {
-            got.push(number(&client.expect_text()));
-        }
-        assert_eq!(got, [1, 2, 3, 4, 5]);
-        client.expect_nothing("a");
-    });
 }
 
 #[test]

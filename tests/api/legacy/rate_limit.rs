@@ -109,15 +109,3 @@ fn a_socket_and_its_posts_share_one_rate_limit() {
         b.expect(forwarded_offer("d", "b", "21"));
     });
 }
-
-#[test]
-fn a_stream_has_the_rate_of_a_socket() {
-    on_own_with(rate(2), |server| {
-        let _a = server.stream("a");
-        let mut b = server.client("b");
-        post_and_hear(server, "a", &mut b, 0..21);
-        let held = server.begin_post("a", "offer", &offer("b", "21"));
-        b.expect_nothing("b");
-        expect_turn(server, held, &mut b, "21");
-    });
-}

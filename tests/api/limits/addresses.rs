@@ -1,6 +1,4 @@
-//! Limits of connections per address, and the rate limit of new ones.
-
-use std::time::Duration;
+//! Limits of connections per address, which the crate `limits` counts.
 
 use peerbroker::Config;
 
@@ -18,15 +16,6 @@ fn connections(connections: u32) -> impl Fn(&mut Config) {
         config.proxied = true;
         config.address_limits.connections = connections;
         config.address_limits.opens_per_second = 0;
-    }
-}
-
-/// Behind a proxy, with a rate limit of new connections and no limit of open ones.
-fn opens(per_second: u32) -> impl Fn(&mut Config) {
-    move |config| {
-        config.proxied = true;
-        config.address_limits.connections = 0;
-        config.address_limits.opens_per_second = per_second;
     }
 }
 
@@ -176,26 +165,6 @@ fn a_stream_that_is_not_let_in_holds_no_place() {
             assert_eq!(http.response(false).status, 401);
         }
         client_from(server, HERE, "a").expect_nothing("a");
-    });
-}
-
-#[test]
-fn new_websockets_of_an_address_have_a_rate_limit_and_a_burst_of_ten_seconds() {
-    on_own_with(opens(2), |server| {
-        let from = |n: usize, headers| drop(client_from(server, headers, &format!("client {n}")));
-        (0..20).for_each(|n| from(n, HERE));
-        expect_too_many(&answer_to(server, HERE), "1");
-        assert_eq!(stream_from(server, HERE, "s").status, 429);
-        (20..40).for_each(|n| from(n, THERE));
-        server.advance(Duration::from_millis(499));
-        expect_too_many(&answer_to(server, HERE), "1");
-        server.advance(Duration::from_millis(1));
-        from(40, HERE);
-        expect_too_many(&answer_to(server, HERE), "1");
-        // The burst is never more than ten seconds of the rate.
-        server.advance(Duration::from_secs(1000));
-        (50..70).for_each(|n| from(n, HERE));
-        expect_too_many(&answer_to(server, HERE), "1");
     });
 }
 

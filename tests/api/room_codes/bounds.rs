@@ -3,17 +3,10 @@
 use std::time::Duration;
 
 use crate::harness::guests::{ANSWER, OFFER, START_GAME, join, offered, problem, respond};
-use crate::harness::{TestServer, on_own, on_own_with, wait_until};
+use crate::harness::{on_own, on_own_with, wait_until};
 
-const ROOM: Duration = Duration::from_secs(10);
 /// `--reclaim_timeout`.
 const RECLAIM: Duration = Duration::from_secs(10);
-const MS: Duration = Duration::from_millis(1);
-
-/// Rooms with a timeout shorter than the ping interval.
-fn with_short_rooms(test: impl Fn(&TestServer)) {
-    on_own_with(|config| config.limits.room_code_timeout = ROOM, test);
-}
 
 #[test]
 fn rooms_of_a_key_are_limited() {
@@ -62,39 +55,6 @@ fn players_of_a_room_are_limited() {
             bert.expect_quiet();
         },
     );
-}
-
-#[test]
-fn sixty_four_players_are_in_a_room_by_default() {
-    on_own(|server| {
-        let (mut host, room) = server.host();
-        let mut players: Vec<_> = (0..8).map(|n| server.guest(&format!("guest {n}"))).collect();
-        for n in 0..64 {
-            players[n / 8].send(join(&room, &format!("name {n}"), OFFER));
-            host.expect(offered(&format!("name {n}")));
-        }
-        let mut late = server.guest("late");
-        late.expect_problem(join(&room, "late", OFFER), "room full");
-    });
-}
-
-#[test]
-fn a_room_in_which_nothing_happens_is_removed() {
-    with_short_rooms(|server| {
-        let (mut host, room) = server.host();
-        let mut player = server.player(&mut host, &room, "anna");
-        server.advance(ROOM - MS);
-        assert_eq!(server.room_codes().len(), 1);
-        server.advance(MS);
-        assert!(server.room_codes().is_empty());
-        player.expect_problem(join(&room, "anna", OFFER), "wrong room");
-        host.expect_problem(respond("anna", ANSWER), "wrong room");
-        host.expect_problem(START_GAME, "wrong room");
-        player.expect_problem(START_GAME, "wrong room");
-        let room = host.create_room();
-        player.send(join(&room, "anna", OFFER));
-        host.expect(offered("anna"));
-    });
 }
 
 #[test]

@@ -172,22 +172,6 @@ fn a_name_whose_holder_leaves_while_it_is_asked_is_free() {
 }
 
 #[test]
-fn a_player_that_goes_before_the_start_frees_its_name() {
-    on_own(|server| {
-        let (mut host, room) = server.host();
-        let mut player = server.player(&mut host, &room, "anna");
-        player.expect_closed_by_us(None);
-        server.wait_for_guests(1);
-        host.send(respond("anna", ANSWER));
-        host.expect_quiet();
-        let player = server.player(&mut host, &room, "anna");
-        player.reset();
-        server.wait_for_guests(1);
-        let _again = server.player(&mut host, &room, "anna");
-    });
-}
-
-#[test]
 fn the_start_locks_the_room() {
     on_own(|server| {
         let (mut host, room) = server.host();
@@ -205,25 +189,6 @@ fn the_start_locks_the_room() {
         late.expect_problem(join(&room, "bert", OFFER), "no player");
         host.send(respond("anna", ANSWER));
         player.expect(ANSWER);
-    });
-}
-
-#[test]
-fn after_the_start_a_known_name_is_a_reconnect() {
-    on_own(|server| {
-        let (mut host, room) = server.host();
-        let mut old = server.player(&mut host, &room, "anna");
-        host.send(START_GAME);
-        host.expect_quiet();
-        let mut new = server.player(&mut host, &room, "anna");
-        host.send(respond("anna", ANSWER));
-        new.expect(ANSWER);
-        old.expect_quiet();
-        // Later frames of the old socket change nothing.
-        old.expect_closed_by_us(None);
-        server.wait_for_guests(2);
-        host.send(respond("anna", r#"{"again":1}"#));
-        new.expect(r#"{"again":1}"#);
     });
 }
 
@@ -291,24 +256,5 @@ fn the_same_client_may_join_again_under_a_name_that_it_has() {
         wait_until("the player to be gone", || server.guests().len() == 1);
         host.send(respond("anna", ANSWER));
         host.expect_quiet();
-    });
-}
-
-#[test]
-fn an_answer_to_a_player_who_has_left_is_dropped_in_silence() {
-    on_own(|server| {
-        let (mut host, room) = server.host();
-        let early = server.player(&mut host, &room, "early");
-        let late = server.player(&mut host, &room, "late");
-        early.reset();
-        server.wait_for_guests(2);
-        host.send(START_GAME);
-        late.reset();
-        server.wait_for_guests(1);
-        for name in ["early", "late"] {
-            host.send(respond(name, ANSWER));
-            host.expect_quiet();
-        }
-        host.expect_problem(respond("nobody", ANSWER), "no player");
     });
 }

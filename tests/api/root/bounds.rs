@@ -158,18 +158,3 @@ fn a_host_that_stops_reading_is_closed_and_its_room_with_it() {
         wait_until("the end of the room", || server.room_codes().is_empty());
     });
 }
-
-#[test]
-fn a_message_over_the_bound_closes_its_own_socket_alone() {
-    on_both_with(
-        |config| config.max_message_bytes = 200,
-        |server| {
-            let (mut host, room) = server.host();
-            let mut player = server.guest("anna");
-            player.send(join(&room, &"x".repeat(200), OFFER));
-            assert_eq!(player.expect_close(), Some(1009));
-            wait_until("the player to be gone", || server.guests().len() == 1);
-            host.expect_quiet();
-        },
-    );
-}

@@ -254,18 +254,20 @@ fn pings_count_towards_the_rate() {
 }
 
 #[test]
-fn pongs_that_answer_no_ping_count_towards_the_rate() {
-    run(
-        |config| config.key_settings.messages_per_second = 1,
-        async |world| {
-            let mut a = world.client("a").await;
-            for _ in 0..12 {
-                a.comes(Input::Pong);
-            }
-            a.expect_nothing().await;
-            assert_eq!(a.unread(), 1);
-        },
-    );
+fn fragments_and_pongs_that_answer_no_ping_count_towards_the_rate() {
+    for frame in [|| Input::Fragment, || Input::Pong] {
+        run(
+            |config| config.key_settings.messages_per_second = 1,
+            async |world| {
+                let mut a = world.client("a").await;
+                for _ in 0..12 {
+                    a.comes(frame());
+                }
+                a.expect_nothing().await;
+                assert_eq!(a.unread(), 1);
+            },
+        );
+    }
 }
 
 #[test]

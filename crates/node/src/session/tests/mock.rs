@@ -26,6 +26,8 @@ pub(super) enum Input {
     Binary(Vec<u8>),
     Ping(Vec<u8>),
     Pong,
+    /// A part of a message, in a frame of its own.
+    Fragment,
     /// Part of a frame: nothing to hand over yet.
     Part,
     End(Disconnect),
@@ -157,6 +159,7 @@ impl Socket for MockSocket {
             Some(Input::Binary(bytes)) => drop(on_event(SocketEvent::Binary(&bytes))),
             Some(Input::Ping(payload)) => drop(on_event(SocketEvent::Ping(&payload))),
             Some(Input::Pong) => drop(on_event(SocketEvent::Pong)),
+            Some(Input::Fragment) => drop(on_event(SocketEvent::Fragment)),
             Some(Input::Part) => {}
             Some(Input::End(disconnect)) => {
                 self.shared.ended.set(disconnect == Disconnect::Gone);

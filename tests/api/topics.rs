@@ -187,26 +187,6 @@ fn a_client_that_publishes_too_fast_is_read_later_and_all_of_it_arrives() {
 }
 
 #[test]
-fn a_client_that_leaves_while_it_is_not_read_is_gone_at_once() {
-    on_own_with(
-        |config| config.limits.room_deliveries_per_second = 1,
-        |server| {
-            let mut client = server.guest("client");
-            client.send(subscribe(&["doc"]));
-            (0..20).for_each(|n| client.send(said("doc", n, None)));
-            wait_until("a pause", || deliveries(server) > 0);
-            client.reset();
-            let topics = || server.tenant("peerjs").rooms(RealmKind::Guests);
-            wait_until("the end of the subscription", || {
-                server.advance(Duration::from_millis(50));
-                topics().members("doc").is_empty()
-            });
-            assert!(deliveries(server) < 5, "it did not pay first");
-        },
-    );
-}
-
-#[test]
 fn each_64_kib_of_a_publication_count_for_themselves() {
     on_own_with(
         |config| config.limits.room_deliveries_per_second = 1,

@@ -224,23 +224,6 @@ fn a_token_whose_signer_decodes_the_secret_is_told_so() {
     }
 }
 
-#[test]
-fn a_token_with_the_scheme_of_the_header_is_told_to_come_alone() {
-    let directory = Directory::new();
-    let data = directory.arg("data");
-    let file = directory.file("secret", SECRET);
-    let args = ["keys", "add", "-k", "game", "--data_dir", &data, "--jwt_secret_file", &file];
-    assert_eq!(run(&args, &[]).status.code(), Some(0));
-    let token = signed(&Header::default(), SECRET, &json!({"sub": "a", "exp": 4_000_000_000_u64}));
-    let log = log_of(&["--data_dir", &data], |program| {
-        let mut client = program.connect(&format!("/peerjs?key=game&id=a&token=Bearer%20{token}"));
-        assert!(client.expect_text().contains("Invalid token provided"));
-        program.connect(&format!("/peerjs?key=game&id=a&token={token}")).expect_open();
-    });
-    let line = line(&log, "is not a JSON Web Token");
-    assert!(line.ends_with(r#"it begins with "Bearer ": pass the token alone"#), "{line}");
-}
-
 /// A key that another process adds, and a client that comes at once.
 #[test]
 fn a_key_is_active_for_a_client_that_comes_in_the_moment_after_it_was_added() {

@@ -3,7 +3,7 @@
 import { api } from './api.js';
 import { h } from './shared/dom.js';
 import { setText } from './shared/set-text.js';
-import { live } from './live.js';
+import { live, onNews } from './live.js';
 import { sparkline } from './sparkline.js';
 import { ago, bytes, callFailedWords, count, duration, eventWords, plural, rate, sentence } from './words.js';
 
@@ -55,39 +55,27 @@ export function overview(main) {
     ),
   );
 
-  const drawNumbers = () => tiles.forEach(({ show }) => show(live.samples));
-  const drawEvents = () => showEvents(events);
-  const { signal } = ending;
-  live.addEventListener(
-    'history',
-    () => {
-      drawNumbers();
-      drawEvents();
-    },
-    { signal },
-  );
-  live.addEventListener(
-    'tick',
-    ({ detail }) => {
-      drawNumbers();
-      drawEvents();
-      mistakes.show();
-      calls.show();
-      if (detail.events.some(({ kind }) => kind === 'refused' || kind === 'mistake')) mistakes.ask();
-      if (detail.events.some(({ kind }) => kind === 'relayed' || kind === 'call_failed')) calls.ask();
-    },
-    { signal },
-  );
+  const draw = () => {
+    tiles.forEach(({ show }) => show(live.samples));
+    showEvents(events);
+    mistakes.show();
+    calls.show();
+  };
   const ask = () => {
     mistakes.ask();
     calls.ask();
   };
+  for (const change of ['history', 'tick']) live.addEventListener(change, draw, { signal: ending.signal });
+  const ends = [
+    onNews(({ kind }) => kind === 'refused' || kind === 'mistake', mistakes.ask),
+    onNews(({ kind }) => kind === 'relayed' || kind === 'call_failed', calls.ask),
+  ];
   const timer = setInterval(ask, 30_000);
-  drawNumbers();
-  drawEvents();
+  draw();
   ask();
   return () => {
     ending.abort();
+    ends.forEach((end) => end());
     clearInterval(timer);
   };
 }
@@ -136,9 +124,7 @@ function showEvents(list) {
       h('time', { datetime: new Date(event.at).toISOString() }, ago((now - event.at) / 1000)),
     );
   });
-  if (items.length === 0) {
-    items.push(h('li', { class: 'empty' }, 'Nothing has happened since the server started.'));
-  }
+  if (items.length === 0) items.push(h('li', { class: 'empty' }, 'Nothing has happened since the server started.'));
   if (live.skipped > 0) items.push(h('li', { class: 'empty' }, `${plural(live.skipped, 'event')} not shown: too many at once.`));
   list.replaceChildren(...items);
 }

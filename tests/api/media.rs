@@ -4,7 +4,6 @@
 mod protocols;
 
 use std::future::ready;
-use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::thread;
@@ -256,44 +255,6 @@ fn a_client_without_udp_talks_over_tcp() {
 }
 
 #[test]
-fn what_is_no_stun_in_frames_is_disconnected() {
-    let (_server, relay) = with_relay(RelayMode::Fallback);
-    let binding = Message::builder_request(BINDING, MessageWriteVec::new()).finish();
-    for first in [b"GET / HTTP/1.1\r\n\r\n".as_slice(), &[0x16, 3, 1, 0, 5], &binding] {
-        let mut line = Line::open(relay);
-        line.0.write_all(first).unwrap();
-        line.expect_end();
-    }
-    let mut line = Line::open(relay);
-    line.send(&binding);
-    assert!(Message::from_bytes(&line.receive()).unwrap().is_response());
-    line.0.write_all(&u16::MAX.to_be_bytes()).unwrap();
-    line.expect_end();
-}
-
-#[test]
-fn empty_frames_and_a_flood_of_a_stranger_end_its_connection() {
-    let (_server, relay) = with_relay(RelayMode::Fallback);
-    let binding = Message::builder_request(BINDING, MessageWriteVec::new()).finish();
-    let mut line = Line::open(relay);
-    line.send(&binding);
-    line.receive();
-    line.0.write_all(&[0, 0]).unwrap();
-    line.expect_end();
-    // More than the budget of one connection, and less than that of its address.
-    let mut line = Line::open(relay);
-    let frame = [&u16::try_from(binding.len()).unwrap().to_be_bytes()[..], &binding].concat();
-    line.0.write_all(&frame.repeat(500)).unwrap();
-    let mut answers = Vec::new();
-    // A reset loses some.
-    let _ = line.0.read_to_end(&mut answers);
-    assert!(answers.len() < 200 * (2 + 32), "{}", answers.len());
-    let mut other = Line::open(relay);
-    other.send(&binding);
-    other.receive();
-}
-
-#[test]
 fn a_connection_that_proves_nothing_is_closed() {
     let (server, relay) = with_relay(RelayMode::Fallback);
     let mut silent = Line::open(relay);
@@ -466,24 +427,6 @@ fn a_description_without_an_end_of_its_last_line_gets_the_candidate() {
     a.send(message("OFFER", "b", &trimmed));
     let more = ["a=max-message-size:262144", &candidate(relay)];
     b.expect(forwarded("OFFER", "a", "b", &payload("offer", "aufrag", &more)));
-}
-
-#[test]
-fn a_stranger_who_answers_a_call_first_takes_nothing_from_it() {
-    let (server, relay) = with_relay(RelayMode::Fallback);
-    let line = candidate(relay);
-    let mut one = server.guest("one");
-    let mut other = server.guest("other");
-    let mut stranger = server.guest("stranger");
-    let one_id = one.start();
-    let other_id = other.start();
-    stranger.start();
-    one.send(call("offer", &other_id, &format!(r#","sdp":"{}""#, sdp("cufrag", &[]))));
-    other.expect(call("offer", &one_id, &format!(r#","sdp":"{}""#, sdp("cufrag", &[&line]))));
-    stranger.send(call("answer", &one_id, &format!(r#","sdp":"{}""#, sdp("mufrag", &[]))));
-    one.expect(format!(r#"{{"action":"answer","data":{{"sdp":"{}"}}}}"#, sdp("mufrag", &[])));
-    other.send(call("answer", &one_id, &format!(r#","sdp":"{}""#, sdp("dufrag", &[]))));
-    one.expect(format!(r#"{{"action":"answer","data":{{"sdp":"{}"}}}}"#, sdp("dufrag", &[&line])));
 }
 
 #[test]

@@ -8,10 +8,9 @@ use std::time::Duration;
 
 use peerbroker_core::vocabulary::CloseReason;
 
-use crate::harness::http_client::TIMEOUT;
 use crate::harness::messages::{ID_TAKEN, LEAVE, WAITING, forwarded_offer, offer};
 use crate::harness::wire::opcode;
-use crate::harness::{RawClient, Told, on_both, on_both_with, on_own};
+use crate::harness::{RawClient, Told, on_both, on_own};
 
 const PROBE: Duration = Duration::from_millis(3000);
 /// A client that waits longer for its id is told so.
@@ -92,51 +91,5 @@ fn of_two_newcomers_with_different_tokens_one_gets_the_id() {
                 _ => return,
             }
         }
-    }
-}
-
-#[test]
-fn across_takeovers_nothing_is_lost_doubled_or_out_of_order() {
-    const COUNT: usize = 3000;
-    on_both_with(
-        |config| {
-            config.close_timeout = TIMEOUT;
-            config.limits.queue_messages = COUNT;
-        },
-        |server| {
-            let mut a = server.client("a");
-            let mut b = server.client("b");
-            thread::scope(|scope| {
-                scope.spawn(move || {
-                    (0..COUNT).for_each(|n| a.send(offer("b", &n.to_string())));
-                    a.expect_nothing("a");
-                });
-                let mut got = 0;
-                while got < COUNT {
-                    let next = server.client("b");
-                    let mut old = std::mem::replace(&mut b, next);
-                    // The old socket has got all its messages before the close frame. In the middle of a
-                    // message it is cut off, and the new one gets that message complete.
-                    while let Some(n) = next_number(&mut old) {
-                        assert_eq!(n, got);
-                        got += 1;
-                    }
-                    for _ in 0..COUNT.saturating_sub(got).min(100) {
-                        assert_eq!(next_number(&mut b), Some(got));
-                        got += 1;
-                    }
-                }
-            });
-            b.expect_nothing("b");
-        },
-    );
-
-    fn next_number(client: &mut RawClient) -> Option<usize> {
-        let frame = client.next_frame("a message, the close or the end")?;
-        if frame.opcode() == opcode::CLOSE {
-            return None;
-        }
-        let message: serde_json::Value = serde_json::from_slice(&frame.payload).unwrap();
-        message["payload"].as_u64().map(|n| n as usize)
     }
 }

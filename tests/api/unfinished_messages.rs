@@ -75,36 +75,6 @@ fn all_unfinished_messages_together_are_bounded() {
 }
 
 #[test]
-fn an_address_with_many_messages_leaves_as_much_as_it_has() {
-    on_both_with(
-        |config| {
-            config.proxied = true;
-            config.max_message_bytes = BOUND;
-            config.unfinished_total_bytes = 11 * BOUND;
-        },
-        |server| {
-            let from = |address: &str, id: &str| {
-                let forwarded = format!("X-Forwarded-For: {address}\r\n");
-                let mut client = server.begin_with(&server.target(id, "t"), &forwarded);
-                client.expect_accepted();
-                client.expect_open();
-                begin(&mut client);
-                client.ping(b"all this");
-                client
-            };
-            let held = |mut client: RawClient| {
-                assert_eq!(client.expect_pong(), b"all this");
-                client
-            };
-            let _heavy: Vec<_> = (0..6).map(|n| held(from("192.0.2.1", &format!("heavy-{n}")))).collect();
-            assert_eq!(from("192.0.2.1", "one-more").expect_close(), Some(TRY_AGAIN_LATER));
-            let others = ["192.0.2.2", "192.0.2.3", "192.0.2.4"];
-            let _others = others.map(|address| held(from(address, &format!("of-{address}"))));
-        },
-    );
-}
-
-#[test]
 fn messages_sent_with_the_handshake_count_towards_the_rate_limit() {
     on_own_with(
         |config| config.unfinished_total_bytes = 0,

@@ -68,7 +68,7 @@ const SRC: Crate = row("src", &[], 15_429, 2479);
 
 /// Everything else: folders, the ends of the names of their files, and their lines.
 const OTHERS: &[(&str, &[&str], usize)] = &[
-    ("tests", &["rs"], 50_705),
+    ("tests", &["rs"], 50_508),
     ("examples", &["rs", "js", "mjs", "py"], 170),
     ("client", &["js", "mjs", "ts"], 3415),
     ("static", &["js", "css", "html"], 9868),

@@ -38,33 +38,6 @@ fn a_friend_waits_for_its_turn_and_not_until_a_flood_is_over() {
 }
 
 #[test]
-fn across_renewals_nothing_is_lost_doubled_or_out_of_order() {
-    // A renewal takes a second.
-    const COUNT: usize = 12;
-    on_own(|server| {
-        let mut a = server.stream("a");
-        let mut b = server.client("b");
-        thread::scope(|scope| {
-            scope.spawn(move || {
-                (0..COUNT).for_each(|n| b.send(offer("a", &n.to_string())));
-                b.expect_nothing("b");
-            });
-            let mut got = 0;
-            let mut renewals = 0;
-            while got < COUNT {
-                renewals += 1;
-                let next = server.begin_stream("a", renewals);
-                for n in rest(std::mem::replace(&mut a, next)) {
-                    assert_eq!(n, got, "in renewal {renewals}");
-                    got += 1;
-                }
-            }
-        });
-        a.expect_nothing(server, "a");
-    });
-}
-
-#[test]
 fn in_a_ping_pong_of_stream_and_websocket_nothing_is_lost_doubled_or_out_of_order() {
     const COUNT: usize = 300;
     on_own_with(

@@ -263,6 +263,8 @@ served('where the pipes of a key are off, the page reads it', async (stage) => {
     const { install } = await import(/** @type {any} */ ('/webrtc.mjs'));
     install({ broker, key: 'mine' });
   }, server.url);
+  const withoutBroker = page.run(async () => (await import(/** @type {any} */ ('/webrtc.mjs'))).install());
+  await assert.rejects(withoutBroker, /needs the address of a broker, not undefined/);
   assert.match(await page.run(toItself), /does not carry the data of this page: Pipes are off/);
 });
 

@@ -28,7 +28,7 @@ const CRATES: &[Crate] = &[
     row("events", &["core", "system", "media-api"], 1436, 325),
     row("config", &["core", "media-api", "events"], 1727, 444),
     row("limits", &["core", "config"], 605, 425),
-    row("router", &["core", "events", "config", "limits"], 3613, 3783),
+    row("router", &["core", "events", "config", "limits"], 3617, 3783),
     row("rooms", &["core", "events", "config", "limits", "router"], 3348, 899),
     row("protocols", &["core", "json", "events", "config", "limits", "router", "rooms"], 5999, 2134),
     row("transport", &["core", "system", "limits", "router"], 1923, 1380),
@@ -64,16 +64,16 @@ const CRATES: &[Crate] = &[
 ];
 
 /// The program's own part, in lines of program and of tests.
-const SRC: Crate = row("src", &[], 15_429, 2479);
+const SRC: Crate = row("src", &[], 15_433, 2479);
 
 /// Everything else: folders, the ends of the names of their files, and their lines.
 const OTHERS: &[(&str, &[&str], usize)] = &[
-    ("tests", &["rs"], 50_508),
+    ("tests", &["rs"], 50_510),
     ("examples", &["rs", "js", "mjs", "py"], 170),
     ("client", &["js", "mjs", "ts"], 3415),
     ("static", &["js", "css", "html"], 9868),
     ("npm", &["js", "mjs", "ts"], 1241),
-    ("client-tests", &["js", "mjs", "ts", "html"], 15_912),
+    ("client-tests", &["js", "mjs", "ts", "html"], 15_914),
     ("scripts", &["sh", "mjs", "py"], 1297),
 ];
 

@@ -541,6 +541,10 @@ fn a_key_of_the_file_or_of_a_flag_says_where_it_is_changed() {
         &error(&["keys", "set", "other", "-c", "3", "--config", &live], &[], 2),
         &["--data_dir is missing"],
     );
+
+    // Two places.
+    let text = error(&["keys", "add", "game", "--redis", "redis://127.0.0.1", "--data_dir", &data], &[], 2);
+    expect(&text, &["keys are stored in one place: leave --redis or --data_dir out"]);
 }
 
 #[test]

@@ -3,7 +3,7 @@
 /** @typedef {{ broker: string, key: string, peer?: string, token?: string | (() => string | Promise<string>) }} Settings */
 
 /** @param {{ broker: string, key?: string, peer?: string, token?: Settings['token'] }} options @returns {Settings} */
-export function settingsFrom({ broker, key = 'peerjs', peer = undefined, token = undefined }) {
+export function settingsFrom({ broker, key = 'peerjs', peer = undefined, token = undefined } = /** @type {any} */ ({})) {
   return { broker: addressOf(broker), key, peer, token };
 }
 

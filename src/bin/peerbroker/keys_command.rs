@@ -175,11 +175,11 @@ fn store_of(cli: &Cli, key: &ApiKey) -> Result<Box<dyn KeyStore>, Failure> {
 }
 
 fn existing(cli: &Cli) -> Result<Box<dyn KeyStore>, Failure> {
-    cli.keys_to_edit().open_to_edit(false)
+    cli.keys_to_edit()?.open_to_edit(false)
 }
 
 fn open(cli: &Cli) -> Result<Box<dyn KeyStore>, Failure> {
-    cli.keys_to_edit().open_to_edit(true)
+    cli.keys_to_edit()?.open_to_edit(true)
 }
 
 #[cfg(test)]

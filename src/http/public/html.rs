@@ -68,7 +68,7 @@ pub(super) const YJS: Library =
 pub(super) const PIPES: Library = Library {
     file: "webrtc.js",
     text: client!("dist/webrtc.js"),
-    integrity: "sha384-VFoCSOcacLrDAMgPADcrRy0UXsAxOb9s5B/LMgGpN3nJKdlWJ4fcTUrxelbX0T2e",
+    integrity: "sha384-pEu5D1VmL9xjfQIo962LkLh8dIDBjlMyueKi7pnAchoiE4/KymyzbTecJbHDeDUI",
 };
 
 /// Data channels over the broker, as a module that a page installs itself.

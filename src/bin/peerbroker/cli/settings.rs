@@ -184,8 +184,12 @@ impl Cli {
     }
 
     /// The place of the keys that `peerbroker keys` edits.
-    pub fn keys_to_edit(&self) -> StoredKeys {
-        StoredKeys::to_edit(self.draft.keys, self.places_of_keys())
+    pub fn keys_to_edit(&self) -> Result<StoredKeys, Failure> {
+        let is_flag = |name| self.given.source(name) == Some(&Source::Flag);
+        if is_flag("redis") && is_flag("data_dir") {
+            return Err(wrong("keys are stored in one place: leave --redis or --data_dir out"));
+        }
+        Ok(StoredKeys::to_edit(self.draft.keys, self.places_of_keys()))
     }
 
     fn places_of_keys(&self) -> NamedPlaces {

@@ -28,7 +28,7 @@ const CRATES: &[Crate] = &[
     row("events", &["core", "system", "media-api"], 1436, 325),
     row("config", &["core", "media-api", "events"], 1727, 444),
     row("limits", &["core", "config"], 605, 425),
-    row("router", &["core", "events", "config", "limits"], 3617, 3783),
+    row("router", &["core", "events", "config", "limits"], 3613, 3783),
     row("rooms", &["core", "events", "config", "limits", "router"], 3348, 899),
     row("protocols", &["core", "json", "events", "config", "limits", "router", "rooms"], 5999, 2134),
     row("transport", &["core", "system", "limits", "router"], 1923, 1380),

@@ -543,7 +543,7 @@ fn a_key_of_the_file_or_of_a_flag_says_where_it_is_changed() {
     );
 
     // Two places.
-    let text = error(&["keys", "add", "game", "--redis", "redis://127.0.0.1", "--data_dir", &data], &[], 2);
+    let text = error(&["keys", "list", "--redis", "redis://127.0.0.1", "--data_dir", &data], &[], 2);
     expect(&text, &["keys are stored in one place: leave --redis or --data_dir out"]);
 }
 

@@ -12,7 +12,8 @@ const HANDSHAKE = 5;
 /** A twentieth of `--connections_per_address`, and its burst. */
 const [RATE, BURST] = [50, 500];
 
-const script = readFileSync(resolve(import.meta.dirname, '../../client/src/peer/reconnect.js'), 'utf8').replace('export ', '');
+const script = ['broker-of.js', 'reconnect.js'].map((name) => readFileSync(resolve(import.meta.dirname, '../../client/src/peer', name), 'utf8'))
+  .join('').replace(/^import .*/gm, '').replace(/^export /gm, '');
 
 /** Milliseconds, each with its actions in the order in which they were set. */
 class Clock {

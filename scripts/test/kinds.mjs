@@ -93,7 +93,7 @@ const escape = (text) => text.replace(/[.*+?^${}()|[\]\\]/g, '\\$&');
 /** Files of browser tests that run at once: they mostly wait, too. */
 const FILES_AT_ONCE = 7;
 /** The files that take the longest begin first, so that no file runs alone at the end. */
-const LONGEST = ['relay', 'party', 'pages', 'call', 'dashboard', 'turn', 'matrix', 'accessibility', 'relay-dialects', 'restarts', 'npx'];
+const LONGEST = ['relay', 'party', 'pages', 'call', 'dashboard', 'turn', 'matrix', 'accessibility', 'restarts', 'npx'];
 const BROWSERS = 'client-tests';
 /** The longest time of a file, in minutes. On a slow machine, beside the others, the longest takes ten. */
 const FILE_MINUTES = 20;

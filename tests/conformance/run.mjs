@@ -23,6 +23,7 @@ import { reveal } from './reveal.mjs';
 import { rxdb } from './rxdb.mjs';
 import { schemathesis } from './schemathesis.mjs';
 import { libjuice, libnice, relay } from './stacks.mjs';
+import { SYNAPSE, synapse } from './synapse.mjs';
 import { Skipped } from './tools.mjs';
 import { wsRelay, yWebrtc } from './topics.mjs';
 import { trackerClient } from './tracker-client.mjs';
@@ -42,6 +43,7 @@ const SUITES = {
   werift: ['werift 0.25.2', werift],
   libjuice: ['node-datachannel 0.33.4', libjuice],
   libnice: ['libnice 0.1.21', libnice],
+  synapse: [`Synapse ${SYNAPSE}`, synapse],
   relay: ["these, Pion's webrtc 3.1.56, aiortc 1.16.0, str0m 0.24.1", relay],
   ...ofReleases,
   'peerjs-e2e': ['PeerJS 1.5.5', peerjsE2e],

@@ -14,7 +14,7 @@ use stun_types::message::{BINDING, Message, MessageWrite as _, MessageWriteVec};
 use turn_types::attribute::XorPeerAddress;
 
 use crate::harness::http_client::{TIMEOUT, connect};
-use crate::harness::ops::with_api_on;
+use crate::harness::ops::{with_api_on, with_everything};
 use crate::harness::turn_client::{
     Datagrams, Line, SECRET, Stream, TurnClient, USERNAME, allocate_request, in_pieces, tcp,
 };
@@ -185,6 +185,25 @@ fn a_user_with_a_fixed_password_has_the_root_key_or_that_of_the_server() {
         assert_eq!([&listed["username"], &listed["key"]], ["bob", root_key.unwrap_or("peerjs")]);
         server.reconfigure(|config| config.ice.turn_users.clear());
         assert_eq!(allocate("bob", "of:his:own").err(), Some(401), "he is gone");
+    }
+}
+
+#[test]
+fn an_allocation_says_if_its_client_came_over_tls() {
+    let (server, api) = with_everything();
+    server.reconfigure(|config| config.ice.turn_secret = Some(TurnSecret::parse(SECRET).unwrap()));
+    let at = server.turn_urls().unwrap().stun[0].strip_prefix("stun:").unwrap().parse().unwrap();
+    let ways: [(Box<dyn Line>, _); 4] = [
+        (Box::new(tcp(at)), "tcp"),
+        (Box::new(tls(at)), "tls"),
+        (Box::new(tls(server.address)), "tls"),
+        (Box::new(tcp(server.address)), "tcp"),
+    ];
+    for (line, transport) in ways {
+        let client = TurnClient::allocate_as(USERNAME, line).unwrap();
+        let listed = api.get("/api/turn/allocations").json["allocations"].take();
+        let own = |of: &&Value| of["relayed"] == client.relayed.to_string();
+        assert_eq!(listed.as_array().unwrap().iter().find(own).unwrap()["transport"], transport);
     }
 }
 

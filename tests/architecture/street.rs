@@ -37,7 +37,7 @@ const CRATES: &[Crate] = &[
     row("cluster", &["core", "events", "config", "router", "rooms", "protocols"], 3564, 354),
     row("redis", &["core", "system", "config", "tls", "keys", "cluster"], 1629, 96),
     row("webhooks", &["core", "system", "events", "config", "tls", "keys"], 935, 318),
-    row("relay", &["core", "system", "media-api"], 4627, 3686),
+    row("relay", &["core", "system", "media-api"], 4635, 3688),
     row(
         "node",
         &[
@@ -64,11 +64,11 @@ const CRATES: &[Crate] = &[
 ];
 
 /// The program's own part, in lines of program and of tests.
-const SRC: Crate = row("src", &[], 15_433, 2479);
+const SRC: Crate = row("src", &[], 15_444, 2479);
 
 /// Everything else: folders, the ends of the names of their files, and their lines.
 const OTHERS: &[(&str, &[&str], usize)] = &[
-    ("tests", &["rs"], 50_510),
+    ("tests", &["rs"], 50_583),
     ("examples", &["rs", "js", "mjs", "py"], 170),
     ("client", &["js", "mjs", "ts"], 3415),
     ("static", &["js", "css", "html"], 9868),

@@ -461,8 +461,8 @@ pub struct AllocationReport {
     pub relayed: SocketAddr,
     /// The address of its client.
     pub client: SocketAddr,
-    /// False if the client came over TCP, or TLS on it.
-    pub over_udp: bool,
+    /// `udp`, `tcp` or `tls`.
+    pub transport: &'static str,
     /// The username of its credentials.
     pub username: String,
     /// The key whose limits it has.

@@ -31,7 +31,7 @@ use tokio_rustls::TlsAcceptor;
 use crate::datapath::sockets::{BadMediaAddress, Sockets};
 use crate::datapath::stun::may_be_stun;
 use allocation::Allocation;
-use client::Ingress;
+pub(crate) use client::Ingress;
 pub(crate) use server::Server;
 
 /// A TURN server whose ports are bound, and which does nothing yet: see [`start`](Self::start).
@@ -101,15 +101,15 @@ impl Turn {
         let _ = self.server.tls.set(TlsAcceptor::from(config));
     }
 
-    /// Serves a client whose connection another server has accepted, and has counted for its address. Ends at
-    /// once if there are too many connections.
+    /// Serves a client of TLS whose connection another server has accepted, and has counted for its address.
+    /// Ends at once if there are too many connections.
     pub fn serve<T: AsyncRead + AsyncWrite>(
         &self,
         stream: T,
         address: SocketAddr,
     ) -> impl Future<Output = ()> + use<T> {
         let server = Arc::clone(&self.server);
-        async move { server.serve_counted(stream, BytesMut::new(), address).await }
+        async move { server.serve_counted(stream, BytesMut::new(), address, Ingress::Tls).await }
     }
 
     /// True if the first byte of a connection is that of a STUN message, and no letter of HTTP (RFC 8489,
@@ -133,7 +133,11 @@ impl Turn {
         let report = |of: &Arc<Allocation>| AllocationReport {
             relayed: of.relayed,
             client: of.client.id.address,
-            over_udp: matches!(of.client.id.ingress, Ingress::Port(_)),
+            transport: match of.client.id.ingress {
+                Ingress::Port(_) => "udp",
+                Ingress::Tcp(_) => "tcp",
+                Ingress::Tls(_) => "tls",
+            },
             username: of.proved.username.clone(),
             key: of.proved.key.clone(),
             since: self.server.context.clock.unix_millis_at(of.created).as_millis() / 1000,

@@ -21,7 +21,7 @@ pub(super) struct Allocation {
     relayed: String,
     /// The address of the client.
     client: String,
-    /// `udp`, or `tcp`, with TLS too.
+    /// `udp`, `tcp` or `tls`.
     transport: &'static str,
     /// The username of the client's credentials.
     username: String,
@@ -44,8 +44,7 @@ pub(super) struct AllocationPage {
 
 impl From<AllocationReport> for Allocation {
     fn from(of: AllocationReport) -> Self {
-        let AllocationReport { relayed, client, over_udp, username, key, since, bytes } = of;
-        let transport = if over_udp { "udp" } else { "tcp" };
+        let AllocationReport { relayed, client, transport, username, key, since, bytes } = of;
         let [relayed, client] = [relayed, client].map(|address| address.to_string());
         Allocation { relayed, client, transport, username, key, since, bytes }
     }

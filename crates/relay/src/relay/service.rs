@@ -28,7 +28,7 @@ use crate::datapath::streams::{
     self, Connections, Crowded, Framed, Outbox, Passed, Protocol, Queued, Received,
 };
 use crate::datapath::stun::{COOKIE, is_channel, is_stun};
-use crate::turn::Server as TurnServer;
+use crate::turn::{Ingress, Server as TurnServer};
 
 /// Most TCP connections.
 const MAX_CONNECTIONS: usize = 10_000;
@@ -114,7 +114,7 @@ impl Service {
             (Spoken::Framed, _) => {
                 self.serve_call(stream.split(), Endpoint::new(from, transport), opened, read).await;
             }
-            (Spoken::Turn, Some(turn)) => turn.serve_counted(stream, read, from).await,
+            (Spoken::Turn, Some(turn)) => turn.serve_counted(stream, read, from, Ingress::Tcp).await,
             // The TURN server has TLS at its own port.
             (Spoken::Turn | Spoken::Other, _) => {}
         }

@@ -14,11 +14,13 @@ pub(super) const CHANNEL_HEADER: usize = 4;
 
 /// The point at which a client comes in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Ingress {
+pub(crate) enum Ingress {
     /// At a UDP port of ours.
     Port(SocketAddr),
-    /// Over the connection with this number, which is never reused.
-    Connection(u64),
+    /// Over the connection of TCP with this number, which is never reused.
+    Tcp(u64),
+    /// Over that of TLS.
+    Tls(u64),
 }
 
 /// The identity of a client (RFC 8656, section 2.2: the 5-tuple).

@@ -104,9 +104,10 @@ impl Server {
         stream: impl AsyncRead + AsyncWrite,
         read: BytesMut,
         from: SocketAddr,
+        ingress: fn(u64) -> Ingress,
     ) {
         if let Some(_place) = self.connections.take_counted_place(self.max_connections()) {
-            self.serve_stream(stream, read, from).await;
+            self.serve_stream(stream, read, from, ingress).await;
         }
     }
 
@@ -116,9 +117,10 @@ impl Server {
         stream: impl AsyncRead + AsyncWrite,
         read: BytesMut,
         address: SocketAddr,
+        ingress: fn(u64) -> Ingress,
     ) {
         let outbox = Outbox::of::<OfTurn<'_>>();
-        let ingress = Ingress::Connection(self.last_connection.fetch_add(1, Ordering::Relaxed));
+        let ingress = ingress(self.last_connection.fetch_add(1, Ordering::Relaxed));
         let id = ClientId { address, ingress };
         let client = Client { id, sink: ReplySink::Connection(Arc::clone(&outbox)) };
         let connection = OfTurn { server: self, client };
@@ -149,11 +151,11 @@ impl Service for Arc<Server> {
         let mut first = [0];
         let Ok(Ok(1)) = timeout(IDLE_TIMEOUT, stream.peek(&mut first)).await else { return };
         if first != [TLS] {
-            return self.serve_stream(stream, BytesMut::new(), address).await;
+            return self.serve_stream(stream, BytesMut::new(), address, Ingress::Tcp).await;
         }
         let Some(tls) = self.tls.get() else { return };
         match timeout(IDLE_TIMEOUT, tls.accept(stream)).await {
-            Ok(Ok(stream)) => self.serve_stream(stream, BytesMut::new(), address).await,
+            Ok(Ok(stream)) => self.serve_stream(stream, BytesMut::new(), address, Ingress::Tls).await,
             Ok(Err(error)) => log::debug!("no TLS with the TURN client {address}: {error}"),
             Err(_) => {}
         }

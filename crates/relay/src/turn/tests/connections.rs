@@ -9,6 +9,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, duplex};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::world::{Answer, World, next};
+use crate::turn::client::Ingress::Tcp;
 use crate::turn::connections::IDLE_TIMEOUT;
 
 fn binding() -> Vec<u8> {
@@ -34,7 +35,7 @@ async fn a_connection_without_an_allocation_ends_whatever_it_asks() {
         }
     };
     let begin = Instant::now();
-    let ((), ()) = tokio::join!(world.server.serve_stream(stream, BytesMut::new(), address()), ask);
+    let ((), ()) = tokio::join!(world.server.serve_stream(stream, BytesMut::new(), address(), Tcp), ask);
     assert!(begin.elapsed() < IDLE_TIMEOUT + Duration::from_secs(2));
     assert!(world.totals().traffic.bindings >= 10);
 }
@@ -54,7 +55,7 @@ async fn an_allocation_keeps_its_connection_and_ends_with_it() {
         assert_eq!(world.allocations(), 1);
         drop(client);
     };
-    tokio::join!(world.server.serve_stream(stream, BytesMut::new(), address()), talk);
+    tokio::join!(world.server.serve_stream(stream, BytesMut::new(), address(), Tcp), talk);
     assert_eq!((world.allocations(), world.server.known()), (0, 0));
 }
 
@@ -63,7 +64,7 @@ async fn a_connection_that_is_cut_off_leaves_nothing_behind() {
     let world = World::new(|_| {});
     let (mut client, stream) = duplex(1 << 16);
     client.write_all(&world.client("192.0.2.1:5000").allocate_request()).await.unwrap();
-    let serving = world.server.serve_stream(stream, BytesMut::new(), address());
+    let serving = world.server.serve_stream(stream, BytesMut::new(), address(), Tcp);
     assert!(timeout(Duration::from_secs(1), serving).await.is_err());
     assert_eq!(world.server.known(), 0, "its future is dropped");
 }
@@ -91,7 +92,8 @@ async fn a_client_that_does_not_read_loses_datagrams_and_then_its_connection() {
         world.clock.advance(IDLE_TIMEOUT);
         client
     };
-    let ((), _client) = tokio::join!(world.server.serve_stream(stream, BytesMut::new(), address()), flood);
+    let ((), _client) =
+        tokio::join!(world.server.serve_stream(stream, BytesMut::new(), address(), Tcp), flood);
     let full = world.dropped("full");
     assert!((930..1000).contains(&full), "{full}");
 }
@@ -123,7 +125,7 @@ async fn sends_to(peers: u16) -> Duration {
         drop(client);
         began
     };
-    let serve = world.server.serve_stream(stream, BytesMut::new(), address());
+    let serve = world.server.serve_stream(stream, BytesMut::new(), address(), Tcp);
     let ((), began) = tokio::join!(serve, sends);
     began.elapsed()
 }
@@ -145,7 +147,7 @@ async fn a_flood_without_an_allocation_ends_its_connection_and_leaves_others_of_
             assert!(sent < 100_000, "it is read on");
         }
     };
-    tokio::join!(world.server.serve_stream(stream, BytesMut::new(), address()), flood);
+    tokio::join!(world.server.serve_stream(stream, BytesMut::new(), address(), Tcp), flood);
     assert_eq!(world.dropped("unknown"), 101);
     assert_eq!(world.client("192.0.2.1:5001").allocate().code(), None);
 }
@@ -163,7 +165,7 @@ async fn a_client_above_its_rate_is_read_later() {
         }
         drop(client);
     };
-    tokio::join!(world.server.serve_stream(stream, BytesMut::new(), address()), flood);
+    tokio::join!(world.server.serve_stream(stream, BytesMut::new(), address(), Tcp), flood);
     // 64 each, and the burst has ten seconds.
     assert!((9..=11).contains(&began.elapsed().as_secs()), "{:?}", began.elapsed());
 }

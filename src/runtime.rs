@@ -489,9 +489,12 @@ impl MediaHost for Clients {
         tenant.map_or_else(KeyLimits::default, |tenant| tenant.policy().settings().relay_limits())
     }
 
-    fn may_use_turn(&self, key: &str, address: IpAddr) -> bool {
+    fn may_use_turn(&self, username: &str, key: &str, address: IpAddr) -> bool {
+        // The switch is for pages, whose usernames `/ice` makes. Others' are the secret's, or `--turn_users`.
+        let is_of_page = username.split_once(':').is_some_and(|(_, user)| user == key);
         let tenant = self.node.upgrade().and_then(|node| node.tenant(key));
-        tenant.is_some_and(|tenant| tenant.policy().settings().ice_servers) && !self.is_banned(key, address)
+        tenant.is_some_and(|tenant| !is_of_page || tenant.policy().settings().ice_servers)
+            && !self.is_banned(key, address)
     }
 
     fn is_banned(&self, key: &str, address: IpAddr) -> bool {

@@ -154,11 +154,17 @@ fn users_of_other_servers_have_the_root_key_if_it_is_set() {
         let turn = turn(false, |_| {});
         let at = turn.addresses()[0];
         let builder = PeerBroker::builder().turn(turn);
-        let _server = TestServer::start_built_on(builder, Listen::default(), |config| {
+        let server = TestServer::start_built_on(builder, Listen::default(), |config| {
             config.ice.turn_secret = Some(TurnSecret::parse(SECRET).unwrap());
             config.root_key = root_key.map(|key| ApiKey::parse(key).unwrap());
         });
         for username in &usernames {
+            let client = TurnClient::allocate_as(username, Box::new(Datagrams::to(at)));
+            assert_eq!(client.err(), code, "{username}, {root_key:?}");
+        }
+        // The switch of pages is theirs alone.
+        server.reconfigure(|config| config.key_settings.ice_servers = false);
+        for (username, code) in [(&*usernames[0], code), (USERNAME, Some(401))] {
             let client = TurnClient::allocate_as(username, Box::new(Datagrams::to(at)));
             assert_eq!(client.err(), code, "{username}, {root_key:?}");
         }

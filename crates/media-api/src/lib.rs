@@ -86,8 +86,8 @@ pub trait MediaHost: Send + Sync {
         KeyLimits::default()
     }
 
-    /// True if clients of an API key may use TURN from an address.
-    fn may_use_turn(&self, _key: &str, _address: IpAddr) -> bool {
+    /// True if a user of TURN, who has the limits of an API key, may use it from an address.
+    fn may_use_turn(&self, _username: &str, _key: &str, _address: IpAddr) -> bool {
         true
     }
 

@@ -127,7 +127,7 @@ impl Server {
             return Err(challenge(TurnRefusal::Credentials, ""));
         }
         // Asked last: only clients with credentials learn whether a key may use TURN.
-        if !self.context.host.may_use_turn(&proved.key, client.id.address.ip()) {
+        if !self.context.host.may_use_turn(&proved.username, &proved.key, client.id.address.ip()) {
             return Err(challenge(TurnRefusal::Key, &proved.key));
         }
         Ok(proved)

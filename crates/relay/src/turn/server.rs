@@ -15,7 +15,7 @@ use turn_types::attribute::{Data, XorPeerAddress};
 use turn_types::channel::ChannelData;
 use turn_types::message::SEND;
 
-use super::allocation::Allocation;
+use super::allocation::{Allocation, Proved};
 use super::answers;
 use super::client::{Client, ClientId, Ingress};
 use super::eviction::Unused;
@@ -342,8 +342,9 @@ impl Server {
     pub(super) fn sweep(&self) {
         let now = self.now();
         for allocation in self.all() {
+            let Proved { username, key, .. } = &allocation.proved;
             if allocation.rights.lock().expires <= now
-                || !self.context.host.may_use_turn(&allocation.proved.key, allocation.client.id.address.ip())
+                || !self.context.host.may_use_turn(username, key, allocation.client.id.address.ip())
             {
                 self.remove(&allocation);
             }

@@ -74,7 +74,7 @@ impl MediaHost for Keys {
         *self.1.lock().unwrap()
     }
 
-    fn may_use_turn(&self, key: &str, _: IpAddr) -> bool {
+    fn may_use_turn(&self, _: &str, key: &str, _: IpAddr) -> bool {
         key == "k" && self.0.load(Ordering::Relaxed) || key.starts_with("key-")
     }
 

@@ -19,6 +19,7 @@ use rustls::ClientConnection;
 use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, ServerName};
 use serde_json::{Value, json};
+use testkit::turn_client::{Datagrams, TurnClient, turn_of};
 use testkit::wait::wait_until;
 
 use crate::directory::Directory;
@@ -272,6 +273,27 @@ fn a_websocket_without_its_upgrade_is_logged_with_the_words_of_the_404() {
     assert!(
         line.ends_with("the proxy in front drops the Upgrade header: have it forward WebSocket upgrades"),
         "{line}"
+    );
+}
+
+#[test]
+fn a_user_of_turn_is_refused_with_the_settings_of_the_homeserver_too() {
+    let flags = ["--turn", "127.0.0.1:0", "--turn_secret", SECRET, "--root_key", "peerjs"];
+    let log = log_of(&flags, |program| {
+        let at = turn_of(program);
+        let refused =
+            [("another secret", "9999999999:@u:matrix.test"), (SECRET, "1000000000:@u:matrix.test")];
+        for (secret, username) in [refused, refused].concat() {
+            let refused = TurnClient::allocate_with(secret, username, Box::new(Datagrams::to(at)));
+            assert_eq!(refused.err(), Some(401), "{username}");
+        }
+    });
+    let wrong = line(&log, "asked for TURN with a wrong username or password");
+    assert!(wrong.contains("do all nodes have it, and the homeserver (turn_shared_secret)?"), "{wrong}");
+    let expired = line(&log, "asked for TURN with credentials that have expired");
+    assert!(
+        expired.contains("a homeserver's user for longer than turn_user_lifetime, or a clock is wrong"),
+        "{expired}"
     );
 }
 

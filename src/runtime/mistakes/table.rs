@@ -256,13 +256,14 @@ pub(super) fn line<'a>(
 
         Sent(TurnRefused { why: TurnRefusal::Credentials, .. }) =>
             ("asked for TURN with a wrong username or password")
-            ("they are not made of this --turn_secret: do all nodes have the same? Without one, each start makes another");
+            ("they are not made of this --turn_secret: do all nodes have it, and the homeserver (turn_shared_secret)? Without one, \
+              each start makes another");
         Sent(TurnRefused { why: TurnRefusal::Expired, .. }) =>
             ("asked for TURN with credentials that have expired")
-            ("its page keeps those of …/ice for longer than --turn_ttl, or the clock of this machine is wrong");
+            ("a page keeps them for longer than --turn_ttl, a homeserver's user for longer than turn_user_lifetime, or a clock is wrong");
         Sent(TurnRefused { why: TurnRefusal::Key, key }) =>
             ("asked for TURN for the key {}, which may not use it", Foreign::new(key))
-            ("there is no such active key, its --ice_servers is off, or the address is banned. Users of other servers get --root_key");
+            ("there is no such active key, its --ice_servers is off, or the address is banned. Users of other servers need --root_key");
         Sent(TurnRefused { why: TurnRefusal::KeyQuota, key }) =>
             ("wanted more TURN allocations than the key {} may have", Foreign::new(key))
             ("half of --relay_calls, or relay_calls_per_key of the key, says how many");

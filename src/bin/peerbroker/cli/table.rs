@@ -295,8 +295,8 @@ pub(super) const GONE: &[(&str, &str)] = &[
     ("queue_messages", "1000"),
     ("queue_total_bytes", "64 MiB, or a sixteenth of the memory that the process may have"),
     ("registration_limit", "10000"),
-    ("relay_calls_per_key", "that of --relay_calls, unless a stored key has its own"),
-    ("relay_key_bytes_per_second", "no limit, unless a stored key has its own"),
+    ("relay_calls_per_key", "as many as --relay_calls; 'peerbroker keys set' gives a key fewer"),
+    ("relay_key_bytes_per_second", "no limit; 'peerbroker keys set' gives a key one"),
     ("relay_tcp", "the relay always takes TCP too"),
     ("room_code_players", "64"),
     ("room_code_timeout", "24 hours"),
@@ -304,16 +304,16 @@ pub(super) const GONE: &[(&str, &str)] = &[
     ("room_key_deliveries_per_second", "300 times --room_deliveries_per_second"),
     ("turn_allocations", "half of --relay_calls"),
     ("turn_allocations_per_address", "a fortieth of --relay_calls"),
-    ("turn_allocations_per_key", "half of --relay_calls, unless a stored key has its own"),
+    ("turn_allocations_per_key", "half of --relay_calls; 'keys set --relay_calls_per_key' gives a key fewer"),
     ("turn_bytes_per_second", "that of --relay_bytes_per_second"),
-    ("turn_key_bytes_per_second", "no limit, unless a stored key has its own"),
+    ("turn_key_bytes_per_second", "no limit; 'keys set --relay_key_bytes_per_second' gives a key one"),
     ("unfinished_total_bytes", "256 MiB, or an eighth of the memory that the process may have"),
     ("webhook_messages", "peer.message in --webhook_events"),
 ];
 
 /// The warning about a setting of an older version, if it is one; `given` is what gave it.
 pub(super) fn gone(name: &str, given: &str) -> Option<String> {
-    GONE.iter().find(|(gone, _)| *gone == name).map(|(_, instead)| format!("{given} is gone: {instead}"))
+    GONE.iter().find(|gone| gone.0 == name).map(|gone| format!("{given} is ignored. Now: {}", gone.1))
 }
 
 fn group(name: &'static str, rows: Vec<Row>) -> impl Iterator<Item = Row> {

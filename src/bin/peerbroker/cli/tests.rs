@@ -73,13 +73,13 @@ fn a_setting_that_is_gone_is_ignored_with_a_warning_wherever_it_is_given() {
     for (name, instead) in GONE {
         assert!(ROWS.iter().all(|row| row.name != *name), "{name}");
         let cli = parsed(&[&format!("--{name}"), "1", "--port", "1"]);
-        assert_eq!(cli.warnings(), [format!("--{name} is gone: {instead}")]);
+        assert_eq!(cli.warnings(), [format!("--{name} is ignored. Now: {instead}")]);
         assert_eq!(cli.draft.listen.port, 1);
     }
     assert_eq!(parsed(&["--relay-tcp"]).warnings().len(), 1);
     let variables = |name: &str| (name == "PEERBROKER_PING_INTERVAL").then(|| "1s".into());
     let cli = Cli::of(&["peerbroker".into()], variables).unwrap();
-    assert_eq!(cli.warnings(), ["PEERBROKER_PING_INTERVAL is gone: a third of --alive_timeout"]);
+    assert_eq!(cli.warnings(), ["PEERBROKER_PING_INTERVAL is ignored. Now: a third of --alive_timeout"]);
 }
 
 /// Writes the table with `UPDATE=1`.

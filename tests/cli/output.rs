@@ -43,7 +43,20 @@ fn the_addresses_for_this_machine_and_for_others_have_a_line_each() {
         "{lines:#?}"
     );
     assert!(lines.iter().any(|line| line == "  Local:   http://127.0.0.1:PORT/"), "{lines:#?}");
-    assert!(!lines.concat().contains("Network:"), "{lines:#?}");
+    assert!(!lines.concat().contains("Network:") && !lines.concat().contains("They reach"), "{lines:#?}");
+}
+
+/// A proxy of the same machine may be in front of the broker, so these ports follow flags of their own.
+#[test]
+fn a_host_for_this_machine_only_says_which_ports_of_calls_others_reach() {
+    let told = |flags: &[&str]| {
+        let lines = started(&[&["--host", "127.0.0.1"], flags].concat());
+        lines.into_iter().find(|line| line.contains("They reach"))
+    };
+    let words = |flag: &str| format!("  They reach the ports of {flag}; {flag} 127.0.0.1 closes these.");
+    assert_eq!(told(&["--turn", "0.0.0.0:0"]), Some(words("--turn")));
+    assert_eq!(told(&["--relay", "0.0.0.0:0"]), Some(words("--relay")));
+    assert_eq!(told(&["--turn", "127.0.0.1:0"]), None);
 }
 
 #[test]

@@ -276,6 +276,12 @@ impl CallSettings {
         is_port && (is_named() || is_told())
     }
 
+    /// The flag of the ports that other machines reach, if there are any.
+    pub fn open_flag(&self) -> Option<&'static str> {
+        let is_open = self.listen().any(|at| !at.ip().is_loopback());
+        is_open.then_some(if self.relay.is_some() { "--relay" } else { "--turn" })
+    }
+
     fn hosts(&self) -> String {
         list(self.told().iter())
     }

@@ -52,7 +52,7 @@ impl Style {
         let start = start_line(listen, address, &config.path);
         let mut lines = self.line(&start, || json::started(settings, address));
         if self.format == LogFormat::Text && !self.quiet {
-            lines += &hints(config, listen, address);
+            lines += &hints(settings, address);
             if let Some(words) = calls.words(Some(address), config.proxied) {
                 lines += &format!("  Calls:   {words}\n");
             }

@@ -11,6 +11,8 @@ use peerbroker_core::vocabulary::printable;
 use qrcode::QrCode;
 use qrcode::render::unicode::Dense1x2;
 
+use crate::cli::Settings;
+
 /// The line with the address of the API.
 pub(super) fn api_line(address: SocketAddr, tokens: &ApiTokens, is_secure: bool) -> String {
     let scheme = if is_secure { "https" } else { "http" };
@@ -101,7 +103,8 @@ fn page_beside_index(directory: &Path) -> Option<String> {
 
 /// The code for a client, and the addresses of the landing page. A camera works at `localhost` and over HTTPS
 /// only, a phone needs the address of the network.
-pub(super) fn hints(config: &Config, listen: &Listen, bound: SocketAddr) -> String {
+pub(super) fn hints(settings: &Settings, bound: SocketAddr) -> String {
+    let Settings { config, listen, calls, .. } = settings;
     if config.proxied {
         let port = bound.port();
         return format!(
@@ -119,6 +122,9 @@ pub(super) fn hints(config: &Config, listen: &Listen, bound: SocketAddr) -> Stri
         text.extend(network.iter().map(|url| format!("  Network: {url}\n")));
         if bound.ip().is_loopback() && listen.acme.is_none() {
             text += &format!("  Other devices cannot reach it, because --host is {}.\n", listen.host);
+            if let Some(flag) = calls.open_flag() {
+                text += &format!("  They reach the ports of {flag}; {flag} {} closes these.\n", bound.ip());
+            }
         }
         if let Some(page) = config.static_dir.as_deref().and_then(page_beside_index) {
             text += &format!(

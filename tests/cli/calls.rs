@@ -6,6 +6,8 @@ use std::process::{ChildStdin, Command, Stdio};
 use std::time::Duration;
 
 use stun_types::message::{BINDING, Message, MessageWrite as _, MessageWriteVec};
+use testkit::ports::free_port;
+use testkit::turn_client::{Datagrams, SECRET, TurnClient};
 
 use crate::directory::Directory;
 use crate::http_client::HttpConnection;
@@ -245,4 +247,20 @@ fn the_port_of_a_broker_that_clients_do_not_come_to_is_not_told() {
         let told = format!("relayed at 203.0.113.7, UDP and TCP {}; STUN at UDP ", relay_port(&lines));
         assert!(lines.iter().any(|line| line.contains(&told)), "{lines:#?}");
     }
+}
+
+#[test]
+fn a_server_for_turn_alone_refuses_clients_of_the_broker_with_words() {
+    let turn = format!("127.0.0.1:{}", free_port());
+    let own = ["--key", "unguessed", "--root_key", "unguessed", "--concurrent_limit", "0"];
+    let program = Program::start(&[&["--turn", &turn, "--turn_secret", SECRET], &own[..]].concat());
+    let line = Box::new(Datagrams::to(turn.parse().unwrap()));
+    TurnClient::allocate_as("9999999999:@u:matrix.test", line).unwrap();
+    for (key, words) in
+        [("peerjs", "Invalid key provided"), ("unguessed", "Server has reached its concurrent user limit")]
+    {
+        let mut client = program.connect(&format!("/peerjs?key={key}&id=a&token=t"));
+        assert!(client.expect_text().contains(words), "{key}");
+    }
+    assert_eq!(program.get("/peerjs/ice").status, 401);
 }

@@ -260,7 +260,7 @@ function machine() {
 }
 
 /** The code with this folder in place of those of a server. */
-const inFolder = (home, code) => code.replaceAll(/\/(etc|var\/lib)\/peerbroker/g, home);
+const inFolder = (home, code) => code.replaceAll(/\/(etc\/peerbroker|var\/lib\/peerbroker|run\/credentials\/peerbroker\.service)/g, home);
 
 /** The programs of commands as a test has them: servers check their settings, clients ask the API of a server of the test. */
 const PROGRAMS = {
@@ -340,11 +340,11 @@ test('the documents name the releases of libraries that these tests have', () =>
 
 test('the settings of the documents are valid', async () => {
   const home = machine();
-  writeFileSync(join(home, 'admin.token'), 'a'.repeat(64));
+  for (const secret of ['admin.token', 'turn-secret']) writeFileSync(join(home, secret), 'a'.repeat(64));
   const { publicKey } = generateKeyPairSync('ed25519');
   writeFileSync(join(home, 'jwks.json'), JSON.stringify({ keys: [publicKey.export({ format: 'jwk' })] }));
   const file = join(home, 'peerbroker.toml');
-  for (const code of [listing('docs/CONFIG.md', 'cors ='), listing('docs/CONFIG.md', '[[api_key]]'), listing('docs/DEPLOY.md', 'acme =')]) {
+  for (const code of [listing('docs/CONFIG.md', 'cors ='), listing('docs/CONFIG.md', '[[api_key]]'), listing('docs/DEPLOY.md', 'acme ='), listing('docs/DEPLOY.md', 'turn =')]) {
     writeFileSync(file, inFolder(home, code));
     await runCommand('config', 'check', '--config', file);
   }

@@ -68,12 +68,12 @@ const SRC: Crate = row("src", &[], 15_444, 2479);
 
 /// Everything else: folders, the ends of the names of their files, and their lines.
 const OTHERS: &[(&str, &[&str], usize)] = &[
-    ("tests", &["rs"], 50_583),
+    ("tests", &["rs"], 50_582),
     ("examples", &["rs", "js", "mjs", "py"], 170),
     ("client", &["js", "mjs", "ts"], 3415),
     ("static", &["js", "css", "html"], 9868),
     ("npm", &["js", "mjs", "ts"], 1241),
-    ("client-tests", &["js", "mjs", "ts", "html"], 15_915),
+    ("client-tests", &["js", "mjs", "ts", "html"], 15_922),
     ("scripts", &["sh", "mjs", "py"], 1297),
 ];
 

@@ -1,7 +1,8 @@
-import { brokerOf } from './broker-of.js';
-
 // Brings a Peer back when its WebSocket to the broker is lost: with the same id and token, for ever, unless the page disconnects it
 // or the broker refuses it for good. PeerJS leaves that to the page, so pages that call `reconnect()` have to work as well.
+
+import { brokerOf } from './broker-of.js';
+
 export function reconnects() {
   // In milliseconds: pauses before attempts; for OPEN, longer than the broker lets a client wait for an id; for an answer to a probe.
   const SHORTEST = 500;

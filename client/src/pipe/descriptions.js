@@ -28,7 +28,8 @@ export class IceCandidate {
     const found = CANDIDATE.exec(this.#init.candidate) ?? [];
     const more = (name) => new RegExp(`(?:^| )${name} (\\S+)`).exec(found[8] ?? '')?.[1] ?? null;
     const number = (text) => (text === undefined || text === null ? null : Number(text));
-    Object.assign(this, this.#init, {
+    // As in a browser, a page cannot write to it.
+    Object.freeze(Object.assign(this, this.#init, {
       foundation: found[1] ?? null,
       component: COMPONENTS[found[2]] ?? null,
       protocol: found[3]?.toLowerCase() ?? null,
@@ -39,7 +40,7 @@ export class IceCandidate {
       tcpType: more('tcptype'),
       relatedAddress: more('raddr'),
       relatedPort: number(more('rport')),
-    });
+    }));
   }
 
   toJSON() {

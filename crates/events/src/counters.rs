@@ -141,7 +141,7 @@ pub enum Count {
 }
 
 impl Cells {
-    #[inline]
+    #[inline(always)]
     fn cell(&self, count: Count) -> Option<&AtomicU64> {
         match count {
             Count::Messages(kind, outcome) => self.messages.get(kind as usize)?.get(outcome.index()),
@@ -209,7 +209,8 @@ impl Outcome {
 impl Counters {
     /// Counts that many of something. The end of a connection or a refusal by a limit counts for that limit
     /// too.
-    #[inline]
+    // Callers know what they count: inlined, it is one addition.
+    #[inline(always)]
     pub fn add(&self, count: Count, times: u64) {
         self.add_to_own(count, times);
         let limit = match count {
@@ -223,7 +224,7 @@ impl Counters {
     }
 
     /// Adds to the numbers of this thread.
-    #[inline]
+    #[inline(always)]
     fn add_to_own(&self, count: Count, times: u64) {
         static THREADS: AtomicUsize = AtomicUsize::new(0);
         thread_local!(static NUMBER: usize = THREADS.fetch_add(1, Ordering::Relaxed));

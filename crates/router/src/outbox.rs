@@ -314,10 +314,12 @@ impl Outbox {
 
     /// Counts what waits for a full socket among the bytes of all outboxes.
     pub(super) fn charge(&mut self, all: &Arc<Budget>) {
+        if !self.blocked && self.queue.as_ref().is_none_or(|queue| queue.charged.is_none()) {
+            return;
+        }
         let held = self.held();
-        if let Some(queue) = self.queue.as_mut().filter(|queue| self.blocked || queue.charged.is_some()) {
-            let charged = queue.charged.get_or_insert_with(|| all.reservation());
-            charged.set(held.saturating_sub(SMALL));
+        if let Some(queue) = &mut self.queue {
+            queue.charged.get_or_insert_with(|| all.reservation()).set(held.saturating_sub(SMALL));
         }
     }
 
@@ -375,12 +377,14 @@ impl Outbox {
     }
 
     fn overflows(&self, outgoing: &Outgoing, free: impl Fn() -> usize) -> bool {
-        let queue = self.queue.as_ref().filter(|queue| !queue.frames.is_empty());
         let cost = cost(outgoing);
-        let wanted = queue.map_or(0, |queue| queue.behind) + cost;
+        let Some(queue) = self.queue.as_ref().filter(|queue| !queue.frames.is_empty()) else {
+            return cost > SMALL && cost > free();
+        };
+        let wanted = queue.behind + cost;
         // The common case asks for nothing.
         let free = if wanted <= SMALL { usize::MAX } else { free().max(SMALL) };
-        if queue.is_some() { wanted > self.bound(1, free) } else { cost > free }
+        wanted > self.bound(1, free)
     }
 
     /// True if the socket was full at the last try. The outbox may be empty all the same, if a flood was

@@ -21,16 +21,16 @@ const fn row(name: &'static str, uses: &'static [&'static str], program: usize, 
 
 /// From low to high. `src` may use all.
 const CRATES: &[Crate] = &[
-    row("core", &[], 1529, 470),
+    row("core", &[], 1538, 470),
     row("json", &[], 763, 195),
     row("system", &["core"], 515, 120),
     row("media-api", &["core", "system"], 286, 0),
     row("events", &["core", "system", "media-api"], 1436, 325),
     row("config", &["core", "media-api", "events"], 1727, 444),
     row("limits", &["core", "config"], 605, 425),
-    row("router", &["core", "events", "config", "limits"], 3613, 3783),
-    row("rooms", &["core", "events", "config", "limits", "router"], 3348, 899),
-    row("protocols", &["core", "json", "events", "config", "limits", "router", "rooms"], 5999, 2134),
+    row("router", &["core", "events", "config", "limits"], 3617, 3783),
+    row("rooms", &["core", "events", "config", "limits", "router"], 3937, 1291),
+    row("protocols", &["core", "json", "events", "config", "limits", "router", "rooms"], 6094, 2134),
     row("transport", &["core", "system", "limits", "router"], 1923, 1380),
     row("tls", &["core", "system", "events", "config"], 1744, 571),
     row("keys", &["core", "system", "events", "config", "limits", "tls"], 1961, 1414),
@@ -68,12 +68,12 @@ const SRC: Crate = row("src", &[], 15_444, 2479);
 
 /// Everything else: folders, the ends of the names of their files, and their lines.
 const OTHERS: &[(&str, &[&str], usize)] = &[
-    ("tests", &["rs"], 50_582),
+    ("tests", &["rs"], 50_897),
     ("examples", &["rs", "js", "mjs", "py"], 170),
-    ("client", &["js", "mjs", "ts"], 3415),
-    ("static", &["js", "css", "html"], 9868),
+    ("client", &["js", "mjs", "ts"], 3651),
+    ("static", &["js", "css", "html"], 9869),
     ("npm", &["js", "mjs", "ts"], 1241),
-    ("client-tests", &["js", "mjs", "ts", "html"], 15_922),
+    ("client-tests", &["js", "mjs", "ts", "html"], 16_354),
     ("scripts", &["sh", "mjs", "py"], 1297),
 ];
 

@@ -16,7 +16,7 @@ use peerbroker_protocols::rxdb::{self, RxDbCommand};
 use peerbroker_protocols::signal::SignalKind;
 use peerbroker_protocols::topics::{self, TopicCommand};
 use peerbroker_protocols::tracker::{self, TrackerCommand};
-use peerbroker_rooms::{Change, RoomFrames};
+use peerbroker_rooms::{Change, MemberView, RoomFrames};
 
 /// An id that has to be escaped.
 const SENDER: &str = "sen\"der\n";
@@ -144,8 +144,8 @@ pub(super) fn rxdb(text: &str, sent: Option<&Value>) {
             }
             let init = object(&rxdb::init(&from));
             assert_eq!(init, Some(json!({"type": "init", "yourPeerId": from})));
-            let mut members = [(&*from, None), (&*to, None)].into_iter();
-            let list = rxdb::RxDbRooms.members("notes of May", &mut members, None);
+            let mut members = [&*from, &*to].map(MemberView::of_id).into_iter();
+            let list = rxdb::RxDbRooms.members("notes of May", &mut members, &mut std::iter::empty(), None);
             let list = list.as_ref().and_then(object);
             assert_eq!(list, Some(json!({"type": "joined", "otherPeerIds": [from, to]})));
         }
@@ -180,7 +180,7 @@ pub(super) fn matchbox(text: &str, sent: Option<&Value>) {
     {
         assert_eq!(got["data"].get(), sent["data"].get());
     }
-    let joined = matchbox::MatchboxRooms.changed(Change::Joined, "lobby", &receiver, None);
+    let joined = matchbox::MatchboxRooms.changed(Change::Joined, "lobby", MemberView::of_id(&receiver));
     assert_eq!(joined.as_ref().and_then(object), Some(json!({"NewPeer": receiver})));
     for (name, frame) in
         [("IdAssigned", matchbox::id_assigned(&receiver)), ("Error", matchbox::error(&receiver))]

@@ -585,8 +585,8 @@ impl OtherNodes for Membership {
         self.config.lease
     }
 
-    fn is_own(&self, node: NodeId) -> bool {
-        self.state.lock().node == Some(node)
+    fn own(&self) -> Option<NodeId> {
+        self.state.lock().node
     }
 
     fn digest(&self, token: &Token) -> TokenDigest {

@@ -16,7 +16,7 @@ pub(super) use advice::ADVICE;
 pub use client::Matchbox;
 pub use groups::Groups;
 use peerbroker_core::vocabulary::Frame;
-use peerbroker_rooms::{Audience, Change, RoomFrames};
+use peerbroker_rooms::{Audience, Change, MemberView, RoomFrames};
 
 /// A message from one client to another.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -140,10 +140,10 @@ impl RoomFrames for MatchboxRooms {
         host_of(room).map_or(Audience::OneOfTwo, Audience::Host)
     }
 
-    fn changed(&self, change: Change, _room: &str, id: &str, _data: Option<&str>) -> Option<Frame> {
+    fn changed(&self, change: Change, _room: &str, member: MemberView<'_>) -> Option<Frame> {
         match change {
-            Change::Joined => Some(event("NewPeer", id)),
-            Change::Left => Some(event("PeerLeft", id)),
+            Change::Joined => Some(event("NewPeer", member.id)),
+            Change::Left => Some(event("PeerLeft", member.id)),
             // The protocol has no data of members.
             Change::Updated => None,
         }

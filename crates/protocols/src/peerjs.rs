@@ -133,7 +133,10 @@ impl<'a> Members<'a> {
     /// `None` if the text is not a JSON object, or has too many members. The last of duplicate members
     /// counts, as in JavaScript.
     fn read(text: &'a str) -> Option<Self> {
-        const NAMES: [&str; 7] = ["type", "dst", "payload", "room", "data", "request", "ids"];
+        const NAMES: [&str; 13] = [
+            "type", "dst", "payload", "room", "data", "request", "seat", "host", "writers", "name", "value",
+            "version", "ids",
+        ];
         let mut values = [None; NAMES.len() - 1];
         let mut ids = Vec::new();
         let is_whole = json::read(text, |reader| {
@@ -146,8 +149,10 @@ impl<'a> Members<'a> {
                 Some(())
             })
         })?;
-        let [kind, dst, payload, room, data, id] = values;
-        let room = rooms::Members { room, data, ids, id };
+        let [kind, dst, payload, room, data, id, seat, host, writers, name, value, version] = values;
+        let seat = rooms::SeatMembers { seat, host, writers };
+        let state = rooms::StateMembers { name, value, version };
+        let room = rooms::Members { room, data, ids, id, seat, state };
         is_whole.then_some(Members { kind, dst, payload, room })
     }
 }

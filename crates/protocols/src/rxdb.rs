@@ -15,7 +15,7 @@ use super::signal::SignalKind;
 pub(super) use advice::ADVICE;
 pub use client::RxDb;
 use peerbroker_core::vocabulary::Frame;
-use peerbroker_rooms::RoomFrames;
+use peerbroker_rooms::{MemberView, RoomFrames, StateView};
 
 /// UTF-16 units of a room's name, as RxDB's server counts them. Others are invalid.
 const ROOM_UNITS: RangeInclusive<usize> = 6..=99;
@@ -77,12 +77,13 @@ impl RoomFrames for RxDbRooms {
     fn members(
         &self,
         _room: &str,
-        members: &mut dyn Iterator<Item = (&str, Option<&str>)>,
+        members: &mut dyn Iterator<Item = MemberView<'_>>,
+        _state: &mut dyn Iterator<Item = StateView<'_>>,
         _request: Option<&str>,
     ) -> Option<Frame> {
         Some(Frame::text(256, |out| {
             out.extend_from_slice(br#"{"type":"joined","otherPeerIds":["#);
-            for (number, (id, _)) in members.enumerate() {
+            for (number, MemberView { id, .. }) in members.enumerate() {
                 if number > 0 {
                     out.push(b',');
                 }
@@ -96,8 +97,8 @@ impl RoomFrames for RxDbRooms {
         true
     }
 
-    fn member_bytes(&self, id: &str, _data: Option<&str>) -> usize {
-        id.len() + 3
+    fn member_bytes(&self, member: MemberView<'_>) -> usize {
+        member.id.len() + 3
     }
 
     fn room_of(&self, _message: &Frame) -> Option<String> {

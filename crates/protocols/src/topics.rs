@@ -18,7 +18,7 @@ pub(super) use advice::ADVICE;
 pub(super) use client::Pending;
 pub use client::Subscriber;
 use peerbroker_core::vocabulary::Frame;
-use peerbroker_rooms::RoomFrames;
+use peerbroker_rooms::{MemberView, RoomFrames};
 
 /// Most topics of one client.
 pub const MAX_TOPICS: usize = 64;
@@ -125,7 +125,7 @@ impl RoomFrames for Topics {
         false
     }
 
-    fn member_bytes(&self, _id: &str, _data: Option<&str>) -> usize {
+    fn member_bytes(&self, _: MemberView<'_>) -> usize {
         0
     }
 

@@ -3,8 +3,10 @@
 
 use std::any::Any;
 
+use super::seat::Seat;
+use super::state::StateView;
 use peerbroker_core::address::Network;
-use peerbroker_core::vocabulary::{Frame, PeerId, RoomName, RoomRights};
+use peerbroker_core::vocabulary::{Frame, PeerId, RoomName, RoomRefusal, RoomRights};
 
 /// Most rooms in which one client is.
 pub const MAX_ROOMS: usize = 16;
@@ -18,6 +20,24 @@ pub enum Change {
     Updated,
     /// The member has gone.
     Left,
+}
+
+/// A member as the others see it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MemberView<'a> {
+    /// Its id.
+    pub id: &'a str,
+    /// Its public data, as JSON text.
+    pub data: Option<&'a str>,
+    /// Its seat, if it has asked for one.
+    pub seat: Option<Seat>,
+}
+
+impl<'a> MemberView<'a> {
+    /// A member of which only the id is known, or still of interest.
+    pub fn of_id(id: &'a str) -> Self {
+        MemberView { id, data: None, seat: None }
+    }
 }
 
 /// The members that hear that another one has come or gone.
@@ -118,24 +138,35 @@ pub trait RoomFrames: Send + Sync + 'static {
         Audience::All
     }
 
-    /// The list of all members, each with its data as JSON text. It answers a request, if that has an id:
+    /// The list of all members, and the state of the room. It answers a request, if that has an id:
     /// JSON text.
     fn members(
         &self,
         _room: &str,
-        _members: &mut dyn Iterator<Item = (&str, Option<&str>)>,
+        _members: &mut dyn Iterator<Item = MemberView<'_>>,
+        _state: &mut dyn Iterator<Item = StateView<'_>>,
         _request: Option<&str>,
     ) -> Option<Frame> {
         None
     }
 
     /// The bytes of one member in that list.
-    fn member_bytes(&self, id: &str, data: Option<&str>) -> usize {
-        id.len() + data.map_or(0, str::len)
+    fn member_bytes(&self, member: MemberView<'_>) -> usize {
+        member.id.len() + member.data.map_or(0, str::len)
     }
 
-    /// A member has changed. One that has left has no data.
-    fn changed(&self, _change: Change, _room: &str, _id: &str, _data: Option<&str>) -> Option<Frame> {
+    /// A member has changed. One that has left has no data and no seat.
+    fn changed(&self, _change: Change, _room: &str, _member: MemberView<'_>) -> Option<Frame> {
+        None
+    }
+
+    /// A name of the state has another value.
+    fn state(&self, _room: &str, _state: StateView<'_>) -> Option<Frame> {
+        None
+    }
+
+    /// A request is refused that another node has decided.
+    fn refused(&self, _room: &str, _request: &str, _refusal: RoomRefusal) -> Option<Frame> {
         None
     }
 

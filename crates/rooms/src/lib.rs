@@ -30,17 +30,20 @@ mod places;
 mod presence;
 mod receiving;
 mod room;
+mod seat;
+mod state;
 mod store;
 mod watched_ids;
 mod watches;
 mod watching;
+mod writing;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use delivery::Delivery;
 use limits::RoomLimits;
-use member::{Member, Own, RemotePart, deliveries};
+use member::{Member, Own, RemotePart, deliveries, parts};
 use neighbours::Neighbours;
 use peerbroker_core::clock::Instant;
 use peerbroker_core::vocabulary::{
@@ -54,12 +57,17 @@ use room::{Room, RoomGuard, Shared};
 use store::Store;
 use watches::Watches;
 use watching::Watching;
+use writing::Writing;
 
-pub use frames::{Audience, Change, MAX_ROOMS, OwnFrames, OwnMessage, Read, RoomFrames};
+pub use frames::{Audience, Change, MAX_ROOMS, MemberView, OwnFrames, OwnMessage, Read, RoomFrames};
 pub use limits::{MAX_DATA_BYTES, MAX_ROOMS_OF_KEY};
 pub use others::{
     CarriedFrame, GoneNews, MemberNews, MessageNews, News, OpenedNews, OtherNodes, OwnList, PrivateNews,
-    RealmName, Replicated, SwarmNews, TokenDigest,
+    RealmName, Replicated, StateNews, SwarmNews, TokenDigest, WriteNews, WriteRefusedNews,
+};
+pub use seat::{Seat, SeatWish};
+pub use state::{
+    MAX_STATE_BYTES, MAX_STATE_NAME, MAX_STATE_NAMES, MAX_STATE_OF_KEY, StateView, StateWrite, Version,
 };
 pub use watched_ids::MAX_WATCHED;
 pub use watches::MAX_WATCHED_OF_KEY;
@@ -221,7 +229,19 @@ impl Rooms {
         data: Option<&str>,
         most: usize,
     ) -> Result<(), RoomRefusal> {
-        self.join_as(requester, name, (data, None), most)
+        self.join_as(requester, name, (data, None, None), most)
+    }
+
+    /// Has a peer [join](Self::join) with a seat. One that has a seat keeps it.
+    pub fn join_with_seat(
+        &self,
+        requester: &mut Requester<'_>,
+        name: RoomName,
+        data: Option<&str>,
+        wish: SeatWish,
+        most: usize,
+    ) -> Result<(), RoomRefusal> {
+        self.join_as(requester, name, (data, Some(wish), None), most)
     }
 
     /// Has a peer [join](Self::join) that hears messages in frames of its own, and has no data.
@@ -232,14 +252,14 @@ impl Rooms {
         frames: &Arc<dyn OwnFrames>,
         most: usize,
     ) -> Result<(), RoomRefusal> {
-        self.join_as(requester, name, (None, Some(frames)), most)
+        self.join_as(requester, name, (None, None, Some(frames)), most)
     }
 
     fn join_as(
         &self,
         requester: &mut Requester<'_>,
         name: RoomName,
-        (data, frames): (Option<&str>, Option<&Arc<dyn OwnFrames>>),
+        (data, wish, frames): (Option<&str>, Option<SeatWish>, Option<&Arc<dyn OwnFrames>>),
         most: usize,
     ) -> Result<(), RoomRefusal> {
         let &mut Requester { peer, request, ref mut flushes } = requester;
@@ -263,12 +283,21 @@ impl Rooms {
                     return Err(RoomRefusal::Full);
                 }
                 self.limits.check_list(members, guard, data)?;
-                let is_told = members.get(peer.id().as_str()).is_none_or(|member| member.data() != data);
+                let known = members.get(peer.id().as_str());
+                let seat = match wish {
+                    Some(wish) => Some(members.seat_for(peer.id(), wish, most)),
+                    None => known.and_then(Member::seat),
+                };
+                let is_told = known.is_none_or(|member| member.facts() != (data, seat));
                 // Its answer is the list, to which the others have added.
                 let list = members.parts_of_list();
                 self.limits.charge(guard, if is_told { self.hearers(members).max(list) } else { list })?;
                 let mut own = guard.state.member(peer, data);
                 own.frames = frames.cloned();
+                own.seat = seat.map(Box::new);
+                if wish.is_some_and(|wish| wish.only_host_writes) && members.is_empty() {
+                    Writing { rooms: self, members, flushes: guard.flushes }.restrict(peer.id())?;
+                }
                 self.add_member(guard, members, own);
                 guard.flushes.extend(members.answer_with_list(peer, request));
                 members.introduce(peer, guard.flushes);
@@ -370,6 +399,30 @@ impl Rooms {
             }
             // Under the lock of the room, so that it tells the place of the message in the order.
             guard.flushes.extend(self.done(peer, request, room));
+            Ok(())
+        })
+    }
+
+    /// Writes a name of the state of a room. All members hear the value before the answer.
+    pub fn write(
+        &self,
+        requester: &mut Requester<'_>,
+        name: &str,
+        write: StateWrite<'_>,
+    ) -> Result<(), RoomRefusal> {
+        let peer = requester.peer;
+        let request = requester.request;
+        write.check()?;
+        self.as_member(requester, name, |guard, room| {
+            guard.state.check_speaker(room.name())?;
+            let mut members = room.lock();
+            let value = write.value.map_or(0, str::len);
+            self.limits.charge(guard, parts(members.len(), value))?;
+            let flushes = &mut *guard.flushes;
+            let mut writing = Writing { rooms: self, members: &mut members, flushes };
+            if writing.write(guard.id, request, write)? {
+                guard.flushes.extend(self.done(peer, request, room));
+            }
             Ok(())
         })
     }
@@ -668,6 +721,14 @@ impl Rooms {
         result
     }
 
+    /// A member may be seen with the number of another one, since another node tells of it. Members of this
+    /// node that came later get others.
+    fn settle_seats(&self, members: &mut RoomGuard<'_>, id: &PeerId, flushes: &mut Flushes) {
+        for own in members.settle_seats(id, flushes) {
+            self.neighbours.announce_member(members, &own);
+        }
+    }
+
     // Members of this node.
 
     /// Works on the presence of a connection. `None` if it has lost its id.
@@ -740,6 +801,7 @@ impl Rooms {
         if self.with_places(&mut members, guard.id, |members| members.remove(guard.id, stays_at, flushes)) {
             self.limits.charge_on_credit(guard, self.hearers(&members));
         }
+        self.settle_seats(&mut members, guard.id, guard.flushes);
         // A message that waits would come behind newer ones, if the member has joined on another node by
         // then.
         let absent = guard.state.peer.as_ref().filter(|_| guard.state.away_until.is_some());

@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::frames::MAX_ROOMS;
 use super::presence::PresenceGuard;
 use super::room::RoomGuard;
+use super::state::MAX_STATE_OF_KEY;
 use super::watches::MAX_WATCHED_OF_KEY;
 use peerbroker_core::vocabulary::{AddressPrefix, Limit, PeerId, RoomRefusal};
 use peerbroker_limits::{OwnShare, Quota, SharedRate};
@@ -47,6 +48,8 @@ pub(super) struct RoomLimits {
     pub(super) rooms: Arc<Quota>,
     /// The ids that all watch.
     pub(super) watched: Arc<Quota>,
+    /// The bytes of the states of all rooms.
+    pub(super) state: Arc<Quota>,
     /// Requests that come too fast are refused. Otherwise they are on credit.
     refuses: bool,
 }
@@ -55,7 +58,16 @@ impl RoomLimits {
     pub(super) fn new(router: Arc<Router>, refuses: bool) -> Self {
         let rooms = Quota::of_things(MAX_ROOMS_OF_KEY, FREE_ROOMS);
         let watched = Quota::of_things(MAX_WATCHED_OF_KEY, 0);
-        RoomLimits { router, deliveries: SharedRate::default(), rooms, watched, refuses }
+        let state = Quota::fixed(MAX_STATE_OF_KEY, 0);
+        RoomLimits { router, deliveries: SharedRate::default(), rooms, watched, state, refuses }
+    }
+
+    /// Most bytes of the list of a room, with its state.
+    pub(super) fn list_bytes(&self) -> usize {
+        let outbox = self.router.live_config().load().limits.outbox_bytes;
+        // A client that comes back gets the lists of all its rooms at once: they fill three quarters of its
+        // outbox.
+        (outbox / 4 * 3 / MAX_ROOMS).max(SMALL_LIST)
     }
 
     /// Refuses data with which the list of a room would be too long. The last tenth is for addresses with one
@@ -66,10 +78,7 @@ impl RoomLimits {
         guard: &PresenceGuard<'_>,
         data: Option<&str>,
     ) -> Result<(), RoomRefusal> {
-        let outbox = self.router.live_config().load().limits.outbox_bytes;
-        // A client that comes back gets the lists of all its rooms at once: they fill three quarters of its
-        // outbox.
-        let most = (outbox / 4 * 3 / MAX_ROOMS).max(SMALL_LIST);
+        let most = self.list_bytes();
         let bytes = members.bytes_with(guard.id, data);
         let few = || 1 + usize::from(members.contains(guard.id));
         let fits = bytes <= most - most / 10

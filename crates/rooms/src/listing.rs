@@ -73,7 +73,11 @@ impl Replicated for Rooms {
             // Behind messages that are handed over to it just now.
             let all = self.neighbours.members.lock().of_node(node, |_| true);
             let rooms = all.iter().filter_map(|(room, _)| self.store.room(room.as_str()));
-            rooms.for_each(|room| drop(room.lock()));
+            for room in rooms {
+                let members = room.lock();
+                // Its last writes may have come to this node alone.
+                members.state_news(Some(node)).for_each(|write| self.neighbours.announce_state(write));
+            }
         }
         if patience.is_zero() {
             self.sweep_left();
@@ -113,16 +117,20 @@ impl OwnList for OwnMembers {
         let name = self.of.neighbours.realm_name();
         if let Some(room) = self.rooms.pop() {
             let members = room.lock();
+            let state = members.state_version();
             for (id, member) in members.iter() {
                 // One that has moved is away here.
                 if let Some(own) = member.here() {
                     let room = room.name().as_str();
-                    let data = own.data.as_deref();
+                    let (data, seat) = own.facts();
                     let token = own.token;
                     let number = own.announced();
-                    each(name, &News::Member(MemberNews { room, id: id.as_str(), token, number, data }));
+                    let news = MemberNews { room, id: id.as_str(), token, number, data, seat, state };
+                    each(name, &News::Member(news));
                 }
             }
+            // Both may have decided for a while, so each hears the writes of the other.
+            members.state_news(None).for_each(|write| each(name, &News::State(write)));
             return true;
         }
         let Some((id, presence)) = self.presences.pop() else { return false };
@@ -131,7 +139,15 @@ impl OwnList for OwnMembers {
         let number = state.announced;
         let mut watched = |watched: &str| {
             let room = RoomName::of_watched(watched);
-            let news = MemberNews { room: room.as_str(), id: id.as_str(), token, number, data: None };
+            let news = MemberNews {
+                room: room.as_str(),
+                id: id.as_str(),
+                token,
+                number,
+                data: None,
+                seat: None,
+                state: 0,
+            };
             each(name, &News::Member(news));
         };
         state.watched.iter().for_each(&mut watched);

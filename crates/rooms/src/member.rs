@@ -3,9 +3,10 @@
 use std::iter;
 use std::sync::Arc;
 
-use super::frames::{OwnFrames, OwnMessage, Read};
+use super::frames::{MemberView, OwnFrames, OwnMessage, Read};
 use super::handover::Handover;
 use super::others::TokenDigest;
+use super::seat::Seat;
 use peerbroker_core::clock::{Clock, Instant};
 use peerbroker_core::vocabulary::{DropReason, Frame, MessageKind, NodeId, PeerId, RoomName, RoomRefusal};
 use peerbroker_limits::OwnShare;
@@ -42,6 +43,8 @@ pub(super) struct Own {
     pub(super) account: OwnShare,
     /// Its public data, as JSON text.
     pub(super) data: Option<Box<str>>,
+    /// Its seat, if it has asked for one. Boxed: hardly any member has.
+    pub(super) seat: Option<Box<Seat>>,
     /// The frames in which it hears messages, if they are its own.
     pub(super) frames: Option<Arc<dyn OwnFrames>>,
     /// The number of the latest change of the room that its client was told of; 0 if it has no list yet.
@@ -56,6 +59,7 @@ pub(super) struct RemotePart {
     /// The number of the news by which it came there. News with the same number change its data only.
     pub(super) number: u64,
     pub(super) data: Option<Box<str>>,
+    pub(super) seat: Option<Box<Seat>>,
     /// The member was there before it came here.
     pub(super) is_former: bool,
 }
@@ -74,7 +78,23 @@ pub(super) struct Departed {
 impl Own {
     pub(super) fn new(peer: PeerHandle, token: TokenDigest, account: OwnShare, data: Option<&str>) -> Self {
         let data = data.map(Box::from);
-        Own { peer, token, came: 0, announced: 0, account, data, frames: None, heard: 0, has_moved: false }
+        Own {
+            peer,
+            token,
+            came: 0,
+            announced: 0,
+            account,
+            data,
+            seat: None,
+            frames: None,
+            heard: 0,
+            has_moved: false,
+        }
+    }
+
+    /// Its public data, as JSON text, and its seat.
+    pub(super) fn facts(&self) -> (Option<&str>, Option<Seat>) {
+        (self.data.as_deref(), self.seat.as_deref().copied())
     }
 
     /// Replaces another part of the same member, which other nodes may know.
@@ -147,13 +167,34 @@ impl Member {
         place.map(|place| (place.node, place.number))
     }
 
-    /// Its public data, as JSON text: those of the node that delivers its messages.
-    pub(super) fn data(&self) -> Option<&str> {
+    /// Its public data, as JSON text, and its seat: those of the node that delivers its messages.
+    pub(super) fn facts(&self) -> (Option<&str>, Option<Seat>) {
         match (self.here(), self.elsewhere.last(), &self.own) {
-            (Some(own), ..) | (None, None, Some(own)) => own.data.as_deref(),
-            (None, Some(place), _) => place.data.as_deref(),
-            (None, None, None) => None,
+            (Some(own), ..) | (None, None, Some(own)) => own.facts(),
+            (None, Some(place), _) => (place.data.as_deref(), place.seat.as_deref().copied()),
+            (None, None, None) => (None, None),
         }
+    }
+
+    /// Its public data, as JSON text.
+    pub(super) fn data(&self) -> Option<&str> {
+        self.facts().0
+    }
+
+    /// Its seat, if it has asked for one.
+    pub(super) fn seat(&self) -> Option<Seat> {
+        self.facts().1
+    }
+
+    /// Its place in the order of the room, if it has a seat.
+    pub(super) fn rank<'a>(&self, id: &'a PeerId) -> Option<(u64, &'a PeerId)> {
+        self.seat().map(|seat| (seat.since, id))
+    }
+
+    /// The member as the others see it.
+    pub(super) fn view<'a>(&'a self, id: &'a PeerId) -> MemberView<'a> {
+        let (data, seat) = self.facts();
+        MemberView { id: id.as_str(), data, seat }
     }
 
     /// True if it is on this node, or was and may come back.
@@ -186,7 +227,12 @@ const MESSAGE_PART: usize = 64 * 1024;
 
 /// The deliveries of a message to so many members.
 pub(super) fn deliveries(members: usize, message: &Frame) -> usize {
-    members.saturating_mul(message.len().div_ceil(MESSAGE_PART))
+    parts(members, message.len())
+}
+
+/// The deliveries of so many bytes to so many members.
+pub(super) fn parts(members: usize, bytes: usize) -> usize {
+    members.saturating_mul(bytes.div_ceil(MESSAGE_PART))
 }
 
 /// Sends a message to a member that is here, or was. While it is away, the message waits for it.

@@ -8,7 +8,8 @@ use parking_lot::Mutex;
 
 use super::handover::Handover;
 use super::others::{
-    GoneNews, MemberNews, News, OpenedNews, OtherNodes, PrivateNews, RealmName, RemoteMembers, TokenDigest,
+    GoneNews, MemberNews, News, OpenedNews, OtherNodes, PrivateNews, RealmName, RemoteMembers, StateNews,
+    TokenDigest,
 };
 use super::presence::PresenceState;
 use super::room::RoomGuard;
@@ -53,12 +54,20 @@ impl Neighbours {
     pub(super) fn announce_member(&self, members: &mut RoomGuard<'_>, id: &PeerId) {
         let Some(nodes) = &self.nodes else { return };
         let room = members.room.name().as_str();
+        let state = members.state_version();
         if let Some(own) = members.own_mut(id) {
             let number = own.announce(|| self.next_number());
             let token = own.token;
-            let data = own.data.as_deref();
-            let member = MemberNews { room, id: id.as_str(), token, number, data };
+            let (data, seat) = own.facts();
+            let member = MemberNews { room, id: id.as_str(), token, number, data, seat, state };
             nodes.send(self.realm_name(), &News::Member(member));
+        }
+    }
+
+    /// Tells of a write that this node has put in order, under the lock of its room.
+    pub(super) fn announce_state(&self, news: StateNews<'_>) {
+        if let Some(nodes) = &self.nodes {
+            nodes.send(self.realm_name(), &News::State(news));
         }
     }
 
@@ -68,7 +77,15 @@ impl Neighbours {
             let room = RoomName::of_watched(watched);
             let token = state.digest;
             let number = state.announced;
-            let member = MemberNews { room: room.as_str(), id: id.as_str(), token, number, data: None };
+            let member = MemberNews {
+                room: room.as_str(),
+                id: id.as_str(),
+                token,
+                number,
+                data: None,
+                seat: None,
+                state: 0,
+            };
             nodes.send(self.realm_name(), &News::Member(member));
         }
     }
@@ -106,9 +123,9 @@ impl Neighbours {
         self.nodes.is_some()
     }
 
-    /// True if a node is this one.
-    pub(super) fn is_own(&self, node: NodeId) -> bool {
-        self.nodes.as_ref().is_some_and(|nodes| nodes.is_own(node))
+    /// The id of this node, if it is one of a cluster.
+    pub(super) fn own(&self) -> Option<NodeId> {
+        self.nodes.as_ref()?.own()
     }
 
     /// The number of the latest news.

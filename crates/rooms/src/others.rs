@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize, Serializer};
 
+use super::seat::Seat;
+use super::state::{StateView, StateWrite, Version};
 use peerbroker_core::clock::Instant;
 use peerbroker_core::vocabulary::{ApiKey, Frame, NodeId, Opcode, PeerId, RealmKind, RoomName, Token};
 use peerbroker_router::Flushes;
@@ -56,8 +58,8 @@ pub trait OtherNodes: Send + Sync + 'static {
     /// The time after which a node that has died counts as dead.
     fn lease(&self) -> Duration;
 
-    /// True if a node is this one.
-    fn is_own(&self, node: NodeId) -> bool;
+    /// The id of this node. `None` while it is no node of the cluster.
+    fn own(&self) -> Option<NodeId>;
 
     /// The digest of a token.
     fn digest(&self, token: &Token) -> TokenDigest;
@@ -113,6 +115,14 @@ pub enum News<'a> {
     Swarm(#[serde(borrow)] SwarmNews<'a>),
     /// A message of a member of the reader for one that was on the writer, which closes.
     Returned(#[serde(borrow)] PrivateNews<'a>),
+    /// A name of the state of a room has another value.
+    State(#[serde(borrow)] StateNews<'a>),
+    /// A member wants to write the state of a room, and the reader decides.
+    Write(#[serde(borrow)] WriteNews<'a>),
+    /// The writer of this has refused a write of a member of the reader.
+    WriteRefused(#[serde(borrow)] WriteRefusedNews<'a>),
+    /// The writer of this has not heard the whole state of a room.
+    StateMissed(&'a str),
 }
 
 impl News<'_> {
@@ -125,6 +135,10 @@ impl News<'_> {
             News::Message(news) => news.room,
             News::Private(news) | News::Returned(news) => news.room,
             News::Swarm(news) => news.guest,
+            News::State(news) => news.room,
+            News::Write(news) => news.room,
+            News::WriteRefused(news) => news.room,
+            News::StateMissed(room) => room,
         }
     }
 }
@@ -143,6 +157,10 @@ pub struct MemberNews<'a> {
     pub number: u64,
     /// Its data, as JSON text.
     pub data: Option<&'a str>,
+    /// Its seat, if it has asked for one.
+    pub seat: Option<Seat>,
+    /// The greatest number of a version of the room's state that the writer knows.
+    pub state: u64,
 }
 
 /// See [`News::Gone`].
@@ -249,6 +267,63 @@ pub struct SwarmNews<'a> {
     pub guest: &'a str,
     /// True if it has the whole torrent. `None` if it is no member any more.
     pub is_complete: Option<bool>,
+}
+
+/// See [`News::State`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StateNews<'a> {
+    /// The room.
+    pub room: &'a str,
+    /// The id of the member that has written.
+    pub by: &'a str,
+    /// The name and the value.
+    #[serde(borrow)]
+    pub write: StateWrite<'a>,
+    /// The order of the write.
+    pub version: Version,
+    /// The request that this answers, as JSON text, if the member is on another node than the writer.
+    pub request: Option<&'a str>,
+}
+
+impl<'a> StateNews<'a> {
+    /// A write that nobody waits for.
+    pub(super) fn new(
+        room: &'a str,
+        StateView { name, value, by, .. }: StateView<'a>,
+        version: Version,
+    ) -> Self {
+        let write = StateWrite { name, value, seen: None };
+        StateNews { room, by, write, version, request: None }
+    }
+}
+
+/// See [`News::Write`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WriteNews<'a> {
+    /// The room.
+    pub room: &'a str,
+    /// The id of the member.
+    pub by: &'a str,
+    /// The write.
+    #[serde(borrow)]
+    pub write: StateWrite<'a>,
+    /// Its request, as JSON text.
+    pub request: Option<&'a str>,
+    /// The node of the member. 0 is the writer of this.
+    pub from: u64,
+}
+
+/// See [`News::WriteRefused`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WriteRefusedNews<'a> {
+    /// The room.
+    pub room: &'a str,
+    /// The id of the member.
+    pub by: &'a str,
+    /// Its request, as JSON text.
+    pub request: &'a str,
+    /// The place of the reason in `REASONS` of `writing.rs`.
+    pub reason: u8,
 }
 
 /// The members of other nodes, as each node has told.

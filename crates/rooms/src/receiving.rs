@@ -7,6 +7,7 @@ use super::others::{GoneNews, MemberNews, MessageNews, News, OpenedNews, Private
 use super::presence::PresenceState;
 use super::room::Room;
 use super::watching::Watching;
+use super::writing::Writing;
 use peerbroker_core::vocabulary::{NodeId, PeerId, RoomName};
 use peerbroker_router::{Flushes, PeerHandle};
 
@@ -51,12 +52,30 @@ impl Receiving<'_> {
                     delivery.take_back((&from, &from.in_rooms()), to, frame.into());
                 }
             }
+            News::State(ref news) => self.writing(news.room, |writing| writing.receive(news)),
+            News::Write(ref news) => {
+                let node = self.node;
+                self.writing(news.room, |writing| writing.receive_write(node, news));
+            }
+            News::WriteRefused(ref news) => self.writing(news.room, |writing| writing.receive_refusal(news)),
+            News::StateMissed(room) => {
+                let node = self.node;
+                self.writing(room, |writing| writing.tell_all(node));
+            }
             // The swarms of the same clients hear it.
             News::Swarm(_) => {}
         }
     }
 
-    fn member(&mut self, &MemberNews { room, id, token, number, data }: &MemberNews<'_>) {
+    /// Does something about the state of a room, if the room has members.
+    fn writing(&mut self, room: &str, act: impl FnOnce(&mut Writing<'_, '_>)) {
+        if let Some(room) = self.rooms.store.room(room) {
+            act(&mut Writing { rooms: self.rooms, members: &mut room.lock(), flushes: self.flushes });
+        }
+    }
+
+    fn member(&mut self, news: &MemberNews<'_>) {
+        let &MemberNews { room, id, token, number, .. } = news;
         let (Ok(name), Ok(id)) = (RoomName::of_node(room), PeerId::parse(id)) else { return };
         let rooms = self.rooms;
         let node = self.node;
@@ -64,7 +83,13 @@ impl Receiving<'_> {
         match name.watched() {
             None => rooms.store.with_room(None, name, |members| {
                 let before = members.node_of(&id);
-                members.record_elsewhere(&id, (node, number), data, self.flushes);
+                members.record_elsewhere(&id, node, news, self.flushes);
+                if members.state_version() < news.state {
+                    let missed = News::StateMissed(members.room.name().as_str());
+                    // Otherwise with the next member.
+                    let _ = rooms.neighbours.deliver(&[(node, missed)]);
+                }
+                rooms.settle_seats(members, &id, self.flushes);
                 rooms.delivery(members, self.flushes).release(&id, before);
             }),
             Some(watched) if watched == id => {
@@ -115,7 +140,7 @@ impl Receiving<'_> {
     /// True if a member has gone on the node to which it came from this one, and has not come back here
     /// since.
     fn was_here_before(&self, room: &str, id: &PeerId, former: &[(u64, u64)]) -> bool {
-        let here = former.iter().find(|(node, _)| self.rooms.neighbours.is_own(NodeId::new(*node)));
+        let here = former.iter().find(|(node, _)| self.rooms.neighbours.own() == Some(NodeId::new(*node)));
         let Some((_, known)) = here else { return false };
         let Some(room) = self.rooms.store.room(room) else { return false };
         let mut members = room.lock();
@@ -158,6 +183,7 @@ impl Receiving<'_> {
             let former = if for_good || members.is_only_at(id, node, former) { former } else { &[] };
             members.forget_elsewhere(id, (node, number), former, self.flushes);
         });
+        rooms.settle_seats(&mut members, id, self.flushes);
         rooms.store.retire_if_empty(&mut members);
     }
 

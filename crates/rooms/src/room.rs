@@ -6,9 +6,12 @@ use std::sync::{Arc, Weak};
 
 use parking_lot::{Mutex, MutexGuard};
 
-use super::frames::{Audience, Change, Read, RoomFrames};
+use super::frames::{Audience, Change, MemberView, Read, RoomFrames};
 use super::member::{Member, Own, RemotePart, Sent, deliver, deliver_in_own_frames};
+use super::others::{MemberNews, StateNews};
 use super::places::Places;
+use super::seat::{Seat, SeatWish, free_number};
+use super::state::State;
 use peerbroker_core::clock::Clock;
 use peerbroker_core::rate_limit::RateLimit;
 use peerbroker_core::vocabulary::{Foreign, Frame, NodeId, PeerId, RoomName};
@@ -52,7 +55,9 @@ pub(super) struct Shared {
 #[derive(Default)]
 struct Members {
     places: Places,
-    /// Bytes of the list of all members.
+    /// `None` if no member has ever written one.
+    state: Option<Box<State>>,
+    /// Bytes of the list of all members, with the state.
     bytes: usize,
     /// The number of its latest change.
     latest: u64,
@@ -92,14 +97,16 @@ impl Room {
     }
 
     /// The frame about a change of a member.
-    fn change(&self, change: Change, id: &PeerId, data: Option<&str>) -> Option<Frame> {
-        self.shared.frames.changed(change, self.name.as_str(), id.as_str(), data)
+    fn change(&self, change: Change, id: &PeerId, member: Option<&Member>) -> Option<Frame> {
+        let view = member.map_or(MemberView::of_id(id.as_str()), |member| member.view(id));
+        self.shared.frames.changed(change, self.name.as_str(), view)
     }
 
-    /// The frame with all members.
-    fn list(&self, members: &Places, request: Option<&str>) -> Option<Frame> {
-        let mut members = members.iter().map(|(id, member)| (id.as_str(), member.data()));
-        self.shared.frames.members(self.name.as_str(), &mut members, request)
+    /// The frame with all members, and the state.
+    fn list(&self, members: &Places, state: Option<&State>, request: Option<&str>) -> Option<Frame> {
+        let mut members = members.iter().map(|(id, member)| member.view(id));
+        let mut state = state.into_iter().flat_map(State::present);
+        self.shared.frames.members(self.name.as_str(), &mut members, &mut state, request)
     }
 
     /// The members that hear of others.
@@ -109,7 +116,7 @@ impl Room {
 
     /// The bytes of a member in a list.
     fn bytes_of(&self, (id, member): (&PeerId, &Member)) -> usize {
-        self.shared.frames.member_bytes(id.as_str(), member.data())
+        self.shared.frames.member_bytes(member.view(id))
     }
 
     /// Says that a member falls behind, or catches up.
@@ -154,9 +161,10 @@ impl DerefMut for RoomGuard<'_> {
 impl RoomGuard<'_> {
     /// Says what contradicts itself in it. `latest` is the number of the latest news of this node.
     pub(super) fn contradiction(&self, latest: u64) -> Option<String> {
-        let Members { places, bytes, latest: changed, .. } = &*self.members;
+        let Members { places, state, bytes, latest: changed, .. } = &*self.members;
         let wrong = |what: &str, id: &PeerId| Some(format!("room {:?}: {id:?}: {what}", self.room.name));
-        if *bytes != places.iter().map(|member| self.room.bytes_of(member)).sum::<usize>() {
+        let of_members = places.iter().map(|member| self.room.bytes_of(member)).sum::<usize>();
+        if *bytes != of_members + state.as_ref().map_or(0, |state| state.list_bytes()) {
             return Some(format!("room {:?}: bytes of the list", self.room.name));
         }
         if let Some(what) = places.contradiction() {
@@ -222,23 +230,74 @@ impl RoomGuard<'_> {
         })
     }
 
+    /// The seat for a member that asks for one. A member that has one keeps it. The room has `most` members.
+    pub(super) fn seat_for(&self, id: &PeerId, wish: SeatWish, most: usize) -> Seat {
+        match self.get(id.as_str()).and_then(Member::seat) {
+            Some(seat) => Seat { never_host: wish.never_host, ..seat },
+            None => wish.grant(&self.seats(), most, self.room.shared.clock.unix_millis().as_millis()),
+        }
+    }
+
+    fn seats(&self) -> Vec<Seat> {
+        self.iter().filter_map(|(_, member)| member.seat()).collect()
+    }
+
+    /// Two nodes may give one number at once. Then all members but the one that came first get others, each
+    /// from its own node. Returns those of this node.
+    pub(super) fn settle_seats(&mut self, id: &PeerId, flushes: &mut Flushes) -> Vec<PeerId> {
+        let Some(seat) = self.get(id.as_str()).and_then(Member::seat) else { return Vec::new() };
+        let has_number = |member: &Member| member.seat().is_some_and(|other| other.number == seat.number);
+        let mut sharing: Vec<_> = self.iter().filter(|(_, member)| has_number(member)).collect();
+        sharing.sort_unstable_by_key(|(id, member)| member.rank(id));
+        let later = sharing.into_iter().skip(1).filter(|(_, member)| member.here().is_some());
+        let later: Vec<PeerId> = later.map(|(id, _)| id.clone()).collect();
+        for id in &later {
+            let number = free_number(&self.seats());
+            self.change_seat(id, number, flushes);
+        }
+        later
+    }
+
+    /// Gives a member of this node another seat, of which it hears too.
+    fn change_seat(&mut self, id: &PeerId, number: u32, flushes: &mut Flushes) {
+        self.alter(id, flushes, |member| {
+            let seat = member.own.as_mut().and_then(|own| own.seat.as_deref_mut());
+            if let Some(seat) = seat {
+                seat.number = number;
+            }
+        });
+        let frame = self.room.change(Change::Updated, id, self.get(id.as_str()));
+        let latest = self.members.latest;
+        if let Some((frame, own)) = frame.zip(self.own_mut(id))
+            && own.heard == latest
+            && !own.hear(frame, STATE_PART, latest, flushes)
+        {
+            // It gets the list later.
+            own.heard = 0;
+            self.members.may_lag = true;
+        }
+    }
+
     /// Adds a member of another node, or sets its data. A list that repeats what is known does not change
     /// which node had it last.
     pub(super) fn record_elsewhere(
         &mut self,
         id: &PeerId,
-        (node, number): (NodeId, u64),
-        data: Option<&str>,
+        node: NodeId,
+        &MemberNews { number, data, seat, .. }: &MemberNews<'_>,
         flushes: &mut Flushes,
     ) {
         self.alter(id, flushes, |member| {
+            let data = data.map(Box::from);
+            let seat = seat.map(Box::new);
             let known = member.elsewhere.iter_mut().find(|place| place.node == node);
             if let Some(known) = known.filter(|known| known.number >= number) {
-                known.data = data.map(Box::from);
+                known.data = data;
+                known.seat = seat;
                 return;
             }
             member.elsewhere.retain(|place| place.node != node);
-            member.elsewhere.push(RemotePart { node, number, data: data.map(Box::from), is_former: false });
+            member.elsewhere.push(RemotePart { node, number, data, seat, is_former: false });
             // If it is connected here, that news is late, or both nodes have a client in an outage.
             member.own.iter_mut().for_each(|own| own.has_moved |= !own.peer.is_current());
         });
@@ -289,16 +348,16 @@ impl RoomGuard<'_> {
         let room = self.room;
         let Members { places, bytes, .. } = &mut *self.members;
         let known = places.get(id.as_str());
-        let before = known.map(|member| member.data().map(Box::<str>::from));
+        let before = known.map(|member| (member.data().map(Box::<str>::from), member.seat()));
         *bytes -= known.map_or(0, |member| room.bytes_of((id, member)));
         places.change(id, &room.shared.clock, act);
         let known = places.get(id.as_str());
         *bytes += known.map_or(0, |member| room.bytes_of((id, member)));
-        let change = match (before, known.map(Member::data)) {
+        let change = match (before, known.map(Member::facts)) {
             (None, None) => None,
             (None, Some(_)) => Some(Change::Joined),
             (Some(_), None) => Some(Change::Left),
-            (Some(before), Some(data)) => (before.as_deref() != data).then_some(Change::Updated),
+            (Some((data, seat)), Some(now)) => ((data.as_deref(), seat) != now).then_some(Change::Updated),
         };
         if let Some(change) = change {
             self.send_change(id, change, flushes);
@@ -310,7 +369,7 @@ impl RoomGuard<'_> {
     /// others [catch up](Self::catch_up): those that read slowly, and those that have no connection now.
     fn send_change(&mut self, id: &PeerId, change: Change, flushes: &mut Flushes) {
         let room = self.room;
-        let Members { places, latest, latest_end, lists, may_lag, .. } = &mut *self.members;
+        let Members { places, latest, latest_end, lists, .. } = &mut *self.members;
         let before = *latest;
         *latest += 1;
         let mut is_here = false;
@@ -336,36 +395,85 @@ impl RoomGuard<'_> {
             }
             return;
         }
-        let mut frame = room.change(change, id, places.get(id.as_str()).and_then(Member::data));
+        let frame = room.change(change, id, places.get(id.as_str()));
         let audience = room.audience();
         let hears = |other: &PeerId| match change {
             Change::Joined => audience.hears_of(other, id, is_here),
             Change::Left => audience.misses(other, id),
             Change::Updated => true,
         };
-        let is_told = |other: &PeerId| other != id && hears(other);
-        for (other, own) in places.own_members_mut().filter(|(_, own)| own.heard == before) {
+        self.tell(frame, |other| other != id && hears(other), flushes);
+    }
+
+    /// Tells the members of this node of the latest change, if they have heard everything before it.
+    fn tell(&mut self, mut frame: Option<Frame>, is_told: impl Fn(&PeerId) -> bool, flushes: &mut Flushes) {
+        let Members { places, latest, may_lag, .. } = &mut *self.members;
+        for (other, own) in places.own_members_mut().filter(|(_, own)| own.heard + 1 == *latest) {
             let Some(frame) = frame.as_mut().filter(|_| is_told(other)).map(Frame::share) else {
                 own.heard = *latest;
                 continue;
             };
             if !own.hear(frame, STATE_PART, *latest, flushes) {
                 *may_lag = true;
-                room.follow(other, FALLS_BEHIND);
+                self.room.follow(other, FALLS_BEHIND);
             }
         }
+    }
+
+    /// The state, if a member has ever written one.
+    pub(super) fn state(&self) -> Option<&State> {
+        self.members.state.as_deref()
+    }
+
+    /// The greatest number of a version of the state; 0 if no member has ever written one.
+    pub(super) fn state_version(&self) -> u64 {
+        self.state().map_or(0, State::latest)
+    }
+
+    /// The latest write of each name, for other nodes: all, or those that one node has decided.
+    pub(super) fn state_news(&self, of: Option<NodeId>) -> impl Iterator<Item = StateNews<'_>> {
+        let writes = self.state().into_iter().flat_map(move |state| state.writes(of));
+        writes.map(|(view, version)| StateNews::new(self.room.name.as_str(), view, version))
+    }
+
+    /// Changes the value of a name, and tells all members of this node, the writer too. `act` is given the
+    /// number of the change, and returns false if there is none.
+    pub(super) fn change_state(
+        &mut self,
+        name: &str,
+        flushes: &mut Flushes,
+        act: impl FnOnce(&mut State, u64) -> bool,
+    ) {
+        let Members { state, bytes, latest, .. } = &mut *self.members;
+        let state = state.get_or_insert_default();
+        *bytes -= state.list_bytes();
+        let has_changed = act(state, *latest + 1);
+        *bytes += state.list_bytes();
+        if has_changed {
+            *latest += 1;
+            let Room { name: room, shared, .. } = &**self.room;
+            let frame = state.view(name).and_then(|view| shared.frames.state(room.as_str(), view));
+            self.tell(frame, |_| true, flushes);
+        }
+    }
+
+    /// The id of the host: the willing member that came first.
+    pub(super) fn host(&self) -> Option<&PeerId> {
+        let is_willing = |member: &Member| member.seat().is_some_and(|seat| !seat.never_host);
+        let willing = self.iter().filter(|(_, member)| is_willing(member));
+        willing.min_by_key(|(id, member)| member.rank(id)).map(|(id, _)| id)
     }
 
     /// Tells all members of this node the list, if not too many were told lately. False if that has to be
     /// done later.
     pub(super) fn send_list(&mut self, flushes: &mut Flushes) -> bool {
-        let Members { places, latest, lists, may_lag, .. } = &mut *self.members;
+        let Members { places, state, latest, lists, may_lag, .. } = &mut *self.members;
         let Some(lists) = lists.as_mut().filter(|lists| lists.told < *latest) else { return true };
         if lists.rate.try_charge(1, LISTS_PER_SECOND, self.room.shared.clock.now()).is_err() {
             return false;
         }
         let before = mem::replace(&mut lists.told, *latest);
-        let Some(mut list) = self.room.list(places, None) else { return true };
+        let Some(mut list) = self.room.list(places, state.as_deref(), None) else { return true };
         for (id, own) in places.own_members_mut() {
             if own.heard == *latest {
                 continue;
@@ -389,6 +497,11 @@ impl RoomGuard<'_> {
             Some(_) => self.parts_of_list(),
             None => 1,
         }
+    }
+
+    /// The bytes of the list of all members, with the state.
+    pub(super) fn list_bytes(&self) -> usize {
+        self.members.bytes
     }
 
     /// The parts of the list of all members.
@@ -435,7 +548,9 @@ impl RoomGuard<'_> {
     /// The changes behind one, for a member.
     fn missed(&self, to: &PeerId, heard: u64) -> Vec<Frame> {
         let of_others = || self.others(to).filter(|(_, member)| member.changed > heard);
-        let bytes: usize = of_others().map(|member| self.room.bytes_of(member) + CHANGE_OVERHEAD).sum();
+        let of_state = || self.state().into_iter().flat_map(|state| state.behind(heard));
+        let bytes = of_others().map(|member| self.room.bytes_of(member) + CHANGE_OVERHEAD).sum::<usize>()
+            + of_state().map(|view| view.bytes()).sum::<usize>();
         let Members { latest_end, bytes: of_list, .. } = *self.members;
         let tells_all = self.members.lists.is_some();
         if tells_all || heard < latest_end || heard == 0 || bytes > FEW_CHANGES.max(of_list) {
@@ -451,15 +566,19 @@ impl RoomGuard<'_> {
         let frame = |(id, member): (&PeerId, &Member)| {
             let change = if member.joined > heard { Change::Joined } else { Change::Updated };
             let is_told = self.room.audience().hears_of(to, id, member.own.is_some());
-            is_told.then(|| self.room.change(change, id, member.data())).flatten()
+            is_told.then(|| self.room.change(change, id, Some(member))).flatten()
         };
-        changes.into_iter().filter_map(frame).collect()
+        let of_state =
+            of_state().filter_map(|view| self.room.shared.frames.state(self.room.name.as_str(), view));
+        changes.into_iter().filter_map(frame).chain(of_state).collect()
     }
 
     /// Bytes of the list if a member joins with these data, or gets them.
     pub(super) fn bytes_with(&self, id: &PeerId, data: Option<&str>) -> usize {
-        let before = self.get(id.as_str()).map_or(0, |member| self.room.bytes_of((id, member)));
-        self.members.bytes - before + self.room.shared.frames.member_bytes(id.as_str(), data)
+        let known = self.get(id.as_str());
+        let before = known.map_or(0, |member| self.room.bytes_of((id, member)));
+        let after = MemberView { id: id.as_str(), data, seat: known.and_then(Member::seat) };
+        self.members.bytes - before + self.room.shared.frames.member_bytes(after)
     }
 
     /// A member has a new connection on this node, and keeps its data. False if it is none.
@@ -467,6 +586,7 @@ impl RoomGuard<'_> {
         let id = own.peer.id().clone();
         let Some(member) = self.get(id.as_str()) else { return false };
         own.data = member.data().map(Box::from);
+        own.seat = member.seat().map(Box::new);
         own.frames = member.own.as_ref().and_then(|before| before.frames.clone());
         member.own.iter().for_each(|before| own.follow(before));
         let clock = &self.room.shared.clock;
@@ -494,13 +614,13 @@ impl RoomGuard<'_> {
         let is_introduced =
             |(id, member): &(&PeerId, &Member)| audience.is_introduced(to, id, member.own.is_some());
         for (id, member) in self.others(to).filter(is_introduced) {
-            let frame = self.room.change(Change::Joined, id, member.data());
+            let frame = self.room.change(Change::Joined, id, Some(member));
             flushes.extend(frame.and_then(|frame| newcomer.reply(frame)));
         }
     }
 
     fn list(&self, request: Option<&str>) -> Option<Frame> {
-        self.room.list(self, request)
+        self.room.list(self, self.state(), request)
     }
 
     /// Sends a message to all members of this node, to its sender only if the protocol echoes.
@@ -591,9 +711,9 @@ mod tests {
         let member = size_of::<(PeerId, Member)>();
         // Twice in a vector that has grown: in the presence of the client.
         let all = name + of_map + room + member + 2 * size_of::<Arc<Room>>();
-        // 400 with the room's part of its client, and what an allocator adds.
+        // 410 with the room's part of its client, and what an allocator adds.
         assert!(
-            all <= 380,
+            all <= 388,
             "{all} bytes: the name {name}, the map {of_map}, the room {room}, a member {member}"
         );
     }

@@ -264,6 +264,10 @@ fn filled(limit: Limit) -> Filled {
                 sender(server, address, number, &join)
             },
         ),
+        Limit::RoomState => Said("Any member may delete names of others"),
+        Limit::KeyState => {
+            By("crates/rooms/tests/house/shares.rs an_address_leaves_half_of_the_states_of_a_key")
+        }
         Limit::RoomCodes => Here(
             |config| config.limits.room_codes = 10,
             |server, address, _| {

@@ -7,6 +7,9 @@ use serde_json::Value;
 /// The other members of a room, with their data as JSON text.
 pub type View = BTreeMap<String, Option<String>>;
 
+/// The `since`, `seat` and `host` of a member.
+pub type Seat = (u64, u64, bool);
+
 /// The views of a client on one connection.
 pub struct RoomViews {
     own: String,
@@ -15,6 +18,10 @@ pub struct RoomViews {
     pub own_data: BTreeMap<String, Option<String>>,
     /// The ids that it watches, and if they are online.
     pub online: BTreeMap<String, bool>,
+    /// The seats of the members of each room that have one, its own too: `since`, number, never host.
+    pub seats: BTreeMap<String, BTreeMap<String, Seat>>,
+    /// The state of each room: the value of each name, with its version.
+    pub states: BTreeMap<String, BTreeMap<String, (Value, u64)>>,
     /// Messages and updates that it heard of each room behind its first list, if they have a number `n` and
     /// so exist once. A member whose time runs out just as it comes back joins with the same data again.
     pub orders: BTreeMap<String, Vec<String>>,
@@ -27,6 +34,8 @@ impl RoomViews {
             of_rooms: BTreeMap::new(),
             online: BTreeMap::new(),
             own_data: BTreeMap::new(),
+            seats: BTreeMap::new(),
+            states: BTreeMap::new(),
             orders: BTreeMap::new(),
         }
     }
@@ -51,21 +60,48 @@ impl RoomViews {
                     return wrong("it is not in its own list");
                 };
                 self.own_data.insert(room.clone(), own_data);
+                let seats = listed.iter().filter_map(|of| Some((of["id"].as_str()?.to_owned(), seat(of)?)));
+                self.seats.insert(room.clone(), seats.collect());
+                let listed = frame["state"].as_array().map_or(&[][..], Vec::as_slice);
+                let state: BTreeMap<_, _> = listed.iter().filter_map(entry).collect();
+                if state.len() != listed.len() {
+                    return wrong("a name is there twice, or has no value");
+                }
+                self.states.insert(room.clone(), state);
                 self.of_rooms.insert(room, view);
                 return Ok(());
             }
             kind @ ("ROOM-JOINED" | "ROOM-UPDATED" | "ROOM-LEFT") => {
-                if id == self.own {
-                    return wrong("a change of its own");
-                }
                 // A change that was on its way when the connection was replaced is older than the list.
                 let Some(view) = self.of_rooms.get_mut(&room) else { return Ok(()) };
+                let seats = self.seats.entry(room.clone()).or_default();
+                match seat(&frame) {
+                    Some(seat) => drop(seats.insert(id.clone(), seat)),
+                    None => drop(seats.remove(&id)),
+                }
+                if id == self.own {
+                    // Another node gave its seat as well.
+                    let is_of_seat = kind == "ROOM-UPDATED" && seats.contains_key(&id);
+                    return if is_of_seat { Ok(()) } else { wrong("a change of its own") };
+                }
                 let was_there = match kind {
                     "ROOM-LEFT" => view.remove(&id).is_some(),
                     _ => view.insert(id, data(&frame)).is_some(),
                 };
                 if was_there != (kind != "ROOM-JOINED") {
                     return wrong("it does not fit what it heard before");
+                }
+            }
+            "ROOM-STATE" => {
+                let Some(state) = self.states.get_mut(&room) else { return Ok(()) };
+                let name = member("name");
+                let version = frame["version"].as_u64().unwrap_or_default();
+                if state.get(&name).is_some_and(|(_, known)| *known > version) {
+                    return wrong("it has heard a later write");
+                }
+                match entry(&frame) {
+                    Some((name, entry)) => drop(state.insert(name, entry)),
+                    None => drop(state.remove(&name)),
                 }
             }
             "PRESENCE" => drop(self.online.insert(id, frame["online"] == true)),
@@ -76,6 +112,29 @@ impl RoomViews {
         }
         Ok(())
     }
+}
+
+fn seat(member: &Value) -> Option<Seat> {
+    Some((member["since"].as_u64()?, member["seat"].as_u64()?, member["host"] == false))
+}
+
+fn entry(entry: &Value) -> Option<(String, (Value, u64))> {
+    let name = entry["name"].as_str()?.to_owned();
+    Some((name, (entry.get("value")?.clone(), entry["version"].as_u64()?)))
+}
+
+/// Finds what two members see differently in a room where all have seats, or a seat that two have.
+pub fn without_one_state<'a>(room: &str, views: impl IntoIterator<Item = &'a RoomViews>) -> Option<String> {
+    let in_room: Vec<&RoomViews> =
+        views.into_iter().filter(|views| views.of_rooms.contains_key(room)).collect();
+    let of = |views: &'a RoomViews| (views.seats.get(room), views.states.get(room));
+    let first = of(in_room.first()?);
+    if let Some(other) = in_room.iter().find(|views| of(views) != first) {
+        return Some(format!("{room}: one sees {first:?}, and {} {:?}", other.own, of(other)));
+    }
+    let numbers: Vec<u64> = first.0.into_iter().flatten().map(|(_, (_, number, _))| *number).collect();
+    let different: BTreeSet<&u64> = numbers.iter().collect();
+    (different.len() != numbers.len()).then(|| format!("{room}: seats {numbers:?}"))
 }
 
 /// Finds a room whose members did not hear all in one order. Such an order exists if no frame is before

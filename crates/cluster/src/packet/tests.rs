@@ -170,7 +170,7 @@ fn news_of_rooms_have_the_bytes_of_the_first_version() {
     let token = [b't'; 16];
     let frame = Frame::of_text("t");
     let frame = (&frame).into();
-    let member = MemberNews { room, id, token, number: 3, data: Some("{}") };
+    let member = MemberNews { room, id, token, number: 3, data: Some("{}"), seat: None, state: 0 };
     let message = MessageNews { room, from: "y", heard: 3, except: vec!["x"], frame };
     let gone = GoneNews { room, id, for_good: true, former: vec![(7, 3)], number: 4 };
     let private = PrivateNews { room, from: "y", heard: 3, to: "x", frame };
@@ -181,7 +181,7 @@ fn news_of_rooms_have_the_bytes_of_the_first_version() {
     let expected: [(Packet<'_>, &[u8]); 9] = [
         (
             rooms(RealmKind::PeerJs, News::Member(member)),
-            b"\x09\0\x01k\0\x01r\x01xtttttttttttttttt\x03\x01\x02{}",
+            b"\x09\0\x01k\0\x01r\x01xtttttttttttttttt\x03\x01\x02{}\0\0",
         ),
         (rooms(RealmKind::PeerJs, News::Gone(gone)), b"\x09\0\x01k\x01\x01r\x01x\x01\x01\x07\x03\x04"),
         (

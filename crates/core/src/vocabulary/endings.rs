@@ -258,6 +258,18 @@ table! {
     /// The list of the room's members has as many bytes as it may.
     ListFull: "room_list_full", "The list of the members of this room is too long", true,
         Some(Limit::RoomListBytes);
+    /// The name of a value of the state is missing, or too long.
+    InvalidStateName: "invalid_name", "A name of the state has 1 to 64 bytes", false, None;
+    /// The state of the room has as many names or bytes as it may.
+    StateFull: "state_full", "The state of a room has at most 256 names and 65536 bytes", false,
+        Some(Limit::RoomState);
+    /// The states of the rooms of the key have as many bytes as they may.
+    KeyStateFull: "key_state_full", "The states of the rooms of this key are too long", true,
+        Some(Limit::KeyState);
+    /// Another member has written the name since.
+    StateChanged: "state_changed", "This name has another value by now", true, None;
+    /// Only the host writes the state of this room.
+    NotHost: "not_host", "Only the host of this room changes its state", false, None;
     /// Too much waits for the recipient of a message.
     MemberBusy: "member_busy", "Too much waits for this member", true, None;
     /// Too much waits for another node with members of the room.

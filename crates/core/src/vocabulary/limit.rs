@@ -54,6 +54,10 @@ table! {
     RoomMembers: "room_members", Some("room_members"), Scope::Cluster;
     /// Bytes of the list of a room's members.
     RoomListBytes: "room_list_bytes", None, Scope::Cluster;
+    /// Bytes of the state of a room.
+    RoomState: "room_state", None, Scope::Cluster;
+    /// Bytes of the states of all rooms of a key.
+    KeyState: "key_state", None, Scope::Node;
     /// Rate of the frames that one member causes for the others of its rooms.
     RoomDeliveries: "room_deliveries", Some("room_deliveries_per_second"), Scope::Node;
     /// Rate of the frames that all members of a key cause for the others of their rooms.

@@ -20,7 +20,7 @@ use peerbroker_core::clock::Instant;
 use peerbroker_core::vocabulary::{
     CloseReason, Frame, InvalidName, MessageKind, NameKind, PeerId, RealmKind, Refusal, RoomName, RoomRefusal,
 };
-use peerbroker_rooms::{Change, RoomFrames};
+use peerbroker_rooms::{Change, MemberView, RoomFrames};
 use peerbroker_router::{Departure, Disconnect};
 
 /// The end of the name of a room with `next=0`. No client can name it.
@@ -248,7 +248,9 @@ impl Matchbox {
             |other: &PeerId| host.is_none_or(|host| [own, other].iter().any(|id| id.as_str() == host));
         // For its client, the others leave.
         for other in others.iter().filter(|other| *other != own && is_told(other)) {
-            if let Some(frame) = MatchboxRooms.changed(Change::Left, room.as_str(), other.as_str(), None) {
+            if let Some(frame) =
+                MatchboxRooms.changed(Change::Left, room.as_str(), MemberView::of_id(other.as_str()))
+            {
                 context.reply(frame);
             }
         }

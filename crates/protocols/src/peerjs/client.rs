@@ -205,7 +205,10 @@ fn handle_request(
         _ if !key.allows_rooms() => Err(RoomRefusal::Off),
         rooms::Kind::Join => {
             let (name, guess) = near::enter(key, peer, asked()?)?;
-            rooms().join(requester, name, data()?, most())?;
+            match request.seat() {
+                None => rooms().join(requester, name, data()?, most())?,
+                Some(wish) => rooms().join_with_seat(requester, name, data()?, wish, most())?,
+            }
             guess.iter().for_each(Guess::count);
             Ok(())
         }
@@ -215,6 +218,10 @@ fn handle_request(
             let dst = request.dst.as_deref();
             let message = || rooms::message(name.as_str(), peer.id().as_str(), dst, request.payload);
             existing()?.send(requester, name.as_str(), dst, message)
+        }
+        rooms::Kind::Set => {
+            let name = name()?;
+            request.with_name(|write| existing()?.write(requester, name.as_str(), write))
         }
         rooms::Kind::Watch => rooms().watch(requester, &ids()?, most()),
     }

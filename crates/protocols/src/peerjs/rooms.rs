@@ -9,7 +9,7 @@ use std::borrow::Cow;
 use crate::json::{self, raw, text};
 use peerbroker_core::address::Network;
 use peerbroker_core::vocabulary::{Frame, PeerId, RoomName, RoomRefusal, labels};
-use peerbroker_rooms::{Change, MAX_WATCHED, RoomFrames};
+use peerbroker_rooms::{Change, MAX_WATCHED, MemberView, RoomFrames, Seat, SeatWish, StateView, StateWrite};
 
 /// Most bytes of the id of a request, as JSON text.
 const MAX_REQUEST_BYTES: usize = 64;
@@ -27,6 +27,8 @@ labels! {
         Update = "ROOM-UPDATE",
         /// Send a message to one member, or to all others.
         Send = "ROOM-SEND",
+        /// Write a name of the state.
+        Set = "ROOM-SET",
         /// Hear when clients with some ids come and go.
         Watch = "PRESENCE-WATCH",
         /// Hear it no longer.
@@ -40,15 +42,38 @@ pub(super) struct Members<'a> {
     pub(super) data: Option<&'a str>,
     pub(super) ids: Vec<&'a str>,
     pub(super) id: Option<&'a str>,
+    pub(super) seat: SeatMembers<'a>,
+    pub(super) state: StateMembers<'a>,
+}
+
+/// Members of a request to join that asks for a seat, as JSON text.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct SeatMembers<'a> {
+    /// `true`, or the number of the seat that the client had.
+    pub(super) seat: Option<&'a str>,
+    /// `false` if it does not want to be host.
+    pub(super) host: Option<&'a str>,
+    /// `"host"` if only the host may write the state.
+    pub(super) writers: Option<&'a str>,
+}
+
+/// Members of a request to write the state, as JSON text.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct StateMembers<'a> {
+    pub(super) name: Option<&'a str>,
+    /// `None` deletes the name.
+    pub(super) value: Option<&'a str>,
+    /// The version that the client has seen.
+    pub(super) version: Option<&'a str>,
 }
 
 impl<'a> Members<'a> {
     /// The request that has these members.
     pub(super) fn request(self, dst: Option<&'a str>, payload: Option<&'a str>) -> Request<'a> {
-        let Members { room, data, ids, id } = self;
+        let Members { room, data, ids, id, seat, state } = self;
         // As for other messages, a falsy recipient is none.
         let dst = dst.and_then(json::string).filter(|dst| !dst.is_empty());
-        Request { room: room.and_then(json::string), data, payload, ids, dst, id }
+        Request { room: room.and_then(json::string), data, payload, ids, dst, id, seat, state }
     }
 }
 
@@ -68,6 +93,8 @@ pub struct Request<'a> {
     pub dst: Option<Cow<'a, str>>,
     /// The id that the client has given the request, as JSON text. The answer repeats it.
     id: Option<&'a str>,
+    seat: SeatMembers<'a>,
+    state: StateMembers<'a>,
 }
 
 impl Kind {
@@ -94,6 +121,27 @@ impl<'a> Request<'a> {
             ids.push(PeerId::parse(&id).map_err(|_| RoomRefusal::InvalidIds)?);
         }
         if ids.is_empty() { Err(RoomRefusal::InvalidIds) } else { Ok(ids) }
+    }
+
+    /// The seat that a member asks for. Another value than `true` or a number asks for none.
+    pub fn seat(&self) -> Option<SeatWish> {
+        let SeatMembers { seat, host, writers } = self.seat;
+        let seat = seat?;
+        let number = seat.parse().ok();
+        let wish = SeatWish {
+            number,
+            never_host: host == Some("false"),
+            only_host_writes: writers == Some("\"host\""),
+        };
+        (seat == "true" || number.is_some()).then_some(wish)
+    }
+
+    /// The name of the state that the member writes. A version that is no number was never seen.
+    pub fn with_name<R>(&self, act: impl FnOnce(StateWrite<'_>) -> R) -> R {
+        let StateMembers { name, value, version } = self.state;
+        let name = name.and_then(json::string).unwrap_or_default();
+        let seen = version.map(|version| version.parse().unwrap_or(u64::MAX));
+        act(StateWrite { name: &name, value, seen })
     }
 
     /// The id of the request, as JSON text, if it has one. `invalid` is the error of one that is no short
@@ -127,42 +175,68 @@ impl RoomFrames for PeerJsRooms {
     fn members(
         &self,
         room: &str,
-        members: &mut dyn Iterator<Item = (&str, Option<&str>)>,
+        members: &mut dyn Iterator<Item = MemberView<'_>>,
+        state: &mut dyn Iterator<Item = StateView<'_>>,
         request: Option<&str>,
     ) -> Option<Frame> {
+        let mut has_state = false;
         Some(frame("ROOM-MEMBERS", room, |out| {
             out.extend_from_slice(b",\"members\":[");
-            for (number, (id, data)) in members.enumerate() {
+            for (number, member) in members.enumerate() {
                 if number > 0 {
                     out.push(b',');
                 }
                 out.extend_from_slice(b"{\"id\":");
-                json::write_string(out, id);
-                raw(out, "data", data);
+                json::write_string(out, member.id);
+                facts(out, member);
                 out.push(b'}');
             }
             out.push(b']');
+            for (number, entry) in state.enumerate() {
+                out.extend_from_slice(if number == 0 { b",\"state\":[{" } else { b",{" });
+                // The name is the first member, with no comma in front.
+                out.extend_from_slice(b"\"name\":");
+                json::write_string(out, entry.name);
+                value(out, entry);
+                out.push(b'}');
+                has_state = true;
+            }
+            if has_state {
+                out.push(b']');
+            }
             raw(out, "request", request);
         }))
     }
 
-    fn member_bytes(&self, id: &str, data: Option<&str>) -> usize {
+    fn member_bytes(&self, MemberView { id, data, seat }: MemberView<'_>) -> usize {
         let is_plain = |byte: u8| byte != b'"' && byte != b'\\';
         let escapes = id.bytes().filter(|byte| !is_plain(*byte)).count();
         let of_data = data.map_or(0, |data| r#","data":"#.len() + data.len());
-        r#"{"id":""},"#.len() + id.len() + escapes + of_data
+        let of_seat = seat.map_or(0, |_| SEAT_BYTES);
+        r#"{"id":""},"#.len() + id.len() + escapes + of_data + of_seat
     }
 
-    fn changed(&self, change: Change, room: &str, id: &str, data: Option<&str>) -> Option<Frame> {
+    fn changed(&self, change: Change, room: &str, member: MemberView<'_>) -> Option<Frame> {
         let kind = match change {
             Change::Joined => "ROOM-JOINED",
             Change::Updated => "ROOM-UPDATED",
             Change::Left => "ROOM-LEFT",
         };
         Some(frame(kind, room, |out| {
-            text(out, "id", id);
-            raw(out, "data", data);
+            text(out, "id", member.id);
+            facts(out, member);
         }))
+    }
+
+    fn state(&self, room: &str, entry: StateView<'_>) -> Option<Frame> {
+        Some(frame("ROOM-STATE", room, |out| {
+            text(out, "name", entry.name);
+            value(out, entry);
+        }))
+    }
+
+    fn refused(&self, room: &str, request: &str, refusal: RoomRefusal) -> Option<Frame> {
+        Some(refusal_of(Some(room), Some(request), refusal))
     }
 
     fn presence(&self, id: &str, is_online: bool) -> Option<Frame> {
@@ -194,15 +268,45 @@ impl RoomFrames for PeerJsRooms {
     }
 }
 
+/// Most bytes of a seat in a list.
+const SEAT_BYTES: usize = r#","seat":65535,"since":1764547200000,"host":false"#.len();
+
+/// Writes what the others see of a member beside its id.
+fn facts(out: &mut Vec<u8>, MemberView { data, seat, .. }: MemberView<'_>) {
+    raw(out, "data", data);
+    if let Some(Seat { since, number, never_host }) = seat {
+        raw(out, "seat", Some(&number.to_string()));
+        raw(out, "since", Some(&since.to_string()));
+        raw(out, "host", never_host.then_some("false"));
+    }
+}
+
+/// Writes the value of a name of the state.
+fn value(out: &mut Vec<u8>, StateView { value, version, by, .. }: StateView<'_>) {
+    raw(out, "value", value);
+    raw(out, "version", Some(&version.to_string()));
+    text(out, "id", by);
+}
+
 /// Refuses a request. A name or an id that cannot be valid is not repeated.
 pub fn refused(kind: Kind, request: &Request<'_>, refusal: RoomRefusal) -> Frame {
     let room = request.room.as_deref().filter(|_| !matches!(refusal, RoomRefusal::InvalidRoom(_)));
-    let answer = if kind.is_about_ids() { "PRESENCE-REFUSED" } else { "ROOM-REFUSED" };
-    json::frame(answer, CAPACITY, |out| {
-        if let Some(room) = room.filter(|_| !kind.is_about_ids()) {
+    let id = request.id(()).ok().flatten();
+    if kind.is_about_ids() {
+        return json::frame("PRESENCE-REFUSED", CAPACITY, |out| {
+            raw(out, "request", id);
+            json::reason(out, refusal.ending().label, &refusal.text());
+        });
+    }
+    refusal_of(room, id, refusal)
+}
+
+fn refusal_of(room: Option<&str>, request: Option<&str>, refusal: RoomRefusal) -> Frame {
+    json::frame("ROOM-REFUSED", CAPACITY, |out| {
+        if let Some(room) = room {
             text(out, "room", room);
         }
-        raw(out, "request", request.id(()).ok().flatten());
+        raw(out, "request", request);
         json::reason(out, refusal.ending().label, &refusal.text());
     })
 }

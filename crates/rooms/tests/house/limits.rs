@@ -25,7 +25,7 @@ impl RoomFrames for Plain {
 
 impl House {
     fn plain(limits: Limits) -> Self {
-        House::with(&Plain, 10_000, limits, None)
+        House::with(&Plain, 10_000, limits, false)
     }
 
     fn open(&self, id: &str, address: Option<IpAddr>) -> IdLease {
@@ -128,7 +128,7 @@ fn a_publication_costs_a_delivery_to_each_member_and_the_search_for_frames_of_th
 
 #[test]
 fn a_client_that_is_not_refused_owes_for_what_it_has_published() {
-    let house = House::with(room_frames(RealmKind::Guests), 10, slow(), None);
+    let house = House::with(room_frames(RealmKind::Guests), 10, slow(), false);
     let alice = house.open("alice", None);
     house.join(&alice, None, 10).unwrap();
     let publish = |_| {
@@ -196,7 +196,8 @@ fn rooms_and_members_are_found_by_name_id_token_and_data() {
     assert_eq!(rooms.members_with("s", "2"), [bob.id().clone()]);
     assert!(rooms.contains("r") && !rooms.contains("t"));
     // Another node still lists bob in a room.
-    let news = MemberNews { room: "t", id: "bob", token: DIGEST, number: 1, data: None };
+    let news =
+        MemberNews { room: "t", id: "bob", token: DIGEST, number: 1, data: None, seat: None, state: 0 };
     house.rooms.receive(NodeId::new(7), &News::Member(news), &mut Flushes::new());
     let of_bob = |token, connection| {
         let found = rooms.rooms_of(bob.id(), &Token::parse(token).unwrap(), connection);
@@ -207,7 +208,7 @@ fn rooms_and_members_are_found_by_name_id_token_and_data() {
     assert_eq!(of_bob("bob", None), ["s", "r", "t"]);
     // All tokens have the digest of this one.
     assert_eq!(of_bob("stranger", None), ["t"]);
-    let topics = House::with(room_frames(RealmKind::Guests), 10, Limits::default(), None);
+    let topics = House::with(room_frames(RealmKind::Guests), 10, Limits::default(), false);
     assert_eq!([house, topics].map(|house| house.rooms.are_topics()), [false, true]);
 }
 
@@ -215,7 +216,8 @@ fn rooms_and_members_are_found_by_name_id_token_and_data() {
 fn a_node_that_repeats_what_it_told_is_not_where_a_member_is_now() {
     let house = House::plain(Limits::default());
     let hear = |node: u64, number: u64, data: &str| {
-        let news = MemberNews { room: "r", id: "x", token: [0; 16], number, data: Some(data) };
+        let news =
+            MemberNews { room: "r", id: "x", token: [0; 16], number, data: Some(data), seat: None, state: 0 };
         house.rooms.receive(NodeId::new(node), &News::Member(news), &mut Flushes::new());
     };
     let own = house.open("own", None);

@@ -3,6 +3,7 @@
 #[allow(dead_code, reason = "the router's tests use the rest")]
 #[path = "../../../router/tests/house/clients.rs"]
 mod clients;
+mod games;
 mod limits;
 mod shares;
 #[allow(dead_code, reason = "the router's tests use the rest")]
@@ -10,7 +11,7 @@ mod shares;
 mod socket;
 mod walk;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use peerbroker_config::{Config, Limits};
@@ -32,33 +33,32 @@ struct House {
     router: Arc<Router>,
     realm: Arc<Realm>,
     rooms: Arc<Rooms>,
+    /// The other nodes.
+    others: Arc<Silent>,
 }
 
 impl House {
     /// With room for so many clients.
     fn for_clients(clients: usize, limits: Limits) -> Self {
-        Self::with(room_frames(RealmKind::PeerJs), clients, limits, None)
+        Self::with(room_frames(RealmKind::PeerJs), clients, limits, false)
     }
 
     /// In a cluster whose other nodes never answer.
     fn in_cluster(limits: Limits) -> Self {
-        Self::with(room_frames(RealmKind::PeerJs), 100, limits, Some(Arc::new(Silent)))
+        Self::with(room_frames(RealmKind::PeerJs), 100, limits, true)
     }
 
-    fn with(
-        frames: &'static dyn RoomFrames,
-        clients: usize,
-        limits: Limits,
-        others: Option<Arc<dyn OtherNodes>>,
-    ) -> Self {
+    fn with(frames: &'static dyn RoomFrames, clients: usize, limits: Limits, in_cluster: bool) -> Self {
         let config = Config { limits, ..Config::default() };
         let router = Router::new(config.into(), Clock::manual(), Events::default(), None, expired);
         let router = Arc::new(router);
         let key = ApiKey::parse("peerjs").unwrap();
         let limits = Arc::new(ClientLimits::new(clients));
         let realm = Arc::new(Realm::new(key, RealmKind::PeerJs, Arc::clone(&router), limits));
-        let rooms = Rooms::new(frames, Arc::clone(&realm), Arc::clone(&router), others);
-        House { router, realm, rooms: Arc::new(rooms) }
+        let others = Arc::new(Silent::default());
+        let nodes = in_cluster.then(|| Arc::clone(&others) as Arc<dyn OtherNodes>);
+        let rooms = Rooms::new(frames, Arc::clone(&realm), Arc::clone(&router), nodes);
+        House { router, realm, rooms: Arc::new(rooms), others }
     }
 
     /// Advances the clock and runs the sweeper.
@@ -81,14 +81,29 @@ impl House {
 }
 
 /// Other nodes that take everything, and never answer.
-struct Silent;
+#[derive(Default)]
+struct Silent {
+    /// The news that they were told.
+    told: Mutex<Vec<String>>,
+}
+
+impl Silent {
+    /// The news since the last call that have this word.
+    fn take(&self, word: &str) -> Vec<String> {
+        let mut told = std::mem::take(&mut *self.told.lock().unwrap());
+        told.retain(|news| news.contains(word));
+        told
+    }
+}
 
 impl OtherNodes for Silent {
-    fn send(&self, _: RealmName<'_>, _: &News<'_>) -> bool {
+    fn send(&self, _: RealmName<'_>, news: &News<'_>) -> bool {
+        self.told.lock().unwrap().push(format!("{news:?}"));
         true
     }
 
-    fn deliver(&self, _: RealmName<'_>, _: &[(NodeId, News<'_>)]) -> bool {
+    fn deliver(&self, _: RealmName<'_>, messages: &[(NodeId, News<'_>)]) -> bool {
+        self.told.lock().unwrap().extend(messages.iter().map(|message| format!("{message:?}")));
         true
     }
 
@@ -106,8 +121,8 @@ impl OtherNodes for Silent {
         Duration::from_secs(10)
     }
 
-    fn is_own(&self, _: NodeId) -> bool {
-        false
+    fn own(&self) -> Option<NodeId> {
+        None
     }
 
     fn digest(&self, _: &Token) -> TokenDigest {

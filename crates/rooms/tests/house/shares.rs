@@ -3,7 +3,9 @@
 
 use peerbroker_config::Limits;
 use peerbroker_core::vocabulary::{RoomName, RoomRefusal};
-use peerbroker_rooms::{MAX_ROOMS_OF_KEY, MAX_WATCHED, MAX_WATCHED_OF_KEY, Requester, Rooms};
+use peerbroker_rooms::{
+    MAX_ROOMS_OF_KEY, MAX_STATE_OF_KEY, MAX_WATCHED, MAX_WATCHED_OF_KEY, Requester, Rooms, StateWrite,
+};
 use peerbroker_router::IdLease;
 
 use crate::House;
@@ -63,4 +65,23 @@ fn an_address_leaves_half_of_the_rooms_of_a_key() {
     let (second, _, clients) = fill(&house, 2, 17, join);
     let counted = second - 4 * clients.len();
     assert!(counted.abs_diff(MAX_ROOMS_OF_KEY / 4) <= 16, "{counted}");
+}
+
+#[test]
+fn an_address_leaves_half_of_the_states_of_a_key() {
+    const VALUE: usize = 6000;
+    let house = House::for_clients(100_000, Limits::default());
+    let value = format!("\"{}\"", "x".repeat(VALUE - 2));
+    let write = |rooms: &Rooms, requester: &mut Requester<'_>, name: &str| {
+        let room = requester.peer.id().as_str().to_owned();
+        rooms.join(requester, RoomName::parse(&room).expect("a name"), None, 10)?;
+        rooms.write(requester, &room, StateWrite { name, value: Some(&value), seen: None })
+    };
+    let (first, refusal, _clients) = fill(&house, 1, 10, write);
+    assert_eq!(refusal, RoomRefusal::KeyStateFull);
+    // Without the 192 and the name of each.
+    let most = MAX_STATE_OF_KEY / 2;
+    assert!((most * 9 / 10..=most).contains(&(first * VALUE)), "{first}");
+    let (second, ..) = fill(&house, 2, 10, write);
+    assert!((most * 9 / 20..=most / 2).contains(&(second * VALUE)), "{second}");
 }

@@ -8,14 +8,14 @@ use std::time::Duration;
 use peerbroker_config::Limits;
 use peerbroker_core::vocabulary::{CloseReason, Frame, NodeId, PeerId, RoomName, RoomRefusal};
 use peerbroker_protocols::peerjs::{app, rooms::message};
-use peerbroker_rooms::{GoneNews, MemberNews, News, Parting, Requester, Rooms};
+use peerbroker_rooms::{GoneNews, MemberNews, News, Parting, Requester, Rooms, SeatWish, StateWrite};
 use peerbroker_router::{Flushes, IdLease, MESSAGES, Outbox};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::strategy::ValueTree as _;
 use proptest::test_runner::{FileFailurePersistence, TestRunner};
 use testkit::log_lines;
-use testkit::room_views::{RoomViews, without_one_order};
+use testkit::room_views::{RoomViews, without_one_order, without_one_state};
 
 use crate::clients::{peer, text};
 use crate::socket::Socket;
@@ -50,7 +50,8 @@ fn views(id: &str, socket: &Socket) -> RoomViews {
     }
     if socket.was_full() {
         // A client that was behind may hear a message before the changes in front of it.
-        views.orders.values_mut().for_each(|order| order.retain(|text| !text.contains("ROOM-UPDATED")));
+        let is_message = |text: &String| !text.contains("ROOM-UPDATED") && !text.contains("ROOM-STATE");
+        views.orders.values_mut().for_each(|order| order.retain(is_message));
     }
     views
 }
@@ -101,6 +102,7 @@ enum Step {
         id: usize,
         room: usize,
         with_data: bool,
+        wish: Option<SeatWish>,
     },
     Leave {
         id: usize,
@@ -114,6 +116,13 @@ enum Step {
         id: usize,
         room: usize,
         to: Option<usize>,
+    },
+    Write {
+        id: usize,
+        room: usize,
+        name: &'static str,
+        is_deleted: bool,
+        seen: Option<u64>,
     },
     Watch {
         id: usize,
@@ -147,7 +156,9 @@ fn step(members: usize) -> impl Strategy<Value = Step> {
     let room = 0..ROOMS_OF_EACH;
     prop_oneof![
         4 => (id.clone(), prop::bool::weighted(0.8)).prop_map(|(id, token)| Step::Connect { id, token }),
-        6 => (id.clone(), room.clone(), any::<bool>()).prop_map(|(id, room, with_data)| Step::Join { id, room, with_data }),
+        6 => (id.clone(), room.clone(), any::<bool>(), wish()).prop_map(|(id, room, with_data, wish)| Step::Join { id, room, with_data, wish }),
+        5 => (id.clone(), room.clone(), prop::sample::select(vec!["a", "b", "c"]), any::<bool>(), prop::option::of(0..9_u64))
+            .prop_map(|(id, room, name, is_deleted, seen)| Step::Write { id, room, name, is_deleted, seen }),
         2 => (id.clone(), room.clone()).prop_map(|(id, room)| Step::Leave { id, room }),
         4 => (id.clone(), room.clone()).prop_map(|(id, room)| Step::Update { id, room }),
         5 => (id.clone(), room.clone(), prop::option::weighted(0.3, 0..members))
@@ -158,6 +169,15 @@ fn step(members: usize) -> impl Strategy<Value = Step> {
         1 => (id.clone(), 0..300_usize).prop_map(|(id, room)| Step::Block { id, room }),
         1 => id.prop_map(|id| Step::Read { id }),
     ]
+}
+
+fn wish() -> impl Strategy<Value = Option<SeatWish>> {
+    let wish = (prop::option::of(0..6_u32), any::<bool>(), any::<bool>());
+    prop::option::of(wish.prop_map(|(number, never_host, only_host_writes)| SeatWish {
+        number,
+        never_host,
+        only_host_writes,
+    }))
 }
 
 fn pass() -> impl Strategy<Value = Step> {
@@ -243,11 +263,15 @@ impl World {
                 let client = self.connect(&id.to_string(), if token { "s" } else { "t" });
                 self.clients[id].extend(client);
             }
-            Step::Join { id, room, with_data } => on(id, &|requester| {
+            Step::Join { id, room, with_data, wish } => on(id, &|requester| {
                 let name = RoomName::parse(self.room(id, room)).unwrap();
                 // Some are refused, because the room is full.
                 let most = self.crowd + self.crowd / 2;
-                rooms.join(requester, name, with_data.then_some(&*data), most)
+                let data = with_data.then_some(&*data);
+                match wish {
+                    None => rooms.join(requester, name, data, most),
+                    Some(wish) => rooms.join_with_seat(requester, name, data, wish, most),
+                }
             }),
             Step::Leave { id, room } => on(id, &|requester| rooms.leave(requester, self.room(id, room))),
             Step::Update { id, room } => {
@@ -258,6 +282,10 @@ impl World {
                 let room = self.room(id, room);
                 let to = to.as_ref().map(PeerId::as_str);
                 rooms.send(requester, room, to, || message(room, &id.to_string(), to, Some(&data)))
+            }),
+            Step::Write { id, room, name, is_deleted, seen } => on(id, &|requester| {
+                let value = (!is_deleted).then_some(&*data);
+                rooms.write(requester, self.room(id, room), StateWrite { name, value, seen })
             }),
             Step::Watch { id, of } => {
                 on(id, &|requester| rooms.watch(requester, &[self.neighbour(id, of)], 100));
@@ -310,7 +338,10 @@ impl World {
             }
         }
         for (observer, room) in observers.iter().zip(&self.names) {
-            let list = views(&observer.id, &observer.socket).of_rooms.remove(room).expect("a list");
+            let observed = views(&observer.id, &observer.socket);
+            let list = &observed.of_rooms[room];
+            let members = list.keys().filter_map(|id| of_clients.get(&**id));
+            assert_eq!(without_one_state(room, members.chain([&observed])), None);
             for (id, seen) in list.keys().filter_map(|id| of_clients.get_key_value(&**id)) {
                 let mut expected = list.clone();
                 expected.remove(*id);
@@ -358,7 +389,15 @@ impl LateNews {
     }
 
     fn list_on(&self, node: u64) {
-        let listed = MemberNews { room: "x", id: &self.client.id, token: DIGEST, number: 1, data: None };
+        let listed = MemberNews {
+            room: "x",
+            id: &self.client.id,
+            token: DIGEST,
+            number: 1,
+            data: None,
+            seat: None,
+            state: 0,
+        };
         self.receive(node, &News::Member(listed));
     }
 
@@ -489,7 +528,7 @@ fn ten_thousand_members_of_a_thousand_rooms_hear_lists_and_exactly_the_changes_a
     let mut world = World::new(limits, ROOMS, CROWD);
     for id in 0..ROOMS * CROWD {
         world.take(Step::Connect { id, token: true });
-        world.take(Step::Join { id, room: 0, with_data: true });
+        world.take(Step::Join { id, room: 0, with_data: true, wish: None });
     }
     assert_eq!((world.rooms.len(), world.rooms.own_members()), (ROOMS, ROOMS * CROWD));
     let mut runner = TestRunner::new(ProptestConfig::default());

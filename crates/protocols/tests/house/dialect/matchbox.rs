@@ -3,7 +3,7 @@
 
 use peerbroker_protocols::matchbox::{self, MatchboxRooms, Signal};
 use peerbroker_protocols::signal::SignalKind;
-use peerbroker_rooms::{Change, RoomFrames as _};
+use peerbroker_rooms::{Change, MemberView, RoomFrames as _};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -125,13 +125,13 @@ proptest! {
     fn events_are_those_of_the_reference(id in id()) {
         let [assigned, joined, left] = [
             Some(matchbox::id_assigned(&id)),
-            MatchboxRooms.changed(Change::Joined, "r", &id, None),
-            MatchboxRooms.changed(Change::Left, "r", &id, None),
+            MatchboxRooms.changed(Change::Joined, "r", MemberView::of_id(&id)),
+            MatchboxRooms.changed(Change::Left, "r", MemberView::of_id(&id)),
         ].map(|frame| frame.expect("a frame"));
         prop_assert!(matches!(heard(&assigned), PeerEvent::IdAssigned(of) if of == id));
         prop_assert!(matches!(heard(&joined), PeerEvent::NewPeer(of) if of == id));
         prop_assert!(matches!(heard(&left), PeerEvent::PeerLeft(of) if of == id));
-        prop_assert!(MatchboxRooms.changed(Change::Updated, "r", &id, None).is_none());
+        prop_assert!(MatchboxRooms.changed(Change::Updated, "r", MemberView::of_id(&id)).is_none());
         let error = matchbox::error(&id);
         prop_assert_eq!(unframe(&error), format!(r#"{{"Error":{}}}"#, json_string(&id)));
     }

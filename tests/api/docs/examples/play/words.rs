@@ -20,7 +20,9 @@ impl Words {
         let mut filled = self.fill(wanted);
         for (word, heard) in self.0.iter_mut().filter(|(_, heard)| heard.is_none()) {
             let Some((before, behind)) = filled.split_once(word.as_str()) else { continue };
-            let found = said.get(before.len()..before.len() + word.len()).unwrap_or_default();
+            let rest = said.get(before.len()..).unwrap_or_default();
+            let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
+            let found = rest.get(..if is_number(word) { digits } else { word.len() }).unwrap_or_default();
             // A value of another form is not taken, and the comparison fails.
             if is_alike(word, found) {
                 filled = format!("{before}{found}{}", behind.replace(word.as_str(), found));
@@ -31,11 +33,15 @@ impl Words {
     }
 }
 
-/// Same length, capitals for capitals, and no characters that need escapes.
+fn is_number(word: &str) -> bool {
+    word.bytes().all(|c| c.is_ascii_digit())
+}
+
+/// A number, or the same length, capitals for capitals, and no characters that need escapes.
 fn is_alike(word: &str, found: &str) -> bool {
     let only_capitals = word.bytes().all(|c| c.is_ascii_uppercase());
     let fits = |c: u8| {
         if only_capitals { c.is_ascii_uppercase() } else { c.is_ascii_alphanumeric() || b"-_".contains(&c) }
     };
-    word.len() == found.len() && found.bytes().all(fits)
+    (is_number(word) || word.len() == found.len()) && !found.is_empty() && found.bytes().all(fits)
 }

@@ -1,6 +1,7 @@
 //! Clients of several nodes that share a Redis.
 
 mod calls;
+mod games;
 mod going_away;
 mod ids;
 mod legacy;

@@ -7,6 +7,7 @@ mod bystanders;
 mod cluster;
 mod flow;
 mod frames;
+mod games;
 mod harness;
 mod http;
 mod ids;
@@ -153,6 +154,15 @@ const ATTACKS: &[Attack] = &[
     )
     .flags(SOON_GONE)
     .peak_mib(150),
+    // Games.
+    attack!(games::writers, "writes of 4 KB of 10 members to a room of 100 that do not read, for 3 s")
+        .flags(SOON_GONE)
+        .peak_mib(100),
+    attack!(games::floods_of_names, "256 names, deleted and replaced by each of 10 members, for 3 s")
+        .flags(SOON_GONE)
+        .peak_mib(100),
+    attack!(games::hosts_that_come_and_go, "1,000 rooms with a host and a state, and 1,000 hosts of one room"),
+    attack!(games::states_that_nobody_reads, "states of 60 KB of 400 rooms").peak_mib(100),
     // Nostr.
     attack!(nostr::many_subscriptions, "48,000 topics with the longest names in filters, left and replaced 4 times")
         .peak_mib(200),

@@ -19,11 +19,11 @@ const END: &str = r#""payload":"the end""#;
 /// The longest data of a member.
 const DATA_BYTES: usize = 1024;
 
-fn request(kind: &str, room: &str, rest: &str) -> Vec<u8> {
+pub(crate) fn request(kind: &str, room: &str, rest: &str) -> Vec<u8> {
     wire::text(&format!(r#"{{"type":"ROOM-{kind}","room":"{room}"{rest}}}"#))
 }
 
-fn join(room: &str) -> Vec<u8> {
+pub(crate) fn join(room: &str) -> Vec<u8> {
     request("JOIN", room, "")
 }
 
@@ -34,7 +34,7 @@ fn data(n: usize) -> String {
 }
 
 /// An attacker. They are spread over addresses, so that limits of addresses do not stop them.
-fn attacker(target: &Target, n: usize) -> (TcpStream, RawClient) {
+pub(crate) fn attacker(target: &Target, n: usize) -> (TcpStream, RawClient) {
     open(target.connect(), &address(n), &format!("attacker-{n}"))
 }
 
@@ -43,7 +43,7 @@ fn address(n: usize) -> String {
 }
 
 /// An attacker that never reads.
-fn deaf(target: &Target, n: usize) -> TcpStream {
+pub(crate) fn deaf(target: &Target, n: usize) -> TcpStream {
     open(connect_with_small_segments(target.address), &address(n), &format!("attacker-{n}")).0
 }
 
@@ -56,7 +56,7 @@ fn open(stream: TcpStream, from: &str, id: &str) -> (TcpStream, RawClient) {
 /// Runs an attack on the room `r`. Two of its members do everything right: neither is closed, each hears a
 /// list and exactly the changes after it, and the message of the other one. Returns the changes that one of
 /// them heard.
-fn among_friends(target: &Target, attack: impl FnOnce()) -> Vec<String> {
+pub(crate) fn among_friends(target: &Target, attack: impl FnOnce()) -> Vec<String> {
     let friends = ["friend-a", "friend-b"].map(|id| open(target.connect(), FRIENDS, id));
     let writers = friends.each_ref().map(|(stream, _)| stream.try_clone().expect("a connection"));
     thread::scope(|scope| {

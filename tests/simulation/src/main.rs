@@ -68,6 +68,11 @@ fn no_seed_breaks_a_promise_of_rooms() {
 }
 
 #[test]
+fn no_seed_breaks_a_promise_of_games() {
+    try_seeds(Subject::Games, &[], 25);
+}
+
+#[test]
 fn no_seed_breaks_a_promise_of_swarms() {
     try_seeds(Subject::Swarms, &[], 25);
 }

@@ -87,6 +87,8 @@ pub enum Subject {
     /// Messages to ids.
     Messages,
     Rooms,
+    /// Rooms whose members have seats and share a state.
+    Games,
     Swarms,
     Groups,
 }
@@ -223,6 +225,7 @@ impl World {
                 9 if subject == Subject::Swarms => self.close_sharer(),
                 0..=2 => self.open(),
                 3..=8 if subject == Subject::Rooms => self.act_in_a_room(),
+                3..=8 if subject == Subject::Games => self.act_in_a_game(),
                 3..=8 if subject == Subject::Swarms => self.act_in_the_swarm(),
                 3..=8 => self.send(),
                 9 => self.close(),
@@ -238,6 +241,7 @@ impl World {
         match subject {
             Subject::Messages => self.probe().await,
             Subject::Rooms => self.probe_rooms().await,
+            Subject::Games => self.race().await,
             Subject::Swarms => self.probe_the_swarm().await,
             Subject::Groups => self.check_settled_groups(),
         }

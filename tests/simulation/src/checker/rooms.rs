@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::{Span, is_by_itself, outages};
 use crate::history::{Conn, History, Millis, What};
-use crate::room_views::{RoomViews, View, without_one_order};
+use crate::room_views::{RoomViews, View, without_one_order, without_one_state};
 use crate::world::NODES;
 
 /// A client on one connection, as far as it knows.
@@ -128,6 +128,7 @@ pub(super) fn check(history: &History, spans: &[Span], faults: &mut Vec<String>)
     check_order_of_nodes(history, &members, faults);
     members.retain(|_, member| member.span.ended == usize::MAX);
     check_views(history, &members, faults);
+    check_games(history, &members, faults);
     check_last_messages(history, &members, &receivers, faults);
 }
 
@@ -303,6 +304,24 @@ fn check_views(history: &History, members: &BTreeMap<Conn, Member<'_>>, faults: 
             if *ids != expected {
                 faults.push(format!("node {node} knows {ids:?} in {room}, and there are {expected:?}"));
             }
+        }
+    }
+}
+
+/// In the end, all members agree on seats and state, and one of those that wrote at once was the first.
+fn check_games(history: &History, members: &BTreeMap<Conn, Member<'_>>, faults: &mut Vec<String>) {
+    let rooms: BTreeSet<&String> = members.values().flat_map(|member| member.views.of_rooms.keys()).collect();
+    for room in rooms {
+        faults.extend(without_one_state(room, members.values().map(|member| &member.views)));
+        let answer = format!(r#""room":"{room}","request":"race""#);
+        let heard = history.events.iter().filter_map(|(_, what)| match what {
+            What::Heard { text, .. } if text.contains(&answer) => Some(text.contains("ROOM-OK")),
+            _ => None,
+        });
+        let answers: Vec<bool> = heard.collect();
+        let winners = answers.iter().filter(|won| **won).count();
+        if !answers.is_empty() && winners != 1 {
+            faults.push(format!("{winners} of {} members of {room} were the first", answers.len()));
         }
     }
 }

@@ -38,6 +38,56 @@ impl World {
         self.numbers += 3;
     }
 
+    pub(super) fn act_in_a_game(&mut self) {
+        let [act, pick, room, seat, host] = [10, 100, ROOMS.len(), 5, 4].map(|end| self.rng.below(end));
+        let name = self.rng.below(3);
+        let seen = self.rng.below(12);
+        let value = self.numbers;
+        self.numbers += 1;
+        let room = ROOMS[room];
+        let clients = self.clients.borrow();
+        let able: Vec<&Client> = clients.iter().filter(|client| self.is_running(client.node)).collect();
+        if able.is_empty() {
+            return;
+        }
+        let client = able[pick % able.len()];
+        let seat = if seat == 0 { "true".to_owned() } else { seat.to_string() };
+        // Some writes delete, some know the version that is there.
+        let value = if value.is_multiple_of(5) { String::new() } else { format!(r#","value":{value}"#) };
+        let seen = if seen > 5 { String::new() } else { format!(r#","version":{seen}"#) };
+        match act {
+            0..=2 => drop(self.ask(
+                client,
+                &format!(
+                    r#"{{"type":"ROOM-JOIN","room":"{room}","data":{},"seat":{seat},"host":{}}}"#,
+                    data(self.numbers),
+                    host > 0,
+                ),
+            )),
+            3 => self.leave_room(client, room),
+            _ => drop(self.ask(
+                client,
+                &format!(r#"{{"type":"ROOM-SET","room":"{room}","name":"{name}"{value}{seen}}}"#),
+            )),
+        }
+    }
+
+    /// All members write a name that is new, and only the first of each room may.
+    pub(super) async fn race(&mut self) {
+        for client in self.clients.borrow().iter() {
+            for room in ROOMS {
+                let by = client.conn;
+                self.ask(
+                    client,
+                    &format!(
+                        r#"{{"type":"ROOM-SET","room":"{room}","name":"winner","value":{by},"version":0,"request":"race"}}"#
+                    ),
+                );
+            }
+        }
+        self.pass(PROBING).await;
+    }
+
     /// Every member tells each of its rooms something.
     pub(super) async fn probe_rooms(&mut self) {
         for client in self.clients.borrow().iter() {

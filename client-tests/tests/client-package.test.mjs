@@ -74,6 +74,17 @@ test('a page in TypeScript compiles as strictly as it gets', { timeout: LIMIT },
     document.body.append(qrCode(shareLink()), await number);
     // @ts-expect-error: a room carries JSON only
     await room.send(new Map());
+    const game = await joinRoom(peer, 'game', undefined, { host: false, writers: 'host' });
+    const host: string | undefined = game.host;
+    const first = await game.state.update<string>('buzz', (id) => id ?? peer.id);
+    game.on('state', ({ name, value, from }) => console.log(name, value, from, first?.length, host, game.seats.get(peer.id)));
+    for (const [name, value] of game.state) await game.state.set(name, value);
+    // @ts-expect-error: a state is JSON only
+    await game.state.set('map', new Map());
+    // @ts-expect-error: nobody writes?
+    await joinRoom(peer, 'game', undefined, { writers: 'nobody' });
+    const everybody = await game.connectEverybody({ reliable: false, serialization: 'json' });
+    everybody.on('data', ({ from, data }) => everybody.send(data, from));
     // @ts-expect-error: of which broker?
     presetPeer(peerjs);
   `;

@@ -366,7 +366,7 @@ onStage('a page is told why it is not in a room, and that it waits for an event 
   }, options);
 
   assert.deepEqual(errors, ['disconnected: The peer is destroyed: Invalid key provided', 'not_member: This page has left the room "lobby": join it again']);
-  assert.deepEqual(said.filter((text) => text.startsWith('A room')), ['A room has no event "join": its events are joined, updated, left, message, closed, stream']);
+  assert.deepEqual(said.filter((text) => text.startsWith('A room')), ['A room has no event "join": its events are joined, updated, left, message, host, seat, state, closed, stream, connected, data']);
 });
 
 onStage('a page that forgets to await a room or a call is told so', async (stage) => {

@@ -1,16 +1,14 @@
 // A client for the rooms of peerbroker, over every PeerJS: `const room = await joinRoom(peer, 'lobby', { name: 'Anna' })`.
 // rooms.d.ts describes all of it.
 
-// In milliseconds: for an answer of the server; before another attempt; for a call that the other side should begin; for WebRTC.
+import { PASSING, PAUSE, State } from './state.js';
+
+// In milliseconds: for an answer of the server; for a call that the other side should begin; for WebRTC.
 const ANSWER_WAIT = 5_000;
-const PAUSE = 2_000;
 const CALLEE_WAIT = 6_000;
 const CONNECT_WAIT = 15_000;
 /** As long as the server keeps a member that is away. */
 const RETURN_WAIT = 10_000;
-
-/** A member that comes back is refused only because many do so at once. */
-const PASSING = new Set(['too_fast', 'key_too_fast']);
 
 /* global maxMessageBytes */
 /** The largest message in bytes: the server writes its `--max_message_bytes` in front of this file. */
@@ -19,11 +17,11 @@ const MOST_BYTES = typeof maxMessageBytes === 'number' ? maxMessageBytes : 1_048
 /** Objects that JSON can hold. It would write `{}` for a Blob, a Map and the like. */
 const JSON_OBJECTS = /^\[object (Object|Array|String|Number|Boolean)\]$/;
 
-/** What a page may listen to; `stream` is of calls, `entered` for this file. */
-const EVENTS = new Set(['joined', 'updated', 'left', 'message', 'closed', 'stream', 'entered']);
+/** What a page may listen to; `stream` is of calls, `connected` and `data` of connections, `entered` for this file. */
+const EVENTS = new Set(['joined', 'updated', 'left', 'message', 'host', 'seat', 'state', 'closed', 'stream', 'connected', 'data', 'entered']);
 
 /** What a room has, and the promise of one has not. */
-const OF_ROOM = ['on', 'off', 'send', 'update', 'leave', 'callEverybody', 'members'];
+const OF_ROOM = ['on', 'off', 'send', 'update', 'leave', 'callEverybody', 'connectEverybody', 'members', 'host', 'isHost', 'seat', 'seats', 'state'];
 
 /** Most characters of a wrong value in the text of an error. */
 const SHOWN = 40;
@@ -32,6 +30,9 @@ const SHOWN = 40;
 const MOST_HELD = 1000;
 /** Most calls that wait until their senders are known, which is soon or never. */
 const MOST_EARLY = 100;
+
+/** Most bytes that wait in a data connection. */
+const MOST_WAITING = 256 * 1024;
 
 let requests = 0;
 
@@ -48,9 +49,9 @@ export class RoomError extends Error {
 }
 
 /** @type {typeof import('../../types/rooms.js').joinRoom} */
-export const joinRoom = (peer, name, data) => awaited('joinRoom', enter(peer, name, data));
+export const joinRoom = (peer, name, data, options) => awaited('joinRoom', enter(peer, name, data, options));
 
-const enter = async (peer, name, data) => entered(new Room(peer, name, data));
+const enter = async (peer, name, data, options) => entered(new Room(peer, name, data, options));
 
 /** Names the missing `await` where a page takes the promise for the room. @template Kind @param {string} method @param {Promise<Kind>} promise */
 function awaited(method, promise) {
@@ -113,6 +114,16 @@ function textOf(message) {
 
 class Room extends EventTarget {
   members = new Map();
+  /** Without the entry of the broker that says who may write. */
+  state = new State(
+    (name, value, version) => this.#request('ROOM-SET', { name, value, version }),
+    (change) => this.tell('state', change),
+  );
+  /** The `seat`, `since` and `host` of each member that the broker lists. */
+  #seats = new Map();
+  /** The host of which the page was told. */
+  #host;
+  #options;
   #peer;
   #socket;
   #data;
@@ -131,22 +142,27 @@ class Room extends EventTarget {
   #held = [];
   /** The page has had the time to listen. */
   #isHeard = false;
-  #calls = new Set();
+  /** Its calls and connections, which end with it. */
+  #meshes = new Set();
   /** A listener of the page with what the browser calls for it. */
   #listeners = new WeakMap();
 
-  constructor(peer, name, data) {
+  /** @param {any} peer @param {string} name @param {any} data @param {import('../../types/rooms.js').RoomOptions & { seat?: false }} options */
+  constructor(peer, name, data, { host, writers, seat } = {}) {
     super();
     const isPeer = typeof peer?.on === 'function' && typeof peer.call === 'function';
     if (!isPeer) throw new TypeError(`joinRoom(peer, name) needs a Peer of PeerJS, not ${shown(peer)}`);
     if (typeof name !== 'string') throw new TypeError(`The name of a room is a string, not ${shown(name)}`);
     textOf({ data });
+    if (host !== undefined && typeof host !== 'boolean') throw new TypeError(`The host of joinRoom is true or false, not ${shown(host)}`);
+    if (!['host', 'all', undefined].includes(writers)) throw new TypeError(`The writers of a room are "all" or "host", not ${shown(writers)}`);
     warnOfOther(peer, name, this);
     // Where its connections find no path, their data goes over its broker.
     globalThis[Symbol.for('peerbroker.pipes')]?.useBrokerOf(peer);
     this.name = name;
     this.#peer = peer;
     this.#data = data;
+    this.#options = { host, writers, seat: seat ?? true };
     peer.on('open', this.#opened);
     peer.on('disconnected', this.#lost);
     peer.on('close', this.#ended);
@@ -157,6 +173,28 @@ class Room extends EventTarget {
       setTimeout(this.#look);
       setTimeout(this.#checkId, PAUSE);
     }
+  }
+
+  /** The willing member that came first. All pages hear the same members, so they agree. */
+  get host() {
+    let first;
+    for (const [id, { since, host }] of this.#seats) {
+      const other = this.#seats.get(first);
+      if (host !== false && (!other || since < other.since || since === other.since && id < first)) first = id;
+    }
+    return first;
+  }
+
+  get isHost() {
+    return this.host !== undefined && this.host === this.#peer.id;
+  }
+
+  get seat() {
+    return this.#seats.get(this.#peer.id)?.seat;
+  }
+
+  get seats() {
+    return new Map([...this.#seats].map(([id, { seat }]) => [id, seat]));
   }
 
   on(type, listener, options) {
@@ -204,11 +242,20 @@ class Room extends EventTarget {
     if (typeof stream?.getTracks !== 'function') {
       throw new TypeError(`callEverybody(stream) needs a MediaStream, as await getUserMedia(…) gives one, not ${shown(stream)}`);
     }
+    return this.#enterMesh(() => new Mesh(this.#peer, `${this.name}:call`, data, callLines(this.#peer, stream)));
+  }
+
+  /** The connections are a room of their own, as a call is. */
+  connectEverybody(options = {}) {
+    return awaited('connectEverybody', this.#enterMesh(() => new Connections(this.#peer, `${this.name}:data`, options)));
+  }
+
+  async #enterMesh(make) {
     if (this.#isClosed) throw this.notMember();
-    const call = new Call(this.#peer, `${this.name}:call`, data, stream);
-    this.#calls.add(call);
-    call.on('closed', () => this.#calls.delete(call));
-    return entered(call);
+    const mesh = make();
+    this.#meshes.add(mesh);
+    mesh.on('closed', () => this.#meshes.delete(mesh));
+    return entered(mesh);
   }
 
   notMember() {
@@ -269,7 +316,7 @@ class Room extends EventTarget {
   /** Joins after each `open`: a member that comes back gets only the list again, and one that was away for too long is in again. */
   async #enter() {
     try {
-      await this.#request('ROOM-JOIN', { data: this.#data });
+      await this.#request('ROOM-JOIN', { data: this.#data, ...this.#options, seat: this.seat ?? this.#options.seat });
       this.#hasEntered = true;
       this.tell('entered');
       setTimeout(() => {
@@ -300,7 +347,7 @@ class Room extends EventTarget {
     clearTimeout(this.#absentTimer);
     this.members.clear();
     this.#held = [];
-    for (const call of this.#calls) call.leave();
+    for (const mesh of this.#meshes) mesh.leave();
     this.tell('closed', { error });
   }
 
@@ -343,10 +390,19 @@ class Room extends EventTarget {
     const { type, room, request, payload } = message;
     if (type === 'ROOM-REFUSED') this.#answer(request, new RoomError(payload.type, payload.msg));
     if (room !== this.name) return;
-    if (type === 'ROOM-MEMBERS') this.#list(message);
-    else if (type === 'ROOM-JOINED' || type === 'ROOM-UPDATED') this.#put(message);
-    else if (type === 'ROOM-LEFT') this.#drop(message.id);
-    else if (type === 'ROOM-MESSAGE') this.#tellMessage({ from: message.src, payload, isPrivate: 'dst' in message });
+    if (type === 'ROOM-MEMBERS') {
+      this.#list(message);
+    } else if (type === 'ROOM-JOINED' || type === 'ROOM-UPDATED') {
+      this.#sit(message);
+      this.#put(message);
+    } else if (type === 'ROOM-LEFT') {
+      this.#seats.delete(message.id);
+      this.#drop(message.id);
+    } else if (type === 'ROOM-STATE') {
+      this.state.hear(message);
+    }
+    this.#tellHost();
+    if (type === 'ROOM-MESSAGE') this.#tellMessage({ from: message.src, payload, isPrivate: 'dst' in message });
     else if (type === 'SERVER-MESSAGE') this.#tellMessage({ from: null, payload, isPrivate: false });
     this.#answer(request);
   };
@@ -364,14 +420,34 @@ class Room extends EventTarget {
   }
 
   /** Tells the differences to the members before: after a reconnect these are the changes meanwhile. */
-  #list({ members, request }) {
+  #list({ members, state = [], request }) {
     // A server that knows this member lists the others unasked.
     if (request === undefined) this.#isKept = true;
     const ids = new Set(members.map(({ id }) => id));
     const missing = [...this.members.keys()].filter((id) => !ids.has(id));
     if (this.#isKept) missing.forEach((id) => this.#drop(id));
-    else this.#await(missing);
+    else if (missing.length) this.#await(missing);
+    // A member that has been here for longer than this connection knows what was deleted meanwhile.
+    const isNew = !members.some(({ id, since }) => since && this.#seats.get(id)?.since === since);
+    for (const id of [...this.#seats.keys()].filter((id) => !ids.has(id))) this.#seats.delete(id);
+    members.forEach((member) => this.#sit(member));
     members.forEach((member) => this.#put(member));
+    const entries = state.filter(({ name }) => name);
+    if (isNew && !this.#isKept) this.state.restore(entries);
+    else this.state.hearAll(entries);
+  }
+
+  #sit({ id, seat, since, host }) {
+    const former = this.#seats.get(id);
+    if (seat === undefined) this.#seats.delete(id);
+    else this.#seats.set(id, { seat, since, host });
+    if (former && seat !== undefined && former.seat !== seat) this.tell('seat', { id, seat });
+  }
+
+  #tellHost() {
+    const [host, former] = [this.host, this.#host];
+    this.#host = host;
+    if (host !== former && this.#hasEntered) this.tell('host', { host, former });
   }
 
   #await(missing) {
@@ -396,27 +472,46 @@ class Room extends EventTarget {
   }
 }
 
-/** Of two members the one with the smaller id calls, so they do not call each other at once. */
-class Call extends Room {
+/**
+ * What calls and data connections of PeerJS do differently. `event` tells of one that another page has made; `follow` tells the page of its
+ * events.
+ * @typedef {{
+ *   event: 'call' | 'connection',
+ *   dial: (id: string, metadata: { room: string }) => any,
+ *   accept: (line: any) => void,
+ *   follow: (line: any, tell: (type: string, detail: object) => void) => void,
+ *   isUp: (line: any) => boolean,
+ * }} Lines
+ */
+
+/** A room of members that have a connection with each other. Of two, the one with the smaller id makes it. */
+class Mesh extends Room {
   #peer;
-  #stream;
+  #kind;
   /** The connection with each member. */
   #lines = new Map();
-  /** Calls of members that this page has not heard of yet. */
+  /** Connections of members that this page has not heard of yet. */
   #early = new Map();
 
-  constructor(peer, name, data, stream) {
-    super(peer, name, data);
+  /** @param {any} peer @param {string} name @param {any} data @param {Lines} lines */
+  constructor(peer, name, data, lines) {
+    // The room that they belong to has seats.
+    super(peer, name, data, { seat: false });
     this.#peer = peer;
-    this.#stream = stream;
-    peer.on('call', this.#ring);
+    this.#kind = lines;
+    peer.on(lines.event, this.#ring);
     this.on('joined', ({ id }) => this.#meet(id));
     this.on('left', ({ id }) => this.#hangUp(id));
     this.on('closed', () => {
-      peer.off('call', this.#ring);
+      peer.off(lines.event, this.#ring);
       for (const id of [...this.#lines.keys()]) this.#hangUp(id);
       for (const id of [...this.#early.keys()]) this.#forget(id);
     });
+  }
+
+  /** The connection with a member, if there is one by now. */
+  line(id) {
+    return this.#lines.get(id);
   }
 
   #ring = (line) => {
@@ -432,7 +527,7 @@ class Call extends Room {
     setTimeout(() => this.#early.get(id) === line && this.#forget(id), CONNECT_WAIT);
   };
 
-  /** Ends a call of a stranger. */
+  /** Ends a connection of a stranger. */
   #forget(id) {
     const line = this.#early.get(id);
     this.#early.delete(id);
@@ -446,21 +541,19 @@ class Call extends Room {
     else this.#dialSoon(id, 0);
   }
 
-  /** The other side may not know that a call is needed: it was away, and this page was told that it had left. */
+  /** The other side may not know that a connection is needed: it was away, and this page was told that it had left. */
   #dialSoon(id, pause) {
     setTimeout(() => this.#dial(id), this.#peer.id < id ? pause : pause + CALLEE_WAIT);
   }
 
   #accept(line) {
     this.#watch(line);
-    line.answer(this.#stream);
+    this.#kind.accept(line);
   }
 
   #dial(id) {
     if (!this.members.has(id) || this.#lines.has(id)) return;
-    // A page without a camera wants to see the others as well.
-    const constraints = { offerToReceiveAudio: true, offerToReceiveVideo: true };
-    const line = this.#peer.open && this.#peer.call(id, this.#stream, { metadata: { room: this.name }, constraints });
+    const line = this.#peer.open && this.#kind.dial(id, { room: this.name });
     if (line) this.#watch(line);
     else this.#dialSoon(id, PAUSE);
   }
@@ -475,15 +568,79 @@ class Call extends Room {
       this.#hangUp(id);
       this.#dialSoon(id, PAUSE);
     };
-    line.once('stream', (stream) => isCurrent() && this.tell('stream', { id, stream }));
+    this.#kind.follow(line, (type, detail) => isCurrent() && this.tell(type, detail));
     line.on('close', failed);
     line.on('error', failed);
-    setTimeout(() => /^(connected|completed)$/.test(line.peerConnection?.iceConnectionState) || failed(), CONNECT_WAIT);
+    setTimeout(() => this.#kind.isUp(line) || failed(), CONNECT_WAIT);
   }
 
   #hangUp(id) {
     const line = this.#lines.get(id);
     this.#lines.delete(id);
     line?.close();
+  }
+}
+
+/** The lines of a call. @returns {Lines} */
+const callLines = (peer, stream) => ({
+  event: 'call',
+  // A page without a camera wants to see the others as well.
+  dial: (id, metadata) => peer.call(id, stream, { metadata, constraints: { offerToReceiveAudio: true, offerToReceiveVideo: true } }),
+  accept: (line) => line.answer(stream),
+  follow: (line, tell) => line.once('stream', (stream) => tell('stream', { id: line.peer, stream })),
+  isUp: (line) => /^(connected|completed)$/.test(line.peerConnection?.iceConnectionState),
+});
+
+/** The lines of data. PeerJS has opened those of others. @returns {Lines} */
+const dataLines = (peer, options) => ({
+  event: 'connection',
+  dial: (id, metadata) => peer.connect(id, { ...options, metadata }),
+  accept: () => {},
+  follow: (line, tell) => {
+    const connected = () => tell('connected', { id: line.peer });
+    // One that came before the news of its member may be open.
+    if (line.open) connected();
+    else line.on('open', connected);
+    line.on('data', (data) => tell('data', { from: line.peer, data }));
+  },
+  isUp: (line) => line.open,
+});
+
+/** Data connections of all members that take part. Where there is none, data go over the room. */
+class Connections extends Mesh {
+  #own;
+  #fallback;
+  #reliable;
+
+  constructor(peer, name, { fallback = true, ...options }) {
+    super(peer, name, undefined, dataLines(peer, options));
+    this.#own = peer.id;
+    this.#fallback = fallback;
+    this.#reliable = options.reliable;
+    this.on('message', ({ from, payload }) => this.tell('data', { from, data: payload }));
+  }
+
+  /** @override */
+  async send(data, to) {
+    if (!this.members.has(this.#own)) throw this.notMember();
+    const others = [...this.members.keys()].filter((id) => id !== this.#own);
+    const missed = (to === undefined ? others : [to]).filter((id) => !this.#sendDirectly(id, data));
+    if (!missed.length || !this.#fallback) return;
+    if (to === undefined && missed.length === others.length) await super.send(data);
+    else await Promise.all(missed.map((id) => super.send(data, id)));
+  }
+
+  isDirect(id) {
+    return Boolean(this.line(id)?.open);
+  }
+
+  /** True if the member gets the data directly, or not at all: nobody wants old data of an unreliable connection. */
+  #sendDirectly(id, data) {
+    if (!this.isDirect(id)) return false;
+    const line = this.line(id);
+    const waiting = (line.dataChannel ?? line._dc)?.bufferedAmount ?? 0;
+    if (waiting <= MOST_WAITING) line.send(data);
+    else if (this.#reliable) throw new RoomError('too_slow', `Over ${MOST_WAITING} bytes wait for ${shown(id)}`);
+    return true;
   }
 }

@@ -19,7 +19,7 @@ import { until, within } from '../lib/within.mjs';
 const clientTests = resolve(import.meta.dirname, '..');
 
 visit('a page keeps its id over a reload, and a duplicated tab gets one of its own', async (visit) => {
-  const script = listing('docs/USE.md', 'sessionStorage').replace('const peer', 'const peer = window.peer');
+  const script = listing('docs/USE.md', 'pagehide').replace('const peer', 'const peer = window.peer');
   const app = folderWith(`<script src="/peerjs.js"></script><script>${script}</script>`);
   const server = await visit.server(['--static_dir', app]);
   const page = await visit.open(desktop, urlOf(server, '/'));

@@ -224,7 +224,7 @@ visit('the code of each tab works from there, and the keyboard leads from tab to
   await open;
   await page.keyboard.press('ArrowLeft');
   const room = await visit.page(desktop);
-  const joined = says(room, /^1 in the room$/);
+  const joined = says(room, /^1 so far$/);
   await room.setContent(await code('Rooms'));
   await joined;
   await page.keyboard.press('Home');

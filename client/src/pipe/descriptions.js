@@ -28,8 +28,8 @@ export class IceCandidate {
     const found = CANDIDATE.exec(this.#init.candidate) ?? [];
     const more = (name) => new RegExp(`(?:^| )${name} (\\S+)`).exec(found[8] ?? '')?.[1] ?? null;
     const number = (text) => (text === undefined || text === null ? null : Number(text));
-    // As in a browser, a page cannot write to it.
-    Object.freeze(Object.assign(this, this.#init, {
+    // Writable, other than in a browser: webrtc-adapter, which PeerJS has in it, writes to them.
+    Object.assign(this, this.#init, {
       foundation: found[1] ?? null,
       component: COMPONENTS[found[2]] ?? null,
       protocol: found[3]?.toLowerCase() ?? null,
@@ -40,7 +40,7 @@ export class IceCandidate {
       tcpType: more('tcptype'),
       relatedAddress: more('raddr'),
       relatedPort: number(more('rport')),
-    }));
+    });
   }
 
   toJSON() {

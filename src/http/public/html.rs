@@ -68,7 +68,7 @@ pub(super) const YJS: Library =
 pub(super) const PIPES: Library = Library {
     file: "webrtc.js",
     text: client!("dist/webrtc.js"),
-    integrity: "sha384-1YDg12cB17gQ8K1RDIXB+c6MLTM16KVODYUHDUzv0KnPWBH87pXNP+rHHuSqfKDG",
+    integrity: "sha384-pEu5D1VmL9xjfQIo962LkLh8dIDBjlMyueKi7pnAchoiE4/KymyzbTecJbHDeDUI",
 };
 
 /// Data channels over the broker, as a module that a page installs itself.

@@ -63,7 +63,7 @@ class PipeServer {
   isClosed = false;
   /** Sockets that found it closed. */
   turnedAway = 0;
-  /** What happens to frames on their way: gets a frame and returns those that arrive. @type {(frame: Buffer) => Buffer[]} */
+  /** What happens to frames on their way: gets a frame and its pipe, and returns those that arrive. @type {(frame: Buffer, pipe: object) => Buffer[]} */
   meddle = (frame) => [frame];
   /** True if frames get lost without a word, as in a network that is gone. */
   isSilent = false;
@@ -147,7 +147,7 @@ class Pipe {
   #pass(end, from, frame) {
     const to = this.#other(end);
     if (!to || this.#host.isSilent) return;
-    for (const arriving of this.#host.meddle(frame)) {
+    for (const arriving of this.#host.meddle(frame, this)) {
       to.send(arriving, () => to.bufferedAmount < FULL && from.isPaused && from.resume());
     }
     if (to.bufferedAmount >= FULL) from.pause();

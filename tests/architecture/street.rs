@@ -29,7 +29,7 @@ const CRATES: &[Crate] = &[
     row("config", &["core", "media-api", "events"], 1727, 444),
     row("limits", &["core", "config"], 605, 425),
     row("router", &["core", "events", "config", "limits"], 3617, 3783),
-    row("rooms", &["core", "events", "config", "limits", "router"], 3937, 1291),
+    row("rooms", &["core", "events", "config", "limits", "router"], 3923, 1314),
     row("protocols", &["core", "json", "events", "config", "limits", "router", "rooms"], 6094, 2134),
     row("transport", &["core", "system", "limits", "router"], 1923, 1380),
     row("tls", &["core", "system", "events", "config"], 1744, 571),

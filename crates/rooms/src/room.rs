@@ -268,13 +268,13 @@ impl RoomGuard<'_> {
         });
         let frame = self.room.change(Change::Updated, id, self.get(id.as_str()));
         let latest = self.members.latest;
-        if let Some((frame, own)) = frame.zip(self.own_mut(id))
-            && own.heard == latest
-            && !own.hear(frame, STATE_PART, latest, flushes)
-        {
-            // It gets the list later.
-            own.heard = 0;
-            self.members.may_lag = true;
+        if let Some((frame, own)) = frame.zip(self.own_mut(id)) {
+            let is_told = own.heard == latest && own.hear(frame, STATE_PART, latest, flushes);
+            if !is_told {
+                // It gets the list later: of changes, it would hear those of others only.
+                own.heard = 0;
+                self.members.may_lag = true;
+            }
         }
     }
 

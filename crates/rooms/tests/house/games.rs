@@ -39,6 +39,15 @@ impl Player {
         joined.unwrap();
     }
 
+    /// Reads everything, also what it has missed, which its session tells it then.
+    fn read_all(&self, house: &House) {
+        self.socket.set_room(usize::MAX);
+        let _ = self.lease.with_outbox(Outbox::flush);
+        while self.lease.with_outbox(Outbox::take_owed_state) == Some(true) {
+            Flushes::with(|flushes| house.rooms.catch_up(&self.lease, flushes));
+        }
+    }
+
     fn write(
         &self,
         house: &House,
@@ -125,6 +134,27 @@ fn of_two_members_with_one_number_the_later_one_gets_another_and_hears_it() {
 }
 
 #[test]
+fn a_member_that_is_behind_hears_its_new_seat_too() {
+    let limits = Limits { outbox_bytes: 10_000, room_deliveries_per_second: 0, ..Limits::default() };
+    for writes in [0, 1000] {
+        let house = House::in_cluster(limits.clone());
+        house.router.clock().advance(Duration::from_secs(10));
+        let [anna, bert] = ["anna", "bert"].map(|id| Player::join(&house, id, WISH));
+        bert.socket.set_room(0);
+        for number in 0..writes {
+            anna.write(&house, "n", Some(&number.to_string()), None).unwrap();
+        }
+        let early = Seat { since: 5, number: 2, never_host: false };
+        receive(&house, &News::Member(member("early", early)));
+        bert.read_all(&house);
+        let seat = |frame: &Value| (frame["id"] == "bert").then(|| frame["seat"].as_u64());
+        let updated = bert.heard("ROOM-UPDATED").iter().find_map(seat).flatten();
+        let listed = bert.seats().into_iter().find(|(id, _)| id == "bert").map(|(_, number)| number);
+        assert_eq!(updated.or(listed), Some(3), "{writes}");
+    }
+}
+
+#[test]
 fn of_writes_that_have_seen_the_same_version_one_succeeds() {
     let house = House::for_clients(10, Limits::default());
     let [anna, bert] = ["anna", "bert"].map(|id| Player::join(&house, id, WISH));
@@ -201,11 +231,7 @@ fn a_slow_reader_hears_the_latest_value_of_each_name() {
     for number in 0..10_000 {
         anna.write(&house, ["a", "b"][number % 2], Some(&number.to_string()), None).unwrap();
     }
-    slow.socket.set_room(usize::MAX);
-    let _ = slow.lease.with_outbox(Outbox::flush);
-    while slow.lease.with_outbox(Outbox::take_owed_state) == Some(true) {
-        Flushes::with(|flushes| house.rooms.catch_up(&slow.lease, flushes));
-    }
+    slow.read_all(&house);
     let heard = slow.heard("ROOM-STATE");
     let last = |name: &str| heard.iter().rfind(|frame| frame["name"] == name).unwrap()["value"].as_u64();
     assert_eq!((last("a"), last("b")), (Some(9998), Some(9999)));

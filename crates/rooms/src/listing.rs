@@ -139,16 +139,7 @@ impl OwnList for OwnMembers {
         let number = state.announced;
         let mut watched = |watched: &str| {
             let room = RoomName::of_watched(watched);
-            let news = MemberNews {
-                room: room.as_str(),
-                id: id.as_str(),
-                token,
-                number,
-                data: None,
-                seat: None,
-                state: 0,
-            };
-            each(name, &News::Member(news));
+            each(name, &News::Member(MemberNews::of_id(&room, &id, token, number)));
         };
         state.watched.iter().for_each(&mut watched);
         // One that has moved is away here.

@@ -75,17 +75,7 @@ impl Neighbours {
     pub(super) fn announce_watched(&self, watched: &str, id: &PeerId, state: &PresenceState) {
         if let Some(nodes) = &self.nodes {
             let room = RoomName::of_watched(watched);
-            let token = state.digest;
-            let number = state.announced;
-            let member = MemberNews {
-                room: room.as_str(),
-                id: id.as_str(),
-                token,
-                number,
-                data: None,
-                seat: None,
-                state: 0,
-            };
+            let member = MemberNews::of_id(&room, id, state.digest, state.announced);
             nodes.send(self.realm_name(), &News::Member(member));
         }
     }

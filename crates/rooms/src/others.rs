@@ -163,6 +163,13 @@ pub struct MemberNews<'a> {
     pub state: u64,
 }
 
+impl<'a> MemberNews<'a> {
+    /// A peer that watches an id, or is watched: it has nothing but its own id.
+    pub(super) fn of_id(room: &'a RoomName, id: &'a PeerId, token: TokenDigest, number: u64) -> Self {
+        MemberNews { room: room.as_str(), id: id.as_str(), token, number, data: None, seat: None, state: 0 }
+    }
+}
+
 /// See [`News::Gone`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GoneNews<'a> {

@@ -126,7 +126,7 @@ impl State {
         self.behind(0).filter(|view| view.value.is_some())
     }
 
-    /// What was written since a change of the room.
+    /// The latest write of each name that was written since a change of the room.
     pub(super) fn behind(&self, heard: u64) -> impl Iterator<Item = StateView<'_>> {
         let entries = self.entries.iter().filter(move |(_, entry)| entry.changed > heard);
         entries.map(|(name, entry)| entry.view(name))

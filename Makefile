@@ -171,7 +171,7 @@ lint-bench:
 	cargo clippy --locked --manifest-path tests/conformance/str0m/Cargo.toml --target-dir target/conformance/str0m -- -D warnings
 
 # Each target for a minute. No sanitizer: there is no unsafe code, and libFuzzer needs only the coverage.
-FUZZ_TARGETS = decoder handshake json dialects requests tokens proxy_protocol
+FUZZ_TARGETS = decoder handshake json dialects requests tokens proxy_protocol binary_pack pipe_frames
 FUZZ_SECONDS = 60
 
 fuzz:

@@ -20,7 +20,7 @@ const SECRET: &str = "a secret of thirty-two bytes or more";
 const INVALID: &str = "Invalid token provided";
 const OPEN: &str = r#"{"type":"OPEN"}"#;
 
-fn with_tokens() -> Key {
+pub fn with_tokens() -> Key {
     let auth = Auth::Jwt { verify: JwtKey::Secret(SECRET.to_owned()) };
     key("app", Change { auth: Some(auth), ..Change::default() })
 }
@@ -34,7 +34,7 @@ fn signed(claims: &Value) -> String {
 }
 
 /// A token that is valid for an hour. `number` makes it unique.
-fn token(sub: &str, number: u64) -> String {
+pub fn token(sub: &str, number: u64) -> String {
     signed(&json!({ "sub": sub, "exp": seconds() + 3600, "jti": number }))
 }
 

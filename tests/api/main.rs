@@ -35,6 +35,7 @@ mod nostr;
 mod odd_frames;
 mod one_port;
 mod ops;
+mod peers;
 mod pipes;
 mod protocol;
 mod proxy_protocol;

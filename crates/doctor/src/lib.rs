@@ -114,7 +114,8 @@ impl DoctorFailed {
 pub fn run(args: &Args, port: u16) -> Result<bool, DoctorFailed> {
     // An address, because a container may have no /etc/hosts.
     let url = args.url.clone().unwrap_or_else(|| format!("127.0.0.1:{port}"));
-    let target = Target::parse(&url, args.key.as_deref())?;
+    let target = Target::parse(&url, args.key.as_deref());
+    let target = target.ok_or_else(|| DoctorFailed::Target(url.trim().to_owned()))?;
     let origin = args.origin.as_deref().map(target::origin).transpose()?;
     let trust = Trust::load(args.ca.as_deref())?;
     let mut report = Report::new(args.json, args.quick);

@@ -18,6 +18,7 @@ mod keys;
 mod limits;
 mod log;
 mod mistakes;
+mod netcat;
 mod ops;
 mod output;
 mod registration;

@@ -64,6 +64,14 @@ fn main() -> ExitCode {
             Ok(false) => return ExitCode::FAILURE,
             Err(error) => Err(Failure { text: error.to_string(), exit_code: error.exit_code() }),
         },
+        Some(CliCommand::Listen(args)) => match peerbroker_netcat::listen(args) {
+            Ok(code) => return ExitCode::from(code),
+            Err(error) => Err(Failure { text: error.to_string(), exit_code: error.exit_code() }),
+        },
+        Some(CliCommand::Connect(args)) => match peerbroker_netcat::connect(args) {
+            Ok(code) => return ExitCode::from(code),
+            Err(error) => Err(Failure { text: error.to_string(), exit_code: error.exit_code() }),
+        },
         Some(CliCommand::Init { dir }) => init_command::run(dir).and_then(print),
         Some(CliCommand::Backup { to, check: true }) => backup_command::check(to).and_then(print),
         Some(CliCommand::Backup { to, check: false }) => {

@@ -27,8 +27,16 @@ fn the_tables_of_flags_are_those_of_the_help() {
 
 #[test]
 fn every_flag_that_is_named_exists() {
-    let commands =
-        [&[][..], &["keys", "add"], &["keys", "set"], &["keys", "list"], &["keys", "import"], &["doctor"]];
+    let commands = [
+        &[][..],
+        &["keys", "add"],
+        &["keys", "set"],
+        &["keys", "list"],
+        &["keys", "import"],
+        &["doctor"],
+        &["listen"],
+        &["connect"],
+    ];
     let known: BTreeSet<String> = commands.iter().flat_map(|command| long_flags(command)).collect();
     for page in pages() {
         let spans = code_spans(&page).filter(|(_, span)| span.starts_with("--"));

@@ -69,6 +69,14 @@ pub enum CliCommand {
     #[command(after_help = DOCTOR)]
     Doctor(Box<peerbroker_doctor::Args>),
 
+    /// Join stdin, a command or a port to whoever connects
+    #[command(after_help = peerbroker_netcat::HELP)]
+    Listen(Box<peerbroker_netcat::ListenArgs>),
+
+    /// Join stdin or a port to a page, or to `listen`
+    #[command(after_help = peerbroker_netcat::HELP)]
+    Connect(Box<peerbroker_netcat::ConnectArgs>),
+
     /// Copy the data directory while a server uses it
     #[command(after_help = BACKUP, override_usage = "peerbroker backup --data_dir <DIR> <NEW_DIR>\n       peerbroker backup --check <DIR>")]
     Backup {

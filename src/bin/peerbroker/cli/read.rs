@@ -277,7 +277,8 @@ pub fn unknown_variables() -> Vec<String> {
     let known: Vec<String> = names.map(str::to_uppercase).collect();
     let mut names: Vec<String> = env::vars_os().filter_map(|(name, _)| name.into_string().ok()).collect();
     let services = Services::of_environment();
-    names.retain(|name| name != PROGRAM && !services.have(name));
+    let others = [&[PROGRAM][..], &peerbroker_netcat::VARIABLES].concat();
+    names.retain(|name| !others.contains(&name.as_str()) && !services.have(name));
     names.sort_unstable();
     let of_predecessor = |name: &String| {
         let bare = name.strip_prefix(PEERSERVER).filter(|bare| known.iter().any(|known| known == bare))?;

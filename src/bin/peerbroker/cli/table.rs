@@ -124,7 +124,7 @@ pub static ROWS: LazyLock<Vec<Row>> = LazyLock::new(|| {
             Row::new("call_reports", |d| &mut d.config.key_settings.call_reports, switch(),
                 "Let pages with the served `peerjs.js` report [how their connections went](PROTOCOL.md#call-reports)", "").needs(&REPORTS).live().of(KEY).odd(odd::switch),
             Row::new("cors", |d| &mut d.cors, kind("ORIGIN", cors, |origin: &Option<Origin>| origin.as_ref().map_or("*".to_owned(), Origin::to_string)),
-                "Pages that may read HTTP answers", "As https://example.org, https://*.example.org for all subdomains, or [that of an app](KEYS.md#apps-and-files); `*` for all.").unset("all").common().live().odd(odd::origin),
+                "Pages that may read HTTP answers", "As https://example.org, https://*.example.org for all subdomains, or [that of an app](KEYS.md#apps-and-files); `*` for all.").unset("all").live().odd(odd::origin),
             Row::new("registration", |d| &mut d.config.registration.open, choice("open|closed", [("open", true), ("closed", false)]),
                 "`open` lets anybody [register a key](KEYS.md#registration) on the landing page", "").live(),
             Row::new("registrations_per_day", |d| &mut d.config.registration.per_day, number(&COUNT, ANY),

@@ -25,6 +25,8 @@ const entries = {
   rooms: ['rooms/rooms.js', 'rooms.d.ts'],
   share: ['share/package.js', 'share.d.ts'],
   webrtc: ['pipe/install.js', 'webrtc.d.ts'],
+  // For React Native.
+  'webrtc-native': ['pipe/install.js', 'webrtc.d.ts'],
 };
 
 const here = (path) => fileURLToPath(new URL(path, import.meta.url));
@@ -35,7 +37,7 @@ export async function buildPackage(folder) {
   for (const [name, [entry, ...types]] of Object.entries(entries)) {
     const texts = await Promise.all(types.map((file) => readFile(here(`types/${file}`), 'utf8')));
     for (const [format, letter] of /** @type {const} */ ([['es', 'm'], ['cjs', 'c']])) {
-      await writeFile(join(folder, `${name}.${letter}js`), await bundle(here(`src/${entry}`), { format }));
+      await writeFile(join(folder, `${name}.${letter}js`), await bundle(here(`src/${entry}`), { format, hasDom: !name.endsWith('-native') }));
       await writeFile(join(folder, `${name}.d.${letter}ts`), texts.join('\n'));
     }
   }

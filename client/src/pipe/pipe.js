@@ -152,7 +152,7 @@ export class Pipe {
     this.#sender.acknowledge(frame.next);
     if (!this.#isSynced) this.#sync();
     // An end that does not read its answers gets no more of them.
-    if (frame.type === PING && Number(this.#socket?.bufferedAmount) < ACKNOWLEDGE_BYTES) this.#sayNext(NEXT);
+    if (frame.type === PING && (this.#socket?.bufferedAmount ?? 0) < ACKNOWLEDGE_BYTES) this.#sayNext(NEXT);
     this.#events.room();
   }
 

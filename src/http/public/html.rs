@@ -68,7 +68,7 @@ pub(super) const YJS: Library =
 pub(super) const PIPES: Library = Library {
     file: "webrtc.js",
     text: client!("dist/webrtc.js"),
-    integrity: "sha384-pEu5D1VmL9xjfQIo962LkLh8dIDBjlMyueKi7pnAchoiE4/KymyzbTecJbHDeDUI",
+    integrity: "sha384-LUkR/txcFYVoOH3S34Vld9PiwOpfFs2bMnGpd8+ep++DCo0yEsj7H+GoIkiTS5jG",
 };
 
 /// Data channels over the broker, as a module that a page installs itself.

@@ -21,6 +21,23 @@ export async function connectTwoPages(visit, server) {
   await says(presenter, 'connected', '1 phone connected');
 }
 
+/** A page that stands for `peerbroker listen desk`: without WebRTC, it has only a pipe. `line` resolves to its connection, once that is open. */
+export async function listen(visit, server) {
+  const program = await visit.open(desktop, urlOf(server, '/'), { webRtc: false });
+  await program.evaluate(() => new Promise((open) => {
+    const peer = new window.Peer('desk');
+    window.heard = [];
+    window.line = new Promise((opened) => {
+      peer.on('connection', (line) => {
+        line.on('open', () => opened(line));
+        line.on('data', (data) => window.heard.push(data));
+      });
+    });
+    peer.on('open', open);
+  }));
+  return program;
+}
+
 /** Reads the QR code from the screen. */
 export async function scan(page, code = '#qr') {
   const { data, width, height } = PNG.sync.read(await page.locator(code).screenshot());

@@ -3,7 +3,7 @@
 
 import { hasten, recordPhases, reaches } from '../lib/arena.mjs';
 import { accessible, usable } from '../lib/accessible.mjs';
-import { localLink, says } from '../lib/demos.mjs';
+import { listen, localLink, says } from '../lib/demos.mjs';
 import { fits } from '../lib/layout.mjs';
 import { isThorough } from '../lib/thorough.mjs';
 import { talking } from '../lib/video.mjs';
@@ -148,6 +148,21 @@ for (const device of appearances) {
     await ben.getByLabel('Notes').pressSequentially('hello');
     await anna.locator('#writing', { hasText: 'writing' }).waitFor();
     await accessible(anna, 'with somebody who writes');
+  });
+
+  demo('the page of peerbroker listen', async (visit) => {
+    const server = await visit.server(['--expire_timeout', '500']);
+    const page = await visit.open(device, urlOf(server, '/broker/talk'));
+    await usable(page, device, 'without an id');
+    await page.goto(urlOf(server, '/broker/talk/#desk'));
+    await says(page, 'retrying', 'Nobody has this id');
+    await usable(page, device, 'without a program');
+    const program = await listen(visit, server);
+    await says(page, 'connected', 'Connected');
+    await page.getByText('Safety number')[device.press]();
+    await program.evaluate(async () => (await window.line).send(new Uint8Array(5)));
+    await page.getByRole('link', { name: 'Save' }).waitFor();
+    await usable(page, device, 'with a message');
   });
 
   demo('a demo that asks for a key', async (visit) => {

@@ -79,6 +79,7 @@ for (const [where, start, has] of /** @type {any[][]} */ ([
     await page.keyboard.press('Enter');
     await says(page, 'ready', 'Nobody else is here');
   }, 'Not in the lobby'],
+  ['talk/?key=app#nobody', (page) => says(page, 'retrying', 'Nobody has this id'), 'Not connected'],
 ])) {
   visit(`the demo at ${where} says why it does not reconnect when its key is disabled`, async (visit) => {
     const keys = visit.keys();

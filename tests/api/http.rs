@@ -558,7 +558,7 @@ fn a_demo_whose_protocol_is_off_is_not_offered_and_its_page_says_so() {
     });
     let landing = without.request("GET", "/", html).text().to_owned();
     assert!(landing.contains(r#"<a href="board/" >"#) && !landing.contains("Try it with your phone"));
-    assert_eq!(without.get("/broker/lobby/").status, 404);
+    assert_eq!(["lobby/", "talk"].map(|demo| without.get(&format!("/broker/{demo}")).status), [404, 404]);
 }
 
 #[test]

@@ -57,12 +57,13 @@ pub(super) async fn page(mounted: &Mounted, request: &HttpRequest, name: &str) -
 /// A demo: its page, its name, and the protocol that it speaks.
 type Demo = (&'static str, &'static str, Dialect);
 
-const DEMOS: [Demo; 5] = [
+const DEMOS: [Demo; 6] = [
     ("demos/slides/index.html", "The slide remote", Dialect::PeerJs),
     ("demos/party/index.html", "The party game", Dialect::RoomCodes),
     ("demos/call/index.html", "The video call", Dialect::Calls),
     ("demos/lobby/index.html", "The lobby", Dialect::PeerJs),
     ("demos/board/index.html", "The whiteboard", Dialect::Topics),
+    ("demos/talk/index.html", "The page of peerbroker listen", Dialect::PeerJs),
 ];
 
 /// The demo of a page, if its protocol is off.
@@ -209,8 +210,7 @@ fn pipes(mounted: &Mounted, kind: PageKind) -> String {
 /// PeerJS, preset to this server, behind a script of pipes.
 fn preset(mounted: &Mounted, request: &HttpRequest, of: (&Library, PageKind), pipes: &str) -> String {
     let (library, kind) = of;
-    let has_key = mounted.runtime.config().default_key;
-    let key = has_key.then(|| forwarded::client_options(mounted, request).key);
+    let key = mounted.runtime.config().default_key.then(|| forwarded::client_options(mounted, request).key);
     let reports = peerjs::takes_reports(mounted, request);
     let has_ice = peerjs::has_servers(mounted, request);
     let settings = json!({ "key": key, "hasIceServers": has_ice, "takesReports": reports });

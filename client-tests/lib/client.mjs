@@ -81,7 +81,7 @@ export class Client extends Page {
     return {
       echo: (value) => this.ask('echo', { number, value }),
       /** Resolves to true if that many bytes came back unharmed. */
-      echoBytes: (size) => this.ask('echoBytes', { number, size }),
+      echoBytes: (size, isRaw = false) => this.ask('echoBytes', { number, size, isRaw }),
       /** Sends values without a pause; resolves with the echoes up to that of the last one. */
       stream: (values) => this.ask('stream', { number, values }),
       /** Sends random bytes; resolves with their hash. The other side tells 'file' with its own, after `hashFiles`. */

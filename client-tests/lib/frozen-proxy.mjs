@@ -7,10 +7,11 @@ import { listen } from './listen.mjs';
 export async function startProxy(targetPort, { delay = 0 } = {}) {
   const pairs = new Set();
   let frozen = false;
+  let leads = targetPort;
   const pass = (act) => (delay > 0 ? setTimeout(act, delay) : act());
 
   const listener = net.createServer((client) => {
-    const target = net.connect(targetPort, '127.0.0.1');
+    const target = net.connect(leads, '127.0.0.1');
     const pair = [client, target];
     pairs.add(pair);
     for (const [from, to] of [[client, target], [target, client]]) {
@@ -41,6 +42,11 @@ export async function startProxy(targetPort, { delay = 0 } = {}) {
     /** Forwards new connections again; those that it has frozen stay dead. */
     thaw() {
       frozen = false;
+    },
+
+    /** Leads new connections to another port. */
+    lead(port) {
+      leads = port;
     },
 
     stop() {

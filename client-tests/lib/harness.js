@@ -75,6 +75,8 @@ window.harness = (() => {
   /** Records that a connection goes over the broker: webrtc.js says so. */
   const watchPipe = (line) => line.peerConnection?.addEventListener('pipe', () => record('pipe'));
 
+  const hangUp = () => latest.close();
+
   // Each data connection has events of its own: one that a test has given up may still open.
   const opened = (number) => `line ${number} open`;
   const heard = (number) => `line ${number} data`;
@@ -85,10 +87,11 @@ window.harness = (() => {
     return must(heard(number));
   }
 
-  /** The same with bytes, compared here: a megabyte need not travel to the test. */
-  async function echoBytes({ number, size }) {
+  /** The same with bytes, compared here: a megabyte need not travel to the test. They are a message, or in one. */
+  async function echoBytes({ number, size, isRaw }) {
     const sent = Uint8Array.from({ length: size }, (_, i) => (i * 31 + (i >> 8)) % 256);
-    const { bytes } = await echo({ number, value: { bytes: sent.buffer } });
+    const answer = await echo({ number, value: isRaw ? sent.buffer : { bytes: sent.buffer } });
+    const bytes = isRaw ? answer : answer.bytes;
     const back = new Uint8Array(bytes.buffer ?? bytes, bytes.byteOffset ?? 0, bytes.byteLength);
     return back.length === sent.length && back.every((byte, i) => byte === sent[i]);
   }
@@ -183,6 +186,6 @@ window.harness = (() => {
 
   return {
     next, must, count, story, start, startAndDial, reconnect, renew, stay,
-    connect, dial, echo, echoBytes, stream, hashFiles, sendFile, pulse, pulsed, call, follow, way, stats, list, thePeer,
+    connect, dial, hangUp, echo, echoBytes, stream, hashFiles, sendFile, pulse, pulsed, call, follow, way, stats, list, thePeer,
   };
 })();

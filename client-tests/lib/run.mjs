@@ -67,6 +67,11 @@ export class Run {
     this.#child.stdin.write(text);
   }
 
+  /** Ends its stdin. */
+  endInput() {
+    this.#child.stdin.end();
+  }
+
   signal(name) {
     this.#child.kill(name);
   }

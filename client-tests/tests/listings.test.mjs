@@ -214,6 +214,7 @@ const OF_LISTINGS = [
   // The types of pages exclude those of workers.
   [/notificationclick/, `declare const self: { registration: ServiceWorkerRegistration; addEventListener(type: string, listener: (event: any) => void): void };
     declare const clients: { matchAll(options: { includeUncontrolled: boolean }): Promise<{ focus(): Promise<unknown> }[]>; openWindow(url: string): Promise<unknown> };\n`],
+  [/require\('peerjs'\)/, "declare function require(name: 'peerjs'): typeof import('peerjs'); declare function require(name: 'peerbroker/webrtc'): typeof import('peerbroker/webrtc');\n"],
   [/replicateWebRTC/, "declare const collection: import('rxdb').RxCollection<any>;\n"],
 ];
 
@@ -242,7 +243,7 @@ test('every listing compiles in TypeScript as strict as it gets', { timeout: 120
   writeFileSync(join(project, 'own.ts'), SERVED);
   writeFileSync(join(project, 'webtorrent.d.ts'), "declare module 'webtorrent/dist/webtorrent.min.js' { export default class { seed(files: FileList, options: { announce: string[] }, seeded: (torrent: { infoHash: string }) => void): void } }");
   const files = ['prelude.ts', 'webtorrent.d.ts', 'served.d.ts', 'own.ts'];
-  for (const name of ['USE', 'TROUBLESHOOTING', 'CHOOSING', 'CALLS']) {
+  for (const name of ['USE', 'PROGRAMS', 'TROUBLESHOOTING', 'CHOOSING', 'CALLS']) {
     const page = `docs/${name}.md`;
     const inText = Array.from(read(page).matchAll(/`(new Peer\([^`]*\))`/g), ([, code]) => `${code};\n`).filter((code) => !code.includes('…') && !/\bid\b/.test(code));
     const helpers = name === 'CALLS' ? listing('docs/CALLS.md', 'async function iceConfig') : '';

@@ -36,6 +36,9 @@ const CLIENTS = [
   { client: 'TURN for Nextcloud Talk, Jitsi', mark: '◐', how: 'with their credentials', untried: 'these servers themselves', inReadme: true },
   { client: 'Socket.IO, y-websocket', mark: '❌', how: 'other protocols', inReadme: true },
   { client: 'PeerJS in Node', suites: ['peerjs-node'], isPart: true, how: 'data, by three libraries for WebRTC', untried: 'sound, pictures; Deno, Bun' },
+  { client: 'PeerJS in Node 20 to 24, Deno, Bun, over pipes', mark: '◐', how: 'data, with Chromium', untried: 'other browsers' },
+  { client: 'PeerJS in React Native, over pipes', mark: '◐', how: 'its parts, in Hermes and without a DOM', untried: 'an app on a phone' },
+  { client: '`examples/peer.py` in Python, over pipes', mark: '◐', how: 'JSON, texts and bytes, with Chromium', untried: 'other browsers' },
   { client: '@boardgame.io/p2p', suites: ['boardgame'], how: 'in a game of ours' },
   { client: 'peerjs-py', suites: ['peerjs-py'], isPart: true, how: 'data', differs: `[needs an id](${EXPLAINED}#clients-in-python)`, untried: 'sound, pictures' },
   { client: 'peerjs-go', suites: ['peerjs-go'], isPart: true, how: 'data', differs: `[bytes only](${EXPLAINED}#peerjs-go)`, untried: 'sound, pictures' },
@@ -44,7 +47,7 @@ const CLIENTS = [
   { client: 'WebSockets; the API', suites: ['autobahn', 'schemathesis'], how: 'by Autobahn; by Schemathesis', differs: `[no compression](${EXPLAINED}#autobahn)` },
   { client: 'apps of Express and npm\'s `peer` 1.x', mark: '✅', how: 'with the npm package, in Node', untried: 'Deno, Bun' },
   { client: 'Nostr without Trystero', suites: ['relay-tester'], isPart: true, how: 'by relay-tester', differs: `[it stores nothing](${EXPLAINED}#relay-tester)`, untried: 'any client' },
-  { client: 'Safari, Edge, React Native, Flutter (peerdart)', untried: 'all of them' },
+  { client: 'Safari, Edge, Flutter (peerdart)', untried: 'all of them' },
 ];
 
 /** @type {(one: Client, known: ReturnType<typeof results>) => string} */

@@ -60,20 +60,23 @@ const CRATES: &[Crate] = &[
         3455,
         2418,
     ),
-    row("doctor", &["core", "system"], 2067, 280),
+    row("serialization", &[], 457, 360),
+    row("peer", &["serialization"], 2368, 502),
+    row("doctor", &["core", "system", "peer"], 2002, 244),
+    row("netcat", &["core", "system", "peer"], 1277, 585),
 ];
 
 /// The program's own part, in lines of program and of tests.
-const SRC: Crate = row("src", &[], 15_444, 2479);
+const SRC: Crate = row("src", &[], 15_458, 2479);
 
 /// Everything else: folders, the ends of the names of their files, and their lines.
 const OTHERS: &[(&str, &[&str], usize)] = &[
-    ("tests", &["rs"], 50_897),
-    ("examples", &["rs", "js", "mjs", "py"], 170),
-    ("client", &["js", "mjs", "ts"], 3651),
-    ("static", &["js", "css", "html"], 9869),
+    ("tests", &["rs"], 51_280),
+    ("examples", &["rs", "js", "mjs", "py"], 264),
+    ("client", &["js", "mjs", "ts"], 3711),
+    ("static", &["js", "css", "html"], 10_059),
     ("npm", &["js", "mjs", "ts"], 1241),
-    ("client-tests", &["js", "mjs", "ts", "html"], 16_355),
+    ("client-tests", &["js", "mjs", "ts", "html"], 17_001),
     ("scripts", &["sh", "mjs", "py"], 1297),
 ];
 

@@ -12,6 +12,7 @@ pub(super) const GROUPS: &[(&str, &[(&str, &str)])] = documents! {
     "Start":
         "USE"
         "CHOOSING"
+        "PROGRAMS"
         "COMPATIBILITY"
         "MIGRATING";
     "Deploy":

@@ -1,4 +1,4 @@
-// What pages have, and engines such as React Native's Hermes lack: bundle.mjs puts these in place of the globals, which stay as they are.
+// Classes of pages that engines such as React Native's Hermes lack: bundle.mjs puts these in place of the globals, which stay as they are.
 
 export const Event = globalThis.EventTarget ? globalThis.Event : class {
   constructor(type) {

@@ -137,7 +137,7 @@ pub(crate) async fn demand(
     }
 }
 
-/// Who is who, on which pipe: a proof is worth nothing on another one.
+/// The roles of both ends on this pipe: a proof is worth nothing on another one.
 fn identities(binding: [u8; 32]) -> [Identity; 2] {
     ROLES.map(|role| Identity::new(&[role, &binding].concat()))
 }

@@ -54,7 +54,7 @@ const MAX_CA_BYTES: u64 = 1 << 20;
 const GRACE: Duration = Duration::from_secs(2);
 
 /// The text below `peerbroker listen --help` and `peerbroker connect --help`.
-pub const HELP: &str = r#"What passes is encrypted from end to end. Only a broker that replaces the keys of both ends
+pub const HELP: &str = r#"All data is encrypted from end to end. Only a broker that replaces the keys of both ends
 could read it, unless you compare:
   --code    Both ends prove that they know a short code, which you tell by voice. A connection is
             one guess; `listen` ends after three wrong ones. --exec and --tcp require a code,

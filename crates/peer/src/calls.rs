@@ -40,7 +40,7 @@ pub(crate) struct Calls {
     pub(crate) end: OnceLock<Arc<OpenError>>,
 }
 
-/// What descriptions say of a connection.
+/// The terms of a connection, by its descriptions.
 struct Agreed {
     peer: String,
     label: String,

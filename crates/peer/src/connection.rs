@@ -34,7 +34,7 @@ pub struct Connection {
     receiver: Receiver,
 }
 
-/// What both ends have agreed on.
+/// The terms on which both ends have agreed.
 pub(crate) struct About {
     pub(crate) peer: String,
     pub(crate) label: String,
@@ -101,7 +101,7 @@ impl Connection {
         &self.about().label
     }
 
-    /// What the caller has said beside.
+    /// The metadata, by the caller.
     pub fn metadata(&self) -> Option<&Json> {
         self.about().metadata.as_ref()
     }

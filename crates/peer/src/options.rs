@@ -53,7 +53,7 @@ impl Options {
 pub struct ConnectOptions {
     /// Its label. Without one, it gets its id, as with PeerJS.
     pub label: Option<String>,
-    /// What the other end reads as `connection.metadata`.
+    /// Its metadata: `connection.metadata` at the other end.
     pub metadata: Option<Json>,
     /// The form of its messages.
     pub serialization: Serialization,

@@ -81,7 +81,7 @@ pub(crate) enum Event {
     Record(Record),
 }
 
-/// What the broker says.
+/// A text of the broker.
 #[derive(Deserialize)]
 struct Told {
     #[serde(rename = "type")]
@@ -272,7 +272,7 @@ impl Pipe {
         if std::mem::replace(&mut self.has_opened, true) { Event::Room } else { Event::Opened }
     }
 
-    /// What was not taken comes again.
+    /// Forgets the records that nobody has taken: the other end repeats them.
     fn unsync(&mut self) {
         self.turn = None;
         self.inbox.clear();

@@ -8,7 +8,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
 use crate::error::ConnectError;
 use crate::signals::Description;
 
-/// What may still come for a connection.
+/// A message for which a connection waits.
 pub(crate) enum Awaited {
     Answer(oneshot::Sender<Result<Description, ConnectError>>),
     /// The caller's nonce, for a safety number.

@@ -42,7 +42,7 @@ pub enum RoomError {
 pub struct Member {
     /// The id of its peer.
     pub id: String,
-    /// What it says of itself.
+    /// Its data, which all members see.
     pub data: Option<Json>,
 }
 
@@ -62,7 +62,7 @@ pub enum RoomEvent {
     Message {
         /// The id of its sender.
         from: String,
-        /// What it is.
+        /// The message.
         payload: Json,
         /// True if it is for this member only.
         is_private: bool,

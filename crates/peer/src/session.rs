@@ -20,7 +20,7 @@ use peerbroker_serialization::Message;
 
 /// The channel of an offerer, which is odd.
 const CHANNEL: u16 = 1;
-/// What an end says that has no WebRTC: its seal proves its key.
+/// The decision of an end without WebRTC: its seal proves its key.
 const DECISION: &[u8] = b"pipe";
 /// Once this end closes, the other one may read nothing for this time.
 const CLOSING: Duration = Duration::from_secs(30);
@@ -30,10 +30,10 @@ const FAREWELL: Duration = Duration::from_secs(2);
 const MAX_QUEUED: usize = 16;
 /// Most bytes of messages that wait in each direction. A larger one waits alone.
 const MAX_WAITING: u32 = 1 << 20;
-/// What a message costs beside its bytes.
+/// The charge for a message beside its bytes.
 const COST: usize = 64;
 
-/// What the handles of a connection want.
+/// A wish of the handles of a connection.
 pub(crate) enum Command {
     /// All messages of a value, with their share of [`Traffic::budget`].
     Send(Vec<Message>, OwnedSemaphorePermit),

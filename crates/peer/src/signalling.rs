@@ -33,7 +33,7 @@ pub(crate) struct Signalling {
     pub(crate) line: Line,
     pub(crate) calls: Arc<Calls>,
     pub(crate) rooms: Arc<Rooms>,
-    /// What the handles send.
+    /// Messages of the handles.
     pub(crate) frames: mpsc::Receiver<String>,
     pub(crate) connected: mpsc::Sender<Result<Connection, ConnectError>>,
 }
@@ -54,7 +54,7 @@ pub(crate) async fn admitted(line: &mut Line, id: &str, address: &Address) -> Re
     }
 }
 
-/// What a first message says. `None` if it decides nothing yet.
+/// The meaning of a first message. `None` if it decides nothing yet.
 fn admission(text: &str, id: &str, address: &Address) -> Option<Result<(), OpenError>> {
     let frame: Frame<'_> = serde_json::from_str(text).ok()?;
     let told = || frame.read().map_or_else(|| frame.kind.to_owned(), |ErrorText { msg }| msg);

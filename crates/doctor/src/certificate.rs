@@ -1,11 +1,10 @@
 //! Checks if browsers accept a certificate: its chain, its names, its dates.
 
-use std::fs::{self, File};
 use std::path::Path;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use peerbroker_system::bounded_read::{FileError, read_all};
+use peerbroker_system::bounded_read::read_file;
 use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, ServerName, TrustAnchor, UnixTime};
 use webpki::{ALL_VERIFICATION_ALGS, EndEntityCert, KeyUsage, anchor_from_trusted_cert};
@@ -36,7 +35,7 @@ impl Trust {
     pub(super) fn load(ca: Option<&Path>) -> Result<Self, DoctorFailed> {
         let mut anchors = webpki_roots::TLS_SERVER_ROOTS.to_vec();
         let Some(path) = ca else { return Ok(Trust { anchors, own: Vec::new() }) };
-        let pem = read(path).map_err(|error| DoctorFailed::Ca(path.to_owned(), error))?;
+        let pem = read_file(path, MAX_CA_BYTES).map_err(|error| DoctorFailed::Ca(path.to_owned(), error))?;
         let no_certificate = || DoctorFailed::NoCertificate(path.to_owned());
         let own: Vec<CertificateDer<'static>> =
             CertificateDer::pem_slice_iter(&pem).collect::<Result<_, _>>().map_err(|_| no_certificate())?;
@@ -45,14 +44,6 @@ impl Trust {
         }
         if own.is_empty() { Err(no_certificate()) } else { Ok(Trust { anchors, own }) }
     }
-}
-
-/// Reads the file of authorities. Checked before opening, which would wait for the writer of a pipe.
-fn read(path: &Path) -> Result<Vec<u8>, FileError> {
-    if !fs::metadata(path)?.is_file() {
-        return Err(FileError::NotRegular);
-    }
-    read_all(File::open(path)?, MAX_CA_BYTES)
 }
 
 /// True if the chain is the certificate that a broker with `--acme` shows before it has one: self-signed,

@@ -18,7 +18,6 @@ mod tcp;
 mod tests;
 
 use std::fmt::Display;
-use std::fs::{self, File};
 use std::io;
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
@@ -29,7 +28,7 @@ use code::{Code, NotProven, prove};
 use lines::{Hub, write_lines};
 use listen::{Listener, Service, accept};
 use peerbroker_peer::{Address, ConnectOptions, Connection, OpenError, Options, Peer};
-use peerbroker_system::bounded_read::{FileError, read_all};
+use peerbroker_system::bounded_read::read_file;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject as _;
@@ -411,15 +410,11 @@ fn options(args: &Broker, address: &Address) -> Result<Options, NetcatFailed> {
     })
 }
 
-/// Reads a file of authorities. Checked before opening, which would wait for the writer of a pipe.
+/// Reads a file of authorities.
 fn authorities(path: &Path) -> Result<Vec<CertificateDer<'static>>, NetcatFailed> {
-    let read = || match fs::metadata(path)?.is_file() {
-        true => read_all(File::open(path)?, MAX_CA_BYTES),
-        false => Err(FileError::NotRegular),
-    };
     let wrong =
         |why: &dyn Display| failed(WRONG_ARGUMENTS)(format!("cannot read --ca {}: {why}", path.display()));
-    let pem = read().map_err(|error| wrong(&error))?;
+    let pem = read_file(path, MAX_CA_BYTES).map_err(|error| wrong(&error))?;
     let found: Vec<_> = CertificateDer::pem_slice_iter(&pem).map_while(Result::ok).collect();
     if found.is_empty() { Err(wrong(&"it has no 'BEGIN CERTIFICATE'")) } else { Ok(found) }
 }

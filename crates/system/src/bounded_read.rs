@@ -1,6 +1,8 @@
 //! Reads whole files, up to a size.
 
+use std::fs::{self, File};
 use std::io::{self, Read};
+use std::path::Path;
 
 /// The mark with which editors on Windows begin files (RFC 3629, section 6). It is not part of the text.
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
@@ -33,6 +35,14 @@ pub fn read_all(from: impl Read, max: u64) -> Result<Vec<u8>, FileError> {
         bytes.drain(..BYTE_ORDER_MARK.len());
     }
     Ok(bytes)
+}
+
+/// Reads a regular file. Checked before opening, which would wait for the writer of a pipe.
+pub fn read_file(path: &Path, max: u64) -> Result<Vec<u8>, FileError> {
+    if !fs::metadata(path)?.is_file() {
+        return Err(FileError::NotRegular);
+    }
+    read_all(File::open(path)?, max)
 }
 
 #[cfg(test)]
